@@ -1,0 +1,35 @@
+"""ltbv: bias-variance analysis of long-tailed classifiers.
+
+Does a long-tailed method really lower bias and variance, for which classes, and how sure are we? A method is retrained
+on many resampled training sets; its predictions on one fixed test set give accuracy, bias, variance and hardest-negative
+confusion, per class and per split, with intervals, against cross-entropy.
+
+One legend of axes holds everywhere:
+
+    R runs · B batch · N test points · C classes · D features · E experts · n training images of one run
+
+A *run* is one retraining on one resample. Nothing is imported before it is asked for: `ltbv.stats` needs no torch.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Method": "ltbv.methods.base",
+    "Stage": "ltbv.methods.base",
+    "register": "ltbv.methods",
+    "stats": "ltbv.stats",
+    "losses": "ltbv.losses",
+    "schedules": "ltbv.schedules",
+}
+
+__all__ = [*_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'ltbv' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    module = importlib.import_module(_WHERE[name])
+    return module if _WHERE[name].endswith(f".{name}") else getattr(module, name)

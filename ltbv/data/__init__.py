@@ -1,0 +1,1 @@
+"""Which images does a run see? Pools of images, long-tailed profiles, and index sets drawn from them."""

@@ -1,0 +1,120 @@
+"""Which data sets are there, and what is asked of each unless one says otherwise?
+
+An entry says enough to check a request (head, imbalance, scheme) before a single image is read; `load` reads them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ltbv.data import cifar, glyphs, resample
+from ltbv.data.dataset import Dataset
+from ltbv.data.profile import long_tail_counts
+from ltbv.errors import Refusal, unknown
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A data set by name: what it holds, its default long-tailed profile, and how to get it.
+
+    pool_size        images of every class to draw from
+    head, imbalance, kind, scheme   the default profile and resampling scheme
+    schemes_note     what the choice of scheme means for this data set
+    load             the data directory (None where `needs_data_dir` is False) -> Dataset
+    """
+
+    name: str
+    description: str
+    num_classes: int
+    pool_size: int
+    image_shape: tuple[int, int, int]
+    head: int
+    imbalance: float
+    kind: str
+    scheme: str
+    schemes_note: str
+    needs_data_dir: bool
+    endless: bool
+    _load: Callable[[Path | None], Dataset] = field(repr=False)
+
+    @property
+    def pool_sizes(self) -> np.ndarray:
+        """Images of each class in the pool, [C] int64."""
+        return np.full(self.num_classes, self.pool_size)
+
+    def counts(
+        self,
+        head: int | None = None,
+        imbalance: float | None = None,
+        kind: str | None = None,
+        scheme: str | None = None,
+    ) -> np.ndarray:
+        """Training counts [C] of a profile, checked against the pool under the scheme; None: this entry's default."""
+        counts = long_tail_counts(
+            self.num_classes,
+            self.head if head is None else head,
+            self.imbalance if imbalance is None else imbalance,
+            self.kind if kind is None else kind,
+        )
+        resample.check(self.scheme if scheme is None else scheme, counts, self.pool_sizes, endless=self.endless)
+        return counts
+
+    def load(self, data_dir: str | Path | None = None) -> Dataset:
+        """The data set in memory."""
+        if self.needs_data_dir and data_dir is None:
+            raise Refusal(f"data set {self.name!r} is read from files; give their directory with --data-dir")
+        return self._load(None if data_dir is None else Path(data_dir))
+
+
+def _glyphs(data_dir: Path | None) -> Dataset:
+    del data_dir  # drawn, not read
+    return glyphs.load()
+
+
+ENTRIES = {
+    found.name: found
+    for found in (
+        Entry(
+            name="glyphs-lt",
+            description="100 characters (digits, Latin, Greek, Cyrillic) in matplotlib's fonts; nothing to download",
+            num_classes=100,
+            pool_size=glyphs.POOL_SIZE,
+            image_shape=(glyphs.SIDE, glyphs.SIDE, 1),
+            head=100,
+            imbalance=50.0,
+            kind="exp",
+            scheme="subsample",
+            schemes_note="endless: 'fresh' gives every run images of its own",
+            needs_data_dir=False,
+            endless=True,
+            _load=_glyphs,
+        ),
+        *(
+            Entry(
+                name=archive.name,
+                description=f"{archive.title} made long-tailed, from the original python archive in --data-dir",
+                num_classes=archive.num_classes,
+                pool_size=archive.pool_size,
+                image_shape=(32, 32, 3),
+                head=archive.pool_size,
+                imbalance=100.0,
+                kind="exp",
+                scheme="subsample",
+                schemes_note="with a head as large as the pool, all runs share the largest classes; see the overlap",
+                needs_data_dir=True,
+                endless=False,
+                _load=archive.load,
+            )
+            for archive in (cifar.CIFAR10, cifar.CIFAR100)
+        ),
+    )
+}
+
+
+def entry(name: str) -> Entry:
+    """The entry of that name."""
+    if name not in ENTRIES:
+        raise unknown("dataset", name, ENTRIES)
+    return ENTRIES[name]

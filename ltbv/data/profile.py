@@ -1,0 +1,43 @@
+"""How many training images does each class get? The long-tailed profiles of LDAM-DRW (arXiv:1906.07413), exactly."""
+
+import math
+
+import numpy as np
+
+from ltbv.errors import Refusal, unknown
+
+KINDS = {
+    "exp": "counts fall geometrically from head to head / imbalance",
+    "step": "the first half of the classes has head images, the rest head / imbalance",
+}
+
+
+def long_tail_counts(num_classes: int, head: int, imbalance: float, kind: str = "exp") -> np.ndarray:
+    """Counts [C] int64 of a long-tailed training set whose class 0 has `head` images.
+
+    exp:  n_k = int(head * (1 / imbalance) ** (k / (C - 1)))
+    step: n_k = head for k < C // 2, else int(head / imbalance)
+
+    Rounding down is part of the definition: CIFAR-100 at imbalance 200 has a real ratio of 250 (500 : 2).
+    """
+    if kind not in KINDS:
+        raise unknown("profile", kind, KINDS)
+    if num_classes < 2:
+        raise Refusal(f"a long tail needs at least 2 classes, not {num_classes}")
+    if head < 1:
+        raise Refusal(f"head is {head}; the largest class needs at least 1 image")
+    if not (math.isfinite(imbalance) and imbalance >= 1):
+        raise Refusal(f"imbalance is {imbalance:g}; it is head / tail, so 1 (balanced) or more")
+
+    # The factor 1 / imbalance first, then the power, then the product: the authors' order of rounding.
+    factor = 1 / imbalance
+    if kind == "exp":
+        counts = [int(head * factor ** (k / (num_classes - 1))) for k in range(num_classes)]
+    else:
+        counts = [int(head if k < num_classes // 2 else head * factor) for k in range(num_classes)]
+    if counts[-1] < 1:
+        raise Refusal(
+            f"head {head} with imbalance {imbalance:g} leaves {counts.count(0)} of {num_classes} classes empty;"
+            f" choose an imbalance below {head} or a larger head"
+        )
+    return np.array(counts, np.int64)

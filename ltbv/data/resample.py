@@ -1,0 +1,169 @@
+"""Which images does run r see? Index sets drawn from a pool, one scheme of resampling a study.
+
+A scheme decides what the variance of a study means: over fresh data (`fresh`, nearly `subsample`), conditional on one
+long-tailed set (`stratified_bootstrap`, `bootstrap`), or over training seeds alone (`seed_only`).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ltbv import seeds
+from ltbv.data.dataset import labels_of, make_ids
+from ltbv.errors import Refusal, unknown
+
+FRESH_END = 2_000_000_000  # in an endless pool, indices from here on belong to the test set and are never drawn
+
+
+class Request(NamedTuple):
+    """What a scheme may look at: counts [C] asked for, pool_sizes [C], the study's seed and the run."""
+
+    counts: np.ndarray
+    pool_sizes: np.ndarray
+    seed: int
+    run: int
+
+
+class Scheme(NamedTuple):
+    """`draw` makes ids [n] of one run; `overlap` is what two runs of it share of a class's distinct images, [C]."""
+
+    description: str
+    draw: Callable[[Request], np.ndarray]
+    overlap: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    beyond_pool: bool = False
+
+
+def _without_replacement(rng: np.random.Generator, counts: np.ndarray, pool_sizes: np.ndarray) -> np.ndarray:
+    indices = [np.sort(rng.choice(pool, n, replace=False)) for n, pool in zip(counts, pool_sizes, strict=True)]
+    return make_ids(np.repeat(np.arange(len(counts)), counts), np.concatenate(indices))
+
+
+def _base(request: Request) -> np.ndarray:
+    """The one long-tailed set that all runs of a study resample, [n]."""
+    return _without_replacement(seeds.generator(request.seed, 0, "base"), request.counts, request.pool_sizes)
+
+
+def _subsample(request: Request) -> np.ndarray:
+    rng = seeds.generator(request.seed, request.run, "sample")
+    return _without_replacement(rng, request.counts, request.pool_sizes)
+
+
+def _fresh(request: Request) -> np.ndarray:
+    """Run r takes the r-th stretch of `head` images of every class, counted from a start that the seed chooses."""
+    head, pool = int(request.counts.max()), int(request.pool_sizes.max())
+    stretches = (FRESH_END - pool) // head
+    first = int(seeds.generator(request.seed, 0, "base").integers(stretches // 2))
+    start = pool + (first + request.run) * head
+    if start + head > FRESH_END:
+        raise Refusal(f"run {request.run} is one too many: with head {head} the pool has {stretches // 2} fresh runs")
+    indices = np.concatenate([np.arange(start, start + n) for n in request.counts])
+    return make_ids(np.repeat(np.arange(len(request.counts)), request.counts), indices)
+
+
+def _stratified_bootstrap(request: Request) -> np.ndarray:
+    base, rng = _base(request), seeds.generator(request.seed, request.run, "sample")
+    within = np.concatenate([rng.integers(n, size=n) for n in request.counts])
+    first_of_class = np.repeat(np.cumsum(request.counts) - request.counts, request.counts)
+    return np.sort(base[first_of_class + within])
+
+
+def _bootstrap(request: Request) -> np.ndarray:
+    base, rng = _base(request), seeds.generator(request.seed, request.run, "sample")
+    return np.sort(base[rng.integers(len(base), size=len(base))])
+
+
+def _share_drawn(n: np.ndarray) -> np.ndarray:
+    """The chance 1 - (1 - 1/n)^n that an image is among n draws with replacement from n; 0.632 for large n."""
+    return 1 - (1 - 1 / n) ** n
+
+
+SCHEMES = {
+    "subsample": Scheme(
+        "a long-tailed set drawn without replacement from the pool, anew for every run",
+        _subsample,
+        lambda counts, pool_sizes: counts / pool_sizes,
+    ),
+    "fresh": Scheme(
+        "new images for every run, none shared; needs an endless pool",
+        _fresh,
+        lambda counts, pool_sizes: np.zeros(len(counts)),
+        beyond_pool=True,
+    ),
+    "stratified_bootstrap": Scheme(
+        "one long-tailed set, redrawn with replacement within each class; counts stay",
+        _stratified_bootstrap,
+        lambda counts, pool_sizes: _share_drawn(counts),
+    ),
+    "bootstrap": Scheme(
+        "one long-tailed set, redrawn with replacement as a whole; counts vary, small classes can vanish",
+        _bootstrap,
+        lambda counts, pool_sizes: np.full(len(counts), _share_drawn(counts.sum())),
+    ),
+    "seed_only": Scheme(
+        "one long-tailed set for all runs; only initialisation and order differ",
+        _base,
+        lambda counts, pool_sizes: np.ones(len(counts)),
+    ),
+}
+
+
+def check(scheme: str, counts: np.ndarray, pool_sizes: np.ndarray, *, endless: bool) -> Scheme:
+    """The scheme of that name, or a Refusal if it cannot draw `counts` [C] from a pool of `pool_sizes` [C]."""
+    if scheme not in SCHEMES:
+        raise unknown("scheme", scheme, SCHEMES)
+    found = SCHEMES[scheme]
+    counts, pool_sizes = np.asarray(counts), np.asarray(pool_sizes)
+    if found.beyond_pool:
+        if not endless:
+            others = ", ".join(name for name, other in SCHEMES.items() if not other.beyond_pool)
+            raise Refusal(f"scheme {scheme!r} needs an endless pool such as glyphs-lt's; a fixed pool has {others}")
+        return found
+    if (counts > pool_sizes).any():
+        k = int(np.argmax(counts - pool_sizes))
+        cure = " or scheme 'fresh'" if endless else ""
+        raise Refusal(
+            f"class {k} needs {counts[k]} images but its pool has {pool_sizes[k]}; ask for a smaller head{cure}"
+        )
+    return found
+
+
+def draw(
+    scheme: str, counts: np.ndarray, dataset_pool_sizes: np.ndarray, *, seed: int, run: int, endless: bool = False
+) -> np.ndarray:
+    """Sorted ids [n] int64 of the images that run `run` trains on: a function of (seed, run), whatever R is.
+
+    counts [C] images wanted of each class (at least 1), dataset_pool_sizes [C] images there are.
+    """
+    found = check(scheme, counts, dataset_pool_sizes, endless=endless)
+    return found.draw(Request(np.asarray(counts), np.asarray(dataset_pool_sizes), seed, run))
+
+
+def realised_counts(ids: np.ndarray, num_classes: int) -> np.ndarray:
+    """Images of each class in ids [n], repeats included, [C] int64."""
+    return np.bincount(labels_of(ids), minlength=num_classes)
+
+
+def lost_classes(ids: np.ndarray, num_classes: int) -> np.ndarray:
+    """Classes that have no image in ids [n]."""
+    return np.flatnonzero(realised_counts(ids, num_classes) == 0)
+
+
+def overlap(ids_of_runs: list[np.ndarray], num_classes: int) -> np.ndarray:
+    """Share f_c [C] of class c's distinct images that two runs have in common, over all pairs of runs.
+
+    f_c = mean over pairs |A_c and B_c| / mean over runs |A_c|, in 0-1. NaN for one run and for a class no run has.
+    """
+    distinct = [np.unique(ids) for ids in ids_of_runs]
+    images, runs_with = np.unique(np.concatenate(distinct), return_counts=True)
+    labels = labels_of(images)
+    shared = np.bincount(labels, runs_with * (runs_with - 1.0), minlength=num_classes)
+    held = np.bincount(labels, runs_with, minlength=num_classes) * (len(distinct) - 1.0)
+    return np.divide(shared, held, out=np.full(num_classes, np.nan), where=held > 0)
+
+
+def expected_overlap(scheme: str, counts: np.ndarray, pool_sizes: np.ndarray) -> np.ndarray:
+    """What `overlap` tends to over many runs, [C]: mean images in common over mean distinct images of a run."""
+    if scheme not in SCHEMES:
+        raise unknown("scheme", scheme, SCHEMES)
+    return SCHEMES[scheme].overlap(np.asarray(counts), np.asarray(pool_sizes))

@@ -1,0 +1,47 @@
+"""What does one see while a study runs? A bar with images a second and time left, on a terminal; else nothing."""
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ltbv.harness.bootstrap import Job
+
+
+class Display:
+    """Hears the events of a job. Silent when quiet or not on a terminal; a line an event when verbose."""
+
+    def __init__(self, job: Job, *, quiet: bool, verbose: bool):
+        self.job, self.quiet, self.verbose = job, quiet, verbose
+        self.console = Console(stderr=True, quiet=quiet)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f}% {task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=quiet or not self.console.is_terminal,
+        )
+
+    def __enter__(self) -> "Display":
+        for warning in self.job.warnings():
+            self.console.print(f"note: {warning}", highlight=False, markup=False, soft_wrap=True)
+        self.bar.start()
+        self.task = self.bar.add_task("training", total=self.job.images or 1, rate="")
+        if not self.job.chunks:
+            self.bar.update(self.task, visible=False)
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.stop()
+
+    def tell(self, event: dict) -> None:
+        """Take one event of `harness.chunk`."""
+        if event["event"] == "images":
+            self.bar.advance(self.task, event["images"])
+            speed = self.bar.tasks[0].speed
+            self.bar.update(self.task, rate=f"{speed:,.0f} images/s" if speed else "")
+        elif self.verbose:
+            what = {"stage": "train {method}/{stage}, runs {runs}", "done": "done {method} run {run}"}.get(event["event"])
+            if what:
+                self.console.print(what.format(**event), highlight=False, markup=False)

@@ -1,0 +1,52 @@
+"""What does a stage cost here? Seconds an image, timed on this machine, and bytes on disk."""
+
+import time
+
+import torch
+
+from ltbv.data.batches import Batch
+from ltbv.engine.device import choose, precision
+from ltbv.engine.protocol import Protocol
+from ltbv.engine.train import set_learning
+from ltbv.methods.base import Moment, Stage
+from ltbv.models.stack import draw_run
+from ltbv.seeds import generator
+
+
+def seconds_per_image(
+    stage: Stage, protocol: Protocol, runs: int, image_shape: tuple[int, int, int], classes: int, device: str, steps: int = 3
+) -> float:
+    """Forward, backward of a stack of `runs` on random images, over all its images: the best of `steps` steps."""
+    where = choose(device)
+    network = _build(stage, protocol, runs, image_shape, classes).to(where)
+    learning = set_learning(network, stage.train)
+    height, width, channels = image_shape
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randn(protocol.batch, runs * channels, height, width, generator=draws).to(where)
+    labels = torch.randint(classes, (runs, protocol.batch), generator=draws).to(where)
+    batches = (Batch(images.contiguous(memory_format=torch.channels_last), labels),) * len(stage.sampler)
+    given = tuple(network for _ in stage.given)
+    now = Moment(0, 1, torch.ones(runs, classes, dtype=torch.long, device=where))
+    best = float("inf")
+    for _ in range(steps):
+        start = time.perf_counter()
+        with precision(where, torch.float32):
+            losses = stage.objective(network, batches, given, now)
+        torch.autograd.grad(losses.sum(), learning)
+        if where.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return best / (runs * protocol.batch)
+
+
+def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:
+    """Bytes of one run's weights."""
+    network = _build(stage, protocol, 1, image_shape, classes)
+    return sum(tensor.nbytes for tensor in network.state_dict().values())
+
+
+def _build(stage: Stage, protocol: Protocol, runs: int, image_shape: tuple[int, int, int], classes: int):
+    network = stage.net.build(protocol.backbone, runs=runs, channels=image_shape[2], classes=classes)
+    for run in range(runs):
+        draw_run(network, run, runs, generator(0, run, "init"))
+    return network

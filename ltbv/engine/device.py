@@ -1,0 +1,25 @@
+"""Where does training happen, and in which precision? `auto` is the GPU if there is one, else the CPU."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from ltbv.errors import Refusal
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def choose(name: str) -> torch.device:
+    """The device of that name; `cuda` where there is none is refused."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise Refusal(f"device {name!r}: torch {torch.__version__} sees no GPU here; use --device cpu")
+    return torch.device(name)
+
+
+def precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """bfloat16 products on a GPU (no loss scaling needed), plain float32 on the CPU, where bfloat16 is slower."""
+    if device.type == "cuda" and dtype is torch.float32:
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()

@@ -1,0 +1,38 @@
+"""What is the same for every method of a study? Epochs, batch, optimiser, schedule and backbone: the common protocol."""
+
+from dataclasses import dataclass
+
+from ltbv.models.resnet import Resnet
+from ltbv.schedules import Drops, Number, Warmup
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """SGD with momentum, weight decay on all that learns, learning rate by epoch."""
+
+    epochs: int
+    batch: int
+    learning_rate: Number
+    backbone: Resnet
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+
+
+# RIDE's CIFAR settings: 200 epochs, drops to 1 % and 0.01 % at 160 and 180, five epochs of warm-up.
+CIFAR = Protocol(
+    epochs=200,
+    batch=128,
+    learning_rate=Warmup(Drops(0.1, at=(0.8, 0.9), factors=(0.01, 0.0001)), warmup=5),
+    backbone=Resnet(widths=(16, 32, 64), blocks=5),
+)
+
+# The same shape in a tenth of the time, for a small network on small images.
+GLYPHS = Protocol(
+    epochs=20,
+    batch=64,
+    learning_rate=Warmup(Drops(0.1, at=(0.8, 0.9), factors=(0.1, 0.01)), warmup=2),
+    backbone=Resnet(widths=(8, 16, 32), blocks=1),
+)
+
+PROTOCOLS = {"glyphs-lt": GLYPHS, "cifar10-lt": CIFAR, "cifar100-lt": CIFAR}

@@ -1,0 +1,19 @@
+"""What a user can cause and mend: one line that names the thing, shows the value, says what would have worked.
+
+`ltbv` on the command line prints it and exits with 2; every other exception is our fault and keeps its traceback.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class Refusal(ValueError):
+    """A request that cannot be carried out as it was put. The message is one line, for the person who asked."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> Refusal:
+    """The refusal of a name that is not in a table: the nearest name, then all there are."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return Refusal(f"unknown {what} {name!r}{hint}; there is: {', '.join(names)}")

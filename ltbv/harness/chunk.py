@@ -1,0 +1,125 @@
+"""How is a chunk carried out? Its missing stages are trained as one stack, then every method's predictions are written.
+
+Whatever is already in the store is taken, not made again; what is made twice after an interruption is made alike.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ltbv.data.batches import Feed, Pictures
+from ltbv.data.dataset import Dataset
+from ltbv.engine.predict import predict, record
+from ltbv.engine.train import train
+from ltbv.harness.files import read_arrays, write_arrays
+from ltbv.harness.plan import Chunk
+from ltbv.harness.store import Store
+from ltbv.harness.study import Study
+from ltbv.methods.base import Method, Stage
+from ltbv.models.experts import Experts
+from ltbv.models.stack import draw_run, load_run_state, run_state
+from ltbv.seeds import generator
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Workshop:
+    """The data of one chunk on a device, and what is done there. `tell` hears of progress, one event at a time."""
+
+    def __init__(
+        self,
+        study: Study,
+        store: Store,
+        dataset: Dataset,
+        runs: tuple[int, ...],
+        *,
+        device: torch.device,
+        tell: Tell = lambda event: None,
+        dtype: torch.dtype = torch.float32,
+    ):
+        self.study, self.store, self.dataset, self.runs, self.tell = study, store, dataset, runs, tell
+        self.device, self.dtype = device, dtype
+        self.feed = Feed(dataset, np.stack([study.sample(run) for run in runs]), device=device, dtype=dtype)
+        self.test = Pictures(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
+
+    def carry_out(self, methods: dict[str, Method]) -> None:
+        """Write the predictions that are missing."""
+        for method in methods.values():
+            missing = self.store.missing(method.key, self.runs)
+            if not missing:
+                continue
+            network = self.obtain(method, method.stages[-1])
+            if method.posthoc:
+                method.posthoc(network, torch.as_tensor(self.feed.counts).to(self.device))
+            logits = predict(network, self.test, method.predict)
+            for position, run in enumerate(self.runs):
+                if not np.isfinite(logits[position]).all():
+                    bad = int((~np.isfinite(logits[position])).any(1).sum())
+                    self.fail(method, run, f"training diverged: logits of {bad} test images are not finite")
+                elif run in missing:
+                    write_arrays(
+                        self.store.prediction_file(method.key, run), record(logits[position], self.dataset.test.labels)
+                    )
+                    self.tell({"event": "done", "method": method.key, "run": run})
+
+    def obtain(self, method: Method, stage: Stage) -> Experts:
+        """The network of a stage: from the store if it is there, else trained, and kept there."""
+        key = self.study.stage_key(method, stage)
+        network = self.build(stage)
+        if self.store.has_stage(key, self.runs):
+            for position, run in enumerate(self.runs):
+                load_run_state(network, position, len(self.runs), read_arrays(self.store.stage_file(key, run)))
+            return network
+        place = method.stages.index(stage)
+        self.start(network, method, stage, place)
+        given = tuple(self.obtain(method, method.stage(name)).eval().requires_grad_(False) for name in stage.given)
+        self.tell({"event": "stage", "method": method.key, "stage": stage.name, "runs": self.runs})
+        losses = train(
+            stage,
+            network,
+            self.feed,
+            self.study.protocol,
+            seed=self.study.seed,
+            runs=self.runs,
+            position=place,
+            given=given,
+            report=lambda images: self.tell({"event": "images", "images": images}),
+        )
+        for position, run in enumerate(self.runs):
+            path = self.store.stage_file(key, run)
+            if np.isfinite(losses[position]).all() and not path.exists():
+                state = run_state(network, position, len(self.runs))
+                write_arrays(path, {**state, "loss_by_epoch": losses[position]})
+        return network
+
+    def build(self, stage: Stage) -> Experts:
+        """The stage's network with weights yet to come."""
+        height, width, channels = self.dataset.image_shape
+        del height, width
+        network = stage.net.build(
+            self.study.protocol.backbone, runs=len(self.runs), channels=channels, classes=self.dataset.num_classes
+        )
+        return network.to(self.device, self.dtype)
+
+    def start(self, network: Experts, method: Method, stage: Stage, place: int) -> None:
+        """Weights before the first step: an earlier stage's, with the `reset` parts drawn anew, or all drawn."""
+        if stage.start:
+            network.load_state_dict(self.obtain(method, method.stage(stage.start)).state_dict())
+        parts = [getattr(network, name) for name in stage.reset] if stage.start else [network]
+        for position, run in enumerate(self.runs):
+            draws = generator(self.study.seed, run, "init", place)
+            for part in parts:
+                draw_run(part, position, len(self.runs), draws)
+
+    def fail(self, method: Method, run: int, why: str) -> None:
+        self.tell({"event": "failed", "method": method.key, "run": run, "why": why})
+
+
+def carry_out(
+    chunk: Chunk, study: Study, store: Store, dataset: Dataset, methods: dict[str, Method], device: torch.device, tell: Tell
+) -> None:
+    """Do one chunk: the only thing an executor has to call, in whatever process."""
+    workshop = Workshop(study, store, dataset, chunk.runs, device=device, tell=tell)
+    workshop.carry_out({name: methods[name] for name in chunk.methods})

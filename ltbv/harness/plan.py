@@ -1,0 +1,74 @@
+"""What is missing from a study? Chunks: a few runs that are trained together as one stack, for the methods asked.
+
+Which runs share a stack follows from the number of runs alone, so a study that was interrupted is finished by the very
+stacks that would have finished it: the last bit of a weight can depend on its neighbours' memory layout.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ltbv.engine.protocol import Protocol
+from ltbv.engine.train import stage_epochs
+from ltbv.harness.store import Store
+from ltbv.harness.study import Study
+from ltbv.methods.base import Method, Stage
+
+LARGEST_STACK = 5  # on the CPU, more gains nothing and fills the caches
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Runs that share a stack, and the names (keys or package.module:name) of the methods to train on them."""
+
+    runs: tuple[int, ...]
+    methods: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One stage of one chunk that has to be trained."""
+
+    key: str
+    method: Method
+    stage: Stage
+    runs: tuple[int, ...]
+
+    def images(self, protocol: Protocol, n: int) -> int:
+        """How many images it goes through, all runs together; n images a run and epoch."""
+        return stage_epochs(self.stage, protocol) * n * len(self.runs)
+
+
+def stack_size(runs: int, stack: int | None = None) -> int:
+    """How many runs share a stack: at most five, and at least two stacks, so that two cores have work."""
+    return stack or max(1, min(LARGEST_STACK, (runs + 1) // 2))
+
+
+def chunks(store: Store, methods: dict[str, Method], runs: int, stack: int | None = None) -> list[Chunk]:
+    """The chunks with something missing, runs in order. `methods` is name -> method, in the order asked."""
+    size = stack_size(runs, stack)
+    groups = [tuple(range(start, min(start + size, runs))) for start in range(0, runs, size)]
+    wanted = [(group, tuple(name for name, m in methods.items() if store.missing(m.key, group))) for group in groups]
+    return [Chunk(group, names) for group, names in wanted if names]
+
+
+def trainings(study: Study, store: Store, methods: dict[str, Method], parts: Sequence[Chunk]) -> list[Training]:
+    """The stages that have to be trained for these chunks, shared ones once."""
+    found: dict[tuple[str, tuple[int, ...]], Training] = {}
+    for chunk in parts:
+        for name in chunk.methods:
+            for stage in needed(methods[name], methods[name].stages[-1]):
+                key = study.stage_key(methods[name], stage)
+                if not store.has_stage(key, chunk.runs):
+                    found.setdefault((key, chunk.runs), Training(key, methods[name], stage, chunk.runs))
+    return list(found.values())
+
+
+def needed(method: Method, stage: Stage) -> list[Stage]:
+    """A stage and all that it stands on, earlier ones first."""
+    before = [method.stage(name) for name in (*filter(None, [stage.start]), *stage.given)]
+    chain = [earlier for stage_before in before for earlier in needed(method, stage_before)]
+    return list(dict.fromkeys([*chain, stage]))

@@ -1,0 +1,140 @@
+"""Where does a study live? In a directory; what is done is what is there.
+
+    study.json                         what was asked and resolved, and (not compared) on what it was made
+    samples.npz  test.npz              ids of the images each run saw; test labels
+    stages/<key>/r007.npz              weights of a stage, by run, and its loss by epoch
+    predictions/<method>/recipe.json   label, stages and their keys
+    predictions/<method>/r007.npz      what run 7 says of every test point (`engine.predict.record`)
+
+A file that exists is whole (see `files`). There is no table of states to go stale. No torch here: `report` and `status`
+read studies on machines that have none.
+"""
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltbv.errors import Refusal
+from ltbv.harness.files import read_arrays, read_json, write_arrays, write_json
+
+FORMAT = 1
+
+
+class Store:
+    """The directory of one study."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+
+    # what was asked
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "study.json").exists()
+
+    def study(self) -> dict[str, Any]:
+        """study.json: `asked`, `data`, `made_with`."""
+        if not self.exists:
+            raise Refusal(f"{self.path} is not a study: it has no study.json; make one with: ltbv bootstrap --study {self.path}")
+        study = read_json(self.path / "study.json")
+        if not isinstance(study, dict) or study.get("format") != FORMAT:
+            raise Refusal(f"{self.path}/study.json has format {study.get('format') if isinstance(study, dict) else None!r}; this ltbv reads {FORMAT}")
+        return study
+
+    def open(self, asked: dict[str, Any], data: dict[str, Any], made_with: dict[str, Any], *, force: bool = False) -> None:
+        """Make the directory, or go on in one that was made with the same settings; any other is refused.
+
+        `force` throws away what a directory with other settings holds.
+        """
+        if self.exists:
+            before = self.study()["asked"]
+            differing = sorted(k for k in before.keys() | asked.keys() if before.get(k) != asked.get(k))
+            if not differing:
+                return
+            if not force:
+                fields = "; ".join(f"{k}: {before.get(k)!r} there, {asked.get(k)!r} asked" for k in differing)
+                raise Refusal(f"{self.path} holds a study with other settings ({fields}); choose another --study, or --force to discard it")
+            for part in ("stages", "predictions"):
+                shutil.rmtree(self.path / part, ignore_errors=True)
+        elif self.path.exists() and (not self.path.is_dir() or any(p for p in self.path.iterdir() if not p.name.endswith(".part"))):
+            raise Refusal(f"{self.path} exists and is not a study; choose an empty or new directory with --study")
+        write_json(self.path / "study.json", {"format": FORMAT, "asked": asked, "data": data, "made_with": made_with})
+
+    # samples and test set
+
+    def write_samples(self, ids: np.ndarray) -> None:
+        """ids [R, n]; a file that already holds these runs and more is left."""
+        path = self.path / "samples.npz"
+        if not path.exists() or len(read_arrays(path)["ids"]) < len(ids):
+            write_arrays(path, {"ids": ids})
+
+    def samples(self) -> np.ndarray:
+        """ids [R, n] of the images each run saw."""
+        return read_arrays(self.path / "samples.npz")["ids"]
+
+    def write_test_labels(self, labels: np.ndarray) -> None:
+        if not (self.path / "test.npz").exists():
+            write_arrays(self.path / "test.npz", {"labels": labels})
+
+    def test_labels(self) -> np.ndarray:
+        """Labels [N] of the test set."""
+        return read_arrays(self.path / "test.npz")["labels"]
+
+    # stages and predictions
+
+    def stage_file(self, key: str, run: int) -> Path:
+        return self.path / "stages" / key / f"r{run:03d}.npz"
+
+    def has_stage(self, key: str, runs: Iterable[int]) -> bool:
+        return all(self.stage_file(key, run).exists() for run in runs)
+
+    def prediction_file(self, method: str, run: int) -> Path:
+        return self.path / "predictions" / method / f"r{run:03d}.npz"
+
+    def missing(self, method: str, runs: Iterable[int]) -> list[int]:
+        """Which of `runs` have no predictions yet."""
+        return [run for run in runs if not self.prediction_file(method, run).exists()]
+
+    def methods(self) -> list[str]:
+        """Methods that have predictions, in the order of their recipes."""
+        found = [p.parent.name for p in sorted((self.path / "predictions").glob("*/recipe.json")) if self.runs(p.parent.name)]
+        return sorted(found, key=lambda name: (self.recipe(name).get("order", 0), name))
+
+    def runs(self, method: str) -> list[int]:
+        """Runs of a method that are done."""
+        names = (re.fullmatch(r"r(\d+)\.npz", p.name) for p in (self.path / "predictions" / method).glob("r*.npz"))
+        return sorted(int(m[1]) for m in names if m)
+
+    def recipe(self, method: str) -> dict[str, Any]:
+        return read_json(self.path / "predictions" / method / "recipe.json")
+
+    def open_method(self, method: str, recipe: dict[str, Any], *, force: bool = False) -> None:
+        """Note a method's recipe; predictions made by another recipe under the same key are refused."""
+        path = self.path / "predictions" / method / "recipe.json"
+        if path.exists() and not force:
+            if (before := read_json(path))["key"] != recipe["key"]:
+                raise Refusal(
+                    f"{path.parent} was made by another recipe of {method!r} (key {before['key']}, now {recipe['key']}); "
+                    "choose another --study, or --force to train it again"
+                )
+            return
+        if force:
+            self.discard(method)
+        write_json(path, recipe)
+
+    def discard(self, method: str) -> None:
+        """Delete a method's predictions and the stages its recipe names."""
+        directory = self.path / "predictions" / method
+        if (directory / "recipe.json").exists():
+            for stage in self.recipe(method)["stages"]:
+                shutil.rmtree(self.path / "stages" / stage["key"], ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
+
+    def predictions(self, method: str, field: str = "label", runs: Iterable[int] | None = None) -> np.ndarray:
+        """One field of the runs of a method, stacked: [R, N] or [R, N, C]."""
+        files = [self.prediction_file(method, run) for run in (self.runs(method) if runs is None else runs)]
+        return np.stack([read_arrays(path)[field] for path in files])

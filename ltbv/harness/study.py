@@ -1,0 +1,196 @@
+"""What is asked? A study, resolved and checked before anything is written: data, profile, scheme, seed, protocol."""
+
+import hashlib
+import inspect
+import json
+import platform
+import subprocess
+from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltbv.data.catalogue import Entry, entry
+from ltbv.data.dataset import Dataset, make_ids
+from ltbv.data.profile import long_tail_counts
+from ltbv.data.resample import check, draw
+from ltbv.engine import REVISION
+from ltbv.engine.protocol import PROTOCOLS, Protocol
+from ltbv.errors import Refusal
+from ltbv.methods.base import Method, Stage
+from ltbv.stats.splits import scaled
+
+
+@dataclass(frozen=True)
+class Study:
+    """The settings that decide every number. Methods and the number of runs may grow; these may not change."""
+
+    dataset: str
+    scheme: str
+    head: int
+    imbalance: float
+    kind: str
+    seed: int
+    epochs: int
+    fingerprint: str = ""  # of the images themselves, once they are read
+
+    @property
+    def entry(self) -> Entry:
+        return entry(self.dataset)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Nominal images of each class, [C]."""
+        return long_tail_counts(self.entry.num_classes, self.head, self.imbalance, self.kind)
+
+    @property
+    def splits(self) -> dict[str, np.ndarray]:
+        """Class ids of many, medium and few, by the nominal counts (thresholds 100 and 20 at a head of 500)."""
+        return scaled(self.counts)
+
+    @property
+    def protocol(self) -> Protocol:
+        return replace(PROTOCOLS[self.dataset], epochs=self.epochs)
+
+    def sample(self, run: int) -> np.ndarray:
+        """Ids [n] of the images that a run sees."""
+        return draw(
+            self.scheme, self.counts, self.entry.pool_sizes, seed=self.seed, run=run, endless=self.entry.endless
+        )
+
+    def asked(self) -> dict[str, Any]:
+        """What study.json compares."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**own, "protocol": canonical(self.protocol), "revision": REVISION}
+
+    def data(self, dataset: Dataset) -> dict[str, Any]:
+        """What a report wants to know of the data without reading them."""
+        return {
+            "class_names": list(dataset.class_names),
+            "counts": self.counts.tolist(),
+            "pool_sizes": np.asarray(self.entry.pool_sizes).tolist(),
+            "splits": {name: ids.tolist() for name, ids in self.splits.items()},
+        }
+
+    def stage_key(self, method: Method, stage: Stage) -> str:
+        """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device."""
+        return _digest({"study": self.asked(), "stage": _chain(method, stage)})
+
+    def recipe(self, method: Method, order: int) -> dict[str, Any]:
+        """recipe.json of a method: how to name it, and from which stages its predictions come."""
+        last = method.stages[-1]
+        whole = [self.stage_key(method, last), canonical(method.posthoc), canonical(method.predict)]
+        return {
+            "key": _digest(whole),
+            "label": method.label,
+            "order": order,
+            "stages": [{"name": s.name, "key": self.stage_key(method, s)} for s in method.stages],
+        }
+
+
+def resolve(
+    dataset: str = "glyphs-lt",
+    scheme: str | None = None,
+    head: int | None = None,
+    imbalance: float | None = None,
+    kind: str | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+) -> Study:
+    """Fill in a data set's defaults and check every name and number; the first that will not do is refused."""
+    found = entry(dataset)
+    if seed < 0:
+        raise Refusal(f"seed {seed}: must be 0 or larger")
+    epochs = PROTOCOLS[dataset].epochs if epochs is None else epochs
+    if epochs < 1:
+        raise Refusal(f"epochs {epochs}: at least 1")
+    study = Study(
+        dataset,
+        scheme or found.scheme,
+        found.head if head is None else head,
+        float(found.imbalance if imbalance is None else imbalance),
+        kind or found.kind,
+        seed,
+        epochs,
+    )
+    check(study.scheme, study.counts, found.pool_sizes, endless=found.endless)
+    return study
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """16 hex digits of the test set and of the first image of each class: another copy of the data in another order, or
+    drawn by another font library, is another data set."""
+    digest = hashlib.sha256()
+    first = make_ids(np.arange(dataset.num_classes), np.zeros(dataset.num_classes))
+    for array in (dataset.test.pixels, dataset.test.labels.astype(np.int64), dataset.read(first)):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:16]
+
+
+def made_with() -> dict[str, Any]:
+    """Versions, machine and commit: recorded, never compared."""
+    names = ("ltbv", "torch", "numpy", "scipy")
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "commit": _commit(),
+    }
+
+
+def canonical(value: Any) -> Any:
+    """A recipe as JSON: dataclasses by name and fields, functions by name, foreign code with a digest of its source."""
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {f.name: canonical(getattr(value, f.name)) for f in fields(value) if f.compare}
+        return {"is": _name(type(value)), **own}
+    if isinstance(value, (list, tuple)):
+        return [canonical(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): canonical(v) for k, v in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if callable(value) and hasattr(value, "__qualname__"):
+        return _name(value)
+    raise Refusal(
+        f"a recipe holds {value!r}, which has no stable description; use dataclasses, named functions, numbers and strings"
+    )
+
+
+def _name(thing: Any) -> str:
+    name = f"{thing.__module__}:{thing.__qualname__}"
+    if thing.__module__.split(".")[0] == "ltbv":
+        return name
+    try:
+        source = inspect.getsource(thing)
+    except (OSError, TypeError):
+        return name
+    return f"{name}@{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+
+
+def _chain(method: Method, stage: Stage) -> Any:
+    """A stage with the stages that it stands on in the place of their names."""
+    own = canonical(stage)
+    del own["name"]  # what it is called changes nothing
+    own["position"] = method.stages.index(stage)
+    own["start"] = _chain(method, method.stage(stage.start)) if stage.start else None
+    own["given"] = [_chain(method, method.stage(name)) for name in stage.given]
+    return own
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that ltbv runs from, None where it is not run from one."""
+    try:
+        top = Path(__file__).resolve().parents[2]
+        if not (top / ".git").exists():
+            return None
+        done = subprocess.run(["git", "-C", str(top), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
+        return done.stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None

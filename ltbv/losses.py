@@ -1,0 +1,60 @@
+"""What does one example cost? Losses of one run, per example; the caller weighs and reduces.
+
+Every loss is `(logits [B, C] as the network gives them, labels [B], counts [C]) -> [B]`: pure, on any device, in any
+precision. `counts` are the images of each class in that run's training set; a class the resample lost has 0.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:
+    """-log softmax(z)_y; [B]."""
+    del counts
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def focal(logits: Tensor, labels: Tensor, counts: Tensor | None = None, gamma: float = 1.0) -> Tensor:
+    """(1 - p_y)^gamma * -log p_y with p = softmax(z); [B]. Lin et al., Focal Loss, 2017, in the softmax form.
+
+    A class weight multiplies the result. (Some published code computes p from the weighted loss; this does not.)
+    """
+    loss = cross_entropy(logits, labels, counts)
+    return (1 - torch.exp(-loss)) ** gamma * loss
+
+
+def ldam(
+    logits: Tensor, labels: Tensor, counts: Tensor, max_margin: float = 0.5, scale: float = 30.0
+) -> Tensor:
+    """Cross-entropy of z - scale * m_y onehot(y); [B]. Cao et al., LDAM, 2019, eq. 13.
+
+    m_k = max_margin * n_k^(-1/4) / max_j n_j^(-1/4): rarer classes must win by more. `logits` come from a cosine head
+    and are already multiplied by its `scale`; on a plain linear head the margin would mean something else.
+    """
+    margins = ldam_margins(counts, max_margin).to(logits.dtype)
+    return cross_entropy(logits - scale * margins * F.one_hot(labels, logits.shape[-1]), labels)
+
+
+def ldam_margins(counts: Tensor, max_margin: float = 0.5) -> Tensor:
+    """Margins [C] float64, the rarest class present has `max_margin`, a class without images 0."""
+    present = counts > 0
+    raw = torch.where(present, counts.clamp(min=1).double() ** -0.25, 0.0)
+    return max_margin * raw / raw.amax(-1, keepdim=True)
+
+
+def effective_number(counts: Tensor, beta: float) -> Tensor:
+    """Class weights [C] float64 proportional to (1 - beta) / (1 - beta^n_k), summing to C. Cui et al., 2019, eq. 4.
+
+    beta = 0 gives every class 1; beta -> 1 approaches 1 / n_k. A class without images gets 0, and the others share C.
+    """
+    if not 0 <= beta < 1:
+        raise ValueError(f"beta {beta!r} is outside [0, 1): (1 - beta) / (1 - beta^n) has no meaning there")
+    raw = torch.where(counts > 0, (1 - beta) / (1 - beta ** counts.clamp(min=1).double()), 0.0)
+    return raw * counts.shape[-1] / raw.sum(-1, keepdim=True)
+
+
+def weighted_mean(losses: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """sum_i w_{y_i} l_i / sum_i w_{y_i}; scalar. The divisor is the weights' sum, as in PyTorch's weighted mean."""
+    weight = weights.to(losses.dtype)[labels]
+    return (weight * losses).sum() / weight.sum()

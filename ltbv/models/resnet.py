@@ -1,0 +1,76 @@
+"""Which backbone? The residual networks for small images of He et al. (2016), split where experts part ways.
+
+`Resnet(widths=(16, 32, 64), blocks=5)` is ResNet-32 for CIFAR. The stem and the first stages are shared by the experts
+of a run; the later stages are a branch, one for each expert.
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ltbv.models.stack import Conv, Norm, pad_shortcut
+
+
+class Block(nn.Module):
+    """conv - norm - relu - conv - norm, plus the shortcut, then relu."""
+
+    def __init__(self, copies: int, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.copies, self.outputs, self.stride, self.plain = copies, outputs, stride, stride == 1 and inputs == outputs
+        self.conv1 = Conv(copies, inputs, outputs, stride=stride)
+        self.norm1 = Norm(copies, outputs)
+        self.conv2 = Conv(copies, outputs, outputs)
+        self.norm2 = Norm(copies, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)), inplace=True)))
+        short = x if self.plain else pad_shortcut(x, self.copies, self.outputs, self.stride)
+        return F.relu(y + short, inplace=True)
+
+
+class Stem(nn.Sequential):
+    """First convolution, norm and relu: [B, R*channels, H, W] -> [B, R*width, H, W]."""
+
+    def __init__(self, copies: int, channels: int, width: int):
+        super().__init__(Conv(copies, channels, width), Norm(copies, width), nn.ReLU(inplace=True))
+
+
+@dataclass(frozen=True)
+class Resnet:
+    """Three-stage residual network, depth 6 * blocks + 2; stages after the first halve the image.
+
+    widths   channels of the stages
+    blocks   blocks a stage
+    shared   how many stages the experts of a run share (the stem always)
+    """
+
+    widths: tuple[int, ...] = (16, 32, 64)
+    blocks: int = 5
+    shared: int = 1
+
+    @property
+    def depth(self) -> int:
+        return 2 * self.blocks * len(self.widths) + 2
+
+    def build_shared(self, copies: int, channels: int) -> nn.Module:
+        """Stem and shared stages."""
+        stages = self._stages(copies, self.widths[0], self.widths[: self.shared], first=0)
+        return nn.Sequential(Stem(copies, channels, self.widths[0]), *stages)
+
+    def build_branch(self, copies: int, width_factor: float) -> nn.Module:
+        """The stages after the shared ones, widths times `width_factor`."""
+        widths = tuple(int(width * width_factor) for width in self.widths[self.shared :])
+        return nn.Sequential(*self._stages(copies, self.widths[self.shared - 1], widths, first=self.shared))
+
+    def features(self, width_factor: float) -> int:
+        """D, the length of a feature vector."""
+        return int(self.widths[-1] * width_factor)
+
+    def _stages(self, copies: int, inputs: int, widths: tuple[int, ...], first: int) -> list[nn.Module]:
+        blocks: list[nn.Module] = []
+        for stage, width in enumerate(widths, start=first):
+            for position in range(self.blocks):
+                blocks.append(Block(copies, inputs, width, stride=2 if stage > 0 and position == 0 else 1))
+                inputs = width
+        return blocks

@@ -1,0 +1,155 @@
+"""How are many small networks trained as one? Three layers hold K copies of themselves; nothing else knows about it.
+
+A feature map of K copies is [B, K*C, H, W] in channels-last memory, a feature vector [K, B, D]. Parameters are
+[K, ...]. Copies never touch: a convolution is grouped by copy, a norm works channel by channel, a linear layer is a
+batched product. K = 1 is the plain network, with the same code.
+
+Experts of a run are the same axis: a branch with E experts of R runs holds K = R*E copies, expert e of run r at r*E + e.
+"""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Layer(nn.Module):
+    """A layer that holds copies; `draw` gives one copy new weights."""
+
+    copies: int
+
+    def draw(self, copy: int, generator: np.random.Generator) -> None:
+        """Initialise one copy from `generator`. The draws of a copy depend on nothing but the generator."""
+        raise NotImplementedError
+
+    def _fill(self, parameter: Tensor, copy: int, values: np.ndarray | float) -> None:
+        with torch.no_grad():
+            parameter[copy] = torch.as_tensor(values, dtype=parameter.dtype, device=parameter.device)
+
+
+class Conv(Layer):
+    """Convolution without bias, `kernel // 2` zeros around: [B, K*inputs, H, W] -> [B, K*outputs, H', W'].
+
+    Initialised N(0, 2 / fan_in) (He et al., 2015).
+    """
+
+    def __init__(self, copies: int, inputs: int, outputs: int, kernel: int = 3, stride: int = 1):
+        super().__init__()
+        self.copies, self.stride, self.padding = copies, stride, kernel // 2
+        self.weight = nn.Parameter(torch.zeros(copies, outputs, inputs, kernel, kernel))
+
+    def draw(self, copy: int, generator: np.random.Generator) -> None:
+        shape = self.weight.shape[1:]
+        self._fill(self.weight, copy, generator.standard_normal(shape) * math.sqrt(2 / math.prod(shape[1:])))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight.flatten(0, 1), stride=self.stride, padding=self.padding, groups=self.copies)
+
+
+class Norm(Layer):
+    """Batch norm over each channel of each copy: [B, K*channels, H, W] -> the same shape (Ioffe and Szegedy, 2015)."""
+
+    def __init__(self, copies: int, channels: int, momentum: float = 0.1, epsilon: float = 1e-5):
+        super().__init__()
+        self.copies, self.momentum, self.epsilon = copies, momentum, epsilon
+        self.weight = nn.Parameter(torch.ones(copies, channels))
+        self.bias = nn.Parameter(torch.zeros(copies, channels))
+        self.register_buffer("running_mean", torch.zeros(copies, channels))
+        self.register_buffer("running_var", torch.ones(copies, channels))
+
+    def draw(self, copy: int, generator: np.random.Generator) -> None:
+        del generator
+        for parameter, start in ((self.weight, 1.0), (self.bias, 0.0), (self.running_mean, 0.0), (self.running_var, 1.0)):
+            self._fill(parameter, copy, start)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = (t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias))
+        return F.batch_norm(x, *flat, training=self.training, momentum=self.momentum, eps=self.epsilon)
+
+
+class Linear(Layer):
+    """x W' + b: [K, B, inputs] -> [K, B, outputs]. Weights N(0, 2 / inputs), bias uniform within 1 / sqrt(inputs)."""
+
+    def __init__(self, copies: int, inputs: int, outputs: int):
+        super().__init__()
+        self.copies = copies
+        self.weight = nn.Parameter(torch.zeros(copies, outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(copies, outputs))
+
+    def draw(self, copy: int, generator: np.random.Generator) -> None:
+        outputs, inputs = self.weight.shape[1:]
+        self._fill(self.weight, copy, generator.standard_normal((outputs, inputs)) * math.sqrt(2 / inputs))
+        self._fill(self.bias, copy, generator.uniform(-1, 1, outputs) / math.sqrt(inputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
+
+
+class CosineLinear(Layer):
+    """scale * cos(x, w_k): [K, B, inputs] -> [K, B, outputs]; no bias (Cao et al., LDAM, 2019).
+
+    Weights are drawn uniform within [-1, 1] and each class vector is brought to length 1.
+    """
+
+    def __init__(self, copies: int, inputs: int, outputs: int, scale: float = 30.0):
+        super().__init__()
+        self.copies, self.scale = copies, scale
+        self.weight = nn.Parameter(torch.zeros(copies, outputs, inputs))
+
+    def draw(self, copy: int, generator: np.random.Generator) -> None:
+        weight = generator.uniform(-1, 1, self.weight.shape[1:])
+        self._fill(self.weight, copy, weight / np.linalg.norm(weight, axis=1, keepdims=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        cosine = torch.bmm(F.normalize(x, dim=-1), F.normalize(self.weight, dim=-1).transpose(1, 2))
+        return self.scale * cosine
+
+
+def layers(module: nn.Module) -> list[Layer]:
+    """The layers of a network in a fixed order (the order in which their weights are drawn)."""
+    return [m for m in module.modules() if isinstance(m, Layer)]
+
+
+def draw_run(module: nn.Module, run: int, runs: int, generator: np.random.Generator) -> None:
+    """Initialise everything that belongs to `run` in a stack of `runs`: the same weights in a stack of any size."""
+    for layer in layers(module):
+        share = layer.copies // runs
+        for copy in range(run * share, (run + 1) * share):
+            layer.draw(copy, generator)
+
+
+def run_state(module: nn.Module, run: int, runs: int) -> dict[str, np.ndarray]:
+    """Weights and buffers of one run, name -> [copies of the run, ...]; the same for a stack of any size."""
+    state = {}
+    for name, tensor in module.state_dict().items():
+        share = tensor.shape[0] // runs
+        state[name] = tensor[run * share : (run + 1) * share].detach().cpu().numpy().copy()
+    return state
+
+
+def load_run_state(module: nn.Module, run: int, runs: int, state: dict[str, np.ndarray]) -> None:
+    """The inverse of `run_state`. Names the module does not have are left; names it has must be there and fit."""
+    with torch.no_grad():
+        for name, tensor in module.state_dict(keep_vars=True).items():
+            share = tensor.shape[0] // runs
+            tensor[run * share : (run + 1) * share] = torch.as_tensor(state[name], dtype=tensor.dtype)
+
+
+def fan_out(x: Tensor, runs: int, experts: int) -> Tensor:
+    """Give each run's feature map to its `experts`: [B, R*C, H, W] -> [B, R*E*C, H, W]."""
+    if experts == 1:
+        return x
+    nhwc = x.movedim(1, -1).unflatten(-1, (runs, 1, -1))
+    return nhwc.expand(*nhwc.shape[:-2], experts, -1).flatten(-3).movedim(-1, 1)
+
+
+def pad_shortcut(x: Tensor, copies: int, outputs: int, stride: int) -> Tensor:
+    """Shortcut without parameters (option A of He et al., 2016): every `stride`-th pixel, new channels zero.
+
+    [B, K*C, H, W] -> [B, K*outputs, H/stride, W/stride], the zeros split evenly on both sides of each copy's channels.
+    """
+    nhwc = x.movedim(1, -1)[:, ::stride, ::stride].unflatten(-1, (copies, -1))
+    extra = outputs - nhwc.shape[-1]
+    return F.pad(nhwc, (extra // 2, extra - extra // 2)).flatten(-2).movedim(-1, 1)

@@ -1,0 +1,63 @@
+"""How does a number change during a stage? Whatever is a number may be a schedule: learning rate, beta, weight.
+
+A schedule is called with (epoch, epochs), epoch counted from 0, and gives the number that holds for that whole epoch.
+Positions are shares of the stage (0-1), so a recipe means the same at 20 epochs as at 200.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Schedule = Callable[[int, int], float]
+Number = float | Schedule
+
+
+def value(number: Number, epoch: int, epochs: int) -> float:
+    """The number that holds in `epoch`: the number itself, or what its schedule says."""
+    return float(number(epoch, epochs)) if callable(number) else float(number)
+
+
+@dataclass(frozen=True)
+class Step:
+    """`before` until the share `at` of the stage is done, `after` from then on. "Deferred" re-weighting is this."""
+
+    before: float
+    after: float
+    at: float
+
+    def __call__(self, epoch: int, epochs: int) -> float:
+        return self.after if epoch >= self.at * epochs else self.before
+
+
+@dataclass(frozen=True)
+class Drops:
+    """`start`, multiplied by the last of `factors` whose share in `at` is reached (factors are of the start, not chained)."""
+
+    start: float
+    at: tuple[float, ...]
+    factors: tuple[float, ...]
+
+    def __call__(self, epoch: int, epochs: int) -> float:
+        reached = [factor for share, factor in zip(self.at, self.factors, strict=True) if epoch >= share * epochs]
+        return self.start * (reached[-1] if reached else 1.0)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """start * (1 + cos(pi * epoch / epochs)) / 2 (Loshchilov and Hutter, 2017), without restarts."""
+
+    start: float
+
+    def __call__(self, epoch: int, epochs: int) -> float:
+        return self.start * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """`then`, scaled by (epoch + 1) / warmup during the first `warmup` epochs (a number of epochs, not a share)."""
+
+    then: Number
+    warmup: int
+
+    def __call__(self, epoch: int, epochs: int) -> float:
+        return value(self.then, epoch, epochs) * min(1.0, (epoch + 1) / self.warmup)

@@ -1,0 +1,166 @@
+"""Does a method beat its reference? Paired differences, with the tests that belong to them.
+
+Run r of both methods has the same training sample and seeds, and both see the same test points. So a run is left out of
+both at once and points are compared one by one: what the two share cancels. The gain of pairing is measured, because it
+depends on how much they share.
+
+Nine confirmatory tests, {error, bias, variance} x {many, medium, few}, are corrected together (Holm, 1979). The group
+"all" is a combination of the three and gets an interval only. Tests of single classes are exploratory (Benjamini and
+Hochberg, 1995): a hundred classes are beyond what ten runs can settle.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats as distributions
+
+from ltbv.errors import Refusal
+from ltbv.stats.intervals import Intervals, Options
+from ltbv.stats.measured import Measured, ReadLogits
+from ltbv.stats.splits import GroupWeights
+from ltbv.stats.votes import check_predictions
+
+CONFIRMED_QUANTITIES = ("error", "bias", "variance")
+CONFIRMED_GROUPS = ("many", "medium", "few")
+POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Method minus reference, for one quantity of one group of classes.
+
+    estimate, low, high, plug_in, se, df   as in `Estimate`, of the paired difference
+    p             two-sided, of no difference: t = estimate / se with df
+    p_holm        p corrected for the nine confirmatory tests; NaN for every other quantity and group
+    pairing_gain  standard error without pairing / with it
+    detectable    the smallest true difference found in 80 % of such studies, at this level: (t(df) + t_.8(df)) se
+    q_class       exploratory: p corrected over all groups of one class, within the quantity; NaN for other groups
+
+    p is NaN where no run and no point varies and yet the methods differ: no test can be formed.
+    """
+
+    group: str
+    quantity: str
+    estimate: float
+    low: float
+    high: float
+    plug_in: float
+    se: float
+    df: float
+    p: float
+    p_holm: float
+    pairing_gain: float
+    detectable: float
+    q_class: float
+
+
+def compare(predictions: np.ndarray, reference_predictions: np.ndarray, labels: np.ndarray,
+            groups: Mapping[str, np.ndarray], *, target: str = "population", se_bias: str = "plug_in",
+            ties: str = "fractional", level: float = 0.95, seed: int = 0,
+            logits: np.ndarray | ReadLogits | None = None, reference_logits: np.ndarray | ReadLogits | None = None,
+            per_run: Mapping[str, np.ndarray] | None = None,
+            reference_per_run: Mapping[str, np.ndarray] | None = None) -> list[Difference]:
+    """Differences of a method from its reference, for each group and quantity of `summarize`.
+
+    predictions, reference_predictions  (R, N) int: row r of both comes from the same training sample and seeds, and
+                                        column i is the same test point
+    labels, groups, options             as in `summarize`; logits and per_run with those of the reference
+
+    Unequal R is refused: rows would not be pairs, and plug-in values would differ by R alone.
+    """
+    options = Options(target, se_bias, ties, level, seed)
+    predictions, labels = check_predictions(predictions, labels)
+    reference_predictions = check_reference(predictions, reference_predictions, labels)
+    if (logits is None) != (reference_logits is None):
+        raise Refusal("logits are given for one of the two methods only: give logits and reference_logits, or neither")
+    weights = GroupWeights.of(groups, labels)
+    ours = options.measure(predictions, labels, weights.num_classes, logits, per_run)
+    theirs = options.measure(reference_predictions, labels, weights.num_classes, reference_logits, reference_per_run)
+    if ours.keys() != theirs.keys():
+        raise Refusal(f"per_run and reference_per_run differ in {sorted(ours.keys() ^ theirs.keys())}: name the same")
+
+    table = {quantity: _paired(ours[quantity], theirs[quantity], labels, weights, options) for quantity in ours}
+    p_holm = confirm(weights.names, {quantity: of.p for quantity, of in table.items()})
+    one_class = np.diff(weights.classes.indptr) == 1
+    q_class = {quantity: benjamini_hochberg(np.where(one_class, of.p, np.nan)) for quantity, of in table.items()}
+    return [
+        Difference(group, quantity, *of.paired.row(g), p=float(of.p[g]), p_holm=p_holm.get((group, quantity), np.nan),
+                   pairing_gain=float(of.gain[g]), detectable=float(of.detectable[g]), q_class=float(q_class[quantity][g]))
+        for g, group in enumerate(weights.names) for quantity, of in table.items()
+    ]
+
+
+def check_reference(predictions: np.ndarray, reference_predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The reference's predictions as an array (R, N), or a Refusal if they cannot be paired with the method's."""
+    reference_predictions, _ = check_predictions(reference_predictions, labels)
+    if len(predictions) != len(reference_predictions):
+        raise Refusal(f"the method has {len(predictions)} runs and its reference {len(reference_predictions)}: give the"
+                      " rows of the run numbers both have, in the same order")
+    return reference_predictions
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """One quantity compared, for all groups: arrays (G,)."""
+
+    paired: Intervals
+    p: np.ndarray
+    gain: np.ndarray
+    detectable: np.ndarray
+
+
+def _paired(ours: Measured, theirs: Measured, labels: np.ndarray, weights: GroupWeights, options: Options) -> _Paired:
+    paired, one, other = (options.intervals(of, labels, weights) for of in (ours - theirs, ours, theirs))
+    return _Paired(paired, two_sided_p(paired.estimate, paired.se, paired.df), _ratio(np.hypot(one.se, other.se), paired.se),
+                   detectable(paired.se, paired.df, options.level))
+
+
+def confirm(names: Sequence[str], p: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float]:
+    """Holm-corrected p by (group, quantity), of the confirmatory tests among groups `names` (G,); p[quantity] is (G,)."""
+    family = [(g, quantity) for g, group in enumerate(names) if group in CONFIRMED_GROUPS for quantity in CONFIRMED_QUANTITIES]
+    corrected = holm(np.array([p[quantity][g] for g, quantity in family]))
+    return {(names[g], quantity): float(value) for (g, quantity), value in zip(family, corrected, strict=True)}
+
+
+def two_sided_p(estimate: np.ndarray, se: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """p (G,) of estimate / se against t(df); 1 where nothing differs nor varies, NaN where it differs, never varying."""
+    t = np.abs(_ratio(estimate, se))
+    p = 2 * distributions.t.sf(t, df)
+    return np.where((estimate == 0) & (se == 0), 1.0, p)
+
+
+def detectable(se: np.ndarray, df: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Smallest difference found with power .8 by a two-sided test at 1 - level: (t_{(1+level)/2} + t_.8) se, (G,)."""
+    return (distributions.t.ppf((1 + level) / 2, df) + distributions.t.ppf(POWER, df)) * se
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's adjusted p (T,): the k-th smallest times T - k + 1, made monotone, at most 1.
+
+    NaN stays NaN and does not count as a test. Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    """
+    return _step(p, lambda ordered: np.maximum.accumulate(ordered * np.arange(ordered.size, 0, -1)))
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """Benjamini and Hochberg's adjusted p (T,), "q": the k-th smallest times T/k, made monotone, at most 1.
+
+    Calling all tests with q <= .1 different keeps the expected share of false calls below 10 %. NaN stays NaN and does
+    not count. Benjamini and Hochberg, "Controlling the false discovery rate", 1995.
+    """
+    return _step(p, lambda ordered: np.minimum.accumulate(
+        (ordered * ordered.size / np.arange(1, ordered.size + 1))[::-1])[::-1])
+
+
+def _step(p: np.ndarray, adjust) -> np.ndarray:
+    p = np.asarray(p, np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    adjusted[order] = np.minimum(adjust(p[order]), 1.0)
+    return adjusted
+
+
+def _ratio(over: np.ndarray, under: np.ndarray) -> np.ndarray:
+    return np.divide(over, under, out=np.full(over.shape, np.nan), where=under != 0)

@@ -1,0 +1,204 @@
+"""What must be known of a quantity to give it an interval? A corrected value at each test point, and its class means
+with each run left out.
+
+Every quantity comes down to that (`Measured`), whether it is computed from labels, logits or a score of each run, so
+that intervals, paired differences and their tests are written once. Everything is read in blocks of test points: memory
+grows with runs x points (labels) and runs x classes (class means), never with points x classes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltbv.errors import Refusal
+from ltbv.stats.probability import BrierTerms, CrossEntropyTerms, block_points, check_logits, refuse_where
+from ltbv.stats.splits import by_class, divide_by_class
+from ltbv.stats.votes import Ballots, blocks, subset_words
+from ltbv.stats.zero_one import extrapolate, half_subsets
+
+FEWEST_RUNS = 4  # for intervals: three leave-one-out values say too little about their own spread
+
+ReadLogits = Callable[[slice], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One quantity of one method, or of the difference of two.
+
+    points    (N,) corrected value at each test point
+    plug_in   (C,) class means of the uncorrected values
+    left_out  (R, C) class means with run r left out; None for R < 4
+    """
+
+    points: np.ndarray
+    plug_in: np.ndarray
+    left_out: np.ndarray | None
+
+    def __sub__(self, other: "Measured") -> "Measured":
+        left_out = None if self.left_out is None or other.left_out is None else self.left_out - other.left_out
+        return Measured(self.points - other.points, self.plug_in - other.plug_in, left_out)
+
+    def complement(self) -> "Measured":
+        """The same for 1 - value."""
+        return Measured(1 - self.points, 1 - self.plug_in, None if self.left_out is None else 1 - self.left_out)
+
+
+def measure_votes(predictions: np.ndarray, labels: np.ndarray, num_classes: int, *, ties: str = "fractional",
+                  seed: int = 0, bias_by_half: bool = False) -> dict[str, Measured]:
+    """Every zero-one quantity of R runs; formulas in `zero_one` and `kohavi_wolpert`.
+
+    'bias' is B_half and 'variance' V_mid, beside their plug-ins; 'unbiased_variance', 'biased_variance', 'hits' are the
+    plug-in terms of the identity; 'variance_low' and 'variance_high' are the bracket V and V_loo; 'kw_bias' and
+    'kw_variance' are unbiased.
+
+    predictions   (R, N) int, labels (N,) int below `num_classes`; both already checked
+    bias_by_half  which bias is computed with each run left out: B_half itself, or (False) the plug-in. B_half without
+                  run r uses the halves of all R runs that do not contain r.
+    """
+    runs, points = predictions.shape
+    all_runs = np.arange(runs)
+    everyone = subset_words(all_runs, runs)
+    others = [subset_words(np.delete(all_runs, r), runs) for r in all_runs] if runs >= FEWEST_RUNS else []
+    halves = half_subsets(runs, seed) if runs >= 3 else np.empty((0, 2), int)
+    half_words = [subset_words(half, runs) for half in halves]
+
+    true_share, weight, variance, loo, disagreement = (np.empty(points) for _ in range(5))
+    weight_half = np.zeros(points)
+    sums = {name: np.zeros((len(others), num_classes))
+            for name in ("true_share", "weight", "variance", "loo", "unbiased", "disagreement")}
+    sums_half = np.zeros((len(halves), num_classes))
+    for block in blocks(points):
+        ballots = Ballots.of(predictions[:, block], labels[block])
+        place = ballots.order + block.start
+        here = labels[place]
+
+        tally, true = ballots.tally(everyone), ballots.true_votes(everyone)
+        true_share[place] = true / runs
+        weight[place] = ballots.main_weight_true(everyone, ties)
+        variance[place], loo[place] = tally.variance(runs), tally.variance_loo(runs)
+        disagreement[place] = tally.half_disagreement(runs)
+
+        for r, rest in enumerate(others):
+            tally, right = ballots.tally(rest), ballots.main_weight_true(rest, ties)
+            spread = tally.variance(runs - 1)
+            without_r = {
+                "true_share": ballots.true_votes(rest) / (runs - 1), "weight": right, "variance": spread,
+                "loo": tally.variance_loo(runs - 1), "unbiased": right * spread,
+                "disagreement": tally.half_disagreement(runs - 1),
+            }
+            for name, values in without_r.items():
+                sums[name][r] += np.bincount(here, values, minlength=num_classes)
+
+        # Where no run or every run is right, every half of the runs says so too: only the others are counted.
+        weight_half[place] = np.where(true == runs, len(halves), 0)
+        sums_half += np.bincount(here[true == runs], minlength=num_classes)
+        contested = np.flatnonzero((true > 0) & (true < runs))
+        ballots, here = ballots.at(contested), here[contested]
+        for s, half in enumerate(half_words):
+            right = ballots.main_weight_true(half, ties)
+            weight_half[place[contested]] += right
+            sums_half[s] += np.bincount(here, right, minlength=num_classes)
+
+    error, bias = 1 - true_share, 1 - weight
+    plug_in = {
+        "error": error, "bias": bias, "variance": variance,
+        "unbiased_variance": weight * variance, "biased_variance": bias * variance, "hits": bias * true_share,
+        "variance_low": variance, "variance_high": loo,
+        "kw_bias": error - disagreement, "kw_variance": disagreement,
+    }
+    corrected = plug_in | {"bias": np.full(points, np.nan), "variance": (variance + loo) / 2}
+    if runs >= 3:
+        corrected["bias"] = extrapolate(bias, 1 - weight_half / len(halves), runs, halves.shape[1])
+    if runs >= 2:
+        shrink = (runs - 1) / runs
+        plug_in |= {"kw_bias": error - disagreement * shrink, "kw_variance": disagreement * shrink}
+
+    left_out = {}
+    if others:
+        counts = np.bincount(labels, minlength=num_classes)
+        mean = {name: divide_by_class(total, counts) for name, total in sums.items()}
+        error_out, bias_out = 1 - mean["true_share"], 1 - mean["weight"]
+        left_out = {
+            "error": error_out, "bias": bias_out, "variance": (mean["variance"] + mean["loo"]) / 2,
+            "unbiased_variance": mean["unbiased"], "biased_variance": mean["variance"] - mean["unbiased"],
+            "hits": bias_out + mean["unbiased"] - error_out,
+            "variance_low": mean["variance"], "variance_high": mean["loo"],
+            "kw_bias": error_out - mean["disagreement"], "kw_variance": mean["disagreement"],
+        }
+        if bias_by_half:
+            without = np.array([[r not in half for half in halves.tolist()] for r in all_runs], np.float64)
+            bias_half = 1 - without @ divide_by_class(sums_half, counts) / without.sum(1, keepdims=True)
+            left_out["bias"] = extrapolate(bias_out, bias_half, runs - 1, halves.shape[1])
+
+    measured = {name: Measured(corrected[name], by_class(values, labels, num_classes), left_out.get(name))
+                for name, values in plug_in.items()}
+    return {"accuracy": measured["error"].complement()} | measured
+
+
+def measure_logits(logits: np.ndarray | ReadLogits, runs: int, labels: np.ndarray, num_classes: int) -> dict[str, Measured]:
+    """Brier score and cross-entropy of R runs, with their parts; formulas in `brier` and `cross_entropy`.
+
+    Names: 'brier', 'brier_bias', 'brier_variance' (unbiased) and 'cross_entropy', 'cross_entropy_bias',
+    'cross_entropy_variance' (jackknife). With a run left out the cross-entropy variance is corrected by scaling: the
+    jackknife of a jackknife would need every pair of runs.
+
+    logits  (R, N, C) array, or a function that reads those of a slice of test points, (R, n, C): only a block is held
+            at a time. Every logit must be finite here; infinite values have no mean.
+    """
+    read = logits if callable(logits) else lambda block: logits[:, block]
+    points = labels.size
+    classes = np.shape(read(slice(0, 1)))[-1]
+    names = ("brier", "brier_bias", "brier_variance", "cross_entropy", "cross_entropy_bias", "cross_entropy_variance")
+    values = {name: np.empty((2, points)) for name in names}  # corrected, plug-in
+    leave_out = runs >= FEWEST_RUNS
+    sums = {name: np.zeros((runs, num_classes)) for name in names}
+    for block in blocks(points, block_points(runs, classes)):
+        here = labels[block]
+        z, _ = check_logits(read(block), here)
+        if len(z) != runs:
+            raise Refusal(f"logits have {len(z)} runs and predictions {runs}: give both for the same runs")
+        z = z.astype(np.float64)
+        refuse_where(~np.isfinite(z).all(2), f"logits are -inf (test points {block.start} to {block.stop - 1})")
+
+        terms = CrossEntropyTerms.of(z, here)
+        loss, plug_in = terms.loss.mean(0), terms.variance()
+        variance = terms.variance_jackknife() if runs > 1 else np.full_like(loss, np.nan)
+        values["cross_entropy"][:, block] = loss
+        values["cross_entropy_variance"][:, block] = variance, plug_in
+        values["cross_entropy_bias"][:, block] = loss - variance, loss - plug_in
+
+        squares = BrierTerms.of(np.exp(z - terms.log_sum[..., None]), here)
+        loss, plug_in = squares.loss.mean(0), squares.spread.mean(0)
+        variance = plug_in * (runs / (runs - 1) if runs > 1 else np.nan)
+        values["brier"][:, block] = loss
+        values["brier_variance"][:, block] = variance, plug_in
+        values["brier_bias"][:, block] = loss - variance, loss - plug_in
+
+        if leave_out:
+            loss_out = (terms.loss.sum(0) - terms.loss) / (runs - 1)
+            variance_out = terms.variance_out() * (runs - 1) / (runs - 2)
+            brier_out, brier_variance_out = squares.left_out()
+            for name, rows in zip(names, (brier_out, brier_out - brier_variance_out, brier_variance_out,
+                                          loss_out, loss_out - variance_out, variance_out), strict=True):
+                for r, row in enumerate(rows):
+                    sums[name][r] += np.bincount(here, row, minlength=num_classes)
+    counts = np.bincount(labels, minlength=num_classes)
+    return {name: Measured(corrected, by_class(plug_in, labels, num_classes),
+                           divide_by_class(sums[name], counts) if leave_out else None)
+            for name, (corrected, plug_in) in values.items()}
+
+
+def measure_per_run(per_run: Mapping[str, np.ndarray], runs: int, labels: np.ndarray,
+                    num_classes: int) -> dict[str, Measured]:
+    """Means over runs of any value that each run gives each test point, (R, N) by name: nothing to correct."""
+    measured = {}
+    for name, values in per_run.items():
+        values = np.asarray(values)
+        if values.shape != (runs, labels.size):
+            raise Refusal(f"per_run[{name!r}] must be (R, N) = ({runs}, {labels.size}); got {values.shape}")
+        refuse_where(~np.isfinite(values), f"per_run[{name!r}] is NaN or infinite")
+        means = by_class(values, labels, num_classes)
+        left_out = (means.sum(0) - means) / (runs - 1) if runs >= FEWEST_RUNS else None
+        measured[name] = Measured(values.mean(0, dtype=np.float64), means.mean(0), left_out)
+    return measured

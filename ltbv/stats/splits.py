@@ -1,0 +1,124 @@
+"""Which classes are many, medium, few? And what is the mean of a class, or of a group of classes?
+
+The field's splits follow the number of *training* images of a class: more than 100 is many, fewer than 20 is few
+(Liu et al., "Large-scale long-tailed recognition in an open world", CVPR 2019). Public code differs at the edges
+(>= 100, <= 20), and thresholds meant for a full data set are wrong for a subset of it, so a study stores its splits as
+lists of class ids.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from ltbv.errors import Refusal
+from ltbv.stats.votes import check_labels
+
+Groups = Mapping[str, np.ndarray] | Sequence[np.ndarray]
+
+
+def splits(train_counts: np.ndarray, *, many: float = 100, few: float = 20) -> dict[str, np.ndarray]:
+    """Class ids by number of training images n: 'many' n > `many`, 'few' n < `few`, 'medium' the rest.
+
+    train_counts  (C,) training images of each class: the nominal profile, not the realised counts of one run
+    Returns {'many': ids, 'medium': ids, 'few': ids}, ascending; a split may be empty. A class without training images
+    is in 'few'.
+    Example: splits([500, 60, 5]) is {'many': [0], 'medium': [1], 'few': [2]}.
+    """
+    counts = np.asarray(train_counts)
+    if counts.ndim != 1 or counts.size == 0 or counts.dtype.kind not in "iuf" or not (counts >= 0).all():
+        raise Refusal(f"train_counts must be (C,) numbers of images, none negative; got {counts.dtype} with shape"
+                      f" {counts.shape}")
+    if not many >= few:
+        raise Refusal(f"many={many} must not be below few={few}: the classes between them are 'medium'")
+    is_many, is_few = counts > many, counts < few
+    return {name: np.flatnonzero(chosen) for name, chosen in
+            (("many", is_many), ("medium", ~is_many & ~is_few), ("few", is_few))}
+
+
+def scaled(train_counts: np.ndarray, head: float = 500, *, many: float = 100, few: float = 20) -> dict[str, np.ndarray]:
+    """Splits of a subset of a data set, with the thresholds shrunk as the data were.
+
+        many: n > `many` n_max/head      few: n < `few` n_max/head
+
+    head  images of the largest class in the full data set, for which `many` and `few` were meant (CIFAR-100-LT: 500);
+          n_max is the largest of `train_counts`
+    Example: a CIFAR-100-LT profile with 300 images in the head class has thresholds 60 and 12, hence the same classes
+    in each split as the profile with 500.
+    """
+    if not head > 0:
+        raise Refusal(f"head={head}: give the images of the largest class in the full data set, for example 500")
+    largest = np.max(np.asarray(train_counts), initial=0)
+    return splits(train_counts, many=many * largest / head, few=few * largest / head)
+
+
+def by_class(values: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Mean of each class (C,) of `values` (N,), by `labels` (N,); NaN where a class has no test point.
+
+    `values` may have leading axes, (..., N) -> (..., C).
+    """
+    labels = check_labels(labels, num_classes)
+    values = np.asarray(values, np.float64)
+    if values.shape[-1:] != labels.shape:
+        raise Refusal(f"values have shape {values.shape} and labels {labels.shape}: test points must be the last axis")
+    counts = np.bincount(labels, minlength=num_classes)
+    rows = values.reshape(-1, labels.size)
+    sums = np.stack([np.bincount(labels, row, minlength=num_classes) for row in rows])
+    return divide_by_class(sums, counts).reshape(*values.shape[:-1], num_classes)
+
+
+def divide_by_class(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Class sums (..., C) / test points of each class (C,); NaN where there are none."""
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
+@dataclass(frozen=True)
+class GroupWeights:
+    """How class means become group means: each group is the plain mean over its classes that have test points.
+
+    names    (G,) the groups, in the order given
+    classes  (G, C) sparse; a_c = 1 / number of the group's classes with test points, and no entry elsewhere
+    counts   (C,) test points of each class
+
+    Classes weigh the same whatever their number of test points ("macro"). A class without test points is left out; a
+    group without any has no mean (NaN).
+    """
+
+    names: tuple
+    classes: sparse.csr_array
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, groups: Mapping[str, np.ndarray], labels: np.ndarray) -> "GroupWeights":
+        """Weights of `groups` (name -> class ids; repeated ids count once) on test points with `labels` (N,)."""
+        if not groups:
+            raise Refusal("groups is empty: give name -> class ids, for example {'all': range(100)}")
+        ids = [np.unique(np.asarray(group)) if len(group) else np.empty(0, int) for group in groups.values()]
+        for name, group in zip(groups, ids, strict=True):
+            if group.dtype.kind not in "iu" or (group.size and group[0] < 0):
+                raise Refusal(f"group {name!r} must hold class ids, integers from 0; got {group.tolist()[:5]}")
+        num_classes = 1 + max(int(labels.max()), *(int(group.max(initial=0)) for group in ids))
+        counts = np.bincount(labels, minlength=num_classes)
+        present = [group[counts[group] > 0] for group in ids]
+        sizes = np.array([group.size for group in present])
+        weights = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
+        start = np.concatenate([[0], np.cumsum(sizes)])
+        classes = sparse.csr_array((weights, np.concatenate(present), start), shape=(len(ids), num_classes))
+        return cls(tuple(groups), classes, counts)
+
+    @property
+    def num_classes(self) -> int:
+        """C, the highest class id that occurs plus one."""
+        return self.counts.size
+
+    @property
+    def empty(self) -> np.ndarray:
+        """(G,) True for a group without test points."""
+        return np.diff(self.classes.indptr) == 0
+
+    def means(self, class_means: np.ndarray) -> np.ndarray:
+        """Class means (..., C) -> group means (..., G)."""
+        means = (self.classes @ class_means.reshape(-1, self.num_classes).T).T
+        means[:, self.empty] = np.nan
+        return means.reshape(*class_means.shape[:-1], -1)
