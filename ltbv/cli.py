@@ -44,6 +44,7 @@ def main() -> None:
 @click.option("--head", type=int, help="Training images of the largest class.")
 @click.option("--profile", "kind", metavar="KIND", help="exp or step.")
 @click.option("--epochs", type=int, help="Instead of the protocol's.")
+@click.option("--network", default="", metavar="torchvision:NAME", help="Instead of the protocol's.")
 @click.option("--seed", default=0, show_default=True, help="Of every random draw of the study.")
 @click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]")
 @click.option("--jobs", type=int, help="Worker processes. [one a core; one on a GPU]")

@@ -2,11 +2,16 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported anywhere
 
+import numpy as np
 import pytest
+
+from ltbv.data.catalogue import ENTRIES
+from ltbv.data.dataset import Dataset, Images, indices_of, labels_of
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -15,3 +20,57 @@ GOLDEN = Path(__file__).parent / "golden"
 def golden():
     """Read a golden file: golden("methods/ride_loss")."""
     return lambda name: json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def make_tiny(classes: int = 5, side: int = 8, pool: int = 40, tests: int = 6, channels: int = 2) -> Dataset:
+    """Noisy copies of one random picture a class: learnable, from numpy alone, two channels to catch a mixed-up axis."""
+    draw = np.random.default_rng(classes)
+    pictures = draw.integers(60, 200, (classes, 1, side, side, channels))
+
+    def copies(number: int) -> np.ndarray:
+        noise = draw.normal(0, 40, (classes, number, side, side, channels))
+        return (pictures + noise).clip(0, 255).astype(np.uint8)
+
+    stored, test = copies(pool), copies(tests)
+    return Dataset(
+        name="tiny-lt",
+        class_names=tuple("abcdefghij"[:classes]),
+        pool_sizes=np.full(classes, pool),
+        read=lambda ids: stored[labels_of(ids), indices_of(ids)],
+        test=Images(test.reshape(-1, side, side, channels), np.repeat(np.arange(classes), tests)),
+        mean=(0.5, 0.4),
+        std=(0.25, 0.2),
+        pad=1,
+        flip=True,
+        background=7,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Dataset:
+    """Five classes of 8 x 8 images with two channels, 40 images a class in the pool, 6 in the test set."""
+    return make_tiny()
+
+
+@pytest.fixture
+def tiny_lt(monkeypatch, tiny):
+    """`tiny` as a data set that a study can ask for by name, with a protocol of two epochs of a small network."""
+    from ltbv.engine.protocol import PROTOCOLS, Protocol
+    from ltbv.models.resnet import Resnet
+
+    height, width, channels = tiny.image_shape
+    entry = replace(
+        ENTRIES["glyphs-lt"],
+        name=tiny.name,
+        num_classes=tiny.num_classes,
+        pool_size=int(tiny.pool_sizes[0]),
+        image_shape=(height, width, channels),
+        head=12,
+        imbalance=4.0,
+        endless=False,
+        _load=lambda data_dir: tiny,
+    )
+    monkeypatch.setitem(ENTRIES, tiny.name, entry)
+    protocol = Protocol(epochs=2, batch=16, learning_rate=0.1, backbone=Resnet(widths=(4, 8, 8), blocks=1))
+    monkeypatch.setitem(PROTOCOLS, tiny.name, protocol)
+    return tiny

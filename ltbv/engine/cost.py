@@ -9,6 +9,7 @@ from ltbv.engine.device import choose, precision
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import set_learning
 from ltbv.methods.base import Moment, Stage
+from ltbv.models.experts import Experts
 from ltbv.models.stack import draw_run
 from ltbv.seeds import generator
 
@@ -18,7 +19,9 @@ def seconds_per_image(
 ) -> float:
     """Forward, backward of a stack of `runs` on random images, over all its images: the best of `steps` steps."""
     where = choose(device)
-    network = _build(stage, protocol, runs, image_shape, classes).to(where)
+    network = build(stage, protocol, runs, image_shape, classes).to(where)
+    for run in range(runs):
+        draw_run(network, run, runs, generator(0, run, "init"))
     learning = set_learning(network, stage.train)
     height, width, channels = image_shape
     draws = torch.Generator().manual_seed(0)
@@ -40,13 +43,12 @@ def seconds_per_image(
 
 
 def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:
-    """Bytes of one run's weights."""
-    network = _build(stage, protocol, 1, image_shape, classes)
+    """Bytes of one run's weights; a network that cannot be built is refused here, before anything is done."""
+    with torch.device("meta"):
+        network = build(stage, protocol, 1, image_shape, classes)
     return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
-def _build(stage: Stage, protocol: Protocol, runs: int, image_shape: tuple[int, int, int], classes: int):
-    network = stage.net.build(protocol.backbone, runs=runs, channels=image_shape[2], classes=classes)
-    for run in range(runs):
-        draw_run(network, run, runs, generator(0, run, "init"))
-    return network
+def build(stage: Stage, protocol: Protocol, runs: int, image_shape: tuple[int, int, int], classes: int) -> Experts:
+    """A stage's stack of networks, weights yet to come."""
+    return stage.net.build(protocol.backbone, runs=runs, channels=image_shape[2], classes=classes)

@@ -19,11 +19,14 @@ class Protocol:
     weight_decay: float = 5e-4
 
 
-# RIDE's CIFAR settings: 200 epochs, drops to 1 % and 0.01 % at 160 and 180, five epochs of warm-up.
+# The schedule of LDAM-DRW and RIDE: drops to 1 % and 0.01 % of the learning rate after 80 and 90 % of the epochs.
+SCHEDULE = Drops(0.1, at=(0.8, 0.9), factors=(0.01, 0.0001))
+
+# RIDE's CIFAR settings: 200 epochs, five of them warm-up.
 CIFAR = Protocol(
     epochs=200,
     batch=128,
-    learning_rate=Warmup(Drops(0.1, at=(0.8, 0.9), factors=(0.01, 0.0001)), warmup=5),
+    learning_rate=Warmup(SCHEDULE, warmup=5),
     backbone=Resnet(widths=(16, 32, 64), blocks=5),
 )
 
@@ -31,7 +34,7 @@ CIFAR = Protocol(
 GLYPHS = Protocol(
     epochs=20,
     batch=64,
-    learning_rate=Warmup(Drops(0.1, at=(0.8, 0.9), factors=(0.1, 0.01)), warmup=2),
+    learning_rate=Warmup(SCHEDULE, warmup=2),
     backbone=Resnet(widths=(8, 16, 32), blocks=1),
 )
 

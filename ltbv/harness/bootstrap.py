@@ -35,6 +35,7 @@ class Request:
     head: int | None = None
     kind: str | None = None
     epochs: int | None = None
+    network: str = ""
     seed: int = 0
     jobs: int | None = None
     device: str = "auto"
@@ -44,7 +45,7 @@ class Request:
 
     def asked(self) -> dict:
         """The arguments of `study.resolve`."""
-        return {name: getattr(self, name) for name in ("dataset", "scheme", "head", "imbalance", "kind", "seed", "epochs")}
+        return {name: getattr(self, name) for name in ("dataset", "scheme", "head", "imbalance", "kind", "seed", "epochs", "network")}
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,9 @@ def prepare(request: Request) -> Job:
     methods = {name: find(name) for name in dict.fromkeys(request.methods)}
     study = resolve(**request.asked())
     device = choose(request.device)
+    for method in methods.values():
+        for stage in method.stages:
+            stored_bytes(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
     dataset = study.entry.load(request.data_dir)
     study = replace(study, fingerprint=fingerprint(dataset))
     jobs = request.jobs or (1 if device.type == "cuda" else len(os.sched_getaffinity(0)))

@@ -11,6 +11,7 @@ import torch
 
 from ltbv.data.batches import Feed, Pictures
 from ltbv.data.dataset import Dataset
+from ltbv.engine.cost import build
 from ltbv.engine.predict import predict, record
 from ltbv.engine.train import train
 from ltbv.harness.files import read_arrays, write_arrays
@@ -67,7 +68,8 @@ class Workshop:
     def obtain(self, method: Method, stage: Stage) -> Experts:
         """The network of a stage: from the store if it is there, else trained, and kept there."""
         key = self.study.stage_key(method, stage)
-        network = self.build(stage)
+        network = build(stage, self.study.protocol, len(self.runs), self.dataset.image_shape, self.dataset.num_classes)
+        network.to(self.device, self.dtype)
         if self.store.has_stage(key, self.runs):
             for position, run in enumerate(self.runs):
                 load_run_state(network, position, len(self.runs), read_arrays(self.store.stage_file(key, run)))
@@ -93,15 +95,6 @@ class Workshop:
                 state = run_state(network, position, len(self.runs))
                 write_arrays(path, {**state, "loss_by_epoch": losses[position]})
         return network
-
-    def build(self, stage: Stage) -> Experts:
-        """The stage's network with weights yet to come."""
-        height, width, channels = self.dataset.image_shape
-        del height, width
-        network = stage.net.build(
-            self.study.protocol.backbone, runs=len(self.runs), channels=channels, classes=self.dataset.num_classes
-        )
-        return network.to(self.device, self.dtype)
 
     def start(self, network: Experts, method: Method, stage: Stage, place: int) -> None:
         """Weights before the first step: an earlier stage's, with the `reset` parts drawn anew, or all drawn."""

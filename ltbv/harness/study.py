@@ -20,6 +20,7 @@ from ltbv.engine import REVISION
 from ltbv.engine.protocol import PROTOCOLS, Protocol
 from ltbv.errors import Refusal
 from ltbv.methods.base import Method, Stage
+from ltbv.models.vision import TorchvisionBackbone
 from ltbv.stats.splits import scaled
 
 
@@ -34,6 +35,7 @@ class Study:
     kind: str
     seed: int
     epochs: int
+    network: str = ""  # "" is the protocol's own
     fingerprint: str = ""  # of the images themselves, once they are read
 
     @property
@@ -52,7 +54,8 @@ class Study:
 
     @property
     def protocol(self) -> Protocol:
-        return replace(PROTOCOLS[self.dataset], epochs=self.epochs)
+        protocol = replace(PROTOCOLS[self.dataset], epochs=self.epochs)
+        return replace(protocol, backbone=_backbone(self.network)) if self.network else protocol
 
     def sample(self, run: int) -> np.ndarray:
         """Ids [n] of the images that a run sees."""
@@ -98,6 +101,7 @@ def resolve(
     kind: str | None = None,
     seed: int = 0,
     epochs: int | None = None,
+    network: str = "",
 ) -> Study:
     """Fill in a data set's defaults and check every name and number; the first that will not do is refused."""
     found = entry(dataset)
@@ -114,9 +118,18 @@ def resolve(
         kind or found.kind,
         seed,
         epochs,
+        network,
     )
     check(study.scheme, study.counts, found.pool_sizes, endless=found.endless)
+    study.protocol  # noqa: B018  (a network that does not exist is refused here)
     return study
+
+
+def _backbone(name: str) -> TorchvisionBackbone:
+    source, _, model = name.partition(":")
+    if source != "torchvision" or not model:
+        raise Refusal(f"network {name!r}: give torchvision:NAME, for example torchvision:resnet18, or leave it out")
+    return TorchvisionBackbone(model)
 
 
 def fingerprint(dataset: Dataset) -> str:

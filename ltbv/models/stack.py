@@ -24,6 +24,11 @@ class Layer(nn.Module):
         """Initialise one copy from `generator`. The draws of a copy depend on nothing but the generator."""
         raise NotImplementedError
 
+    def copy_state(self, copy: int) -> dict[str, Tensor]:
+        """Weights and buffers of one copy; the tensors are views, so that they can be filled."""
+        own = (*self.named_parameters(recurse=False), *self.named_buffers(recurse=False))
+        return {name: tensor[copy] for name, tensor in own}
+
     def _fill(self, parameter: Tensor, copy: int, values: np.ndarray | float) -> None:
         with torch.no_grad():
             parameter[copy] = torch.as_tensor(values, dtype=parameter.dtype, device=parameter.device)
@@ -122,19 +127,30 @@ def draw_run(module: nn.Module, run: int, runs: int, generator: np.random.Genera
 
 def run_state(module: nn.Module, run: int, runs: int) -> dict[str, np.ndarray]:
     """Weights and buffers of one run, name -> [copies of the run, ...]; the same for a stack of any size."""
-    state = {}
-    for name, tensor in module.state_dict().items():
-        share = tensor.shape[0] // runs
-        state[name] = tensor[run * share : (run + 1) * share].detach().cpu().numpy().copy()
-    return state
+    return {
+        name: np.stack([tensor.detach().cpu().numpy() for tensor in tensors])
+        for name, tensors in _run_tensors(module, run, runs).items()
+    }
 
 
 def load_run_state(module: nn.Module, run: int, runs: int, state: dict[str, np.ndarray]) -> None:
     """The inverse of `run_state`. Names the module does not have are left; names it has must be there and fit."""
     with torch.no_grad():
-        for name, tensor in module.state_dict(keep_vars=True).items():
-            share = tensor.shape[0] // runs
-            tensor[run * share : (run + 1) * share] = torch.as_tensor(state[name], dtype=tensor.dtype)
+        for name, tensors in _run_tensors(module, run, runs).items():
+            for tensor, values in zip(tensors, state[name], strict=True):
+                tensor.copy_(torch.as_tensor(values))
+
+
+def _run_tensors(module: nn.Module, run: int, runs: int) -> dict[str, list[Tensor]]:
+    """name -> the tensors of the run's copies."""
+    found: dict[str, list[Tensor]] = {}
+    for path, layer in module.named_modules():
+        if isinstance(layer, Layer):
+            share = layer.copies // runs
+            for copy in range(run * share, (run + 1) * share):
+                for name, tensor in layer.copy_state(copy).items():
+                    found.setdefault(f"{path}.{name}", []).append(tensor)
+    return found
 
 
 def fan_out(x: Tensor, runs: int, experts: int) -> Tensor:

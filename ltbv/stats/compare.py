@@ -17,7 +17,7 @@ from scipy import stats as distributions
 
 from ltbv.errors import Refusal
 from ltbv.stats.intervals import Intervals, Options
-from ltbv.stats.measured import Measured, ReadLogits
+from ltbv.stats.measured import Logits, Measured
 from ltbv.stats.splits import GroupWeights
 from ltbv.stats.votes import check_predictions
 
@@ -58,7 +58,7 @@ class Difference:
 def compare(predictions: np.ndarray, reference_predictions: np.ndarray, labels: np.ndarray,
             groups: Mapping[str, np.ndarray], *, target: str = "population", se_bias: str = "plug_in",
             ties: str = "fractional", level: float = 0.95, seed: int = 0,
-            logits: np.ndarray | ReadLogits | None = None, reference_logits: np.ndarray | ReadLogits | None = None,
+            logits: Logits | None = None, reference_logits: Logits | None = None,
             per_run: Mapping[str, np.ndarray] | None = None,
             reference_per_run: Mapping[str, np.ndarray] | None = None) -> list[Difference]:
     """Differences of a method from its reference, for each group and quantity of `summarize`.
@@ -82,11 +82,13 @@ def compare(predictions: np.ndarray, reference_predictions: np.ndarray, labels: 
 
     table = {quantity: _paired(ours[quantity], theirs[quantity], labels, weights, options) for quantity in ours}
     p_holm = confirm(weights.names, {quantity: of.p for quantity, of in table.items()})
-    one_class = np.diff(weights.classes.indptr) == 1
+    is_split = [name in ("all", *CONFIRMED_GROUPS) for name in weights.names]
+    one_class = (np.diff(weights.classes.indptr) == 1) & ~np.array(is_split)
     q_class = {quantity: benjamini_hochberg(np.where(one_class, of.p, np.nan)) for quantity, of in table.items()}
     return [
-        Difference(group, quantity, *of.paired.row(g), p=float(of.p[g]), p_holm=p_holm.get((group, quantity), np.nan),
-                   pairing_gain=float(of.gain[g]), detectable=float(of.detectable[g]), q_class=float(q_class[quantity][g]))
+        Difference(group, quantity, **of.paired.row(g), p=float(of.p[g]), p_holm=p_holm.get((group, quantity), np.nan),
+                   pairing_gain=float(of.gain[g]), detectable=float(of.detectable[g]),
+                   q_class=float(q_class[quantity][g]))
         for g, group in enumerate(weights.names) for quantity, of in table.items()
     ]
 
@@ -112,19 +114,25 @@ class _Paired:
 
 def _paired(ours: Measured, theirs: Measured, labels: np.ndarray, weights: GroupWeights, options: Options) -> _Paired:
     paired, one, other = (options.intervals(of, labels, weights) for of in (ours - theirs, ours, theirs))
-    return _Paired(paired, two_sided_p(paired.estimate, paired.se, paired.df), _ratio(np.hypot(one.se, other.se), paired.se),
-                   detectable(paired.se, paired.df, options.level))
+    return _Paired(
+        paired,
+        p=two_sided_p(paired.estimate, paired.se, paired.df),
+        gain=_ratio(np.hypot(one.se, other.se), paired.se),
+        detectable=detectable(paired.se, paired.df, options.level),
+    )
 
 
 def confirm(names: Sequence[str], p: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float]:
-    """Holm-corrected p by (group, quantity), of the confirmatory tests among groups `names` (G,); p[quantity] is (G,)."""
-    family = [(g, quantity) for g, group in enumerate(names) if group in CONFIRMED_GROUPS for quantity in CONFIRMED_QUANTITIES]
+    """Holm-corrected p by (group, quantity) of the confirmatory tests; `names` are the groups, p[quantity] is (G,)."""
+    family = [(g, quantity) for g, group in enumerate(names) if group in CONFIRMED_GROUPS
+              for quantity in CONFIRMED_QUANTITIES]
     corrected = holm(np.array([p[quantity][g] for g, quantity in family]))
     return {(names[g], quantity): float(value) for (g, quantity), value in zip(family, corrected, strict=True)}
 
 
 def two_sided_p(estimate: np.ndarray, se: np.ndarray, df: np.ndarray) -> np.ndarray:
-    """p (G,) of estimate / se against t(df); 1 where nothing differs nor varies, NaN where it differs, never varying."""
+    """p (G,) of estimate / se against t(df); 1 where nothing differs or varies, NaN where it differs and never varies.
+    """
     t = np.abs(_ratio(estimate, se))
     p = 2 * distributions.t.sf(t, df)
     return np.where((estimate == 0) & (se == 0), 1.0, p)

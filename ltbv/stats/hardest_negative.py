@@ -1,11 +1,12 @@
 """Which wrong class does a run find most likely, and how likely? The hardest negative of each test point.
 
-A high score says that a run confuses the point with another class, whether or not it happens to be right; in long-tailed
-training the tail's hardest negatives are head classes (Wang et al., "Long-tailed recognition by routing diverse
-distribution-aware experts", ICLR 2021, figure 1).
+A high score says that a run confuses the point with another class, whether or not it happens to be right; in
+long-tailed training the tail's hardest negatives are head classes (Wang et al., "Long-tailed recognition by routing
+diverse distribution-aware experts", ICLR 2021, figure 1).
 
-A softmax score depends on the scale of the logits: cosine logits within [-1, 1] have nearly flat scores. Compare methods
-only if their logits are scaled as in training; the share of scores above `p_true` does not depend on the scale.
+A softmax score depends on the scale of the logits: cosine logits within [-1, 1] have nearly flat scores. Compare
+methods only if their logits are scaled as in training; the share of scores above `p_true`, which is the error but for
+ties, does not depend on the scale.
 """
 
 import warnings
@@ -53,8 +54,7 @@ def hardest_negative(logits: np.ndarray, labels: np.ndarray) -> HardestNegative:
         true = np.broadcast_to(labels[None, block, None], (runs, z.shape[1], 1))
         log_sum = log_sum_exp(z)
         p_true[:, block] = np.exp(np.take_along_axis(z, true, 2)[..., 0] - log_sum)
-        # Below -inf there is only the end of the line: the true class is moved behind all others instead of masked,
-        # because a wrong class may be -inf itself.
+        # The true class is left out, not masked with -inf: a wrong class may be -inf itself.
         others = np.arange(classes - 1)[None, :] + (np.arange(classes - 1)[None, :] >= labels[block, None])
         wrong = np.take_along_axis(z, np.broadcast_to(others, (runs, *others.shape)), 2)
         hardest = wrong.max(2)
@@ -63,6 +63,6 @@ def hardest_negative(logits: np.ndarray, labels: np.ndarray) -> HardestNegative:
         if logits.dtype == np.float16:
             ties += int(((wrong == hardest[..., None]).sum(2) > 1).sum())
     if ties:
-        warnings.warn(f"float16 logits: {ties} of {runs * points} hardest negatives are tied, perhaps by rounding alone;"
-                      " take them from float32 logits", stacklevel=2)
+        warnings.warn(f"float16 logits: {ties} of {runs * points} hardest negatives are tied, perhaps by rounding"
+                      " alone; take them from float32 logits", stacklevel=2)
     return HardestNegative(score, label, p_true)

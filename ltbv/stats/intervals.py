@@ -16,8 +16,8 @@ Why not a bootstrap over runs: R runs drawn with replacement hold about .63 R di
 with itself, and the percentile interval of the variance then covers the truth in 0 % of simulated studies. The noise of
 a run at a point is in both terms above, so the population interval errs on the wide side.
 
-Coverage of nominal 95 % at R = 10 in simulation: error 94-98, bias 93-99, variance 97-100; the bias of the tail falls to
-88 where whole classes drift strongly from run to run, which `se_bias="conservative"` is for.
+Coverage of nominal 95 % at R = 10 in simulation: error 94-98, bias 93-99, variance 97-100; the bias of the tail falls
+to 88 where whole classes drift strongly from run to run, which `se_bias="conservative"` is for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ import numpy as np
 from scipy import stats as distributions
 
 from ltbv.errors import Refusal, unknown
-from ltbv.stats.measured import FEWEST_RUNS, Measured, ReadLogits, measure_logits, measure_per_run, measure_votes
+from ltbv.stats.measured import FEWEST_RUNS, Logits, Measured, measure_logits, measure_per_run, measure_votes
 from ltbv.stats.splits import GroupWeights, by_class
 from ltbv.stats.votes import check_predictions, check_ties
 
@@ -72,9 +72,9 @@ class Intervals:
     se: np.ndarray
     df: np.ndarray
 
-    def row(self, group: int) -> tuple[float, ...]:
-        """estimate, low, high, plug_in, se, df of one group."""
-        return tuple(float(column[group]) for column in (self.estimate, self.low, self.high, self.plug_in, self.se, self.df))
+    def row(self, group: int) -> dict[str, float]:
+        """The fields of one group, by name."""
+        return {name: float(column[group]) for name, column in vars(self).items()}
 
 
 def intervals(measured: Measured, labels: np.ndarray, weights: GroupWeights, *, target: str, level: float) -> Intervals:
@@ -136,8 +136,8 @@ class Options:
         if not 0 < self.level < 1:
             raise Refusal(f"level={self.level} must lie between 0 and 1, for example 0.95")
 
-    def measure(self, predictions: np.ndarray, labels: np.ndarray, num_classes: int,
-                logits: np.ndarray | ReadLogits | None, per_run: Mapping[str, np.ndarray] | None) -> dict[str, Measured]:
+    def measure(self, predictions: np.ndarray, labels: np.ndarray, num_classes: int, logits: Logits | None,
+                per_run: Mapping[str, np.ndarray] | None) -> dict[str, Measured]:
         """All quantities of one method, by name."""
         by_half = self.se_bias == "conservative" or self.target == "test_set"
         runs = len(predictions)
@@ -156,7 +156,7 @@ class Options:
 
 def summarize(predictions: np.ndarray, labels: np.ndarray, groups: Mapping[str, np.ndarray], *,
               target: str = "population", se_bias: str = "plug_in", ties: str = "fractional", level: float = 0.95,
-              seed: int = 0, logits: np.ndarray | ReadLogits | None = None,
+              seed: int = 0, logits: Logits | None = None,
               per_run: Mapping[str, np.ndarray] | None = None) -> list[Estimate]:
     """Error, bias and variance of one method for each group of classes, with intervals.
 
@@ -188,7 +188,7 @@ def summarize(predictions: np.ndarray, labels: np.ndarray, groups: Mapping[str, 
     weights = GroupWeights.of(groups, labels)
     measured = options.measure(predictions, labels, weights.num_classes, logits, per_run)
     table = {quantity: options.intervals(one, labels, weights) for quantity, one in measured.items()}
-    return [Estimate(group, quantity, *of.row(g)) for g, group in enumerate(weights.names)
+    return [Estimate(group, quantity, **of.row(g)) for g, group in enumerate(weights.names)
             for quantity, of in table.items()]
 
 
@@ -201,8 +201,8 @@ def cautions(estimates: Sequence[Estimate], runs: int, *, scheme: str | None = N
     scheme        name of the resampling scheme, and
     train_counts  (C,) training images of each class, if known
 
-    Named are: too few runs; groups whose votes are near uniform (mean n1/R below .4), where no correction can be trusted;
-    groups whose bracket [V, V_loo] is wider than .10; classes whose training images the scheme cannot vary.
+    Named are: too few runs; groups whose votes are near uniform (mean n1/R below .4), where no correction can be
+    trusted; groups whose bracket [V, V_loo] is wider than .10; classes whose training images the scheme cannot vary.
     """
     lines = []
     if runs < FEWEST_RUNS:

@@ -19,7 +19,8 @@ from ltbv.stats.zero_one import extrapolate, half_subsets
 
 FEWEST_RUNS = 4  # for intervals: three leave-one-out values say too little about their own spread
 
-ReadLogits = Callable[[slice], np.ndarray]
+VOTE_TERMS = ("true_share", "weight", "variance", "loo", "unbiased", "disagreement")
+Logits = np.ndarray | Callable[[slice], np.ndarray]  # (R, N, C), or slice of n points -> (R, n, C)
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,6 @@ class Measured:
     def __sub__(self, other: "Measured") -> "Measured":
         left_out = None if self.left_out is None or other.left_out is None else self.left_out - other.left_out
         return Measured(self.points - other.points, self.plug_in - other.plug_in, left_out)
-
-    def complement(self) -> "Measured":
-        """The same for 1 - value."""
-        return Measured(1 - self.points, 1 - self.plug_in, None if self.left_out is None else 1 - self.left_out)
 
 
 def measure_votes(predictions: np.ndarray, labels: np.ndarray, num_classes: int, *, ties: str = "fractional",
@@ -63,80 +60,76 @@ def measure_votes(predictions: np.ndarray, labels: np.ndarray, num_classes: int,
     halves = half_subsets(runs, seed) if runs >= 3 else np.empty((0, 2), int)
     half_words = [subset_words(half, runs) for half in halves]
 
-    true_share, weight, variance, loo, disagreement = (np.empty(points) for _ in range(5))
-    weight_half = np.zeros(points)
-    sums = {name: np.zeros((len(others), num_classes))
-            for name in ("true_share", "weight", "variance", "loo", "unbiased", "disagreement")}
-    sums_half = np.zeros((len(halves), num_classes))
+    terms, weight_in_halves = np.empty((len(VOTE_TERMS), points)), np.empty(points)
+    sums, sums_halves = np.zeros((len(others), len(VOTE_TERMS), num_classes)), np.zeros((len(halves), num_classes))
     for block in blocks(points):
         ballots = Ballots.of(predictions[:, block], labels[block])
         place = ballots.order + block.start
-        here = labels[place]
+        terms[:, place] = _vote_terms(ballots, everyone, runs, ties)
+        for sums_of_run, rest in zip(sums, others, strict=True):
+            for total, values in zip(sums_of_run, _vote_terms(ballots, rest, runs - 1, ties), strict=True):
+                total += np.bincount(labels[place], values, minlength=num_classes)
+        weight_in_halves[place] = _add_halves(ballots, half_words, ties, labels[place], sums_halves)
 
-        tally, true = ballots.tally(everyone), ballots.true_votes(everyone)
-        true_share[place] = true / runs
-        weight[place] = ballots.main_weight_true(everyone, ties)
-        variance[place], loo[place] = tally.variance(runs), tally.variance_loo(runs)
-        disagreement[place] = tally.half_disagreement(runs)
+    of_points = _vote_quantities(terms)
+    corrected = of_points | {"bias": np.full(points, np.nan)}
+    if runs >= 3:
+        corrected["bias"] = extrapolate(of_points["bias"], 1 - weight_in_halves, runs, halves.shape[1])
+    kw_variance = of_points["kw_variance"] * (runs - 1) / runs if runs > 1 else np.zeros(points)
+    plug_in = of_points | {"variance": of_points["variance_low"], "kw_variance": kw_variance,
+                           "kw_bias": of_points["error"] - kw_variance}
 
-        for r, rest in enumerate(others):
-            tally, right = ballots.tally(rest), ballots.main_weight_true(rest, ties)
-            spread = tally.variance(runs - 1)
-            without_r = {
-                "true_share": ballots.true_votes(rest) / (runs - 1), "weight": right, "variance": spread,
-                "loo": tally.variance_loo(runs - 1), "unbiased": right * spread,
-                "disagreement": tally.half_disagreement(runs - 1),
-            }
-            for name, values in without_r.items():
-                sums[name][r] += np.bincount(here, values, minlength=num_classes)
+    left_out: dict[str, np.ndarray] = {}
+    if others:
+        counts = np.bincount(labels, minlength=num_classes)
+        left_out = _vote_quantities(divide_by_class(sums, counts).swapaxes(0, 1))
+        if bias_by_half:
+            without = np.array([[r not in half for half in halves.tolist()] for r in all_runs], np.float64)
+            bias_half = 1 - without @ divide_by_class(sums_halves, counts) / without.sum(1, keepdims=True)
+            left_out["bias"] = extrapolate(left_out["bias"], bias_half, runs - 1, halves.shape[1])
+    return {name: Measured(values, by_class(plug_in[name], labels, num_classes), left_out.get(name))
+            for name, values in corrected.items()}
 
-        # Where no run or every run is right, every half of the runs says so too: only the others are counted.
-        weight_half[place] = np.where(true == runs, len(halves), 0)
-        sums_half += np.bincount(here[true == runs], minlength=num_classes)
-        contested = np.flatnonzero((true > 0) & (true < runs))
-        ballots, here = ballots.at(contested), here[contested]
-        for s, half in enumerate(half_words):
-            right = ballots.main_weight_true(half, ties)
-            weight_half[place[contested]] += right
-            sums_half[s] += np.bincount(here, right, minlength=num_classes)
 
+def _vote_terms(ballots: Ballots, subset: np.ndarray, size: int, ties: str) -> np.ndarray:
+    """The VOTE_TERMS of n points within a subset of `size` runs, (terms, n)."""
+    tally, weight = ballots.tally(subset), ballots.main_weight_true(subset, ties)
+    variance = tally.variance(size)
+    return np.stack([ballots.true_votes(subset) / size, weight, variance, tally.variance_loo(size), weight * variance,
+                     tally.half_disagreement(size)])
+
+
+def _vote_quantities(terms: np.ndarray) -> dict[str, np.ndarray]:
+    """Quantities by name from their VOTE_TERMS (terms, ...): linear, so they hold for points and for means alike."""
+    true_share, weight, variance, loo, unbiased, disagreement = terms
     error, bias = 1 - true_share, 1 - weight
-    plug_in = {
-        "error": error, "bias": bias, "variance": variance,
-        "unbiased_variance": weight * variance, "biased_variance": bias * variance, "hits": bias * true_share,
+    return {
+        "accuracy": true_share, "error": error, "bias": bias, "variance": (variance + loo) / 2,
+        "unbiased_variance": unbiased, "biased_variance": variance - unbiased, "hits": bias + unbiased - error,
         "variance_low": variance, "variance_high": loo,
         "kw_bias": error - disagreement, "kw_variance": disagreement,
     }
-    corrected = plug_in | {"bias": np.full(points, np.nan), "variance": (variance + loo) / 2}
-    if runs >= 3:
-        corrected["bias"] = extrapolate(bias, 1 - weight_half / len(halves), runs, halves.shape[1])
-    if runs >= 2:
-        shrink = (runs - 1) / runs
-        plug_in |= {"kw_bias": error - disagreement * shrink, "kw_variance": disagreement * shrink}
-
-    left_out = {}
-    if others:
-        counts = np.bincount(labels, minlength=num_classes)
-        mean = {name: divide_by_class(total, counts) for name, total in sums.items()}
-        error_out, bias_out = 1 - mean["true_share"], 1 - mean["weight"]
-        left_out = {
-            "error": error_out, "bias": bias_out, "variance": (mean["variance"] + mean["loo"]) / 2,
-            "unbiased_variance": mean["unbiased"], "biased_variance": mean["variance"] - mean["unbiased"],
-            "hits": bias_out + mean["unbiased"] - error_out,
-            "variance_low": mean["variance"], "variance_high": mean["loo"],
-            "kw_bias": error_out - mean["disagreement"], "kw_variance": mean["disagreement"],
-        }
-        if bias_by_half:
-            without = np.array([[r not in half for half in halves.tolist()] for r in all_runs], np.float64)
-            bias_half = 1 - without @ divide_by_class(sums_half, counts) / without.sum(1, keepdims=True)
-            left_out["bias"] = extrapolate(bias_out, bias_half, runs - 1, halves.shape[1])
-
-    measured = {name: Measured(corrected[name], by_class(values, labels, num_classes), left_out.get(name))
-                for name, values in plug_in.items()}
-    return {"accuracy": measured["error"].complement()} | measured
 
 
-def measure_logits(logits: np.ndarray | ReadLogits, runs: int, labels: np.ndarray, num_classes: int) -> dict[str, Measured]:
+def _add_halves(ballots: Ballots, halves: list[np.ndarray], ties: str, labels: np.ndarray,
+                class_sums: np.ndarray) -> np.ndarray:
+    """Mean over half-subsets of the weight of the true label (n,); its class sums of each are added to (S, C)."""
+    true = ballots.true_votes(subset_words(np.arange(ballots.size), ballots.size))
+    # Where no run or every run is right, every half of the runs says so too: only the others are counted.
+    certain, contested = true == ballots.size, np.flatnonzero((true > 0) & (true < ballots.size))
+    class_sums += np.bincount(labels[certain], minlength=class_sums.shape[1])
+    ballots, labels = ballots.at(contested), labels[contested]
+    total = np.zeros(contested.size)
+    for sums, half in zip(class_sums, halves, strict=True):
+        weight = ballots.main_weight_true(half, ties)
+        total += weight
+        sums += np.bincount(labels, weight, minlength=sums.size)
+    mean = certain.astype(np.float64)
+    mean[contested] = total / max(len(halves), 1)
+    return mean
+
+
+def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: int) -> dict[str, Measured]:
     """Brier score and cross-entropy of R runs, with their parts; formulas in `brier` and `cross_entropy`.
 
     Names: 'brier', 'brier_bias', 'brier_variance' (unbiased) and 'cross_entropy', 'cross_entropy_bias',

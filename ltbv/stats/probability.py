@@ -51,8 +51,8 @@ def brier(probabilities: np.ndarray, labels: np.ndarray, *, unbiased: bool = Tru
         plug-in   bias2 = |pbar - e|^2                     variance = mean_r |p_r - pbar|^2
         unbiased  bias2 - variance/(R - 1)                 variance R/(R - 1)
 
-    A sum over classes, from 0 to 2. The unbiased forms have no error from the number of runs, on average; bias2 may then
-    be negative and is not clipped. R = 1: NaN if unbiased.
+    A sum over classes, from 0 to 2. The unbiased forms have no error from the number of runs, on average; bias2 may
+    then be negative and is not clipped. R = 1: NaN if unbiased.
 
     probabilities  (R, N, C) float, each row summing to 1
     labels         (N,) int
@@ -87,8 +87,8 @@ class BrierTerms:
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Loss and unbiased variance without each run, (R, n) each; R >= 3.
 
-        Without run r the squared distances of all pairs sum to R S - (R q_r + S), where q_r is the spread of run r and S
-        the sum of all spreads.
+        The squared distances of all pairs sum to R S, those with run r to R q_r + S, where q_r is the spread of run r
+        and S the sum of all spreads.
         """
         runs = len(self.loss)
         total = self.spread.sum(0)

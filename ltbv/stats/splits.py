@@ -94,7 +94,7 @@ class GroupWeights:
         """Weights of `groups` (name -> class ids; repeated ids count once) on test points with `labels` (N,)."""
         if not groups:
             raise Refusal("groups is empty: give name -> class ids, for example {'all': range(100)}")
-        ids = [np.unique(np.asarray(group)) if len(group) else np.empty(0, int) for group in groups.values()]
+        ids = [np.unique(group) if np.size(group) else np.empty(0, int) for group in groups.values()]
         for name, group in zip(groups, ids, strict=True):
             if group.dtype.kind not in "iu" or (group.size and group[0] < 0):
                 raise Refusal(f"group {name!r} must hold class ids, integers from 0; got {group.tolist()[:5]}")

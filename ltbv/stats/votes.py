@@ -216,7 +216,7 @@ class Tally:
         return self.variance(runs) + self.first / runs * kappa
 
     def half_disagreement(self, runs: int) -> np.ndarray:
-        """Half the share of pairs of runs that differ (n,): Kohavi and Wolpert's variance, unbiased. NaN for one run."""
+        """Half the share of pairs of runs that differ (n,): Kohavi and Wolpert's unbiased variance. NaN for one run."""
         if runs < 2:
             return np.full(self.first.shape, np.nan)
         return (runs**2 - self.squares.astype(np.float64)) / (2 * runs * (runs - 1))

@@ -11,6 +11,7 @@ The plug-in values are biased at any affordable number of runs: variance too low
 `bias_half_sample` correct them; both are as simple as they can be and remain right within about .005 at R = 10.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -97,7 +98,7 @@ def zero_one(predictions: np.ndarray, labels: np.ndarray, *, ties: str = "fracti
         loo[place] = tally.variance_loo(runs)
         if ties != "prob":
             weight[place] = ballots.main_weight_true(everyone, ties)
-    if ties == "prob":
+    if probabilities is not None:
         weight = _weight_by_probability(predictions, labels, probabilities)
     return ZeroOne(
         error=error, bias=1.0 - weight, variance=variance,
@@ -180,7 +181,9 @@ def bias_half_sample(predictions: np.ndarray, labels: np.ndarray, groups: Groups
             values[ballots.order + block.start] = extrapolate(1 - full, 1 - half / len(halves), runs, halves.shape[1])
     if groups is None:
         return values
-    weights = GroupWeights.of(groups if isinstance(groups, dict) else dict(enumerate(groups)), labels)
+    if not isinstance(groups, Mapping):
+        groups = {str(g): ids for g, ids in enumerate(groups)}
+    weights = GroupWeights.of(groups, labels)
     return weights.means(by_class(values, labels, weights.num_classes))
 
 

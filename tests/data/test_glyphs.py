@@ -88,8 +88,8 @@ def test_images_are_those_recorded():
     recorded = json.loads(RECORDED.read_text())
     pixels = glyphs.render(np.array(recorded["labels"]), np.array(recorded["indices"]), FIXED)[..., 0].astype(int)
     apart = np.abs(pixels - np.array(recorded["pixels"]))
-    assert apart.mean() < 0.5
-    assert apart.max() <= 16
+    assert apart.mean() < 0.1  # FreeType 2.6.1 and 2.14.3: 0.002, at most 1
+    assert apart.max() <= 4
 
 
 def test_plain_images_are_the_characters_upright_and_centred():

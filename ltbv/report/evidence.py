@@ -1,0 +1,98 @@
+"""What is a report made of? The predictions of some methods on one test set, and what is known of how they came about.
+
+Where they come from is another file's business (`study` reads a study directory), and so is what they amount to
+(`tables`). Axes: R runs, N test points, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+REFERENCE = "ce"
+SPLITS = ("many", "medium", "few")
+GROUPS = ("all", *SPLITS)
+
+
+@dataclass(frozen=True)
+class MethodRuns:
+    """One method: row r of every array is run number runs[r].
+
+    predictions  (R, N) predicted labels
+    p_true       (R, N) softmax probability of the true class
+    p_negative   (R, N) largest softmax probability among the other classes: the hardest negative
+    """
+
+    key: str
+    label: str
+    runs: tuple[int, ...]
+    predictions: np.ndarray
+    p_true: np.ndarray
+    p_negative: np.ndarray
+
+    def rows(self, runs: Sequence[int]) -> "MethodRuns":
+        """The same method with the runs of these numbers, in this order."""
+        if tuple(runs) == self.runs:
+            return self
+        at = [self.runs.index(run) for run in runs]
+        return MethodRuns(
+            self.key, self.label, tuple(runs), self.predictions[at], self.p_true[at], self.p_negative[at]
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the runs came about, for captions. `shared` (C,): what two runs have in common of a class's images, 0-1."""
+
+    dataset: str
+    scheme: str
+    head: int
+    imbalance: float
+    epochs: int
+    seed: int
+    shared: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Methods, the reference first, on test points with `labels` (N,).
+
+    class_names   C names
+    train_counts  (C,) training images of each class in one run (nominal)
+    splits        'many', 'medium', 'few' -> class ids
+    """
+
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    train_counts: np.ndarray
+    splits: dict[str, np.ndarray]
+    methods: tuple[MethodRuns, ...]
+    setting: Setting
+
+    @property
+    def reference(self) -> MethodRuns:
+        return self.methods[0]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Labels of the methods by key, in the order of every table and figure."""
+        return {method.key: method.label for method in self.methods}
+
+    @cached_property
+    def groups(self) -> dict[str, np.ndarray]:
+        """Class ids of 'all' and of each split."""
+        return {"all": np.arange(len(self.class_names)), **{name: self.splits[name] for name in SPLITS}}
+
+    @cached_property
+    def points_by_class(self) -> np.ndarray:
+        """Test points of each class, (C,)."""
+        return np.bincount(self.labels, minlength=len(self.class_names))
+
+    def points(self, group: str | int) -> int:
+        """Test points of a group, or of one class."""
+        return int(self.points_by_class[self.groups[group] if isinstance(group, str) else group].sum())
+
+    def paired_runs(self, method: MethodRuns) -> list[int]:
+        """Run numbers that a method and the reference both have: same samples and seeds, so these are compared."""
+        return [run for run in method.runs if run in self.reference.runs]

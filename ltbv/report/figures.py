@@ -1,0 +1,104 @@
+"""What do the tables look like? Each function takes a finished table and gives a figure; nothing is computed here."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ltbv.report.evidence import GROUPS, SPLITS
+from ltbv.report.style import WIDTH, Look, wrapped
+
+QUANTITIES = ("bias", "variance")
+LEGEND_LETTERS = 96  # of 8 points across WIDTH
+TITLE_LETTERS = 80  # bold
+
+
+def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """Bias and variance by split, a point with its interval for each method."""
+    legend, columns, lines = _legend_layout(looks)
+    height = 2.6 + 0.15 * lines
+    figure = Figure((WIDTH, height), layout="constrained")
+    panels = figure.subplots(1, len(QUANTITIES), sharey=True)
+    for panel, quantity in zip(panels, QUANTITIES, strict=True):
+        _draw_groups(panel, splits[splits["quantity"] == quantity], looks)
+        panel.set_title(f"{quantity.capitalize()} (lower is better)", loc="left")
+    _limit_to_shares(panels[0])
+    handles = [
+        Line2D([], [], color=look.colour, marker=look.marker, markersize=4, linewidth=1, label=label)
+        for look, label in zip(looks.values(), legend, strict=True)
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.5, handlelength=1.5)
+    return figure
+
+
+def _draw_groups(panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    step = 0.75 / max(len(looks), 3)
+    for i, (method, look) in enumerate(looks.items()):
+        own = rows[rows["method"] == method].set_index("group").reindex(GROUPS)
+        at = np.arange(len(GROUPS)) + (i - (len(looks) - 1) / 2) * step
+        panel.vlines(at, own["low"], own["high"], color=look.colour, linewidth=1)
+        panel.plot(at, own["estimate"], look.marker, color=look.colour, markersize=4)
+    panel.axvline(0.5, color="#BBBBBB", linewidth=0.6)
+    panel.set_xticks(range(len(GROUPS)), GROUPS)
+    panel.set_xlim(-0.5, len(GROUPS) - 0.5)
+    panel.tick_params(axis="x", length=0)
+    panel.grid(axis="y")
+    panel.set_axisbelow(True)
+
+
+def _limit_to_shares(panel: Axes) -> None:
+    """Intervals of few runs may reach far beyond 0 and 1; the axis need not."""
+    low, high = panel.get_ylim()
+    panel.set_ylim(max(low, -0.1), min(high, 1.1))
+
+
+def _legend_layout(looks: Mapping[str, Look]) -> tuple[list[str], int, int]:
+    """Labels cut to fit, columns, and lines of text."""
+    labels = [wrapped(look.label, LEGEND_LETTERS // 2 - 6, 2) for look in looks.values()]
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    columns = max(1, min(len(labels), LEGEND_LETTERS // (longest + 7)))
+    rows = -(-len(labels) // columns)
+    return labels, columns, rows * max(label.count("\n") + 1 for label in labels)
+
+
+def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """Largest softmax score of the wrong classes, by split: each method in colour over the reference in grey.
+
+    Lines stand at the means, bars across them are their intervals. Wang et al., ICLR 2021, Figure 1b.
+    """
+    reference, *others = looks
+    methods = others or [reference]
+    figure = Figure((WIDTH, 0.6 + 1.35 * len(methods)), layout="constrained")
+    grid = figure.subplots(len(methods), len(SPLITS), sharex=True, sharey=True, squeeze=False)
+    means = table[table["quantity"] == "mean"].set_index(["method", "group"])
+    densities = histogram.set_index(["method", "group"]).sort_index()
+    for method, row in zip(methods, grid, strict=True):
+        for split, panel in zip(SPLITS, row, strict=True):
+            for level, key in enumerate(dict.fromkeys((reference, method))):
+                _draw_histogram(panel, densities.loc[(key, split)], looks[key], filled=key == reference)
+                _draw_mean(panel, means.loc[(key, split)], looks[key], height=0.96 - 0.08 * level)
+            panel.text(0.97, 0.9, split, transform=panel.transAxes, ha="right", va="top")
+        row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1), loc="left", fontweight="bold")
+        row[0].set_ylabel("density")
+    grid[0, 0].set_xlim(0, 1)
+    grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)
+    figure.supxlabel(f"Largest softmax score of a wrong class. Grey: {grey}. Dashed: means", fontsize=8)
+    return figure
+
+
+def _draw_histogram(panel: Axes, bins: pd.DataFrame, look: Look, *, filled: bool) -> None:
+    edges = [*bins["left"], bins["right"].iloc[-1]]
+    if filled:
+        panel.stairs(bins["density"], edges, fill=True, color=look.colour, alpha=0.35, linewidth=0)
+    else:
+        panel.stairs(bins["density"], edges, color=look.colour, linewidth=1.1)
+
+
+def _draw_mean(panel: Axes, mean: pd.Series, look: Look, *, height: float) -> None:
+    panel.axvline(mean["estimate"], color=look.colour, linewidth=0.9, linestyle=(0, (4, 2)))
+    panel.hlines(
+        height, mean["low"], mean["high"], color=look.colour, linewidth=2.2, transform=panel.get_xaxis_transform()
+    )

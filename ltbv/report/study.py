@@ -1,0 +1,105 @@
+"""What does a study directory hold for a report? Its predictions, read and checked; what is amiss is refused with the
+command that mends it."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltbv.data.resample import overlap
+from ltbv.errors import Refusal
+from ltbv.harness.store import Store
+from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
+
+FIELDS = ("label", "p_true", "p_negative")
+OPTIONS = {
+    "dataset": "--dataset",
+    "scheme": "--scheme",
+    "head": "--head",
+    "imbalance": "--imbalance",
+    "kind": "--profile",
+    "network": "--network",
+    "epochs": "--epochs",
+    "seed": "--seed",
+}
+
+
+def read_study(path: Path) -> Evidence:
+    """The evidence of a study; refused if there is none, nothing to compare with, or if a file is not what it should be."""
+    store = Store(path)
+    study = store.study()
+    asked, data = study["asked"], study["data"]
+    keys = store.methods()
+    if not keys:
+        raise Refusal(f"{path} has no predictions yet; run: {_command(store, asked, REFERENCE)}")
+    if REFERENCE not in keys:
+        missing = _command(store, asked, REFERENCE, runs=1 + max(max(store.runs(key)) for key in keys))
+        raise Refusal(f"{path} has no CE to compare {', '.join(keys)} with; run: {missing}")
+    keys.sort(key=lambda key: key != REFERENCE)  # the reference first, the others in the order of their recipes
+
+    labels = store.test_labels()
+    class_names = tuple(data["class_names"])
+    ids = store.samples()
+    return Evidence(
+        labels=labels,
+        class_names=class_names,
+        train_counts=np.asarray(data["counts"]),
+        splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
+        methods=tuple(_read_method(store, asked, key, labels, len(class_names)) for key in keys),
+        setting=Setting(
+            asked["dataset"],
+            asked["scheme"],
+            asked["head"],
+            asked["imbalance"],
+            asked["epochs"],
+            asked["seed"],
+            shared=overlap(list(ids), len(class_names)),
+        ),
+    )
+
+
+def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarray, num_classes: int) -> MethodRuns:
+    runs = store.runs(key)
+    stacked = {name: [] for name in FIELDS}
+    for run in runs:
+        path = store.prediction_file(key, run)
+        try:
+            fields = _read_fields(path, labels, num_classes)
+        except Refusal as refusal:
+            cure = f"delete it and run: {_command(store, asked, key, runs=1 + max(runs))}"
+            raise Refusal(f"{path} {refusal}; {cure}") from refusal
+        for name, values in fields.items():
+            stacked[name].append(values)
+    return MethodRuns(key, store.recipe(key)["label"], tuple(runs), *(np.stack(stacked[name]) for name in FIELDS))
+
+
+def _read_fields(path: Path, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
+    """FIELDS of one run, each (N,); the logits, most of the file, are left unread."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            fields = {name: file[name] for name in FIELDS}
+    except Exception as error:  # what a damaged archive raises is not one class
+        raise Refusal(f"is damaged ({error})") from error
+    for name, values in fields.items():
+        if values.shape != labels.shape:
+            raise Refusal(f"has {name} of shape {values.shape}, but the test set has {labels.size} points")
+        if values.dtype.kind not in ("iu" if name == "label" else "f"):
+            raise Refusal(f"has {name} of type {values.dtype}")
+    if (wrong := fields["label"] >= num_classes).any():
+        raise Refusal(f"has label {fields['label'][wrong][0]}, but there are {num_classes} classes")
+    for name in ("p_true", "p_negative"):
+        if wrong := int((~((fields[name] >= 0) & (fields[name] <= 1))).sum()):  # NaN is neither
+            raise Refusal(f"has {name} that is NaN or no probability at {wrong} of {labels.size} points")
+    return fields
+
+
+def _command(store: Store, asked: dict[str, Any], method: str, runs: int | None = None) -> str:
+    """The `ltbv bootstrap` that adds a method to a study, with the settings of the study."""
+    words: list[Sequence[Any]] = [("ltbv", "bootstrap"), ("--method", method)]
+    if runs:
+        words.append(("--runs", runs))
+    words += [(option, asked[name]) for name, option in OPTIONS.items() if asked.get(name) not in (None, "")]
+    words.append(("--study", store.path))
+    return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for pair in words for word in pair)

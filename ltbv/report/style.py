@@ -1,0 +1,87 @@
+"""How does a figure look? One appearance a method everywhere, fonts that survive print, the same bytes for the same data."""
+
+import io
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.figure import Figure
+
+WIDTH = 7.2  # inches: a page with two columns
+REFERENCE_COLOUR = "#555555"
+# Paul Tol's "bright" scheme, told apart with every kind of colour vision. Markers repeat later than colours, so that no
+# two of 42 methods look the same, and those of a first row stay apart in black and white.
+COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")
+MARKERS = ("s", "^", "D", "v", "P", "X", "p")
+SETTINGS = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "axes.grid.axis": "y",
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "text.parse_math": False,  # names may hold a $
+    "figure.dpi": 200,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "ltbv",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """A method in a figure."""
+
+    label: str
+    colour: str
+    marker: str
+
+
+def looks(names: Mapping[str, str]) -> dict[str, Look]:
+    """Appearance by method key, of labels by key; the first is the reference, in grey."""
+    found = {}
+    for i, (key, label) in enumerate(names.items()):
+        colour, marker = (COLOURS[(i - 1) % len(COLOURS)], MARKERS[(i - 1) % len(MARKERS)])
+        found[key] = Look(printable(label), *((colour, marker) if i else (REFERENCE_COLOUR, "o")))
+    return found
+
+
+def printable(name: str) -> str:
+    """A name without line breaks, tabs and control characters."""
+    return "".join(c if c.isprintable() else " " for c in name)
+
+
+def wrapped(name: str, width: int, lines: int) -> str:
+    """A name on at most `lines` lines of about `width` letters; what does not fit ends in …"""
+    return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder=" …") or [""])
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Our settings within, whatever the user's matplotlibrc says; theirs again after."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        yield
+
+
+def rendered(figure: Figure, kind: str) -> bytes:
+    """The file of a figure, `kind` 'png' or 'pdf'; without a date, so that equal figures are equal bytes."""
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}}[kind]
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script the font lacks
+        figure.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()

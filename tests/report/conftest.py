@@ -1,0 +1,96 @@
+"""Studies made up in a moment: predictions with the shape of a long tail, written as `ltbv bootstrap` writes them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ltbv.data.dataset import make_ids
+from ltbv.data.profile import long_tail_counts
+from ltbv.harness.files import write_arrays
+from ltbv.harness.store import Store
+from ltbv.stats import scaled
+
+ASKED = {
+    "dataset": "glyphs-lt",
+    "scheme": "subsample",
+    "head": 100,
+    "imbalance": 50.0,
+    "kind": "exp",
+    "epochs": 30,
+    "seed": 7,
+    "protocol": {},
+    "revision": 1,
+    "fingerprint": "0" * 16,
+}
+# strength of the true class in head and tail, noise that runs do not share
+STRENGTHS = {"ce": (5.0, 0.5, 1.8), "ride": (5.2, 1.6, 1.3), "tau_norm": (4.6, 1.3, 1.8)}
+
+
+def one_run(labels: np.ndarray, num_classes: int, method: str, run: int) -> dict[str, np.ndarray]:
+    """Fields of a prediction file: scores = strength of the true class + taste of the point + noise of the run."""
+    head, tail, spread = STRENGTHS.get(method, (5.0, 1.0, 1.6))
+    taste = np.random.default_rng(0).gumbel(size=(labels.size, num_classes))
+    noise = np.random.default_rng([run, len(method)]).normal(size=(labels.size, num_classes))
+    logits = (taste + spread * noise).astype(np.float32)
+    points = np.arange(labels.size)
+    logits[points, labels] += np.linspace(head, tail, num_classes)[labels]
+    probability = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    others = probability.copy()
+    others[points, labels] = -1
+    negative = others.argmax(1)
+    return {
+        "label": logits.argmax(1).astype(np.uint16),
+        "p_true": probability[points, labels],
+        "negative": negative.astype(np.uint16),
+        "p_negative": probability[points, negative],
+        "logits": logits.astype(np.float16),
+    }
+
+
+def make_study(
+    path: Path,
+    methods: dict[str, str],
+    *,
+    runs: int | dict[str, range] = 6,
+    num_classes: int = 12,
+    points: int = 10,
+    class_names: list[str] | None = None,
+    labels: np.ndarray | None = None,
+) -> Path:
+    """A study directory with `methods` (label by key), `points` test points a class."""
+    store = Store(path)
+    counts = long_tail_counts(num_classes, ASKED["head"], ASKED["imbalance"])
+    data = {
+        "class_names": class_names or [f"class {c}" for c in range(num_classes)],
+        "counts": counts.tolist(),
+        "pool_sizes": [500] * num_classes,
+        "splits": {name: ids.tolist() for name, ids in scaled(counts).items()},
+    }
+    store.open(ASKED, data, made_with={})
+    of_method = runs if isinstance(runs, dict) else {key: range(runs) for key in methods}
+    last = max((max(numbers, default=0) for numbers in of_method.values()), default=0)
+    draw = np.random.default_rng(1)
+    images = [np.concatenate([np.sort(draw.choice(500, n, replace=False)) for n in counts]) for _ in range(last + 1)]
+    store.write_samples(np.stack([make_ids(np.repeat(np.arange(num_classes), counts), of_run) for of_run in images]))
+    labels = np.repeat(np.arange(num_classes), points) if labels is None else labels
+    store.write_test_labels(labels)
+    for order, (key, label) in enumerate(methods.items()):
+        store.open_method(key, {"key": key, "label": label, "order": order, "stages": []})
+        for run in of_method[key]:
+            write_arrays(store.prediction_file(key, run), one_run(labels, num_classes, key, run))
+    return path
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Make a study with CE and the methods named: study(ride="RIDE", runs=6)."""
+
+    def make(*, ce: str | None = "CE", runs: int | dict[str, range] = 6, **rest) -> Path:
+        settings = {
+            name: rest.pop(name) for name in ("num_classes", "points", "class_names", "labels") if name in rest
+        }
+        methods = ({"ce": ce} if ce else {}) | rest
+        return make_study(tmp_path / "study", methods, runs=runs, **settings)
+
+    return make

@@ -1,0 +1,151 @@
+"""Paired comparisons: the pairing, the tests and their corrections."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from brute_force import SPLITS, study
+from scipy import stats as distributions
+
+from ltbv import stats
+from ltbv.errors import Refusal
+
+NINE = {(group, quantity) for group in ("many", "medium", "few") for quantity in ("error", "bias", "variance")}
+
+
+def table(rows):
+    return {(one.group, one.quantity): one for one in rows}
+
+
+def two_methods(runs=6, per_class=10, helped=2, seed=0):
+    """A reference, and a method that is right more often in the classes from `helped` on."""
+    predictions, labels = study(runs, per_class, seed=seed)
+    better = np.random.default_rng(seed + 1).random(predictions.shape) < 0.3 * (labels >= helped)
+    return np.where(better, labels, predictions), predictions, labels
+
+
+def test_estimates_are_differences_and_the_runs_are_left_out_of_both():
+    method, reference, labels = two_methods()
+    ours = table(stats.compare(method, reference, labels, SPLITS, target="test_set"))
+    one, other = (table(stats.summarize(votes, labels, SPLITS)) for votes in (method, reference))
+    without = [[table(stats.summarize(np.delete(votes, r, 0), labels, SPLITS)) for votes in (method, reference)]
+               for r in range(6)]
+    for key, row in ours.items():
+        assert row.estimate == pytest.approx(one[key].estimate - other[key].estimate, abs=1e-12)
+        assert row.plug_in == pytest.approx(one[key].plug_in - other[key].plug_in, abs=1e-12)
+        if key[1] != "bias":
+            values = np.array([a[key].estimate - b[key].estimate for a, b in without])
+            assert row.se == pytest.approx(np.sqrt(5 / 6 * ((values - values.mean()) ** 2).sum()), abs=1e-12)
+
+
+def test_point_variance_is_that_of_differences():
+    method, reference, labels = two_methods()
+    of_points, of_runs = (table(stats.compare(method, reference, labels, {"one": [3]}, target=target))["one", "error"]
+                          for target in ("population", "test_set"))
+    here = labels == 3
+    difference = ((method != labels).mean(0) - (reference != labels).mean(0))[here]
+    assert of_points.se**2 == pytest.approx(of_runs.se**2 + difference.var(ddof=1) / here.sum())
+
+
+def test_pairing_gain_p_and_detectable():
+    method, reference, labels = two_methods(per_class=40)
+    ours = table(stats.compare(method, reference, labels, SPLITS))
+    one, other = (table(stats.summarize(votes, labels, SPLITS)) for votes in (method, reference))
+    for key, row in ours.items():
+        if row.se > 0:
+            assert row.pairing_gain == pytest.approx(np.hypot(one[key].se, other[key].se) / row.se)
+            assert row.p == pytest.approx(2 * distributions.t.sf(abs(row.estimate) / row.se, row.df))
+            quantiles = distributions.t.ppf([0.975, 0.8], row.df)
+            assert row.detectable == pytest.approx(quantiles.sum() * row.se)
+            assert (row.p < 0.05) == (not row.low <= 0 <= row.high)
+    assert ours["all", "error"].pairing_gain > 1
+    assert ours["few", "error"].p_holm < 0.01 and ours["few", "error"].high < 0
+
+
+def test_a_method_against_itself():
+    _, reference, labels = two_methods()
+    for row in stats.compare(reference, reference, labels, SPLITS):
+        assert (row.estimate, row.low, row.high, row.se, row.p, row.detectable) == (0, 0, 0, 0, 1, 0)
+
+
+def test_a_difference_that_never_varies_has_no_test():
+    labels = np.repeat([0, 1], 5)
+    right, wrong = (np.repeat(votes[None], 5, 0) for votes in (labels, 1 - labels))
+    row = table(stats.compare(right, wrong, labels, {"all": [0, 1]}))["all", "error"]
+    assert row.estimate == row.low == row.high == -1 and np.isnan(row.p)
+
+
+def test_nine_tests_are_confirmed_and_single_classes_explored():
+    method, reference, labels = two_methods()
+    classes = {str(c): [c] for c in range(6)}
+    ours = table(stats.compare(method, reference, labels, SPLITS | classes))
+    assert {key for key, row in ours.items() if not np.isnan(row.p_holm)} == NINE
+    keys = sorted(NINE)
+    np.testing.assert_allclose([ours[key].p_holm for key in keys], stats.holm([ours[key].p for key in keys]))
+    assert {group for (group, _), row in ours.items() if not np.isnan(row.q_class)} == set(classes)
+    q = stats.benjamini_hochberg([ours[name, "error"].p for name in classes])
+    np.testing.assert_allclose([ours[name, "error"].q_class for name in classes], q)
+
+
+def test_holm_and_benjamini_hochberg_by_hand():
+    p = np.array([0.01, 0.04, np.nan, 0.03, 0.5])
+    np.testing.assert_allclose(stats.holm(p), [0.04, 0.09, np.nan, 0.09, 0.5])
+    np.testing.assert_allclose(stats.benjamini_hochberg(p), [0.04, 0.16 / 3, np.nan, 0.16 / 3, 0.5])
+    assert stats.holm([]).size == 0
+    np.testing.assert_array_equal(stats.holm([0.6, 0.7]), [1, 1])
+
+
+def test_benjamini_hochberg_agrees_with_scipy():
+    p = np.random.default_rng(0).random(50)
+    np.testing.assert_allclose(stats.benjamini_hochberg(p), distributions.false_discovery_control(p))
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_few_runs(runs):
+    method, reference, labels = two_methods(runs=runs)
+    for row in stats.compare(method, reference, labels, SPLITS):
+        assert all(np.isnan(value) for value in (row.low, row.se, row.p, row.p_holm, row.pairing_gain, row.detectable))
+        assert np.isfinite(row.plug_in) or (runs == 1 and row.quantity == "variance_high")
+
+
+def test_logits_and_scores_are_compared_too():
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), 8)
+    a, b = generator.normal(size=(2, 5, 48, 6))
+    ours = table(stats.compare(a.argmax(2), b.argmax(2), labels, SPLITS, logits=a, reference_logits=b,
+                               per_run={"top": a.max(2)}, reference_per_run={"top": b.max(2)}))
+    expected = stats.brier(softmax(a), labels).variance.mean() - stats.brier(softmax(b), labels).variance.mean()
+    assert ours["all", "brier_variance"].estimate == pytest.approx(expected)
+    assert ours["all", "top"].estimate == pytest.approx(a.max(2).mean() - b.max(2).mean())
+
+
+def softmax(logits):
+    powers = np.exp(logits)
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def test_same_seed_same_rows():
+    method, reference, labels = two_methods(runs=13)
+    one, same = (stats.compare(method, reference, labels, SPLITS, seed=3) for _ in range(2))
+    assert repr(one) == repr(same)
+
+
+def test_refusals():
+    method, reference, labels = two_methods()
+    with pytest.raises(Refusal, match="the method has 6 runs and its reference 5: give the rows of the run numbers"):
+        stats.compare(method, reference[:5], labels, SPLITS)
+    with pytest.raises(Refusal, match="predictions are for 59 test points and labels for 60"):
+        stats.compare(method, reference[:, 1:], labels, SPLITS)
+    with pytest.raises(Refusal, match="logits are given for one of the two"):
+        stats.compare(method, reference, labels, SPLITS, logits=np.zeros((6, 60, 6)))
+    with pytest.raises(Refusal, match=r"differ in \['score'\]"):
+        stats.compare(method, reference, labels, SPLITS, per_run={"score": np.zeros((6, 60))})
+
+
+def test_rows_are_plain_records():
+    method, reference, labels = two_methods(runs=4)
+    row = stats.compare(method, reference, labels, SPLITS)[0]
+    assert [field.name for field in dataclasses.fields(row)] == [
+        "group", "quantity", "estimate", "low", "high", "plug_in", "se", "df", "p", "p_holm", "pairing_gain",
+        "detectable", "q_class"]
+    assert all(type(value) is float for value in dataclasses.astuple(row)[2:])

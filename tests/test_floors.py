@@ -1,0 +1,147 @@
+"""Does every file stand on the floors below it, and on nothing above?"""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ltbv
+
+HOUSE = Path(ltbv.__file__).parent
+
+# From the top to the bottom. Rooms of one floor do not lean on each other, but for what BESIDE allows.
+FLOORS = [
+    {"cli", "display"},
+    {"report", "harness"},
+    {"engine"},
+    {"methods"},
+    {"models", "data"},
+    {"losses", "schedules"},
+    {"stats"},
+    {"errors", "seeds"},
+]
+BESIDE = {("cli", "display"), ("report", "harness.store"), ("report", "harness.files")}
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+
+FILES = sorted(HOUSE.rglob("*.py"))
+NAMES = {path: ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts) for path in FILES}
+TREES = {path: ast.parse(path.read_text()) for path in FILES}
+MODULES = {name.removesuffix(".__init__") for name in NAMES.values()}
+TORCHLESS = sorted(m for m in MODULES if re.match(r"ltbv\.(stats|report|cli$|errors|seeds|harness\.(store|files)$)", m))
+
+
+def named(path):
+    return NAMES[path].removesuffix(".__init__")
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Full names of all that a file imports, wherever in it the line stands."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in MODULES else node.module)
+    return found
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def allowed(importer: str, imported: str) -> bool:
+    above, below = room(importer), room(imported)
+    if above == below or LEVEL[above] < LEVEL[below]:
+        return (above, below) != ("report", "engine")
+    return any(above == a and imported.startswith(f"ltbv.{b}") for a, b in BESIDE)
+
+
+def test_every_room_is_on_a_floor():
+    assert {room(m) for m in MODULES if "." in m} <= set(LEVEL)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES.values())
+def test_imports_point_down(path):
+    inside = {i for i in imports(TREES[path]) if i.split(".")[0] == "ltbv"}
+    if named(path) == "ltbv":
+        assert not inside, "the package imports nothing before it is asked"
+        return
+    upward = {i for i in inside if i != "ltbv" and not allowed(named(path), i)}
+    assert not upward
+
+
+def test_an_upward_import_would_be_seen():
+    assert allowed("ltbv.engine.train", "ltbv.methods.base")
+    assert allowed("ltbv.report.tables", "ltbv.harness.store")
+    assert not allowed("ltbv.report.tables", "ltbv.harness.bootstrap")
+    assert not allowed("ltbv.methods.base", "ltbv.engine.train")
+    assert not allowed("ltbv.data.batches", "ltbv.models.stack")
+    assert not allowed("ltbv.stats.splits", "ltbv.losses")
+    assert imports(ast.parse("def f():\n from ltbv.harness import store")) == {"ltbv.harness.store"}
+
+
+def test_statistics_reports_and_the_store_do_not_import_torch():
+    code = f"""
+import importlib, sys
+for name in {TORCHLESS!r}:
+    importlib.import_module(name)
+    assert "torch" not in sys.modules, name
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "ltbv.stats.splits" in TORCHLESS and "ltbv.harness.store" in TORCHLESS
+
+
+def test_the_engine_and_the_harness_know_no_method():
+    """Neither a key nor a class of a method: a line that knows which method is running belongs in methods/."""
+    from ltbv.methods import METHODS
+
+    own = {p for p in FILES if named(p).startswith("ltbv.methods.") and p.name not in ("base.py", "__init__.py")}
+    classes = {node.name for p in own for node in TREES[p].body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    modules = {p.stem for p in own}
+    known = set(METHODS) | classes | modules
+    for path in FILES:
+        if not re.match(r"ltbv\.(engine|harness)\b", named(path)):
+            continue
+        texts = {id(n.body[0].value) for n in ast.walk(TREES[path]) if getattr(n, "body", None) and is_text(n)}
+        for node in ast.walk(TREES[path]):
+            words = {getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None)}
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
+                words |= set(re.findall(r"\w+", node.value))
+            if isinstance(node, ast.ImportFrom):
+                words |= set((node.module or "").split("."))
+            assert not {w for w in words if isinstance(w, str)} & known, f"{path}:{getattr(node, 'lineno', '')}"
+
+
+def is_text(node) -> bool:
+    """Whether a block opens with a docstring."""
+    first = node.body[0] if isinstance(node.body, list) else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+
+
+def test_torchvision_is_imported_by_one_module_at_most():
+    users = [named(p) for p in FILES if any(i.split(".")[0] == "torchvision" for i in imports(TREES[p]))]
+    assert len(users) <= 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES.values())
+def test_nothing_draws_from_or_seeds_a_global_generator(path):
+    fine = {"Generator", "PCG64", "SeedSequence", "BitGenerator", "default_rng", "Philox"}
+    for node in ast.walk(TREES[path]):
+        if not isinstance(node, ast.Attribute):
+            continue
+        words = ast.unparse(node).split(".")
+        if words[-3:-1] in (["np", "random"], ["numpy", "random"]):
+            assert words[-1] in fine, f"{path}:{node.lineno} {'.'.join(words)}"
+        assert words[-2:] not in (["torch", "manual_seed"], ["random", "seed"], ["cuda", "manual_seed_all"]), node.lineno
+    drawn = {"rand", "randn", "randint", "randperm", "bernoulli", "normal", "multinomial"}
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {f"torch.{name}" for name in drawn}:
+            assert "generator" in {k.arg for k in node.keywords}, f"{path}:{node.lineno} draws from torch's global state"
+    assert "random" not in imports(TREES[path]), "the standard library's random has one global state"
