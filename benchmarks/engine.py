@@ -5,7 +5,7 @@
 a0, a2  plain loop: one model at a time, torchvision's PIL transforms, DataLoader with 0 and with 2 workers, all threads
 b       ltbv, stack of 1, one process with one thread
 c       ltbv, stack of 5 (ResNet-32: 2), one process with one thread
-d       the same, one process a core: what `ltbv bootstrap` does
+d       what `ltbv bootstrap` does: one process a core, the protocol's stack (5; ResNet-32: 1)
 
 Each figure is the median over rounds; in a round every variant runs once, in its own process. "of peak" is the share of
 the cores' measured rate of float32 matrix products that the convolutions of forward and backward make up.
@@ -114,7 +114,12 @@ def run_plain(case, workers, seconds):
 
     return timed(
         ((x, y) for x, y in forever()),
-        lambda xy: (optimiser.zero_grad(), cross_entropy(network(xy[0]), xy[1]).backward(), optimiser.step(), len(xy[1]))[-1],
+        lambda xy: (
+            optimiser.zero_grad(),
+            cross_entropy(network(xy[0]), xy[1]).backward(),
+            optimiser.step(),
+            len(xy[1]),
+        )[-1],
         seconds,
     )
 
@@ -181,8 +186,8 @@ def peak():
 
 def macs(case):
     """Multiply-adds of the convolutions of one image, forward; backward is twice as many."""
-    from torch.utils.flop_counter import FlopCounterMode
     import torch
+    from torch.utils.flop_counter import FlopCounterMode
 
     _, _, protocol = data(case)
     side, channels = (16, 1) if case == "glyphs" else (32, 3)
@@ -197,7 +202,8 @@ def child(case, variant, seconds):
         return peak()
     if variant in ("a0", "a2"):
         return run_plain(case, int(variant[1]), seconds)
-    return run_stack(case, 1 if variant == "b" else CASES[case][1], seconds)
+    stack = {"b": 1, "c": CASES[case][1], "d": data(case)[2].stack}[variant]
+    return run_stack(case, stack, seconds)
 
 
 def measure(case, variant, seconds):

@@ -1,8 +1,8 @@
 """ltbv: bias-variance analysis of long-tailed classifiers.
 
-Does a long-tailed method really lower bias and variance, for which classes, and how sure are we? A method is retrained
-on many resampled training sets; its predictions on one fixed test set give accuracy, bias, variance and hardest-negative
-confusion, per class and per split, with intervals, against cross-entropy.
+Does a long-tailed method really lower bias and variance, for which classes, and how sure are we? A method is
+retrained on many resampled training sets; its predictions on one fixed test set give accuracy, bias, variance and
+hardest-negative confusion, per class and per split, with intervals, against cross-entropy.
 
 One legend of axes holds everywhere:
 

@@ -67,11 +67,14 @@ def bootstrap(methods, runs, study, quiet, verbose, dry_run, **options) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
     from ltbv.harness.bootstrap import Request, prepare
 
+    sys.path.insert(0, os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     where = study or Path("runs") / options["dataset"]
     request = Request(methods=methods or DEFAULT_METHODS, runs=runs, store=where, **options)
     job = prepare(request)
     if dry_run:
-        click.echo(job.outlook())
+        from ltbv.harness.outlook import outlook
+
+        click.echo(outlook(job))
         return
     from ltbv.display import Display
 
@@ -107,7 +110,8 @@ def status(study) -> None:
 
     store = Store(study)
     asked = store.study()["asked"]
-    click.echo(f"{study}: {asked['dataset']}, {asked['scheme']}, head {asked['head']}, imbalance {asked['imbalance']:g}, seed {asked['seed']}")
+    shape = f"head {asked['head']}, imbalance {asked['imbalance']:g}, seed {asked['seed']}"
+    click.echo(f"{study}: {asked['dataset']}, {asked['scheme']}, {shape}")
     for method in store.methods():
         click.echo(f"  {store.recipe(method)['label']:<20} {len(store.runs(method))} runs")
 
@@ -119,7 +123,9 @@ def methods() -> None:
     from ltbv.methods import METHODS
 
     for method in METHODS.values():
-        click.echo(f"{method.key:<10} {method.label:<17} {method.summary}" + (f" ({method.paper})" if method.paper else ""))
+        click.echo(
+            f"{method.key:<10} {method.label:<17} {method.summary}" + (f" ({method.paper})" if method.paper else "")
+        )
 
 
 @main.command()
@@ -138,7 +144,8 @@ def datasets(preview, dataset, data_dir) -> None:
         click.echo(f"wrote {preview}")
         return
     for found in ENTRIES.values():
-        click.echo(f"{found.name:<12} {found.description}; default: head {found.head}, imbalance {found.imbalance:g}, {found.kind}")
+        profile = f"head {found.head}, imbalance {found.imbalance:g}, {found.kind}"
+        click.echo(f"{found.name:<12} {found.description}; default: {profile}")
     click.echo("schemes:")
     for name, scheme in SCHEMES.items():
         click.echo(f"  {name:<20} {scheme.description}")

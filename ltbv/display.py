@@ -24,8 +24,8 @@ class Display:
         )
 
     def __enter__(self) -> "Display":
-        for warning in self.job.warnings():
-            self.console.print(f"note: {warning}", highlight=False, markup=False, soft_wrap=True)
+        for note in self.job.notes():
+            self.console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
         self.bar.start()
         self.task = self.bar.add_task("training", total=self.job.images or 1, rate="")
         if not self.job.chunks:
@@ -42,6 +42,8 @@ class Display:
             speed = self.bar.tasks[0].speed
             self.bar.update(self.task, rate=f"{speed:,.0f} images/s" if speed else "")
         elif self.verbose:
-            what = {"stage": "train {method}/{stage}, runs {runs}", "done": "done {method} run {run}"}.get(event["event"])
+            what = {"stage": "train {method}/{stage}, runs {runs}", "done": "done {method} run {run}"}.get(
+                event["event"]
+            )
             if what:
                 self.console.print(what.format(**event), highlight=False, markup=False)

@@ -24,9 +24,7 @@ def focal(logits: Tensor, labels: Tensor, counts: Tensor | None = None, gamma: f
     return (1 - torch.exp(-loss)) ** gamma * loss
 
 
-def ldam(
-    logits: Tensor, labels: Tensor, counts: Tensor, max_margin: float = 0.5, scale: float = 30.0
-) -> Tensor:
+def ldam(logits: Tensor, labels: Tensor, counts: Tensor, max_margin: float = 0.5, scale: float = 30.0) -> Tensor:
     """Cross-entropy of z - scale * m_y onehot(y); [B]. Cao et al., LDAM, 2019, eq. 13.
 
     m_k = max_margin * n_k^(-1/4) / max_j n_j^(-1/4): rarer classes must win by more. `logits` come from a cosine head

@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Drops:
-    """`start`, multiplied by the last of `factors` whose share in `at` is reached (factors are of the start, not chained)."""
+    """`start`, times the last of `factors` whose share in `at` is reached (factors of the start, not chained)."""
 
     start: float
     at: tuple[float, ...]

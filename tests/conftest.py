@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,9 +54,9 @@ def tiny() -> Dataset:
     return make_tiny()
 
 
-@pytest.fixture
-def tiny_lt(monkeypatch, tiny):
-    """`tiny` as a data set that a study can ask for by name, with a protocol of two epochs of a small network."""
+@pytest.fixture(scope="session")
+def introduce(tiny):
+    """Make `tiny` known as a data set that a study can ask for by name, with a protocol of two epochs."""
     from ltbv.engine.protocol import PROTOCOLS, Protocol
     from ltbv.models.resnet import Resnet
 
@@ -70,7 +72,25 @@ def tiny_lt(monkeypatch, tiny):
         endless=False,
         _load=lambda data_dir: tiny,
     )
-    monkeypatch.setitem(ENTRIES, tiny.name, entry)
     protocol = Protocol(epochs=2, batch=16, learning_rate=0.1, backbone=Resnet(widths=(4, 8, 8), blocks=1))
-    monkeypatch.setitem(PROTOCOLS, tiny.name, protocol)
+
+    def known(patch: pytest.MonkeyPatch) -> None:
+        patch.setitem(ENTRIES, tiny.name, entry)
+        patch.setitem(PROTOCOLS, tiny.name, protocol)
+
+    return known
+
+
+@pytest.fixture
+def tiny_lt(monkeypatch, introduce, tiny):
+    """`tiny`, known by its name."""
+    introduce(monkeypatch)
     return tiny
+
+
+@pytest.fixture
+def own_methods(monkeypatch):
+    """A module of one's own to put methods into: `own_methods.MINE = …` is then `--method own_methods:MINE`."""
+    module = types.ModuleType("own_methods")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module

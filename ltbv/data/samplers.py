@@ -12,7 +12,7 @@ def instance(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def class_balanced(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw a class uniformly among those present, then its next image in shuffled order, going round (Kang et al., 2020)."""
+    """Draw a class uniformly among those present, then its next image in shuffled order (Kang et al., 2020)."""
     shuffled = generator.permutation(len(labels))
     shuffled = shuffled[np.argsort(labels[shuffled], kind="stable")]  # by class, shuffled within it
     _, starts, sizes = np.unique(labels[shuffled], return_index=True, return_counts=True)

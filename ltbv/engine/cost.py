@@ -15,7 +15,13 @@ from ltbv.seeds import generator
 
 
 def seconds_per_image(
-    stage: Stage, protocol: Protocol, runs: int, image_shape: tuple[int, int, int], classes: int, device: str, steps: int = 3
+    stage: Stage,
+    protocol: Protocol,
+    runs: int,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    device: str,
+    steps: int = 3,
 ) -> float:
     """Forward, backward of a stack of `runs` on random images, over all its images: the best of `steps` steps."""
     where = choose(device)

@@ -1,4 +1,4 @@
-"""What does a trained stack say of the test set? Logits of every run, and the few numbers a run that statistics need."""
+"""What does a trained stack say of the test set? Logits of every run, and the few numbers that statistics need."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""What is the same for every method of a study? Epochs, batch, optimiser, schedule and backbone: the common protocol."""
+"""What is the same for every method of a study? Epochs, batch, optimiser, schedule, backbone: the common protocol."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ltbv.models.resnet import Resnet
 from ltbv.schedules import Drops, Number, Warmup
@@ -8,7 +8,11 @@ from ltbv.schedules import Drops, Number, Warmup
 
 @dataclass(frozen=True)
 class Protocol:
-    """SGD with momentum, weight decay on all that learns, learning rate by epoch."""
+    """SGD with momentum, weight decay on all that learns, learning rate by epoch.
+
+    stack   how many runs are trained side by side on the CPU, where that is fastest: five small networks, one large
+            one. Of speed, not of the result, so no part of a study's settings.
+    """
 
     epochs: int
     batch: int
@@ -17,6 +21,7 @@ class Protocol:
     momentum: float = 0.9
     nesterov: bool = True
     weight_decay: float = 5e-4
+    stack: int = field(default=1, compare=False)
 
 
 # The schedule of LDAM-DRW and RIDE: drops to 1 % and 0.01 % of the learning rate after 80 and 90 % of the epochs.
@@ -36,6 +41,7 @@ GLYPHS = Protocol(
     batch=64,
     learning_rate=Warmup(SCHEDULE, warmup=2),
     backbone=Resnet(widths=(8, 16, 32), blocks=1),
+    stack=5,
 )
 
 PROTOCOLS = {"glyphs-lt": GLYPHS, "cifar10-lt": CIFAR, "cifar100-lt": CIFAR}

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from ltbv.data.resample import lost_classes, overlap
-from ltbv.engine.cost import seconds_per_image, stored_bytes
+from ltbv.engine.cost import stored_bytes
 from ltbv.engine.device import choose
-from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.executors import EXECUTORS
 from ltbv.harness.plan import Chunk, Training, chunks, stack_size, trainings
 from ltbv.harness.store import Store
 from ltbv.harness.study import Study, fingerprint, made_with, resolve
 from ltbv.harness.work import Order, Tell
-from ltbv.methods import find
+from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method
 
 
@@ -45,12 +44,18 @@ class Request:
 
     def asked(self) -> dict:
         """The arguments of `study.resolve`."""
-        return {name: getattr(self, name) for name in ("dataset", "scheme", "head", "imbalance", "kind", "seed", "epochs", "network")}
+        names = ("dataset", "scheme", "head", "imbalance", "kind", "seed", "epochs", "network")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
 class Job:
-    """A checked request: nothing is written yet."""
+    """A checked request and what is missing for it; nothing is written yet.
+
+    description   `Study.data`, for study.json
+    chunks        what is missing from the directory (all of it under `force`), and
+    trainings     the stages that have to be trained for it
+    """
 
     request: Request
     study: Study
@@ -58,19 +63,10 @@ class Job:
     methods: dict[str, Method]
     device: str
     jobs: int
-    data: dict = field(repr=False)
+    description: dict = field(repr=False)
     test_labels: np.ndarray = field(repr=False)
-
-    @cached_property
-    def chunks(self) -> list[Chunk]:
-        """What is missing from the directory as it is now (all of it under --force)."""
-        store = Store(self.store.path / "nothing") if self.request.force else self.store
-        return chunks(store, self.methods, self.request.runs, self.request.stack)
-
-    @cached_property
-    def trainings(self) -> list[Training]:
-        store = Store(self.store.path / "nothing") if self.request.force else self.store
-        return trainings(self.study, store, self.methods, self.chunks)
+    chunks: list[Chunk]
+    trainings: list[Training]
 
     @property
     def images(self) -> int:
@@ -78,14 +74,20 @@ class Job:
         n = int(self.study.counts.sum())
         return sum(training.images(self.study.protocol, n) for training in self.trainings)
 
+    @cached_property
+    def samples(self) -> np.ndarray:
+        """Ids [R, n] of the images of every run."""
+        return np.stack([self.study.sample(run) for run in range(self.request.runs)])
+
     def carry_out(self, tell: Tell) -> list[str]:
         """Open the directory and do what is missing; gives back one line for everything that failed."""
-        todo = self.chunks
-        self.trainings  # noqa: B018  (found before --force empties the directory)
-        self.store.open(self.study.asked(), self.data, made_with(), force=self.request.force)
-        for order, method in enumerate(self.methods.values()):
-            self.store.open_method(method.key, self.study.recipe(method, order), force=self.request.force)
-        if not todo:
+        request = self.request
+        self.store.open(self.study.asked(), self.description, made_with(), force=request.force)
+        known = list(METHODS)  # the order in which tables show methods; one's own come last
+        for method in self.methods.values():
+            place = known.index(method.key) if method.key in known else len(known)
+            self.store.open_method(method.key, self.study.recipe(method, place), force=request.force)
+        if not self.chunks:
             return []
         self.store.write_samples(self.samples)
         self.store.write_test_labels(self.test_labels)
@@ -93,11 +95,10 @@ class Job:
 
         def listen(event: dict) -> None:
             if event["event"] == "failed":
-                runs = ", ".join(str(run) for run in event.get("runs", [event.get("run")]))
-                failures.append(f"{event.get('method', 'run')} {runs} failed: {event['why']}")
+                runs = ", ".join(str(run) for run in event["runs"])
+                failures.append(f"{event.get('method', 'all methods')}, run {runs}: {event['why']}")
             tell(event)
 
-        request = self.request
         order = Order(
             store=str(self.store.path),
             asked=request.asked(),
@@ -106,58 +107,29 @@ class Job:
             device=self.device,
             jobs=self.jobs,
         )
-        EXECUTORS[request.executor](todo, order, listen)
+        EXECUTORS[request.executor](self.chunks, order, listen)
         return failures
 
-    @cached_property
-    def samples(self) -> np.ndarray:
-        """Ids [R, n] of the images of every run."""
-        return np.stack([self.study.sample(run) for run in range(self.request.runs)])
-
-    def warnings(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What a reader of the results must know of the samples."""
-        found = []
-        num_classes = len(self.study.counts)
-        lost = [len(lost_classes(ids, num_classes)) for ids in self.samples]
+        found, classes = [], len(self.study.counts)
+        lost = [len(lost_classes(ids, classes)) for ids in self.samples]
         if any(lost):
-            found.append(f"{sum(map(bool, lost))} of {len(lost)} runs lost classes (up to {max(lost)}): scheme {self.study.scheme!r} draws the counts too")
-        if len(self.samples) > 1 and (share := overlap(self.samples, num_classes)).max() > 0.5:
             found.append(
-                f"two runs share up to {share.max():.0%} of a class's images (class {int(share.argmax())}; {share.mean():.0%} on average): "
-                "variance of such classes is understated"
+                f"{sum(map(bool, lost))} of {len(lost)} runs have classes without images (up to {max(lost)}): "
+                f"scheme {self.study.scheme!r} draws the counts too"
+            )
+        if len(self.samples) > 1 and (share := overlap(self.samples, classes)).max() > 0.5:
+            found.append(
+                f"two runs share up to {share.max():.0%} of a class's images (class {int(share.argmax())}; "
+                f"{share.mean():.0%} on average): the variance of such classes is understated"
             )
         return found
 
     def summary(self) -> str:
         """One line on what the directory holds now."""
-        done = {m.label: len(self.store.runs(m.key)) for m in self.methods.values()}
-        return f"{self.store.path}: " + ", ".join(f"{label} {n} runs" for label, n in done.items()) + "."
-
-    def outlook(self) -> str:
-        """What would be done, how long it would take here, how much disk."""
-        lines = [f"study {self.store.path}: {self.study.dataset}, {self.study.scheme}, {self.request.runs} runs, methods {', '.join(self.methods)}"]
-        n, channels = int(self.study.counts.sum()), self.study.entry.image_shape
-        seconds, size = 0.0, 0
-        for training in self.trainings:
-            epochs = stage_epochs(training.stage, self.study.protocol)
-            each = seconds_per_image(training.stage, self.study.protocol, len(training.runs), channels, len(self.study.counts), self.device)
-            took = each * training.images(self.study.protocol, n)
-            seconds += took
-            size += stored_bytes(training.stage, self.study.protocol, channels, len(self.study.counts)) * len(training.runs)
-            lines.append(
-                f"  train {training.method.key}/{training.stage.name}, runs {training.runs[0]}-{training.runs[-1]}: "
-                f"{epochs} epochs x {n} images, {took:.0f} s"
-            )
-        points = len(self.test_labels)
-        predictions = sum(len(self.store.missing(self.methods[name].key, c.runs)) for c in self.chunks for name in c.methods)
-        size += predictions * points * (20 + 2 * len(self.study.counts))
-        if not self.chunks:
-            lines.append("  nothing is missing")
-        lines.append(
-            f"  {predictions} prediction files, {size / 1e6:.0f} MB, about {_span(seconds / self.jobs)} with {self.jobs} "
-            f"job{'s' * (self.jobs > 1)} on {self.device} (timed just now, one process)"
-        )
-        return "\n".join(lines)
+        done = {method.label: len(self.store.runs(method.key)) for method in self.methods.values()}
+        return f"{self.store.path}: " + ", ".join(f"{label} {runs} runs" for label, runs in done.items()) + "."
 
 
 def prepare(request: Request) -> Job:
@@ -177,12 +149,26 @@ def prepare(request: Request) -> Job:
             stored_bytes(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
     dataset = study.entry.load(request.data_dir)
     study = replace(study, fingerprint=fingerprint(dataset))
-    jobs = request.jobs or (1 if device.type == "cuda" else len(os.sched_getaffinity(0)))
-    jobs = max(1, min(jobs, -(-request.runs // stack_size(request.runs, request.stack))))
+
+    store = Store(request.store)
+    there = Store(request.store / "nothing") if request.force else store
+    stack = request.stack or stack_size(request.runs, 1 if study.network else study.protocol.stack)
+    missing = chunks(there, methods, request.runs, stack)
     return Job(
-        request, study, Store(request.store), methods, str(device), jobs, study.data(dataset), dataset.test.labels
+        request=request,
+        study=study,
+        store=store,
+        methods=methods,
+        device=str(device),
+        jobs=_jobs(request.jobs, device.type, -(-request.runs // stack)),
+        description=study.data(dataset),
+        test_labels=dataset.test.labels,
+        chunks=missing,
+        trainings=trainings(study, there, methods, missing),
     )
 
 
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+def _jobs(asked: int | None, device: str, chunks: int) -> int:
+    """As many processes as asked, or as there are cores (one on a GPU), but no more than chunks."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(asked or (1 if device == "cuda" else cores), chunks)

@@ -107,11 +107,17 @@ class Workshop:
                 draw_run(part, position, len(self.runs), draws)
 
     def fail(self, method: Method, run: int, why: str) -> None:
-        self.tell({"event": "failed", "method": method.key, "run": run, "why": why})
+        self.tell({"event": "failed", "method": method.key, "runs": [run], "why": why})
 
 
 def carry_out(
-    chunk: Chunk, study: Study, store: Store, dataset: Dataset, methods: dict[str, Method], device: torch.device, tell: Tell
+    chunk: Chunk,
+    study: Study,
+    store: Store,
+    dataset: Dataset,
+    methods: dict[str, Method],
+    device: torch.device,
+    tell: Tell,
 ) -> None:
     """Do one chunk: the only thing an executor has to call, in whatever process."""
     workshop = Workshop(study, store, dataset, chunk.runs, device=device, tell=tell)

@@ -54,7 +54,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise Refusal(f"{path} is not a whole .npz of plain arrays ({error}); delete it and run the command again") from error
+        raise Refusal(
+            f"{path} is not a whole .npz of plain arrays ({error}); delete it and run the command again"
+        ) from error
     except Exception as error:  # zipfile.BadZipFile, zlib.error: what a damaged archive raises is not one class
         raise Refusal(f"{path} is damaged ({error}); delete it and run the command again") from error
 

@@ -14,8 +14,6 @@ from ltbv.harness.store import Store
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
 
-LARGEST_STACK = 5  # on the CPU, more gains nothing and fills the caches
-
 
 @dataclass(frozen=True)
 class Chunk:
@@ -42,14 +40,13 @@ class Training:
         return stage_epochs(self.stage, protocol) * n * len(self.runs)
 
 
-def stack_size(runs: int, stack: int | None = None) -> int:
-    """How many runs share a stack: at most five, and at least two stacks, so that two cores have work."""
-    return stack or max(1, min(LARGEST_STACK, (runs + 1) // 2))
+def stack_size(runs: int, largest: int) -> int:
+    """How many runs share a stack: at most `largest`, and at least two stacks, so that two cores have work."""
+    return max(1, min(largest, (runs + 1) // 2))
 
 
-def chunks(store: Store, methods: dict[str, Method], runs: int, stack: int | None = None) -> list[Chunk]:
-    """The chunks with something missing, runs in order. `methods` is name -> method, in the order asked."""
-    size = stack_size(runs, stack)
+def chunks(store: Store, methods: dict[str, Method], runs: int, size: int) -> list[Chunk]:
+    """The chunks of `size` runs with something missing. `methods` is name -> method, in the order asked."""
     groups = [tuple(range(start, min(start + size, runs))) for start in range(0, runs, size)]
     wanted = [(group, tuple(name for name, m in methods.items() if store.missing(m.key, group))) for group in groups]
     return [Chunk(group, names) for group, names in wanted if names]

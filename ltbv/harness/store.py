@@ -38,31 +38,49 @@ class Store:
 
     def study(self) -> dict[str, Any]:
         """study.json: `asked`, `data`, `made_with`."""
+        path = self.path / "study.json"
         if not self.exists:
-            raise Refusal(f"{self.path} is not a study: it has no study.json; make one with: ltbv bootstrap --study {self.path}")
-        study = read_json(self.path / "study.json")
-        if not isinstance(study, dict) or study.get("format") != FORMAT:
-            raise Refusal(f"{self.path}/study.json has format {study.get('format') if isinstance(study, dict) else None!r}; this ltbv reads {FORMAT}")
+            raise Refusal(
+                f"{self.path} is not a study: no study.json; make one with: ltbv bootstrap --study {self.path}"
+            )
+        study = read_json(path)
+        found = study.get("format") if isinstance(study, dict) else None
+        if found != FORMAT:
+            raise Refusal(f"{path} has format {found!r}; this ltbv reads format {FORMAT}")
         return study
 
-    def open(self, asked: dict[str, Any], data: dict[str, Any], made_with: dict[str, Any], *, force: bool = False) -> None:
+    def open(
+        self, asked: dict[str, Any], data: dict[str, Any], made_with: dict[str, Any], *, force: bool = False
+    ) -> None:
         """Make the directory, or go on in one that was made with the same settings; any other is refused.
 
         `force` throws away what a directory with other settings holds.
         """
         if self.exists:
-            before = self.study()["asked"]
-            differing = sorted(k for k in before.keys() | asked.keys() if before.get(k) != asked.get(k))
+            before, asked_now = _flat(self.study()["asked"]), _flat(asked)
+            differing = sorted(k for k in before.keys() | asked_now.keys() if before.get(k) != asked_now.get(k))
             if not differing:
                 return
             if not force:
-                fields = "; ".join(f"{k}: {before.get(k)!r} there, {asked.get(k)!r} asked" for k in differing)
-                raise Refusal(f"{self.path} holds a study with other settings ({fields}); choose another --study, or --force to discard it")
-            for part in ("stages", "predictions"):
-                shutil.rmtree(self.path / part, ignore_errors=True)
-        elif self.path.exists() and (not self.path.is_dir() or any(p for p in self.path.iterdir() if not p.name.endswith(".part"))):
+                fields = "; ".join(f"{k}: {before.get(k)!r} there, {asked_now.get(k)!r} asked" for k in differing)
+                cure = "choose another --study, or --force to discard it"
+                raise Refusal(f"{self.path} holds a study with other settings ({fields}); {cure}")
+            for part in ("stages", "predictions", "samples.npz", "test.npz"):
+                self._remove(self.path / part)
+        elif self.path.exists() and not self._empty():
             raise Refusal(f"{self.path} exists and is not a study; choose an empty or new directory with --study")
         write_json(self.path / "study.json", {"format": FORMAT, "asked": asked, "data": data, "made_with": made_with})
+
+    def _empty(self) -> bool:
+        """A directory with nothing in it but what an interrupted first write left."""
+        return self.path.is_dir() and all(p.name.endswith(".part") for p in self.path.iterdir())
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
     # samples and test set
 
@@ -101,7 +119,9 @@ class Store:
 
     def methods(self) -> list[str]:
         """Methods that have predictions, in the order of their recipes."""
-        found = [p.parent.name for p in sorted((self.path / "predictions").glob("*/recipe.json")) if self.runs(p.parent.name)]
+        found = [
+            p.parent.name for p in sorted((self.path / "predictions").glob("*/recipe.json")) if self.runs(p.parent.name)
+        ]
         return sorted(found, key=lambda name: (self.recipe(name).get("order", 0), name))
 
     def runs(self, method: str) -> list[int]:
@@ -116,11 +136,9 @@ class Store:
         """Note a method's recipe; predictions made by another recipe under the same key are refused."""
         path = self.path / "predictions" / method / "recipe.json"
         if path.exists() and not force:
-            if (before := read_json(path))["key"] != recipe["key"]:
-                raise Refusal(
-                    f"{path.parent} was made by another recipe of {method!r} (key {before['key']}, now {recipe['key']}); "
-                    "choose another --study, or --force to train it again"
-                )
+            if read_json(path)["key"] != recipe["key"]:
+                cure = "choose another --study, or --force to train it again"
+                raise Refusal(f"{path.parent} was made by another recipe of method {method!r} than today's; {cure}")
             return
         if force:
             self.discard(method)
@@ -138,3 +156,11 @@ class Store:
         """One field of the runs of a method, stacked: [R, N] or [R, N, C]."""
         files = [self.prediction_file(method, run) for run in (self.runs(method) if runs is None else runs)]
         return np.stack([read_arrays(path)[field] for path in files])
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name, so that a difference can be named."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

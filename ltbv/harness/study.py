@@ -66,7 +66,9 @@ class Study:
     def asked(self) -> dict[str, Any]:
         """What study.json compares."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**own, "protocol": canonical(self.protocol), "revision": REVISION}
+        protocol = canonical(self.protocol)
+        del protocol["epochs"]  # stands among the study's own fields
+        return {**own, "protocol": protocol, "revision": REVISION}
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
@@ -167,9 +169,8 @@ def canonical(value: Any) -> Any:
         return value.item()
     if callable(value) and hasattr(value, "__qualname__"):
         return _name(value)
-    raise Refusal(
-        f"a recipe holds {value!r}, which has no stable description; use dataclasses, named functions, numbers and strings"
-    )
+    cure = "use dataclasses, named functions, numbers and strings"
+    raise Refusal(f"a recipe holds {value!r}, which has no stable description; {cure}")
 
 
 def _name(thing: Any) -> str:

@@ -1,7 +1,6 @@
-"""A worker process: reads an order and then chunks from standard input, writes events to standard output, as JSON lines.
+"""A worker process: reads an order and then chunks from standard input, writes events to standard output; JSON lines.
 
-It stops when its input ends: after the chunk in hand is written if it was told so by an empty queue, at once if the
-process that feeds it has died.
+It stops at once when its input ends: nothing is in hand then, or the process that fed it has died.
 """
 
 import json

@@ -9,6 +9,7 @@ stage that starts from the first. The loop in `engine/train` has no branch on a 
 """
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.batches import Batch
+from ltbv.data.samplers import SAMPLERS
 from ltbv.errors import Refusal, unknown
 from ltbv.losses import effective_number, weighted_mean
 from ltbv.models.experts import PARTS, Experts, Net, Output
@@ -128,6 +130,24 @@ class Method:
     paper: str = ""
     summary: str = field(default="", compare=False)
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-]", self.key):
+            raise Refusal(f"method key {self.key!r}: it names files, so letters, digits, '_', '-' and '.' only")
+        if not self.stages:
+            raise Refusal(f"method {self.key!r} has no stages; it needs at least one")
+        for stage in self.stages:
+            for name in (*filter(None, [stage.start]), *stage.given):
+                if self.stages.index(self.stage(name)) >= self.stages.index(stage):
+                    raise Refusal(
+                        f"method {self.key!r}: stage {stage.name!r} stands on {name!r}, which is not before it"
+                    )
+            for name in (*stage.reset, *stage.train):
+                if name not in PARTS:
+                    raise unknown(f"part in stage {stage.name!r} of method {self.key!r}", name, PARTS)
+            for name in stage.sampler:
+                if name not in SAMPLERS:
+                    raise unknown(f"sampler in stage {stage.name!r} of method {self.key!r}", name, SAMPLERS)
+
     def stage(self, name: str) -> Stage:
         """The stage of that name."""
         for stage in self.stages:
@@ -143,9 +163,6 @@ def register(method: Method) -> Method:
     """Make a method known by its key; gives it back, so that it can be assigned in the same line."""
     if METHODS.get(method.key, method) != method:
         raise Refusal(f"method key {method.key!r} is taken by {METHODS[method.key].label!r}; choose another key")
-    for stage in method.stages:
-        for name in (*filter(None, [stage.start]), *stage.given):
-            method.stage(name)
     METHODS[method.key] = method
     return method
 

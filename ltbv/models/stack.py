@@ -4,7 +4,8 @@ A feature map of K copies is [B, K*C, H, W] in channels-last memory, a feature v
 [K, ...]. Copies never touch: a convolution is grouped by copy, a norm works channel by channel, a linear layer is a
 batched product. K = 1 is the plain network, with the same code.
 
-Experts of a run are the same axis: a branch with E experts of R runs holds K = R*E copies, expert e of run r at r*E + e.
+Experts of a run are the same axis: a branch with E experts of R runs holds K = R*E copies, expert e of run r at
+r*E + e.
 """
 
 import math
@@ -66,7 +67,12 @@ class Norm(Layer):
 
     def draw(self, copy: int, generator: np.random.Generator) -> None:
         del generator
-        for parameter, start in ((self.weight, 1.0), (self.bias, 0.0), (self.running_mean, 0.0), (self.running_var, 1.0)):
+        for parameter, start in (
+            (self.weight, 1.0),
+            (self.bias, 0.0),
+            (self.running_mean, 0.0),
+            (self.running_var, 1.0),
+        ):
             self._fill(parameter, copy, start)
 
     def forward(self, x: Tensor) -> Tensor:

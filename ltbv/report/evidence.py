@@ -36,9 +36,7 @@ class MethodRuns:
         if tuple(runs) == self.runs:
             return self
         at = [self.runs.index(run) for run in runs]
-        return MethodRuns(
-            self.key, self.label, tuple(runs), self.predictions[at], self.p_true[at], self.p_negative[at]
-        )
+        return MethodRuns(self.key, self.label, tuple(runs), self.predictions[at], self.p_true[at], self.p_negative[at])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ltbv.report.evidence import GROUPS, SPLITS
-from ltbv.report.style import WIDTH, Look, wrapped
+from ltbv.report.names import wrapped
+from ltbv.report.style import GREY, WIDTH, Look
 
 QUANTITIES = ("bias", "variance")
 LEGEND_LETTERS = 96  # of 8 points across WIDTH
@@ -40,7 +41,9 @@ def _draw_groups(panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> 
         own = rows[rows["method"] == method].set_index("group").reindex(GROUPS)
         at = np.arange(len(GROUPS)) + (i - (len(looks) - 1) / 2) * step
         panel.vlines(at, own["low"], own["high"], color=look.colour, linewidth=1)
-        panel.plot(at, own["estimate"], look.marker, color=look.colour, markersize=4)
+        panel.plot(at, own["estimate"], look.marker, color=look.colour, markersize=3.5)
+    if rows["estimate"].isna().all():
+        _say(panel, "unknown with so few runs")
     panel.axvline(0.5, color="#BBBBBB", linewidth=0.6)
     panel.set_xticks(range(len(GROUPS)), GROUPS)
     panel.set_xlim(-0.5, len(GROUPS) - 0.5)
@@ -50,14 +53,20 @@ def _draw_groups(panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> 
 
 
 def _limit_to_shares(panel: Axes) -> None:
-    """Intervals of few runs may reach far beyond 0 and 1; the axis need not."""
+    """Intervals of few runs reach far beyond 0 and 1: the axis need not; nor need it magnify rounding."""
     low, high = panel.get_ylim()
-    panel.set_ylim(max(low, -0.1), min(high, 1.1))
+    middle = (low + high) / 2
+    panel.set_ylim(max(min(low, middle - 0.1), -0.1), min(max(high, middle + 0.1), 1.1))
+
+
+def _say(panel: Axes, text: str) -> None:
+    """Words in place of what cannot be drawn."""
+    panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", color=GREY, backgroundcolor="white")
 
 
 def _legend_layout(looks: Mapping[str, Look]) -> tuple[list[str], int, int]:
     """Labels cut to fit, columns, and lines of text."""
-    labels = [wrapped(look.label, LEGEND_LETTERS // 2 - 6, 2) for look in looks.values()]
+    labels = ["\n".join(wrapped(look.label, LEGEND_LETTERS // 2 - 6, 2)) for look in looks.values()]
     longest = max(len(line) for label in labels for line in label.split("\n"))
     columns = max(1, min(len(labels), LEGEND_LETTERS // (longest + 7)))
     rows = -(-len(labels) // columns)
@@ -71,8 +80,11 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
     """
     reference, *others = looks
     methods = others or [reference]
-    figure = Figure((WIDTH, 0.6 + 1.35 * len(methods)), layout="constrained")
+    height = 0.95 + 1.35 * len(methods)
+    figure = Figure((WIDTH, height))
     grid = figure.subplots(len(methods), len(SPLITS), sharex=True, sharey=True, squeeze=False)
+    # by hand: names stand over their panels, so there is nothing to fit and half a second is saved
+    figure.subplots_adjust(0.5 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.45 / height, wspace=0.08, hspace=0.3)
     means = table[table["quantity"] == "mean"].set_index(["method", "group"])
     densities = histogram.set_index(["method", "group"]).sort_index()
     for method, row in zip(methods, grid, strict=True):
@@ -80,16 +92,25 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
             for level, key in enumerate(dict.fromkeys((reference, method))):
                 _draw_histogram(panel, densities.loc[(key, split)], looks[key], filled=key == reference)
                 _draw_mean(panel, means.loc[(key, split)], looks[key], height=0.96 - 0.08 * level)
-            panel.text(0.97, 0.9, split, transform=panel.transAxes, ha="right", va="top")
-        row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1), loc="left", fontweight="bold")
+        row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontweight="bold")
         row[0].set_ylabel("density")
+    for split, panel in zip(SPLITS, grid[0], strict=True):
+        panel.annotate(
+            split, (0.5, 1), xytext=(0, 16), xycoords="axes fraction", textcoords="offset points", ha="center"
+        )
     grid[0, 0].set_xlim(0, 1)
-    grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)
-    figure.supxlabel(f"Largest softmax score of a wrong class. Grey: {grey}. Dashed: means", fontsize=8)
+    grid[0, 0].xaxis.set_major_formatter("{x:g}")
+    grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)[0]
+    figure.supxlabel(
+        f"Largest softmax score of a wrong class. Grey: {grey}. Dashed: means", fontsize=8, y=0.06 / height, va="bottom"
+    )
     return figure
 
 
 def _draw_histogram(panel: Axes, bins: pd.DataFrame, look: Look, *, filled: bool) -> None:
+    if bins["density"].isna().all():
+        _say(panel, "no test points")
+        return
     edges = [*bins["left"], bins["right"].iloc[-1]]
     if filled:
         panel.stairs(bins["density"], edges, fill=True, color=look.colour, alpha=0.35, linewidth=0)

@@ -27,7 +27,7 @@ OPTIONS = {
 
 
 def read_study(path: Path) -> Evidence:
-    """The evidence of a study; refused if there is none, nothing to compare with, or if a file is not what it should be."""
+    """The evidence of a study; refused without predictions, without CE, or where a file is not as it should be."""
     store = Store(path)
     study = store.study()
     asked, data = study["asked"], study["data"]
@@ -78,7 +78,7 @@ def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarr
 def _read_fields(path: Path, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
     """FIELDS of one run, each (N,); the logits, most of the file, are left unread."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             fields = {name: file[name] for name in FIELDS}
     except Exception as error:  # what a damaged archive raises is not one class
         raise Refusal(f"is damaged ({error})") from error

@@ -1,7 +1,6 @@
-"""How does a figure look? One appearance a method everywhere, fonts that survive print, the same bytes for the same data."""
+"""How does a figure look? One appearance a method everywhere, text that survives print, equal bytes for equal data."""
 
 import io
-import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches: a page with two columns
-REFERENCE_COLOUR = "#555555"
+GREY = "#555555"
 # Paul Tol's "bright" scheme, told apart with every kind of colour vision. Markers repeat later than colours, so that no
 # two of 42 methods look the same, and those of a first row stay apart in black and white.
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")
@@ -53,19 +52,9 @@ def looks(names: Mapping[str, str]) -> dict[str, Look]:
     """Appearance by method key, of labels by key; the first is the reference, in grey."""
     found = {}
     for i, (key, label) in enumerate(names.items()):
-        colour, marker = (COLOURS[(i - 1) % len(COLOURS)], MARKERS[(i - 1) % len(MARKERS)])
-        found[key] = Look(printable(label), *((colour, marker) if i else (REFERENCE_COLOUR, "o")))
+        colour, marker = (COLOURS[(i - 1) % len(COLOURS)], MARKERS[(i - 1) % len(MARKERS)]) if i else (GREY, "o")
+        found[key] = Look(label, colour, marker)
     return found
-
-
-def printable(name: str) -> str:
-    """A name without line breaks, tabs and control characters."""
-    return "".join(c if c.isprintable() else " " for c in name)
-
-
-def wrapped(name: str, width: int, lines: int) -> str:
-    """A name on at most `lines` lines of about `width` letters; what does not fit ends in …"""
-    return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder=" …") or [""])
 
 
 @contextmanager
@@ -84,4 +73,5 @@ def rendered(figure: Figure, kind: str) -> bytes:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script the font lacks
         figure.savefig(buffer, format=kind, metadata=metadata)
+    figure.set_layout_engine("none")  # what is laid out once need not be for the next file
     return buffer.getvalue()

@@ -41,6 +41,7 @@ COLUMNS = (
 OF_CLASSES = ("accuracy", "bias", "variance")
 HARDEST = {"hardest_negative": "mean", "hardest_above_true": "share_above_true"}
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+LEVEL = 0.95  # of every interval
 BINS = 40
 SCALES_APART = 0.3  # of median top probabilities, beyond which softmax scores of two methods do not compare
 
@@ -89,7 +90,9 @@ def _hardest(method: MethodRuns) -> dict[str, np.ndarray]:
 
 
 def _estimate(evidence: Evidence, method: MethodRuns) -> list[stats.Estimate]:
-    return stats.summarize(method.predictions, evidence.labels, _groups(evidence), per_run=_hardest(method))
+    return stats.summarize(
+        method.predictions, evidence.labels, _groups(evidence), level=LEVEL, per_run=_hardest(method)
+    )
 
 
 def _rows(evidence: Evidence, method: MethodRuns, estimates: list[stats.Estimate]) -> pd.DataFrame:
@@ -106,6 +109,7 @@ def _rows(evidence: Evidence, method: MethodRuns, estimates: list[stats.Estimate
             reference.predictions,
             evidence.labels,
             _groups(evidence),
+            level=LEVEL,
             per_run=_hardest(ours),
             reference_per_run=_hardest(reference),
         )
@@ -190,8 +194,8 @@ def _scales(evidence: Evidence) -> list[str]:
     top = [float(np.median(np.maximum(method.p_true, method.p_negative))) for method in evidence.methods]
     return [
         f"hardest negatives of {method.label}: its median top probability is {own:.2f}, that of"
-        f" {evidence.reference.label} {top[0]:.2f}; softmax scores on so different scales do not compare, the share above"
-        " p_true does."
+        f" {evidence.reference.label} {top[0]:.2f}; softmax scores on so different scales do not compare, the share"
+        " above p_true does."
         for method, own in zip(evidence.methods, top, strict=True)
         if abs(own - top[0]) > SCALES_APART
     ]

@@ -7,40 +7,46 @@ values stand in a block of their own, so that the two are never mixed. Sign and 
 import io
 import shutil
 import sys
-import textwrap
 
 import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ltbv.report.evidence import GROUPS, SPLITS, Evidence
-from ltbv.report.style import printable
-from ltbv.report.tables import Tables
+from ltbv.report.names import printable, wrapped
+from ltbv.report.tables import LEVEL, Tables
 
-QUANTITIES = {"accuracy": ("acc %", 1), "bias": ("bias", -1), "variance": ("var", -1)}  # short name, better direction
+SHORT = {"accuracy": "acc %", "bias": "bias", "variance": "var"}
+HIGHER_IS_BETTER = ("accuracy",)
 WIDTH = 100
-WIDTH_OF_GROUP = 21  # columns that the three quantities of a group take
-FEWEST_FOR_NAMES = 14
+WIDTH_OF_NAMES, WIDTH_OF_VALUE = 16, 6
+WIDTH_OF_GROUP = len(SHORT) * (1 + WIDTH_OF_VALUE)
 
 
 def show(tables: Tables, evidence: Evidence) -> str:
     """The tables as text for standard output: in colour on a terminal, plain in a pipe, at most 100 columns."""
-    terminal = sys.stdout.isatty()
-    width = min(WIDTH, shutil.get_terminal_size().columns) if terminal else WIDTH
-    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, highlight=False)
-    parts = [Text(_setting(evidence))]
-    a_row = 4 if width >= FEWEST_FOR_NAMES + 4 * WIDTH_OF_GROUP else 2
+    on_terminal = sys.stdout.isatty()
+    width = min(WIDTH, shutil.get_terminal_size().columns) if on_terminal else WIDTH
+    console = Console(file=io.StringIO(), width=width, force_terminal=on_terminal, markup=False, emoji=False)
+    beside = next(n for n in (4, 2, 1) if n == 1 or width >= WIDTH_OF_NAMES + n * WIDTH_OF_GROUP)
+    shown = [GROUPS[i : i + beside] for i in range(0, len(GROUPS), beside)]  # on a narrow terminal, several tables
     rows = tables.splits.set_index(["method", "group", "quantity"])
-    shown = [GROUPS[i : i + a_row] for i in range(0, len(GROUPS), a_row)]
-    parts += [_corrected(rows, evidence, groups) for groups in shown]
-    parts.append(Text(_reading(evidence)))
-    plug_in_title = "\nPlug-in values, as in published tables: they move with the number of runs, compare at equal runs only"
-    parts += [Text(plug_in_title), *(_plug_in(rows, evidence, groups) for groups in shown)]
-    parts += [Text(f"! {printable(line)}", style="yellow") for line in tables.cautions]
-    console.print(Group(*parts))
+
+    console.print(Text(_setting(evidence)))
+    console.print("\nEstimates, corrected for the number of runs")
+    for groups in shown:
+        console.print(_corrected(rows, evidence, groups))
+    console.print(Text(_reading(evidence)))
+    console.print("\nPlug-in values, as published tables have them: compare at equal R only")
+    for groups in shown:
+        console.print(_plug_in(rows, evidence, groups))
+    if tables.cautions:
+        console.print()
+    for line in tables.cautions:
+        console.print(Text(f"! {printable(line)}", style="yellow"))
     encoding = sys.stdout.encoding or "utf-8"
     text = console.file.getvalue().encode(encoding, errors="replace").decode(encoding)
     return "\n".join(line.rstrip() for line in text.splitlines())
@@ -49,31 +55,100 @@ def show(tables: Tables, evidence: Evidence) -> str:
 def _corrected(rows: pd.DataFrame, evidence: Evidence, groups: tuple[str, ...]) -> Table:
     table = _table(groups)
     for method in evidence.methods:
-        cells = [rows.loc[(method.key, group, quantity)] for group in groups for quantity in QUANTITIES]
-        names = textwrap.wrap(printable(method.label), FEWEST_FOR_NAMES, max_lines=3, placeholder=" …") or [""]
-        lines = [(name, [_value(c) if i == 0 else "" for c in cells]) for i, name in enumerate(names)]
-        lines.append(("  ±", [_half_width(c) for c in cells]))
-        lines.append((f"  - {evidence.reference.label}", [_difference(c) for c in cells]))
-        for i, (name, values) in enumerate(lines):
-            if any(values):
-                table.add_row(name, *values, style="bold" if i == 0 else "", end_section=i == len(lines) - 1)
+        cells = _cells(rows, method.key, groups)
+        first, *others = _name_lines(method.label)
+        table.add_row(first, *(_number(cell["estimate"], quantity) for quantity, cell in cells), style="bold")
+        for name in others:
+            table.add_row(name, style="bold")
+        if any(np.isfinite(cell["low"]) for _, cell in cells):
+            table.add_row("  ±", *(_half_width(cell, quantity) for quantity, cell in cells))
+        if method is not evidence.reference:
+            table.add_row(_minus(evidence), *(_difference(cell, quantity) for quantity, cell in cells))
     return table
 
 
 def _plug_in(rows: pd.DataFrame, evidence: Evidence, groups: tuple[str, ...]) -> Table:
     table = _table(groups)
     for method in evidence.methods:
-        cells = [rows.loc[(method.key, group, quantity)] for group in groups for quantity in QUANTITIES]
-        name = textwrap.fill(printable(method.label), FEWEST_FOR_NAMES, max_lines=3, placeholder=" …")
-        table.add_row(name, *(_number(c["plug_in"], c.name[2]) for c in cells))
+        values = (_number(cell["plug_in"], quantity) for quantity, cell in _cells(rows, method.key, groups))
+        table.add_row("\n".join(_name_lines(method.label)), *values)
     return table
 
 
 def _table(groups: tuple[str, ...]) -> Table:
-    """An empty table whose columns are the quantities of each group, the group's name over the first of them."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, header_style="")
-    table.add_column("", min_width=FEWEST_FOR_NAMES)
+    """An empty table; over its columns, the quantities of each group."""
+    table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False, header_style="")
+    table.add_column("", width=WIDTH_OF_NAMES - 1, no_wrap=True)
     for group in groups:
-        for i, (short, _) in enumerate(QUANTITIES.values()):
-            table.add_column(f"{group if i == 0 else ''}\n{short}", justify="right", min_width=6, no_wrap=True)
+        for quantity, short in SHORT.items():
+            over = group if quantity == "accuracy" else ""
+            header = f"{over:>{WIDTH_OF_VALUE}}\n{short + ' ':>{WIDTH_OF_VALUE}}"
+            table.add_column(header, width=WIDTH_OF_VALUE, no_wrap=True)
     return table
+
+
+def _cells(rows: pd.DataFrame, method: str, groups: tuple[str, ...]) -> list[tuple[str, pd.Series]]:
+    return [(quantity, rows.loc[(method, group, quantity)]) for group in groups for quantity in SHORT]
+
+
+def _name_lines(label: str) -> list[str]:
+    return wrapped(label, WIDTH_OF_NAMES - 1, lines=3)
+
+
+def _minus(evidence: Evidence) -> str:
+    """Name of the line of differences."""
+    named = f"  - {printable(evidence.reference.label)}"
+    return named if len(named) < WIDTH_OF_NAMES else "  difference"
+
+
+def _number(value: float, quantity: str, sign: str = "", mark: str = " ") -> str:
+    """Accuracy in percent with one decimal, the others as .123, a dash for what cannot be known; then the mark."""
+    if not np.isfinite(value):
+        text = "-"
+    elif quantity == "accuracy":
+        text = f"{100 * value:{sign}.1f}"
+    else:
+        text = f"{value:{sign}.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:{sign}.2f}"
+    return f"{text}{mark}".rjust(WIDTH_OF_VALUE)  # by hand: rich would drop a blank at the end
+
+
+def _half_width(cell: pd.Series, quantity: str) -> str:
+    if not np.isfinite(cell["low"]):
+        return ""
+    return ("±" + _number((cell["high"] - cell["low"]) / 2, quantity).lstrip()).rjust(WIDTH_OF_VALUE)
+
+
+def _difference(cell: pd.Series, quantity: str) -> Text:
+    """With its sign; starred, and green or red, where the paired interval excludes 0; grey elsewhere."""
+    difference = cell["reference_difference"]
+    excludes_0 = cell["difference_low"] > 0 or cell["difference_high"] < 0
+    text = _number(difference, quantity, sign="+", mark="*" if excludes_0 else " ")
+    better = (difference > 0) == (quantity in HIGHER_IS_BETTER)
+    return Text(text, style="bright_black" if not excludes_0 else "green" if better else "red")
+
+
+def _setting(evidence: Evidence) -> str:
+    """How the runs came about: data, counts, scheme, overlap, R."""
+    setting, counts = evidence.setting, evidence.train_counts
+    present = {name: ids for name in SPLITS if len(ids := evidence.splits[name])}
+    splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present.items()]
+    shares = [f"{np.mean(setting.shared[ids]):.1%} in {name}" for name, ids in present.items()]
+    overlap = f"; two runs share of a class's images {', '.join(shares)}" if np.isfinite(setting.shared).any() else ""
+    runs = ", ".join(f"{printable(method.label)} {len(method.runs)}" for method in evidence.methods)
+    return (
+        f"{setting.dataset}: {len(counts)} classes, {counts.sum():,} training images a run (head {setting.head},"
+        f" imbalance {setting.imbalance:g}), {evidence.labels.size:,} test points, {setting.epochs} epochs,"
+        f" seed {setting.seed}.\n"
+        f"Classes: {', '.join(splits)}.\n"
+        f"Scheme {setting.scheme}{overlap}.\n"
+        f"Runs R: {runs}."
+    )
+
+
+def _reading(evidence: Evidence) -> str:
+    reference = printable(evidence.reference.label)
+    return (
+        f"± half the {LEVEL:.0%} interval, for new training runs and new test images. Below it the difference from"
+        f" {reference}, paired by run; * where its interval excludes 0. Bias and variance are shares (0-1), lower is"
+        " better."
+    )

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as distributions
 
 from ltbv.errors import Refusal
 from ltbv.stats.intervals import Intervals, Options
 from ltbv.stats.measured import Logits, Measured
 from ltbv.stats.splits import GroupWeights
+from ltbv.stats.student import quantile, upper_tail
 from ltbv.stats.votes import check_predictions
 
 CONFIRMED_QUANTITIES = ("error", "bias", "variance")
@@ -55,12 +55,22 @@ class Difference:
     q_class: float
 
 
-def compare(predictions: np.ndarray, reference_predictions: np.ndarray, labels: np.ndarray,
-            groups: Mapping[str, np.ndarray], *, target: str = "population", se_bias: str = "plug_in",
-            ties: str = "fractional", level: float = 0.95, seed: int = 0,
-            logits: Logits | None = None, reference_logits: Logits | None = None,
-            per_run: Mapping[str, np.ndarray] | None = None,
-            reference_per_run: Mapping[str, np.ndarray] | None = None) -> list[Difference]:
+def compare(
+    predictions: np.ndarray,
+    reference_predictions: np.ndarray,
+    labels: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+    *,
+    target: str = "population",
+    se_bias: str = "plug_in",
+    ties: str = "fractional",
+    level: float = 0.95,
+    seed: int = 0,
+    logits: Logits | None = None,
+    reference_logits: Logits | None = None,
+    per_run: Mapping[str, np.ndarray] | None = None,
+    reference_per_run: Mapping[str, np.ndarray] | None = None,
+) -> list[Difference]:
     """Differences of a method from its reference, for each group and quantity of `summarize`.
 
     predictions, reference_predictions  (R, N) int: row r of both comes from the same training sample and seeds, and
@@ -83,13 +93,21 @@ def compare(predictions: np.ndarray, reference_predictions: np.ndarray, labels: 
     table = {quantity: _paired(ours[quantity], theirs[quantity], labels, weights, options) for quantity in ours}
     p_holm = confirm(weights.names, {quantity: of.p for quantity, of in table.items()})
     is_split = [name in ("all", *CONFIRMED_GROUPS) for name in weights.names]
-    one_class = (np.diff(weights.classes.indptr) == 1) & ~np.array(is_split)
+    one_class = (weights.sizes == 1) & ~np.array(is_split)
     q_class = {quantity: benjamini_hochberg(np.where(one_class, of.p, np.nan)) for quantity, of in table.items()}
     return [
-        Difference(group, quantity, **of.paired.row(g), p=float(of.p[g]), p_holm=p_holm.get((group, quantity), np.nan),
-                   pairing_gain=float(of.gain[g]), detectable=float(of.detectable[g]),
-                   q_class=float(q_class[quantity][g]))
-        for g, group in enumerate(weights.names) for quantity, of in table.items()
+        Difference(
+            group,
+            quantity,
+            **of.paired.row(g),
+            p=float(of.p[g]),
+            p_holm=p_holm.get((group, quantity), np.nan),
+            pairing_gain=float(of.gain[g]),
+            detectable=float(of.detectable[g]),
+            q_class=float(q_class[quantity][g]),
+        )
+        for g, group in enumerate(weights.names)
+        for quantity, of in table.items()
     ]
 
 
@@ -97,8 +115,10 @@ def check_reference(predictions: np.ndarray, reference_predictions: np.ndarray, 
     """The reference's predictions as an array (R, N), or a Refusal if they cannot be paired with the method's."""
     reference_predictions, _ = check_predictions(reference_predictions, labels)
     if len(predictions) != len(reference_predictions):
-        raise Refusal(f"the method has {len(predictions)} runs and its reference {len(reference_predictions)}: give the"
-                      " rows of the run numbers both have, in the same order")
+        raise Refusal(
+            f"the method has {len(predictions)} runs and its reference {len(reference_predictions)}: give the"
+            " rows of the run numbers both have, in the same order"
+        )
     return reference_predictions
 
 
@@ -124,23 +144,23 @@ def _paired(ours: Measured, theirs: Measured, labels: np.ndarray, weights: Group
 
 def confirm(names: Sequence[str], p: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float]:
     """Holm-corrected p by (group, quantity) of the confirmatory tests; `names` are the groups, p[quantity] is (G,)."""
-    family = [(g, quantity) for g, group in enumerate(names) if group in CONFIRMED_GROUPS
-              for quantity in CONFIRMED_QUANTITIES]
+    family = [
+        (g, quantity) for g, group in enumerate(names) if group in CONFIRMED_GROUPS for quantity in CONFIRMED_QUANTITIES
+    ]
     corrected = holm(np.array([p[quantity][g] for g, quantity in family]))
     return {(names[g], quantity): float(value) for (g, quantity), value in zip(family, corrected, strict=True)}
 
 
 def two_sided_p(estimate: np.ndarray, se: np.ndarray, df: np.ndarray) -> np.ndarray:
-    """p (G,) of estimate / se against t(df); 1 where nothing differs or varies, NaN where it differs and never varies.
-    """
+    """p (G,) of estimate / se against t(df); 1 where nothing differs or varies, NaN where it differs and never varies."""
     t = np.abs(_ratio(estimate, se))
-    p = 2 * distributions.t.sf(t, df)
+    p = 2 * upper_tail(t, df)
     return np.where((estimate == 0) & (se == 0), 1.0, p)
 
 
 def detectable(se: np.ndarray, df: np.ndarray, level: float = 0.95) -> np.ndarray:
     """Smallest difference found with power .8 by a two-sided test at 1 - level: (t_{(1+level)/2} + t_.8) se, (G,)."""
-    return (distributions.t.ppf((1 + level) / 2, df) + distributions.t.ppf(POWER, df)) * se
+    return (quantile((1 + level) / 2, df) + quantile(POWER, df)) * se
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -157,8 +177,9 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     Calling all tests with q <= .1 different keeps the expected share of false calls below 10 %. NaN stays NaN and does
     not count. Benjamini and Hochberg, "Controlling the false discovery rate", 1995.
     """
-    return _step(p, lambda ordered: np.minimum.accumulate(
-        (ordered * ordered.size / np.arange(1, ordered.size + 1))[::-1])[::-1])
+    return _step(
+        p, lambda ordered: np.minimum.accumulate((ordered * ordered.size / np.arange(1, ordered.size + 1))[::-1])[::-1]
+    )
 
 
 def _step(p: np.ndarray, adjust) -> np.ndarray:

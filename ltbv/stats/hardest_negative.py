@@ -63,6 +63,9 @@ def hardest_negative(logits: np.ndarray, labels: np.ndarray) -> HardestNegative:
         if logits.dtype == np.float16:
             ties += int(((wrong == hardest[..., None]).sum(2) > 1).sum())
     if ties:
-        warnings.warn(f"float16 logits: {ties} of {runs * points} hardest negatives are tied, perhaps by rounding"
-                      " alone; take them from float32 logits", stacklevel=2)
+        warnings.warn(
+            f"float16 logits: {ties} of {runs * points} hardest negatives are tied, perhaps by rounding"
+            " alone; take them from float32 logits",
+            stacklevel=2,
+        )
     return HardestNegative(score, label, p_true)

@@ -41,8 +41,15 @@ class Measured:
         return Measured(self.points - other.points, self.plug_in - other.plug_in, left_out)
 
 
-def measure_votes(predictions: np.ndarray, labels: np.ndarray, num_classes: int, *, ties: str = "fractional",
-                  seed: int = 0, bias_by_half: bool = False) -> dict[str, Measured]:
+def measure_votes(
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    ties: str = "fractional",
+    seed: int = 0,
+    bias_by_half: bool = False,
+) -> dict[str, Measured]:
     """Every zero-one quantity of R runs; formulas in `zero_one` and `kohavi_wolpert`.
 
     'bias' is B_half and 'variance' V_mid, beside their plug-ins; 'unbiased_variance', 'biased_variance', 'hits' are the
@@ -76,8 +83,11 @@ def measure_votes(predictions: np.ndarray, labels: np.ndarray, num_classes: int,
     if runs >= 3:
         corrected["bias"] = extrapolate(of_points["bias"], 1 - weight_in_halves, runs, halves.shape[1])
     kw_variance = of_points["kw_variance"] * (runs - 1) / runs if runs > 1 else np.zeros(points)
-    plug_in = of_points | {"variance": of_points["variance_low"], "kw_variance": kw_variance,
-                           "kw_bias": of_points["error"] - kw_variance}
+    plug_in = of_points | {
+        "variance": of_points["variance_low"],
+        "kw_variance": kw_variance,
+        "kw_bias": of_points["error"] - kw_variance,
+    }
 
     left_out: dict[str, np.ndarray] = {}
     if others:
@@ -87,16 +97,26 @@ def measure_votes(predictions: np.ndarray, labels: np.ndarray, num_classes: int,
             without = np.array([[r not in half for half in halves.tolist()] for r in all_runs], np.float64)
             bias_half = 1 - without @ divide_by_class(sums_halves, counts) / without.sum(1, keepdims=True)
             left_out["bias"] = extrapolate(left_out["bias"], bias_half, runs - 1, halves.shape[1])
-    return {name: Measured(values, by_class(plug_in[name], labels, num_classes), left_out.get(name))
-            for name, values in corrected.items()}
+    return {
+        name: Measured(values, by_class(plug_in[name], labels, num_classes), left_out.get(name))
+        for name, values in corrected.items()
+    }
 
 
 def _vote_terms(ballots: Ballots, subset: np.ndarray, size: int, ties: str) -> np.ndarray:
     """The VOTE_TERMS of n points within a subset of `size` runs, (terms, n)."""
     tally, weight = ballots.tally(subset), ballots.main_weight_true(subset, ties)
     variance = tally.variance(size)
-    return np.stack([ballots.true_votes(subset) / size, weight, variance, tally.variance_loo(size), weight * variance,
-                     tally.half_disagreement(size)])
+    return np.stack(
+        [
+            ballots.true_votes(subset) / size,
+            weight,
+            variance,
+            tally.variance_loo(size),
+            weight * variance,
+            tally.half_disagreement(size),
+        ]
+    )
 
 
 def _vote_quantities(terms: np.ndarray) -> dict[str, np.ndarray]:
@@ -104,15 +124,23 @@ def _vote_quantities(terms: np.ndarray) -> dict[str, np.ndarray]:
     true_share, weight, variance, loo, unbiased, disagreement = terms
     error, bias = 1 - true_share, 1 - weight
     return {
-        "accuracy": true_share, "error": error, "bias": bias, "variance": (variance + loo) / 2,
-        "unbiased_variance": unbiased, "biased_variance": variance - unbiased, "hits": bias + unbiased - error,
-        "variance_low": variance, "variance_high": loo,
-        "kw_bias": error - disagreement, "kw_variance": disagreement,
+        "accuracy": true_share,
+        "error": error,
+        "bias": bias,
+        "variance": (variance + loo) / 2,
+        "unbiased_variance": unbiased,
+        "biased_variance": variance - unbiased,
+        "hits": bias + unbiased - error,
+        "variance_low": variance,
+        "variance_high": loo,
+        "kw_bias": error - disagreement,
+        "kw_variance": disagreement,
     }
 
 
-def _add_halves(ballots: Ballots, halves: list[np.ndarray], ties: str, labels: np.ndarray,
-                class_sums: np.ndarray) -> np.ndarray:
+def _add_halves(
+    ballots: Ballots, halves: list[np.ndarray], ties: str, labels: np.ndarray, class_sums: np.ndarray
+) -> np.ndarray:
     """Mean over half-subsets of the weight of the true label (n,); its class sums of each are added to (S, C)."""
     true = ballots.true_votes(subset_words(np.arange(ballots.size), ballots.size))
     # Where no run or every run is right, every half of the runs says so too: only the others are counted.
@@ -172,18 +200,34 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
             loss_out = (terms.loss.sum(0) - terms.loss) / (runs - 1)
             variance_out = terms.variance_out() * (runs - 1) / (runs - 2)
             brier_out, brier_variance_out = squares.left_out()
-            for name, rows in zip(names, (brier_out, brier_out - brier_variance_out, brier_variance_out,
-                                          loss_out, loss_out - variance_out, variance_out), strict=True):
+            for name, rows in zip(
+                names,
+                (
+                    brier_out,
+                    brier_out - brier_variance_out,
+                    brier_variance_out,
+                    loss_out,
+                    loss_out - variance_out,
+                    variance_out,
+                ),
+                strict=True,
+            ):
                 for r, row in enumerate(rows):
                     sums[name][r] += np.bincount(here, row, minlength=num_classes)
     counts = np.bincount(labels, minlength=num_classes)
-    return {name: Measured(corrected, by_class(plug_in, labels, num_classes),
-                           divide_by_class(sums[name], counts) if leave_out else None)
-            for name, (corrected, plug_in) in values.items()}
+    return {
+        name: Measured(
+            corrected,
+            by_class(plug_in, labels, num_classes),
+            divide_by_class(sums[name], counts) if leave_out else None,
+        )
+        for name, (corrected, plug_in) in values.items()
+    }
 
 
-def measure_per_run(per_run: Mapping[str, np.ndarray], runs: int, labels: np.ndarray,
-                    num_classes: int) -> dict[str, Measured]:
+def measure_per_run(
+    per_run: Mapping[str, np.ndarray], runs: int, labels: np.ndarray, num_classes: int
+) -> dict[str, Measured]:
     """Means over runs of any value that each run gives each test point, (R, N) by name: nothing to correct."""
     measured = {}
     for name, values in per_run.items():

@@ -214,8 +214,10 @@ def check_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> tuple[
     total = probabilities.sum(2, dtype=np.float64)
     # float16 keeps three digits of each probability
     tolerance = 0.01 if probabilities.dtype == np.float16 else 1e-3
-    refuse_where(~(np.abs(total - 1) < tolerance) | ~(probabilities.min(2) >= 0),
-                 "probabilities are negative, NaN or do not sum to 1 over classes (logits? take their softmax)")
+    refuse_where(
+        ~(np.abs(total - 1) < tolerance) | ~(probabilities.min(2) >= 0),
+        "probabilities are negative, NaN or do not sum to 1 over classes (logits? take their softmax)",
+    )
     return probabilities, labels
 
 
@@ -234,5 +236,7 @@ def refuse_where(bad: np.ndarray, what: str) -> None:
     if bad.any():
         run, point = np.argwhere(bad)[0]
         runs = np.flatnonzero(bad.any(1)).tolist()
-        raise Refusal(f"{what}: {bad.sum()} of {bad.size} predictions, the first in run {run} at point {point}; runs"
-                      f" {runs[:10]}{' and more' if len(runs) > 10 else ''}. Leave these runs out or train them again")
+        raise Refusal(
+            f"{what}: {bad.sum()} of {bad.size} predictions, the first in run {run} at point {point}; runs"
+            f" {runs[:10]}{' and more' if len(runs) > 10 else ''}. Leave these runs out or train them again"
+        )

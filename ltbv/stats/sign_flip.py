@@ -44,8 +44,15 @@ class SignFlip:
     exact: bool
 
 
-def sign_flip(predictions: np.ndarray, reference_predictions: np.ndarray, labels: np.ndarray,
-              groups: Mapping[str, np.ndarray], *, ties: str = "fractional", seed: int = 0) -> list[SignFlip]:
+def sign_flip(
+    predictions: np.ndarray,
+    reference_predictions: np.ndarray,
+    labels: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+    *,
+    ties: str = "fractional",
+    seed: int = 0,
+) -> list[SignFlip]:
     """Exact p of the differences in error, bias and variance, for each group of classes.
 
     predictions, reference_predictions  (R, N) int, rows paired as in `compare`; R >= 9
@@ -60,19 +67,21 @@ def sign_flip(predictions: np.ndarray, reference_predictions: np.ndarray, labels
     reference_predictions = check_reference(predictions, reference_predictions, labels)
     runs, points = predictions.shape
     if runs < FEWEST:
-        raise Refusal(f"{runs} runs: an exact sign-flip test cannot go below p = {2 / 2**runs:.3g}, too much for nine"
-                      f" tests; it needs {FEWEST} runs. The intervals of compare hold with fewer")
+        raise Refusal(
+            f"{runs} runs: an exact sign-flip test cannot go below p = {2 / 2**runs:.3g}, too much for nine"
+            f" tests; it needs {FEWEST} runs. The intervals of compare hold with fewer"
+        )
     exact = runs <= ENUMERATED
     swaps = _all_swaps(runs) if exact else _drawn_swaps(runs, seed)
     both = np.concatenate([predictions, reference_predictions])
     # Where run r is swapped, the method's side holds row R + r of `both` instead of row r.
     sides = [[subset_words(np.arange(runs) + runs * side, 2 * runs) for side in (swap, ~swap)] for swap in swaps]
     weights = GroupWeights.of(groups, labels)
-    per_point = (weights.classes / np.maximum(weights.counts, 1)).tocsc()  # mean over classes of class means
+    per_point = weights.matrix() / np.maximum(weights.counts, 1)  # mean over classes of class means
     differences = np.zeros((len(swaps), len(CONFIRMED_QUANTITIES), len(weights.names)))
     for block in blocks(points):
         ballots = Ballots.of(both[:, block], labels[block])
-        of_points = per_point[:, labels[block][ballots.order]].toarray().T
+        of_points = per_point[:, labels[block][ballots.order]].T
         for of_swap, (ours, theirs) in zip(differences, sides, strict=True):
             of_swap += (_values(ballots, ours, runs, ties) - _values(ballots, theirs, runs, ties)) @ of_points
     differences[:, :, weights.empty] = np.nan
@@ -83,20 +92,30 @@ def sign_flip(predictions: np.ndarray, reference_predictions: np.ndarray, labels
     p_holm = confirm(weights.names, p_of)
     arrangements = 2**runs if exact else len(swaps)
     return [
-        SignFlip(group, quantity, float(observed[q, g]), float(p[q, g]), p_holm.get((group, quantity), np.nan),
-                 arrangements, exact)
-        for g, group in enumerate(weights.names) for q, quantity in enumerate(CONFIRMED_QUANTITIES)
+        SignFlip(
+            group,
+            quantity,
+            float(observed[q, g]),
+            float(p[q, g]),
+            p_holm.get((group, quantity), np.nan),
+            arrangements,
+            exact,
+        )
+        for g, group in enumerate(weights.names)
+        for q, quantity in enumerate(CONFIRMED_QUANTITIES)
     ]
 
 
 def _values(ballots: Ballots, side: np.ndarray, runs: int, ties: str) -> np.ndarray:
     """Error, plug-in bias, V_mid of the runs of one side, (3, n); in the order of CONFIRMED_QUANTITIES."""
     tally = ballots.tally(side)
-    return np.stack([
-        1 - ballots.true_votes(side) / runs,
-        1 - ballots.main_weight_true(side, ties),
-        (tally.variance(runs) + tally.variance_loo(runs)) / 2,
-    ])
+    return np.stack(
+        [
+            1 - ballots.true_votes(side) / runs,
+            1 - ballots.main_weight_true(side, ties),
+            (tally.variance(runs) + tally.variance_loo(runs)) / 2,
+        ]
+    )
 
 
 def _all_swaps(runs: int) -> np.ndarray:

@@ -52,8 +52,15 @@ def sources(predictions: np.ndarray, labels: np.ndarray, *, kind: str = "labels"
     return Sources(*_BY_KIND[kind](predictions, labels))
 
 
-def summarize_sources(predictions: np.ndarray, labels: np.ndarray, groups: Mapping[str, np.ndarray], *,
-                      kind: str = "labels", target: str = "population", level: float = 0.95) -> list[Estimate]:
+def summarize_sources(
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+    *,
+    kind: str = "labels",
+    target: str = "population",
+    level: float = 0.95,
+) -> list[Estimate]:
     """`sources` for groups of classes, with the intervals of `summarize`: a sample is left out with all its seeds.
 
     Quantities: total_variance, data_variance, algorithm_variance. The interval needs K >= 4 samples.
@@ -65,17 +72,23 @@ def summarize_sources(predictions: np.ndarray, labels: np.ndarray, groups: Mappi
     left_out = np.full((3, 0, weights.num_classes), np.nan)
     samples = len(predictions)
     if samples >= FEWEST_RUNS:
-        left_out = np.stack([
-            by_class(np.stack(_BY_KIND[kind](np.delete(predictions, k, 0), labels)), labels, weights.num_classes)
-            for k in range(samples)
-        ], axis=1)
+        left_out = np.stack(
+            [
+                by_class(np.stack(_BY_KIND[kind](np.delete(predictions, k, 0), labels)), labels, weights.num_classes)
+                for k in range(samples)
+            ],
+            axis=1,
+        )
     table = {}
     for name, points, out in zip(("total", "data", "algorithm"), parts, left_out, strict=True):
         plug_in = by_class(points, labels, weights.num_classes)
         measured = Measured(points, plug_in, out if samples >= FEWEST_RUNS else None)
         table[f"{name}_variance"] = options.intervals(measured, labels, weights)
-    return [Estimate(group, quantity, **of.row(g)) for g, group in enumerate(weights.names)
-            for quantity, of in table.items()]
+    return [
+        Estimate(group, quantity, **of.row(g))
+        for g, group in enumerate(weights.names)
+        for quantity, of in table.items()
+    ]
 
 
 def _check(predictions: np.ndarray, labels: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from ltbv.errors import Refusal
 from ltbv.stats.votes import check_labels
@@ -28,13 +27,16 @@ def splits(train_counts: np.ndarray, *, many: float = 100, few: float = 20) -> d
     """
     counts = np.asarray(train_counts)
     if counts.ndim != 1 or counts.size == 0 or counts.dtype.kind not in "iuf" or not (counts >= 0).all():
-        raise Refusal(f"train_counts must be (C,) numbers of images, none negative; got {counts.dtype} with shape"
-                      f" {counts.shape}")
+        raise Refusal(
+            f"train_counts must be (C,) numbers of images, none negative; got {counts.dtype} with shape {counts.shape}"
+        )
     if not many >= few:
         raise Refusal(f"many={many} must not be below few={few}: the classes between them are 'medium'")
     is_many, is_few = counts > many, counts < few
-    return {name: np.flatnonzero(chosen) for name, chosen in
-            (("many", is_many), ("medium", ~is_many & ~is_few), ("few", is_few))}
+    return {
+        name: np.flatnonzero(chosen)
+        for name, chosen in (("many", is_many), ("medium", ~is_many & ~is_few), ("few", is_few))
+    }
 
 
 def scaled(train_counts: np.ndarray, head: float = 500, *, many: float = 100, few: float = 20) -> dict[str, np.ndarray]:
@@ -78,7 +80,9 @@ class GroupWeights:
     """How class means become group means: each group is the plain mean over its classes that have test points.
 
     names    (G,) the groups, in the order given
-    classes  (G, C) sparse; a_c = 1 / number of the group's classes with test points, and no entry elsewhere
+    members  (M,) the classes with test points of the first group, then those of the second, ...
+    weights  (M,) a_c of each: 1 / number of the group's classes with test points
+    sizes    (G,) number of members of each group
     counts   (C,) test points of each class
 
     Classes weigh the same whatever their number of test points ("macro"). A class without test points is left out; a
@@ -86,7 +90,9 @@ class GroupWeights:
     """
 
     names: tuple
-    classes: sparse.csr_array
+    members: np.ndarray
+    weights: np.ndarray
+    sizes: np.ndarray
     counts: np.ndarray
 
     @classmethod
@@ -103,9 +109,7 @@ class GroupWeights:
         present = [group[counts[group] > 0] for group in ids]
         sizes = np.array([group.size for group in present])
         weights = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
-        start = np.concatenate([[0], np.cumsum(sizes)])
-        classes = sparse.csr_array((weights, np.concatenate(present), start), shape=(len(ids), num_classes))
-        return cls(tuple(groups), classes, counts)
+        return cls(tuple(groups), np.concatenate(present), weights, sizes, counts)
 
     @property
     def num_classes(self) -> int:
@@ -115,10 +119,26 @@ class GroupWeights:
     @property
     def empty(self) -> np.ndarray:
         """(G,) True for a group without test points."""
-        return np.diff(self.classes.indptr) == 0
+        return self.sizes == 0
 
     def means(self, class_means: np.ndarray) -> np.ndarray:
-        """Class means (..., C) -> group means (..., G)."""
-        means = (self.classes @ class_means.reshape(-1, self.num_classes).T).T
-        means[:, self.empty] = np.nan
-        return means.reshape(*class_means.shape[:-1], -1)
+        """Class means (..., C) -> group means (..., G): sum_c a_c x_c; NaN for a group without test points."""
+        return self._totals(class_means[..., self.members] * self.weights, np.nan)
+
+    def squared(self, values: np.ndarray) -> np.ndarray:
+        """Values of classes (..., C) -> sum_c a_c^2 x_c of each group (..., G); 0 for a group without test points."""
+        return self._totals(values[..., self.members] * self.weights**2, 0.0)
+
+    def matrix(self) -> np.ndarray:
+        """a_c of each group, dense (G, C): for a few groups."""
+        dense = np.zeros((self.sizes.size, self.num_classes))
+        dense[np.repeat(np.arange(self.sizes.size), self.sizes), self.members] = self.weights
+        return dense
+
+    def _totals(self, terms: np.ndarray, nothing: float) -> np.ndarray:
+        """Sums of the terms (..., M) of each group (..., G)."""
+        totals = np.full((*terms.shape[:-1], self.sizes.size), nothing)
+        if terms.shape[-1]:
+            start = np.cumsum(self.sizes) - self.sizes
+            totals[..., ~self.empty] = np.add.reduceat(terms, start[~self.empty], axis=-1)
+        return totals

@@ -33,8 +33,9 @@ def check_labels(labels: np.ndarray, num_classes: int | None = None) -> np.ndarr
     if labels.ndim != 1 or labels.size == 0:
         raise Refusal(f"labels must be one class id for each test point, (N,) with N > 0; got shape {labels.shape}")
     if num_classes is not None and labels.max() >= num_classes:
-        raise Refusal(f"labels go up to {labels.max()}, but there are {num_classes} classes: give ids 0 to"
-                      f" {num_classes - 1}")
+        raise Refusal(
+            f"labels go up to {labels.max()}, but there are {num_classes} classes: give ids 0 to {num_classes - 1}"
+        )
     return labels
 
 
@@ -43,19 +44,25 @@ def check_predictions(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.n
     labels = check_labels(labels)
     predictions = _integers("predictions", predictions)
     if predictions.ndim != 2 or predictions.shape[0] == 0:
-        raise Refusal(f"predictions must be (R, N), one row for each run; got shape {predictions.shape}"
-                      " (a single run is predictions[None])")
+        raise Refusal(
+            f"predictions must be (R, N), one row for each run; got shape {predictions.shape}"
+            " (a single run is predictions[None])"
+        )
     if predictions.shape[1] != labels.size:
-        raise Refusal(f"predictions are for {predictions.shape[1]} test points and labels for {labels.size};"
-                      " give predictions as (runs, points)")
+        raise Refusal(
+            f"predictions are for {predictions.shape[1]} test points and labels for {labels.size};"
+            " give predictions as (runs, points)"
+        )
     return predictions, labels
 
 
 def check_ties(ties: str) -> None:
     """Refuses a tie rule that labels alone cannot decide."""
     if ties == "prob":
-        raise Refusal("ties 'prob' needs probabilities; here only labels are known, so give 'fractional' or 'lowest'"
-                      " (zero_one takes ties='prob' with probabilities=)")
+        raise Refusal(
+            "ties 'prob' needs probabilities; here only labels are known, so give 'fractional' or 'lowest'"
+            " (zero_one takes ties='prob' with probabilities=)"
+        )
     if ties not in TIES:
         raise unknown("tie rule", ties, TIES)
 
@@ -63,8 +70,10 @@ def check_ties(ties: str) -> None:
 def _integers(name: str, values: np.ndarray) -> np.ndarray:
     values = np.asarray(values)
     if values.dtype.kind not in "iu":
-        raise Refusal(f"{name} must be integer class ids; got {values.dtype}. Take the argmax over classes, or convert"
-                      " with .astype(int) if they are whole numbers")
+        raise Refusal(
+            f"{name} must be integer class ids; got {values.dtype}. Take the argmax over classes, or convert"
+            " with .astype(int) if they are whole numbers"
+        )
     if values.size and values.min() < 0:
         raise Refusal(f"{name} must be class ids from 0; the lowest is {values.min()}")
     return values
@@ -139,8 +148,15 @@ class Ballots:
         """The same ballots on some of the points; `chosen` are ascending indices into this object's own order."""
         reach = np.searchsorted(chosen, self.reach)
         rows = int(np.count_nonzero(reach))
-        return Ballots(self.voters[:, :rows, chosen], self.labels[:rows, chosen], self.true[:, chosen],
-                       self.below[:rows, chosen], reach[:rows], self.order[chosen], self.size)
+        return Ballots(
+            self.voters[:, :rows, chosen],
+            self.labels[:rows, chosen],
+            self.true[:, chosen],
+            self.below[:rows, chosen],
+            reach[:rows],
+            self.order[chosen],
+            self.size,
+        )
 
     def true_votes(self, subset: np.ndarray) -> np.ndarray:
         """Votes for the true label within a subset of runs (see `subset_words`): (n,)."""

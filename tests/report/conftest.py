@@ -87,9 +87,7 @@ def study(tmp_path):
     """Make a study with CE and the methods named: study(ride="RIDE", runs=6)."""
 
     def make(*, ce: str | None = "CE", runs: int | dict[str, range] = 6, **rest) -> Path:
-        settings = {
-            name: rest.pop(name) for name in ("num_classes", "points", "class_names", "labels") if name in rest
-        }
+        settings = {name: rest.pop(name) for name in ("num_classes", "points", "class_names", "labels") if name in rest}
         methods = ({"ce": ce} if ce else {}) | rest
         return make_study(tmp_path / "study", methods, runs=runs, **settings)
 

@@ -28,8 +28,10 @@ def test_estimates_are_differences_and_the_runs_are_left_out_of_both():
     method, reference, labels = two_methods()
     ours = table(stats.compare(method, reference, labels, SPLITS, target="test_set"))
     one, other = (table(stats.summarize(votes, labels, SPLITS)) for votes in (method, reference))
-    without = [[table(stats.summarize(np.delete(votes, r, 0), labels, SPLITS)) for votes in (method, reference)]
-               for r in range(6)]
+    without = [
+        [table(stats.summarize(np.delete(votes, r, 0), labels, SPLITS)) for votes in (method, reference)]
+        for r in range(6)
+    ]
     for key, row in ours.items():
         assert row.estimate == pytest.approx(one[key].estimate - other[key].estimate, abs=1e-12)
         assert row.plug_in == pytest.approx(one[key].plug_in - other[key].plug_in, abs=1e-12)
@@ -40,8 +42,10 @@ def test_estimates_are_differences_and_the_runs_are_left_out_of_both():
 
 def test_point_variance_is_that_of_differences():
     method, reference, labels = two_methods()
-    of_points, of_runs = (table(stats.compare(method, reference, labels, {"one": [3]}, target=target))["one", "error"]
-                          for target in ("population", "test_set"))
+    of_points, of_runs = (
+        table(stats.compare(method, reference, labels, {"one": [3]}, target=target))["one", "error"]
+        for target in ("population", "test_set")
+    )
     here = labels == 3
     difference = ((method != labels).mean(0) - (reference != labels).mean(0))[here]
     assert of_points.se**2 == pytest.approx(of_runs.se**2 + difference.var(ddof=1) / here.sum())
@@ -112,8 +116,18 @@ def test_logits_and_scores_are_compared_too():
     generator = np.random.default_rng(0)
     labels = np.repeat(np.arange(6), 8)
     a, b = generator.normal(size=(2, 5, 48, 6))
-    ours = table(stats.compare(a.argmax(2), b.argmax(2), labels, SPLITS, logits=a, reference_logits=b,
-                               per_run={"top": a.max(2)}, reference_per_run={"top": b.max(2)}))
+    ours = table(
+        stats.compare(
+            a.argmax(2),
+            b.argmax(2),
+            labels,
+            SPLITS,
+            logits=a,
+            reference_logits=b,
+            per_run={"top": a.max(2)},
+            reference_per_run={"top": b.max(2)},
+        )
+    )
     expected = stats.brier(softmax(a), labels).variance.mean() - stats.brier(softmax(b), labels).variance.mean()
     assert ours["all", "brier_variance"].estimate == pytest.approx(expected)
     assert ours["all", "top"].estimate == pytest.approx(a.max(2).mean() - b.max(2).mean())
@@ -146,6 +160,18 @@ def test_rows_are_plain_records():
     method, reference, labels = two_methods(runs=4)
     row = stats.compare(method, reference, labels, SPLITS)[0]
     assert [field.name for field in dataclasses.fields(row)] == [
-        "group", "quantity", "estimate", "low", "high", "plug_in", "se", "df", "p", "p_holm", "pairing_gain",
-        "detectable", "q_class"]
+        "group",
+        "quantity",
+        "estimate",
+        "low",
+        "high",
+        "plug_in",
+        "se",
+        "df",
+        "p",
+        "p_holm",
+        "pairing_gain",
+        "detectable",
+        "q_class",
+    ]
     assert all(type(value) is float for value in dataclasses.astuple(row)[2:])

@@ -11,8 +11,19 @@ from ltbv import stats
 from ltbv.errors import Refusal
 from ltbv.stats.zero_one import half_subsets
 
-FIELDS = {"accuracy", "error", "bias", "variance", "unbiased_variance", "biased_variance", "hits", "variance_low",
-          "variance_high", "kw_bias", "kw_variance"}
+FIELDS = {
+    "accuracy",
+    "error",
+    "bias",
+    "variance",
+    "unbiased_variance",
+    "biased_variance",
+    "hits",
+    "variance_low",
+    "variance_high",
+    "kw_bias",
+    "kw_variance",
+}
 
 
 def table(estimates):
@@ -30,13 +41,19 @@ def by_definition(predictions, labels, ties):
     kw, plug_in = (stats.kohavi_wolpert(predictions, labels, unbiased=choice) for choice in (True, False))
     half = stats.bias_half_sample(predictions, labels, ties=ties)
     same = {
-        "accuracy": 1 - ours.error, "error": ours.error, "unbiased_variance": ours.unbiased_variance,
-        "biased_variance": ours.biased_variance, "hits": ours.hits, "variance_low": ours.variance,
+        "accuracy": 1 - ours.error,
+        "error": ours.error,
+        "unbiased_variance": ours.unbiased_variance,
+        "biased_variance": ours.biased_variance,
+        "hits": ours.hits,
+        "variance_low": ours.variance,
         "variance_high": ours.variance_loo,
     }
     return {name: (values, values, values) for name, values in same.items()} | {
-        "bias": (half, ours.bias, ours.bias), "variance": (ours.variance_mid, ours.variance, ours.variance_mid),
-        "kw_bias": (kw.bias2, plug_in.bias2, kw.bias2), "kw_variance": (kw.variance, plug_in.variance, kw.variance),
+        "bias": (half, ours.bias, ours.bias),
+        "variance": (ours.variance_mid, ours.variance, ours.variance_mid),
+        "kw_bias": (kw.bias2, plug_in.bias2, kw.bias2),
+        "kw_variance": (kw.variance, plug_in.variance, kw.variance),
     }
 
 
@@ -102,8 +119,14 @@ def test_the_identity_closes():
 def test_golden_splits(golden):
     file = golden("statistics/case_a_hand_r5_n12_c4")
     ours = table(stats.summarize(np.array(file["preds_RxN"]), np.array(file["labels"]), file["splits"]))
-    names = {"error": "err", "bias": "B_half", "variance": "V_mid", "hits": "H", "variance_high": "V_loo",
-             "kw_bias": "kw_bias2_unb"}
+    names = {
+        "error": "err",
+        "bias": "B_half",
+        "variance": "V_mid",
+        "hits": "H",
+        "variance_high": "V_loo",
+        "kw_bias": "kw_bias2_unb",
+    }
     for group, numbers in file["tie_fractional"]["split_macro"].items():
         for ours_name, theirs in names.items():
             assert ours[group, ours_name].estimate == pytest.approx(numbers[theirs]["float"], abs=1e-12)
@@ -182,9 +205,14 @@ def test_logits(runs, monkeypatch):
     plug_in = stats.cross_entropy(logits, labels, correction=None), stats.brier(softmax(logits), labels, unbiased=False)
     corrected = stats.cross_entropy(logits, labels), stats.brier(softmax(logits), labels)
     for group in SPLITS:
-        for name, of, field in (("cross_entropy", 0, "loss"), ("cross_entropy_bias", 0, "bias"), ("brier", 1, "loss"),
-                                ("cross_entropy_variance", 0, "variance"), ("brier_bias", 1, "bias2"),
-                                ("brier_variance", 1, "variance")):
+        for name, of, field in (
+            ("cross_entropy", 0, "loss"),
+            ("cross_entropy_bias", 0, "bias"),
+            ("brier", 1, "loss"),
+            ("cross_entropy_variance", 0, "variance"),
+            ("brier_bias", 1, "bias2"),
+            ("brier_variance", 1, "variance"),
+        ):
             one = ours[group, name]
             expected = group_means(getattr(corrected[of], field), labels, SPLITS)[group]
             assert one.estimate == pytest.approx(expected, abs=1e-10, nan_ok=True)
@@ -200,9 +228,14 @@ def test_logits_with_runs_left_out():
     rest = [np.delete(logits, r, 0) for r in range(5)]
     cross_entropy = [stats.cross_entropy(z, labels, correction="scale") for z in rest]
     brier = [stats.brier(softmax(z), labels) for z in rest]
-    for name, of, field in (("cross_entropy", cross_entropy, "loss"), ("cross_entropy_bias", cross_entropy, "bias"),
-                            ("cross_entropy_variance", cross_entropy, "variance"), ("brier", brier, "loss"),
-                            ("brier_bias", brier, "bias2"), ("brier_variance", brier, "variance")):
+    for name, of, field in (
+        ("cross_entropy", cross_entropy, "loss"),
+        ("cross_entropy_bias", cross_entropy, "bias"),
+        ("cross_entropy_variance", cross_entropy, "variance"),
+        ("brier", brier, "loss"),
+        ("brier_bias", brier, "bias2"),
+        ("brier_variance", brier, "variance"),
+    ):
         values = np.array([group_means(getattr(one, field), labels, SPLITS)["few"] for one in of])
         assert ours["few", name].se == pytest.approx(np.sqrt(0.8 * ((values - values.mean()) ** 2).sum()), rel=1e-9)
 
@@ -213,7 +246,8 @@ def test_per_run_scores():
     ours = table(stats.summarize(predictions, labels, SPLITS, per_run={"wrong": wrong}))
     for group in SPLITS:
         np.testing.assert_allclose(
-            dataclasses.astuple(ours[group, "wrong"])[2:], dataclasses.astuple(ours[group, "error"])[2:], atol=1e-12)
+            dataclasses.astuple(ours[group, "wrong"])[2:], dataclasses.astuple(ours[group, "error"])[2:], atol=1e-12
+        )
 
 
 def test_a_hundred_groups_of_one_class_are_the_class_means():
@@ -235,22 +269,27 @@ def test_cautions():
     lines = stats.cautions(stats.summarize(predictions, labels, SPLITS), 10)
     assert any("wider than 0.10 in" in line for line in lines)
     lines = stats.cautions([], 10, scheme="stratified_bootstrap", train_counts=[9, 1, 1])
-    assert lines == ["one training image in class 1, 2: drawn with replacement within the class it never varies, so its"
-                     " own sampling is not in the variance."]
+    assert lines == [
+        "one training image in class 1, 2: drawn with replacement within the class it never varies, so its"
+        " own sampling is not in the variance."
+    ]
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"target": "populaton"}, "unknown target 'populaton'.*population"),
-    ({"se_bias": "x"}, "unknown se_bias 'x'"),
-    ({"ties": "prob"}, "ties 'prob' needs probabilities"),
-    ({"level": 95}, "level=95 must lie between 0 and 1, for example 0.95"),
-    ({"logits": np.zeros((3, 24, 6))}, "logits have 3 runs and predictions 5"),
-    ({"logits": np.full((5, 24, 6), np.nan)}, "logits hold NaN"),
-    ({"logits": np.where(np.arange(6) == 1, -np.inf, np.zeros((5, 24, 6)))}, "logits are -inf"),
-    ({"per_run": {"error": np.zeros((5, 24))}}, r"per_run names \['error'\] are taken"),
-    ({"per_run": {"score": np.zeros((5, 2))}}, r"per_run\['score'\] must be \(R, N\) = \(5, 24\)"),
-    ({"per_run": {"score": np.full((5, 24), np.nan)}}, r"per_run\['score'\] is NaN or infinite: 120 of 120"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "populaton"}, "unknown target 'populaton'.*population"),
+        ({"se_bias": "x"}, "unknown se_bias 'x'"),
+        ({"ties": "prob"}, "ties 'prob' needs probabilities"),
+        ({"level": 95}, "level=95 must lie between 0 and 1, for example 0.95"),
+        ({"logits": np.zeros((3, 24, 6))}, "logits have 3 runs and predictions 5"),
+        ({"logits": np.full((5, 24, 6), np.nan)}, "logits hold NaN"),
+        ({"logits": np.where(np.arange(6) == 1, -np.inf, np.zeros((5, 24, 6)))}, "logits are -inf"),
+        ({"per_run": {"error": np.zeros((5, 24))}}, r"per_run names \['error'\] are taken"),
+        ({"per_run": {"score": np.zeros((5, 2))}}, r"per_run\['score'\] must be \(R, N\) = \(5, 24\)"),
+        ({"per_run": {"score": np.full((5, 24), np.nan)}}, r"per_run\['score'\] is NaN or infinite: 120 of 120"),
+    ],
+)
 def test_refusals(options, message):
     predictions, labels = study(5, 4)
     with pytest.raises(Refusal, match=message):

@@ -23,9 +23,13 @@ def some_logits(draw, runs=(1, 6)):
     return logits, draw(hnp.arrays(np.int64, points, elements=st.integers(0, classes - 1)))
 
 
-@pytest.mark.parametrize(("name", "rows"), [
-    ("case_e_probs_r3_n4_c3", "per_point"), ("case_f_logits_r6_n10_c5", "per_point_prob"),
-])
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("case_e_probs_r3_n4_c3", "per_point"),
+        ("case_f_logits_r6_n10_c5", "per_point_prob"),
+    ],
+)
 def test_golden(golden, name, rows):
     file = golden(f"statistics/{name}")
     labels = np.array(file["labels"])
@@ -102,8 +106,12 @@ def test_unbiased_forms_are_unbiased():
     kw = stats.kohavi_wolpert(votes, labels)
     brier = stats.brier(generator.dirichlet([2.0, 1.0, 1.0], (3, labels.size)), labels)
     # Dirichlet(2, 1, 1): mean (.5, .25, .25), variances (.25, .1875, .1875)/5
-    for values, truth in ((kw.variance, (1 - (shares**2).sum()) / 2), (kw.bias2, (0.25 + 0.09 + 0.04) / 2),
-                          (brier.variance, 0.125), (brier.bias2, 0.25 + 2 * 0.0625)):
+    for values, truth in (
+        (kw.variance, (1 - (shares**2).sum()) / 2),
+        (kw.bias2, (0.25 + 0.09 + 0.04) / 2),
+        (brier.variance, 0.125),
+        (brier.bias2, 0.25 + 2 * 0.0625),
+    ):
         assert abs(values.mean() - truth) < 4 * values.std() / np.sqrt(values.size)
 
 
@@ -141,17 +149,22 @@ def test_unusable_logits_are_counted_and_named(value):
             function(logits, np.zeros(5, int))
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: stats.brier(np.zeros((2, 3, 4)), np.zeros(3, int)), r"do not sum to 1 over classes \(logits\?"),
-    (lambda: stats.brier(np.full((2, 3, 4), np.nan), np.zeros(3, int)), "6 of 6 predictions"),
-    (lambda: stats.brier(np.full((2, 3), 0.5), np.zeros(3, int)), r"floating point \(R, N, C\)"),
-    (lambda: stats.brier(np.full((2, 3, 2), 0.5), np.full(3, 2)), "labels go up to 2, but there are 2 classes"),
-    (lambda: stats.cross_entropy(np.zeros((2, 3, 4), int), np.zeros(3, int)), "got int64"),
-    (lambda: stats.cross_entropy(np.zeros((2, 3, 4)), np.zeros(2, int)), "for 3 test points and labels for 2"),
-    (lambda: stats.cross_entropy(np.full((2, 1, 4), -np.inf), np.zeros(1, int)), "-inf for every class"),
-    (lambda: stats.cross_entropy(np.zeros((2, 1, 4)), np.zeros(1, int), correction="jacknife"),
-     "unknown correction 'jacknife'.*'jackknife'"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: stats.brier(np.zeros((2, 3, 4)), np.zeros(3, int)), r"do not sum to 1 over classes \(logits\?"),
+        (lambda: stats.brier(np.full((2, 3, 4), np.nan), np.zeros(3, int)), "6 of 6 predictions"),
+        (lambda: stats.brier(np.full((2, 3), 0.5), np.zeros(3, int)), r"floating point \(R, N, C\)"),
+        (lambda: stats.brier(np.full((2, 3, 2), 0.5), np.full(3, 2)), "labels go up to 2, but there are 2 classes"),
+        (lambda: stats.cross_entropy(np.zeros((2, 3, 4), int), np.zeros(3, int)), "got int64"),
+        (lambda: stats.cross_entropy(np.zeros((2, 3, 4)), np.zeros(2, int)), "for 3 test points and labels for 2"),
+        (lambda: stats.cross_entropy(np.full((2, 1, 4), -np.inf), np.zeros(1, int)), "-inf for every class"),
+        (
+            lambda: stats.cross_entropy(np.zeros((2, 1, 4)), np.zeros(1, int), correction="jacknife"),
+            "unknown correction 'jacknife'.*'jackknife'",
+        ),
+    ],
+)
 def test_refusals(call, message):
     with pytest.raises(Refusal, match=message):
         call()

@@ -19,8 +19,15 @@ def arms(runs, shift, seed=0):
 
 def by_definition(one, other, labels):
     values = [stats.zero_one(votes, labels) for votes in (one, other)]
-    return np.array([[group_means(getattr(values[0], field) - getattr(values[1], field), labels, SPLITS)[group]
-                      for field in ("error", "bias", "variance_mid")] for group in SPLITS]).ravel()
+    return np.array(
+        [
+            [
+                group_means(getattr(values[0], field) - getattr(values[1], field), labels, SPLITS)[group]
+                for field in ("error", "bias", "variance_mid")
+            ]
+            for group in SPLITS
+        ]
+    ).ravel()
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
@@ -29,10 +36,12 @@ def test_all_ways(shift):
     reference = np.roll(reference, 1, axis=0) if shift == 0 else reference
     ours = stats.sign_flip(method, reference, labels, SPLITS)
     observed = by_definition(method, reference, labels)
-    ways = np.array([
-        by_definition(np.where(flip, reference, method), np.where(flip, method, reference), labels)
-        for flip in (np.array(bits, bool)[:, None] for bits in product([0, 1], repeat=9))
-    ])
+    ways = np.array(
+        [
+            by_definition(np.where(flip, reference, method), np.where(flip, method, reference), labels)
+            for flip in (np.array(bits, bool)[:, None] for bits in product([0, 1], repeat=9))
+        ]
+    )
     expected = (np.abs(ways) >= np.abs(observed) - 1e-12).mean(0)
     np.testing.assert_allclose([row.difference for row in ours], observed, atol=1e-12)
     np.testing.assert_allclose([row.p for row in ours], expected, atol=1e-12)

@@ -79,13 +79,16 @@ def test_groups_with_intervals_over_samples():
     assert all(np.isnan(one.low) and np.isfinite(one.estimate) for one in few)
 
 
-@pytest.mark.parametrize(("values", "kind", "message"), [
-    (np.zeros((2, 3), int), "labels", r"labels must be \(K, M, N\), K samples of M seeds; got shape \(2, 3\)"),
-    (np.zeros((2, 2, 3, 4)), "labels", r"labels must be \(K, M, N\)"),
-    (np.zeros((2, 2, 3)), "labels", "predictions must be integer class ids"),
-    (np.zeros((2, 2, 3, 4)), "probabilities", "do not sum to 1"),
-    (np.zeros((2, 2, 3, 4)), "logit", "unknown kind 'logit'.*'logits'"),
-])
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        (np.zeros((2, 3), int), "labels", r"labels must be \(K, M, N\), K samples of M seeds; got shape \(2, 3\)"),
+        (np.zeros((2, 2, 3, 4)), "labels", r"labels must be \(K, M, N\)"),
+        (np.zeros((2, 2, 3)), "labels", "predictions must be integer class ids"),
+        (np.zeros((2, 2, 3, 4)), "probabilities", "do not sum to 1"),
+        (np.zeros((2, 2, 3, 4)), "logit", "unknown kind 'logit'.*'logits'"),
+    ],
+)
 def test_refusals(values, kind, message):
     with pytest.raises(Refusal, match=message):
         stats.sources(values, np.zeros(3, int), kind=kind)

@@ -50,17 +50,20 @@ def test_groups_leave_out_classes_without_test_points():
     np.testing.assert_allclose(means, [2.5, np.nan, np.nan, 4, np.nan])
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: stats.splits([[1, 2]]), "train_counts must be"),
-    (lambda: stats.splits([5, -1]), "none negative"),
-    (lambda: stats.splits([5], many=10, few=20), "many=10 must not be below few=20"),
-    (lambda: stats.scaled([5], 0), "head=0"),
-    (lambda: stats.by_class([1.0, 2.0], np.array([0, 3]), 3), "labels go up to 3, but there are 3 classes"),
-    (lambda: stats.by_class([1.0], np.array([0, 1]), 2), "test points must be the last axis"),
-    (lambda: GroupWeights.of({}, np.array([0])), "groups is empty"),
-    (lambda: GroupWeights.of({"few": [-1]}, np.array([0])), "group 'few' must hold class ids"),
-    (lambda: GroupWeights.of({"few": [0.5]}, np.array([0])), "group 'few' must hold class ids"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: stats.splits([[1, 2]]), "train_counts must be"),
+        (lambda: stats.splits([5, -1]), "none negative"),
+        (lambda: stats.splits([5], many=10, few=20), "many=10 must not be below few=20"),
+        (lambda: stats.scaled([5], 0), "head=0"),
+        (lambda: stats.by_class([1.0, 2.0], np.array([0, 3]), 3), "labels go up to 3, but there are 3 classes"),
+        (lambda: stats.by_class([1.0], np.array([0, 1]), 2), "test points must be the last axis"),
+        (lambda: GroupWeights.of({}, np.array([0])), "groups is empty"),
+        (lambda: GroupWeights.of({"few": [-1]}, np.array([0])), "group 'few' must hold class ids"),
+        (lambda: GroupWeights.of({"few": [0.5]}, np.array([0])), "group 'few' must hold class ids"),
+    ],
+)
 def test_refusals(call, message):
     with pytest.raises(Refusal, match=message):
         call()

@@ -12,8 +12,15 @@ from ltbv.stats.votes import Ballots, subset_words
 from ltbv.stats.zero_one import half_subsets
 
 GOLDEN_NAMES = {
-    "err": "error", "B": "bias", "V": "variance", "Vu": "unbiased_variance", "Vb": "biased_variance", "H": "hits",
-    "net_variance": "net_variance", "V_loo": "variance_loo", "V_mid": "variance_mid",
+    "err": "error",
+    "B": "bias",
+    "V": "variance",
+    "Vu": "unbiased_variance",
+    "Vb": "biased_variance",
+    "H": "hits",
+    "net_variance": "net_variance",
+    "V_loo": "variance_loo",
+    "V_mid": "variance_mid",
 }
 GOLDEN_FILES = ["case_a_hand_r5_n12_c4", "case_b_ties_r4_n8_c3", "case_c_binary_r5", "case_f_logits_r6_n10_c5"]
 
@@ -75,8 +82,7 @@ def test_definitions_and_identities(case, ties):
         np.testing.assert_allclose(mine, brute, atol=1e-12)
     np.testing.assert_allclose(ours.error, ours.bias + ours.unbiased_variance - ours.hits, atol=1e-12)
     np.testing.assert_allclose(ours.variance, ours.unbiased_variance + ours.biased_variance, atol=1e-12)
-    np.testing.assert_allclose(
-        ours.bias + ours.variance - ours.error, ours.biased_variance + ours.hits, atol=1e-12)
+    np.testing.assert_allclose(ours.bias + ours.variance - ours.error, ours.biased_variance + ours.hits, atol=1e-12)
     assert (ours.hits <= ours.biased_variance + 1e-12).all() or ties == "lowest"
     assert (ours.variance <= 1 - 1 / min(runs, 8) + 1e-12).all()
     if runs > 1:
@@ -115,8 +121,12 @@ def test_invariances(case, random):
     random.shuffle(runs)
     random.shuffle(points_order)
     rename = np.array(random.sample(range(20), 8))
-    for function in (lambda p, y: stats.zero_one(p, y).bias, lambda p, y: stats.zero_one(p, y).variance_mid,
-                     stats.bias_half_sample, lambda p, y: stats.kohavi_wolpert(p, y).bias2):
+    for function in (
+        lambda p, y: stats.zero_one(p, y).bias,
+        lambda p, y: stats.zero_one(p, y).variance_mid,
+        stats.bias_half_sample,
+        lambda p, y: stats.kohavi_wolpert(p, y).bias2,
+    ):
         plain = function(predictions, labels)
         np.testing.assert_allclose(function(predictions[runs], labels), plain, atol=1e-12)
         np.testing.assert_allclose(function(predictions[:, points_order], labels[points_order]), plain[points_order])
@@ -217,15 +227,18 @@ def test_ballots_at_some_points(case):
     np.testing.assert_array_equal(some.order, ballots.order[chosen])
 
 
-@pytest.mark.parametrize(("predictions", "labels", "message"), [
-    ([[0.0, 1.0]], [0, 1], "predictions must be integer class ids; got float64. Take the argmax"),
-    ([[0, 1]], ["a", "b"], "labels must be integer class ids"),
-    ([[0, -1]], [0, 1], "predictions must be class ids from 0; the lowest is -1"),
-    ([0, 1], [0, 1], r"predictions must be \(R, N\), one row for each run; got shape \(2,\)"),
-    ([[0], [1]], [0, 1], "predictions are for 1 test points and labels for 2"),
-    ([[0, 1]], [[0, 1]], "labels must be one class id for each test point"),
-    (np.zeros((1, 0), int), np.zeros(0, int), "labels must be one class id for each test point"),
-])
+@pytest.mark.parametrize(
+    ("predictions", "labels", "message"),
+    [
+        ([[0.0, 1.0]], [0, 1], "predictions must be integer class ids; got float64. Take the argmax"),
+        ([[0, 1]], ["a", "b"], "labels must be integer class ids"),
+        ([[0, -1]], [0, 1], "predictions must be class ids from 0; the lowest is -1"),
+        ([0, 1], [0, 1], r"predictions must be \(R, N\), one row for each run; got shape \(2,\)"),
+        ([[0], [1]], [0, 1], "predictions are for 1 test points and labels for 2"),
+        ([[0, 1]], [[0, 1]], "labels must be one class id for each test point"),
+        (np.zeros((1, 0), int), np.zeros(0, int), "labels must be one class id for each test point"),
+    ],
+)
 def test_refusals(predictions, labels, message):
     for function in (stats.zero_one, stats.bias_half_sample, stats.kohavi_wolpert):
         with pytest.raises(Refusal, match=message):
@@ -266,7 +279,8 @@ def test_mlxtend_agrees_with_lowest_ties(runs):
     predictions, labels = study(runs, 20, seed=runs)
     X = np.zeros((labels.size, 1))
     loss, bias, variance = evaluate.bias_variance_decomp(
-        Replay(predictions), X, labels, X, labels, loss="0-1_loss", num_rounds=runs, random_seed=0)
+        Replay(predictions), X, labels, X, labels, loss="0-1_loss", num_rounds=runs, random_seed=0
+    )
     ours = stats.zero_one(predictions, labels, ties="lowest")
     means = ours.error.mean(), ours.bias.mean(), ours.variance.mean()
     np.testing.assert_allclose(means, (loss, bias, variance), atol=1e-12)

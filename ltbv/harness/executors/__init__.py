@@ -1,7 +1,7 @@
 """Who carries out the chunks of a study? An executor is `(chunks, order, tell) -> None`; the store is the only result.
 
-`tell` hears the events of `chunk.carry_out`, and one {"event": "failed", ...} for whatever could not be done. An executor
-returns when every chunk is done or has failed.
+`tell` hears the events of `chunk.carry_out`, and one {"event": "failed", ...} for whatever could not be done. An
+executor returns when every chunk is done or has failed.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,8 +1,8 @@
 """Worker processes on this machine, one thread each: faster than threads for small networks, and safe to lose.
 
-A worker is `python -m ltbv.harness.worker`: it reads an order and then chunks, one JSON line each, and writes events. One
-that dies takes its chunk with it, nothing else; a fresh worker takes the next chunk. When this process dies, workers see
-the end of their input and stop at once.
+A worker is `python -m ltbv.harness.worker`: it reads an order and then chunks, one JSON line each, and writes events.
+One that dies takes its chunk with it, nothing else; a fresh worker takes the next chunk. When this process dies,
+workers see the end of their input and stop at once.
 """
 
 import json
@@ -28,8 +28,10 @@ def local(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
         waiting.put(chunk)
     events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
     stop = threading.Event()
-    crew = [threading.Thread(target=_serve, args=(number, waiting, order, events.put, stop), daemon=True)
-            for number in range(min(order.jobs, len(chunks)))]
+    crew = [
+        threading.Thread(target=_serve, args=(number, waiting, order, events.put, stop), daemon=True)
+        for number in range(min(order.jobs, len(chunks)))
+    ]
     for thread in crew:
         thread.start()
     try:
@@ -59,7 +61,13 @@ def _serve(number: int, waiting: queue.SimpleQueue, order: Order, put: Tell, sto
                 code = worker.wait()
                 if not stop.is_set():
                     cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-                    put({"event": "failed", "runs": chunk.runs, "why": f"the worker process {cause}; its output is in {log}"})
+                    put(
+                        {
+                            "event": "failed",
+                            "runs": chunk.runs,
+                            "why": f"the worker process {cause}; its output is in {log}",
+                        }
+                    )
                 worker = None
     finally:
         if worker is not None:

@@ -1,0 +1,42 @@
+"""What would a study take? Trainings, disk, and time as measured here a moment ago."""
+
+from ltbv.engine.cost import seconds_per_image, stored_bytes
+from ltbv.engine.train import stage_epochs
+from ltbv.harness.bootstrap import Job
+
+BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits
+
+
+def outlook(job: Job) -> str:
+    """Lines for `--dry-run`. The time is that of a few training steps of each stage, alone on the machine."""
+    protocol, shape = job.study.protocol, job.study.entry.image_shape
+    n, classes = int(job.study.counts.sum()), job.study.entry.num_classes
+    lines = [f"{job.store.path}: {job.study.dataset}, {job.study.scheme}, {job.request.runs} runs, {n} images a run"]
+    seconds, size, measured = 0.0, 0, {}
+    for training in job.trainings:
+        known = (training.key, len(training.runs))
+        if known not in measured:
+            measured[known] = seconds_per_image(
+                training.stage, protocol, len(training.runs), shape, classes, job.device
+            )
+        took = measured[known] * training.images(protocol, n)
+        seconds += took
+        size += stored_bytes(training.stage, protocol, shape, classes) * len(training.runs)
+        lines.append(
+            f"  train {training.method.key}/{training.stage.name}, runs {training.runs[0]}-{training.runs[-1]}, "
+            f"{stage_epochs(training.stage, protocol)} epochs: {_span(took)}"
+        )
+    files = sum(len(job.store.missing(job.methods[m].key, chunk.runs)) for chunk in job.chunks for m in chunk.methods)
+    size += files * len(job.test_labels) * (BYTES_A_POINT + 2 * classes)
+    if not job.chunks:
+        return "\n".join([*lines, "  nothing is missing"])
+    jobs = f"{job.jobs} process{'es' * (job.jobs > 1)} on {job.device}"
+    return "\n".join(
+        [*lines, f"  {files} prediction files, {size / 1e6:.0f} MB, about {_span(seconds / job.jobs)} in {jobs}"]
+    )
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

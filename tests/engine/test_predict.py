@@ -1,0 +1,98 @@
+"""What is kept of a run's predictions, against a direct computation."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp, softmax
+
+from ltbv.data.batches import Pictures
+from ltbv.engine.predict import predict, record
+from ltbv.methods.base import mean
+from ltbv.models.experts import Net
+from ltbv.models.resnet import Resnet
+from ltbv.models.stack import draw_run
+from ltbv.seeds import generator
+
+
+@pytest.fixture
+def logits() -> np.ndarray:
+    """Float32 logits [50, 7], a few of them large."""
+    draw = np.random.default_rng(0)
+    return (draw.normal(size=(50, 7)) * draw.choice([1, 10, 100], size=(50, 1))).astype(np.float32)
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return np.random.default_rng(1).integers(7, size=50)
+
+
+def test_every_field_is_what_it_says(logits, labels):
+    kept = record(logits, labels)
+    p = softmax(logits.astype(np.float64), axis=1)
+    for n, y in enumerate(labels):
+        others = [k for k in range(7) if k != y]
+        hardest = max(others, key=lambda k: logits[n, k])
+        assert kept["label"][n] == max(range(7), key=lambda k: logits[n, k])
+        assert kept["negative"][n] == hardest
+        np.testing.assert_allclose(kept["p_true"][n], p[n, y], rtol=1e-6, atol=1e-30)
+        np.testing.assert_allclose(kept["p_negative"][n], p[n, hardest], rtol=1e-6, atol=1e-30)
+        np.testing.assert_allclose(kept["lse"][n], logsumexp(logits[n].astype(np.float64)), rtol=1e-6, atol=1e-30)
+        np.testing.assert_allclose(kept["sum_p2"][n], (p[n] ** 2).sum(), rtol=1e-6, atol=1e-30)
+    assert (kept["logits"] == logits.astype(np.float16)).all()
+
+
+def test_types_are_small_and_fixed(logits, labels):
+    kinds = {name: str(values.dtype) for name, values in record(logits, labels).items()}
+    assert kinds == {
+        "label": "uint16",
+        "negative": "uint16",
+        "p_true": "float32",
+        "p_negative": "float32",
+        "lse": "float32",
+        "sum_p2": "float32",
+        "logits": "float16",
+    }
+
+
+def test_float16_never_decides():
+    """Logits that float16 cannot tell apart: the label and the hardest negative are those of float32."""
+    logits = np.array([[10.0, 10.001, 9.999], [10.001, 9.9, 10.0], [9.999, 10.001, 10.0]], np.float32)
+    assert (logits.astype(np.float16).max(1) == logits.astype(np.float16)[:, 0]).any()
+    kept = record(logits, np.array([1, 1, 1]))
+    assert kept["label"].tolist() == [1, 0, 1]
+    assert kept["negative"].tolist() == [0, 0, 2]
+
+
+def test_ties_go_to_the_first_class_and_the_true_class_is_no_negative():
+    kept = record(np.zeros((2, 3), np.float32), np.array([0, 2]))
+    assert kept["label"].tolist() == [0, 0] and kept["negative"].tolist() == [1, 0]
+    assert kept["p_true"].tolist() == pytest.approx([1 / 3, 1 / 3])
+
+
+def test_logits_beyond_float16_do_not_harm_the_rest():
+    """Finite float32 logits above 65504: everything but their float16 copy stays right, and nothing warns."""
+    kept = record(np.array([[1e5, 2e5, 0.0]], np.float32), np.array([0]))
+    assert kept["label"].tolist() == [1] and kept["negative"].tolist() == [1]
+    assert kept["p_true"].tolist() == [0.0] and kept["lse"].tolist() == [2e5]
+
+
+def test_the_logits_given_are_left_as_they_were(logits, labels):
+    before = logits.copy()
+    record(logits, labels)
+    assert (before == logits).all()
+
+
+@pytest.mark.parametrize("experts", [1, 2])
+def test_predict_is_the_networks_word_on_whole_images(tiny, experts):
+    """In evaluation mode, block by block as at once, float32 logits of every run in its place."""
+    network = Net(experts=experts).build(Resnet(widths=(4, 8, 8), blocks=1), runs=3, channels=2, classes=5)
+    for run in range(3):
+        draw_run(network, run, 3, generator(0, run, "init"))
+    test = Pictures(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
+    network.train()(test.block(slice(None), 3))  # running statistics that differ from those of a batch
+    ours = predict(network, test, mean, block=7)
+    with torch.no_grad():
+        at_once = network.eval()(test.block(slice(None), 3)).logits.mean(1).numpy()
+    assert ours.shape == (3, len(tiny.test.labels), 5) and ours.dtype == np.float32
+    np.testing.assert_allclose(ours, at_once, atol=1e-5)
+    assert len(np.unique(ours.round(3), axis=0)) == 3

@@ -1,0 +1,175 @@
+"""The loop: a stack of runs equals each run trained alone, what happens in one run stays there, what is frozen stays."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ltbv.data.batches import Feed
+from ltbv.data.dataset import make_ids
+from ltbv.engine.protocol import Protocol
+from ltbv.engine.train import stage_epochs, train
+from ltbv.losses import cross_entropy
+from ltbv.methods import METHODS
+from ltbv.methods.base import Loss, Stage
+from ltbv.models.experts import Net
+from ltbv.models.resnet import Resnet
+from ltbv.models.stack import draw_run, run_state
+from ltbv.schedules import Step, Warmup
+from ltbv.seeds import generator
+
+CPU = torch.device("cpu")
+BACKBONE = Resnet(widths=(4, 8, 8), blocks=1)
+PROTOCOL = Protocol(epochs=3, batch=16, learning_rate=Warmup(Step(0.1, 0.01, at=0.6), warmup=2), backbone=BACKBONE)
+PLAIN = Stage("representation", Loss(cross_entropy))
+COUNTS = [20, 10, 4, 2, 1]
+RUNS = (0, 1, 2)
+
+
+def sample(run: int, variant: int = 0) -> np.ndarray:
+    """Ids [37] of a run."""
+    draw = np.random.default_rng((run, variant))
+    return np.sort(make_ids(np.repeat(np.arange(5), COUNTS), np.concatenate([draw.permutation(40)[:n] for n in COUNTS])))
+
+
+def fresh(stage: Stage, runs=RUNS, dtype=torch.float64):
+    network = stage.net.build(BACKBONE, runs=len(runs), channels=2, classes=5).to(dtype)
+    for place, run in enumerate(runs):
+        draw_run(network, place, len(runs), generator(0, run, "init"))
+    return network
+
+
+def trained(dataset, stage=PLAIN, runs=RUNS, dtype=torch.float64, spoil=lambda network: None, ids=None, **settings):
+    """The network of a stage after training, and its losses."""
+    ids = np.stack([sample(run) for run in runs]) if ids is None else ids
+    network = fresh(stage, runs, dtype)
+    spoil(network)
+    feed = Feed(dataset, ids, device=CPU, dtype=dtype)
+    losses = train(stage, network, feed, settings.pop("protocol", PROTOCOL), seed=0, runs=runs, **settings)
+    return network, losses
+
+
+def test_a_stack_equals_a_loop_written_out_for_each_run(tiny):
+    """Cross-entropy, one run at a time, momentum and Nesterov by hand: weights, statistics and losses to 1e-10."""
+    network, losses = trained(tiny)
+    for run in RUNS:
+        alone = fresh(PLAIN, (run,))
+        feed = Feed(tiny, sample(run)[None], device=CPU, dtype=torch.float64)
+        velocity = {name: torch.zeros_like(p) for name, p in alone.named_parameters()}
+        for epoch, rate in enumerate((0.05, 0.1, 0.01)):
+            total, seen = 0.0, 0
+            for (batch,) in feed.epoch(0, (run,), 0, epoch, 16, ("instance",)):
+                alone.zero_grad()
+                loss = F.cross_entropy(alone(batch.images).logits[0, 0], batch.labels[0])
+                loss.backward()
+                with torch.no_grad():
+                    for name, p in alone.named_parameters():
+                        pull = p.grad + 5e-4 * p
+                        velocity[name] = 0.9 * velocity[name] + pull
+                        p -= rate * (pull + 0.9 * velocity[name])
+                total, seen = total + loss.item() * len(batch.labels[0]), seen + len(batch.labels[0])
+            assert losses[run, epoch] == pytest.approx(total / seen, abs=1e-10)
+        expected = run_state(alone, 0, 1)
+        for name, values in run_state(network, run, 3).items():
+            np.testing.assert_allclose(values, expected[name], rtol=1e-10, atol=1e-10, err_msg=name)
+
+
+def nan_weights(network) -> None:
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.unflatten(0, (3, -1))[1] = float("nan")
+
+
+def huge_weights(network) -> None:
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.unflatten(0, (3, -1))[1] *= 1e6
+
+
+STAGES = {f"{method.key}/{stage.name}": stage for method in METHODS.values() for stage in method.stages if not stage.given}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_what_happens_in_one_run_leaves_the_others_equal_to_the_last_bit(tiny, stage, dtype):
+    clean, losses = trained(tiny, stage, dtype=dtype)
+    other_sample = np.stack([sample(0), sample(1, variant=1), sample(2)])
+    for change in ({"spoil": nan_weights}, {"spoil": huge_weights}, {"ids": other_sample}):
+        network, found = trained(tiny, stage, dtype=dtype, **change)
+        assert not np.array_equal(losses[1], found[1])
+        for run in (0, 2):
+            assert losses[run].tobytes() == found[run].tobytes()
+            before, after = run_state(clean, run, 3), run_state(network, run, 3)
+            assert all(before[name].tobytes() == after[name].tobytes() for name in before), change
+
+
+@pytest.mark.parametrize("parts", [("heads",), ("branches", "heads"), ("stem",)])
+def test_frozen_parts_stay_as_they_were_to_the_bit_and_the_rest_learns(tiny, parts):
+    stage = replace(PLAIN, train=parts, net=Net(experts=2))
+    before = fresh(stage).state_dict()
+    network, _ = trained(tiny, stage)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]) == (name.split(".")[0] not in parts), name
+
+
+def test_a_network_that_was_frozen_learns_again_when_asked(tiny):
+    network, _ = trained(tiny, replace(PLAIN, train=("heads",)))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    feed = Feed(tiny, np.stack([sample(run) for run in RUNS]), device=CPU, dtype=torch.float64)
+    train(PLAIN, network, feed, PROTOCOL, seed=0, runs=RUNS)
+    assert not any(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_stage_may_have_a_learning_rate_and_a_length_of_its_own(tiny):
+    still = replace(PLAIN, learning_rate=0.0, epochs=2.0)
+    before = fresh(still).state_dict()
+    network, losses = trained(tiny, still)
+    assert losses.shape == (3, 6)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]) or "running" in name
+    assert [stage_epochs(replace(PLAIN, epochs=share), PROTOCOL) for share in (0.01, 0.34, 0.5, 1.0)] == [1, 1, 2, 3]
+
+
+def test_losses_are_means_over_images_not_over_batches(tiny):
+    """37 images in batches of 16, 16 and 5, a learning rate of 0."""
+    still = replace(PLAIN, learning_rate=0.0, epochs=1 / 3)
+    _, losses = trained(tiny, still)
+    network = fresh(still).train()
+    feed = Feed(tiny, np.stack([sample(run) for run in RUNS]), device=CPU, dtype=torch.float64)
+    costs = []
+    for (batch,) in feed.epoch(0, RUNS, 0, 0, 16, ("instance",)):
+        logits = network(batch.images).logits[:, 0]
+        costs.append(torch.vmap(cross_entropy)(logits, batch.labels).detach())
+    np.testing.assert_allclose(losses[:, 0], torch.cat(costs, 1).mean(1).numpy(), rtol=1e-12)
+
+
+def test_progress_adds_up_to_all_images(tiny):
+    heard = []
+    trained(tiny, report=heard.append)
+    assert sum(heard) == 3 * 37 * 3
+
+
+def test_a_stage_at_another_position_sees_another_order(tiny):
+    first, second = (trained(tiny, position=position)[0].state_dict() for position in (0, 1))
+    assert not torch.equal(first["heads.weight"], second["heads.weight"])
+
+
+def test_training_learns(tiny):
+    _, losses = trained(tiny, protocol=replace(PROTOCOL, epochs=15, learning_rate=0.1))
+    assert (losses[:, -1] < 0.7 * losses[:, 0]).all()
+
+
+def test_the_global_generators_are_left_alone(tiny):
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    trained(tiny, STAGES["ride/experts"])
+    assert torch.equal(torch_state, torch.get_rng_state())
+    assert (numpy_state == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_a_last_batch_of_one_image_trains(tiny, left):
+    ids = np.stack([make_ids(np.zeros(16 + left, int), np.arange(16 + left))] * 3)
+    _, losses = trained(tiny, ids=ids)
+    assert np.isfinite(losses).all()

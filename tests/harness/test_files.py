@@ -1,0 +1,145 @@
+"""A file is whole or absent, whatever happens while it is written."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from ltbv.errors import Refusal
+from ltbv.harness.files import read_arrays, read_json, write_arrays, write_bytes, write_json
+
+WRITERS = {
+    "bytes": lambda path: write_bytes(path, b"new"),
+    "json": lambda path: write_json(path, {"new": 1}),
+    "arrays": lambda path: write_arrays(path, {"new": np.arange(3)}),
+}
+
+
+def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def stopped(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+def files(directory) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(directory))
+
+
+@pytest.fixture(params=WRITERS.values(), ids=WRITERS)
+def write(request):
+    return request.param
+
+
+def test_makes_the_directories_above_and_leaves_nothing_but_the_file(write, tmp_path):
+    write(tmp_path / "a" / "b" / "file")
+    assert files(tmp_path / "a" / "b") == ["file"]
+    write(tmp_path / "a" / "b" / "file")
+    assert files(tmp_path / "a" / "b") == ["file"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("old", [b"old", None])
+def test_a_full_disk_leaves_the_old_file_and_no_temporary_one(write, tmp_path, monkeypatch, step, old):
+    path = tmp_path / "file"
+    if old:
+        path.write_bytes(old)
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(Refusal, match=f"cannot write {path}: No space left on device") as refusal:
+        write(path)
+    assert "\n" not in str(refusal.value)
+    assert files(tmp_path) == (["file"] if old else [])
+    assert not old or path.read_bytes() == old
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_an_interruption_leaves_the_old_file_and_no_temporary_one(write, tmp_path, monkeypatch, step):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, step, stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write(path)
+    assert files(tmp_path) == ["file"] and path.read_bytes() == b"old"
+
+
+def test_the_file_is_on_the_disk_before_it_has_its_name(write, tmp_path, monkeypatch):
+    """fsync of the content, then rename, then fsync of the directory that holds the name."""
+    done = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda f: (done.append("fsync"), fsync(f)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append("rename"), replace(a, b)))
+    write(tmp_path / "file")
+    assert done[:2] == ["fsync", "rename"] and set(done[2:]) <= {"fsync"}
+
+
+def test_a_place_that_cannot_hold_a_file_is_refused_in_one_line(write, tmp_path):
+    (tmp_path / "occupied").write_text("a file, not a directory")
+    for path in (tmp_path / "occupied" / "file", tmp_path):
+        with pytest.raises(Refusal, match="cannot write") as refusal:
+            write(path)
+        assert "\n" not in str(refusal.value)
+    assert files(tmp_path) == ["occupied"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_directory_is_refused(write, tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(Refusal, match="Permission denied"):
+            write(tmp_path / "file")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_the_same_arrays_give_the_same_bytes_at_any_time(tmp_path, monkeypatch):
+    arrays = {"a": np.arange(6).reshape(2, 3), "b": np.array([0.5, np.nan], np.float16)}
+    write_arrays(tmp_path / "one", arrays)
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    monkeypatch.setattr("time.localtime", lambda *a: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
+    write_arrays(tmp_path / "two", arrays)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    back = read_arrays(tmp_path / "one")
+    assert back.keys() == arrays.keys()
+    assert all(back[k].dtype == arrays[k].dtype and back[k].tobytes() == arrays[k].tobytes() for k in arrays)
+
+
+def test_half_a_file_of_arrays_is_refused_at_every_length(tmp_path):
+    write_arrays(tmp_path / "whole", {"a": np.arange(40), "b": np.ones(5)})
+    content = (tmp_path / "whole").read_bytes()
+    path = tmp_path / "half"
+    for length in [*range(0, len(content), 37), len(content) - 1]:
+        path.write_bytes(content[:length])
+        with pytest.raises(Refusal, match=str(path)) as refusal:
+            read_arrays(path)
+        assert "\n" not in str(refusal.value)
+
+
+def test_a_flipped_bit_is_found(tmp_path):
+    write_arrays(tmp_path / "file", {"a": np.arange(400)})
+    content = bytearray((tmp_path / "file").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(Refusal, match="run the command again"):
+        read_arrays(tmp_path / "file")
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (os.system, ("touch " + str(tmp_path / "exploded"),))
+
+    np.savez(tmp_path / "bomb.npz", a=np.array([Bomb()], dtype=object))
+    with pytest.raises(Refusal):
+        read_arrays(tmp_path / "bomb.npz")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_file_that_is_not_there_or_no_json_is_refused(tmp_path):
+    (tmp_path / "torn.json").write_text('{"a": ')
+    for name in ("torn.json", "none.json"):
+        with pytest.raises(Refusal, match=name):
+            read_json(tmp_path / name)
+    with pytest.raises(Refusal, match="none.npz"):
+        read_arrays(tmp_path / "none.npz")
