@@ -21,7 +21,8 @@ def focal(logits: Tensor, labels: Tensor, counts: Tensor | None = None, gamma: f
     A class weight multiplies the result. (Some published code computes p from the weighted loss; this does not.)
     """
     loss = cross_entropy(logits, labels, counts)
-    return (1 - torch.exp(-loss)) ** gamma * loss
+    missing = -torch.expm1(-loss)  # 1 - p_y; at 0 a power below 1 has an infinite slope, so it stops just short of it
+    return missing.clamp(min=torch.finfo(loss.dtype).tiny) ** gamma * loss
 
 
 def ldam(logits: Tensor, labels: Tensor, counts: Tensor, max_margin: float = 0.5, scale: float = 30.0) -> Tensor:

@@ -1,16 +1,17 @@
 """Where does training happen, and in which precision? `auto` is the GPU if there is one, else the CPU."""
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from ltbv.errors import Refusal
 
-DEVICES = ("auto", "cpu", "cuda")
-
 
 def choose(name: str) -> torch.device:
     """The device of that name; `cuda` where there is none is refused."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise Refusal(f"device {name!r}: there is auto, cpu and cuda (or cuda:1, …)")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():

@@ -32,7 +32,7 @@ def record(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     p_negative that probability: the hardest negative
     lse        log sum exp of the logits
     sum_p2     sum of squared probabilities
-    logits     float16
+    logits     float16, or float32 where one is too large for that
     """
     points = np.arange(len(labels))
     wide = logits.astype(np.float64)
@@ -49,5 +49,5 @@ def record(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
         "p_negative": probability[points, negative].astype(np.float32),
         "lse": lse.astype(np.float32),
         "sum_p2": (probability**2).sum(1).astype(np.float32),
-        "logits": logits.astype(np.float16),
+        "logits": logits.astype(np.float16 if np.abs(logits).max() < np.finfo(np.float16).max else np.float32),
     }

@@ -152,7 +152,7 @@ def prepare(request: Request) -> Job:
 
     store = Store(request.store)
     there = Store(request.store / "nothing") if request.force else store
-    stack = request.stack or stack_size(request.runs, 1 if study.network else study.protocol.stack)
+    stack = request.stack or stack_size(request.runs, study.protocol.stack)
     missing = chunks(there, methods, request.runs, stack)
     return Job(
         request=request,

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +49,14 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz, never unpickled."""
+def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an .npz (those of `names`, or all), never unpickled."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise Refusal(
-            f"{path} is not a whole .npz of plain arrays ({error}); delete it and run the command again"
-        ) from error
-    except Exception as error:  # zipfile.BadZipFile, zlib.error: what a damaged archive raises is not one class
-        raise Refusal(f"{path} is damaged ({error}); delete it and run the command again") from error
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in (arrays.files if names is None else names)}
+    except Exception as error:  # OSError, ValueError, zipfile.BadZipFile, zlib.error, …: damage has many names
+        what = " ".join(str(error).split())
+        raise Refusal(f"{path} is not a whole .npz of plain arrays ({what}); delete it and run again") from error
 
 
 def read_json(path: Path) -> Any:

@@ -155,7 +155,7 @@ class Store:
     def predictions(self, method: str, field: str = "label", runs: Iterable[int] | None = None) -> np.ndarray:
         """One field of the runs of a method, stacked: [R, N] or [R, N, C]."""
         files = [self.prediction_file(method, run) for run in (self.runs(method) if runs is None else runs)]
-        return np.stack([read_arrays(path)[field] for path in files])
+        return np.stack([read_arrays(path, [field])[field] for path in files])
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

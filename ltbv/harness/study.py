@@ -55,7 +55,7 @@ class Study:
     @property
     def protocol(self) -> Protocol:
         protocol = replace(PROTOCOLS[self.dataset], epochs=self.epochs)
-        return replace(protocol, backbone=_backbone(self.network)) if self.network else protocol
+        return replace(protocol, backbone=_backbone(self.network), stack=1) if self.network else protocol
 
     def sample(self, run: int) -> np.ndarray:
         """Ids [n] of the images that a run sees."""

@@ -176,8 +176,9 @@ def find(name: str) -> Method:
     module, _, attribute = name.partition(":")
     try:
         method = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise Refusal(f"method {name!r} cannot be imported: {error}; give package.module:name of a Method") from error
+    except Exception as error:  # importing runs whatever the module holds
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise Refusal(f"method {name!r} cannot be imported ({what}); give package.module:name of a Method") from error
     if not isinstance(method, Method):
         raise Refusal(f"{name!r} is a {type(method).__name__}, not a Method; give package.module:name of a Method")
     return method

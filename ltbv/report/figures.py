@@ -13,15 +13,17 @@ from ltbv.report.names import wrapped
 from ltbv.report.style import GREY, WIDTH, Look
 
 QUANTITIES = ("bias", "variance")
-LEGEND_LETTERS = 96  # of 8 points across WIDTH
+LEGEND_LETTERS, HANDLE_LETTERS = 108, 8  # letters of 8 points across WIDTH; the room of a line and the gap after it
 TITLE_LETTERS = 80  # bold
+ROOT_TICKS = (0, 1, 4, 10, 20, 40)
 
 
 def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """Bias and variance by split, a point with its interval for each method."""
-    legend, columns, lines = _legend_layout(looks)
-    height = 2.6 + 0.15 * lines
-    figure = Figure((WIDTH, height), layout="constrained")
+    legend = ["\n".join(wrapped(look.label, LEGEND_LETTERS // 2 - HANDLE_LETTERS, 2)) for look in looks.values()]
+    columns = _columns([max(map(len, label.split("\n"))) for label in legend])
+    lines = sum(max(label.count("\n") + 1 for label in legend[i : i + columns]) for i in range(0, len(legend), columns))
+    figure = Figure((WIDTH, 2.6 + 0.15 * lines), layout="constrained")
     panels = figure.subplots(1, len(QUANTITIES), sharey=True)
     for panel, quantity in zip(panels, QUANTITIES, strict=True):
         _draw_groups(panel, splits[splits["quantity"] == quantity], looks)
@@ -31,7 +33,8 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         Line2D([], [], color=look.colour, marker=look.marker, markersize=4, linewidth=1, label=label)
         for look, label in zip(looks.values(), legend, strict=True)
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.5, handlelength=1.5)
+    by_column = [handle for column in range(columns) for handle in handles[column::columns]]
+    figure.legend(handles=by_column, loc="outside upper left", ncols=columns, columnspacing=1.5, handlelength=1.5)
     return figure
 
 
@@ -64,13 +67,14 @@ def _say(panel: Axes, text: str) -> None:
     panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", color=GREY, backgroundcolor="white")
 
 
-def _legend_layout(looks: Mapping[str, Look]) -> tuple[list[str], int, int]:
-    """Labels cut to fit, columns, and lines of text."""
-    labels = ["\n".join(wrapped(look.label, LEGEND_LETTERS // 2 - 6, 2)) for look in looks.values()]
-    longest = max(len(line) for label in labels for line in label.split("\n"))
-    columns = max(1, min(len(labels), LEGEND_LETTERS // (longest + 7)))
-    rows = -(-len(labels) // columns)
-    return labels, columns, rows * max(label.count("\n") + 1 for label in labels)
+def _columns(letters: list[int]) -> int:
+    """How many columns of a legend fit across the page, for names of so many letters, read row by row."""
+
+    def fits(columns: int) -> bool:
+        widest = [max(letters[column::columns]) for column in range(columns)]
+        return sum(widest) + HANDLE_LETTERS * columns <= LEGEND_LETTERS
+
+    return next(columns for columns in range(len(letters), 0, -1) if columns == 1 or fits(columns))
 
 
 def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
@@ -86,25 +90,36 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
     # by hand: names stand over their panels, so there is nothing to fit and half a second is saved
     figure.subplots_adjust(0.5 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.45 / height, wspace=0.08, hspace=0.3)
     means = table[table["quantity"] == "mean"].set_index(["method", "group"])
-    densities = histogram.set_index(["method", "group"]).sort_index()
+    densities = dict(iter(histogram.groupby(["method", "group"])))
     for method, row in zip(methods, grid, strict=True):
         for split, panel in zip(SPLITS, row, strict=True):
             for level, key in enumerate(dict.fromkeys((reference, method))):
-                _draw_histogram(panel, densities.loc[(key, split)], looks[key], filled=key == reference)
+                _draw_histogram(panel, densities[key, split], looks[key], filled=key == reference)
                 _draw_mean(panel, means.loc[(key, split)], looks[key], height=0.96 - 0.08 * level)
         row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontweight="bold")
-        row[0].set_ylabel("density")
+        row[0].set_ylabel("density (√ scale)")
     for split, panel in zip(SPLITS, grid[0], strict=True):
         panel.annotate(
             split, (0.5, 1), xytext=(0, 16), xycoords="axes fraction", textcoords="offset points", ha="center"
         )
     grid[0, 0].set_xlim(0, 1)
+    # Where a network is sure, nine scores of ten lie in the first or last bin; on a plain scale one sees nothing else.
+    grid[0, 0].set_yscale("function", functions=(_root, np.square))
+    grid[0, 0].set_yticks([tick for tick in ROOT_TICKS if tick < histogram["density"].max()])
+    grid[0, 0].set_ylim(bottom=0)
     grid[0, 0].xaxis.set_major_formatter("{x:g}")
     grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)[0]
     figure.supxlabel(
-        f"Largest softmax score of a wrong class. Grey: {grey}. Dashed: means", fontsize=8, y=0.06 / height, va="bottom"
+        f"Largest softmax score of a wrong class. Grey: {grey}. Dashed: means with their intervals",
+        fontsize=8,
+        y=0.06 / height,
+        va="bottom",
     )
     return figure
+
+
+def _root(values: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(values, 0))
 
 
 def _draw_histogram(panel: Axes, bins: pd.DataFrame, look: Look, *, filled: bool) -> None:

@@ -152,7 +152,7 @@ def confirm(names: Sequence[str], p: Mapping[str, np.ndarray]) -> dict[tuple[str
 
 
 def two_sided_p(estimate: np.ndarray, se: np.ndarray, df: np.ndarray) -> np.ndarray:
-    """p (G,) of estimate / se against t(df); 1 where nothing differs or varies, NaN where it differs and never varies."""
+    """p (G,) of estimate / se against t(df); 1 where nothing differs or varies, NaN where it differs, never varying."""
     t = np.abs(_ratio(estimate, se))
     p = 2 * upper_tail(t, df)
     return np.where((estimate == 0) & (se == 0), 1.0, p)

@@ -1,0 +1,147 @@
+"""Do ten-run estimates and their intervals hold on real networks?
+
+Question  With glyphs-lt's `fresh` scheme, runs share nothing, so many of them are a near-truth. Studies of ten runs are
+          drawn from them: how far off are plug-in and corrected values, how often do the intervals cover? And what does
+          the published protocol, `subsample` from a finite pool, hide of the variance?
+Command   ltbv bootstrap --method ce --method tau_norm --method ride --runs 100 --scheme fresh --study runs/truth-fresh
+          ltbv bootstrap --method ce --method tau_norm --method ride --runs 100 --study runs/truth-subsample
+          python analyses/truth.py runs/truth-fresh runs/truth-subsample reports/truth
+Cost      @COST@
+Answer    reports/truth/README.md
+
+A study takes 10 of the 100 runs, and of every class 10 of the 50 test images; the truth is that of the other 90 runs on
+all 50. Both are drawn without replacement, so the test images are a finite population: intervals for new test images
+should cover somewhat more than their nominal 95 %.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ltbv import stats
+from ltbv.harness.files import write_bytes
+from ltbv.harness.store import Store
+
+STUDIES, RUNS, POINTS = 200, 10, 10
+QUANTITIES = ("error", "bias", "variance")
+REFERENCE = "ce"
+
+
+def main(fresh: str, subsample: str, output: str) -> None:
+    """Write both tables and the page around them."""
+    sections = ["# Ten-run estimates on real networks", __doc__.split("\n", 1)[1].strip()]
+    for name, path in (("fresh", fresh), ("subsample", subsample)):
+        table = calibration(Store(path))
+        write_bytes(Path(output) / f"{name}.csv", table.to_csv(index=False, float_format="%.5g").encode())
+        sections += [f"## {name}: {len(Store(path).runs(REFERENCE))} runs", markdown(table)]
+    hidden = overlap_hides(Store(fresh), Store(subsample))
+    write_bytes(Path(output) / "overlap.csv", hidden.to_csv(index=False, float_format="%.5g").encode())
+    sections += ["## What sharing a pool hides of the variance", markdown(hidden)]
+    write_bytes(Path(output) / "tables.md", ("\n\n".join(sections) + "\n").encode())
+
+
+def groups_of(store: Store) -> dict[str, np.ndarray]:
+    """all, many, medium, few -> class ids."""
+    splits = {name: np.array(ids) for name, ids in store.study()["data"]["splits"].items()}
+    return {"all": np.concatenate(list(splits.values())), **splits}
+
+
+def calibration(store: Store) -> pd.DataFrame:
+    """Error of the estimates (x 1000) and coverage of the intervals (%) over `STUDIES` studies drawn from the runs."""
+    labels, groups = store.test_labels(), groups_of(store)
+    predictions = {method: store.predictions(method) for method in store.methods()}
+    draw = np.random.default_rng(0)
+    rows = []
+    for _ in range(STUDIES):
+        order = draw.permutation(len(predictions[REFERENCE]))
+        few, rest = order[:RUNS], order[RUNS:]
+        points = np.concatenate([draw.permutation(np.flatnonzero(labels == k))[:POINTS] for k in np.unique(labels)])
+        for method, every in predictions.items():
+            truth = values(stats.summarize(every[rest], labels, groups))
+            rows += judged(method, stats.summarize(every[few][:, points], labels[points], groups), truth)
+            if method != REFERENCE:
+                reference = predictions[REFERENCE]
+                truth = values(stats.compare(every[rest], reference[rest], labels, groups))
+                found = stats.compare(
+                    every[few][:, points], reference[few][:, points], labels[points], groups
+                )
+                rows += judged(f"{method} - {REFERENCE}", found, truth)
+    table = pd.DataFrame(rows)
+    grouped = table.groupby(["what", "group", "quantity"], sort=False)
+    return grouped.agg(
+        truth=("truth", "mean"),
+        plug_in_off=("plug_in_off", lambda off: 1000 * off.mean()),
+        corrected_off=("corrected_off", lambda off: 1000 * off.mean()),
+        covered=("covered", lambda hit: 100 * hit.mean()),
+        half_width=("half_width", "mean"),
+    ).reset_index()
+
+
+def values(found) -> dict:
+    return {(one.group, one.quantity): one.estimate for one in found if one.quantity in QUANTITIES}
+
+
+def judged(what: str, found, truth: dict) -> list[dict]:
+    """One row for each group and quantity: how far off, and whether the interval covers."""
+    rows = []
+    for one in found:
+        if one.quantity in QUANTITIES:
+            true = truth[one.group, one.quantity]
+            rows.append(
+                {
+                    "what": what,
+                    "group": one.group,
+                    "quantity": one.quantity,
+                    "truth": true,
+                    "plug_in_off": one.plug_in - true,
+                    "corrected_off": one.estimate - true,
+                    "covered": one.low <= true <= one.high,
+                    "half_width": (one.high - one.low) / 2,
+                }
+            )
+    return rows
+
+
+def overlap_hides(fresh: Store, subsample: Store) -> pd.DataFrame:
+    """Variance under both schemes, from all runs, with intervals for new runs on this test set."""
+    rows = []
+    for method in fresh.methods():
+        found = [
+            {
+                one.group: one
+                for one in stats.summarize(
+                    store.predictions(method), store.test_labels(), groups_of(store), target="test_set"
+                )
+                if one.quantity == "variance"
+            }
+            for store in (fresh, subsample)
+        ]
+        for group, own in found[0].items():
+            other = found[1][group]
+            rows.append(
+                {
+                    "method": method,
+                    "group": group,
+                    "fresh": own.estimate,
+                    "subsample": other.estimate,
+                    "hidden": own.estimate - other.estimate,
+                    "half_width": 1.96 * float(np.hypot(own.se, other.se)),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown, three decimals or one."""
+    shown = table.copy()
+    for column in shown.select_dtypes("number"):
+        digits = 1 if column in ("plug_in_off", "corrected_off", "covered") else 3
+        shown[column] = shown[column].map(lambda value, digits=digits: f"{value:.{digits}f}")
+    lines = [shown.columns, ["---"] * len(shown.columns), *shown.to_numpy()]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,209 @@
+"""Real worker processes, on the embedded data set cut down: killed anywhere, asked again, equal to the last bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.files import read_arrays
+from ltbv.harness.store import Store
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
+
+METHODS = ("ce", "tau_norm")
+OPTIONS = ["--runs", "4", "--head", "20", "--imbalance", "10", "--epochs", "2", "--stack", "2"]
+
+
+def request(store: Path, methods=METHODS, jobs: int = 2, runs: int = 4) -> Request:
+    return Request(methods=methods, runs=runs, store=store, head=20, imbalance=10, epochs=2, stack=2, jobs=jobs)
+
+
+def command(store: Path, *methods: str) -> list[str]:
+    asked = [word for method in methods or METHODS for word in ("--method", method)]
+    return [sys.executable, "-m", "ltbv.cli", "bootstrap", *asked, *OPTIONS, "--study", str(store), "-q"]
+
+
+def everything(path: Path) -> dict[str, bytes]:
+    """Content by name, but for study.json, which says when it was made, and the logs."""
+    found = {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
+    return {name: content for name, content in found.items() if name != "study.json" and not name.startswith("logs")}
+
+
+def children(parent: int) -> set[int]:
+    """Processes whose parent this is, the dead that nobody has waited for left out."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(ppid) == parent and state != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Glyphs are drawn once for all these studies, and not into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "LTBV_CACHE" not in os.environ:
+            patch.setenv("LTBV_CACHE", str(tmp_path_factory.getbasetemp().parent / "ltbv-cache"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, bytes]:
+    """The files of a study that one worker made, never interrupted."""
+    store = tmp_path_factory.mktemp("whole") / "study"
+    assert prepare(request(store, jobs=1)).carry_out(lambda event: None) == []
+    assert not list(store.rglob("*.part")) and not children(os.getpid())
+    return everything(store)
+
+
+def test_two_workers_make_the_same_bytes_as_one(whole, tmp_path):
+    assert prepare(request(tmp_path / "study", jobs=2)).carry_out(lambda event: None) == []
+    assert everything(tmp_path / "study") == whole
+    assert not children(os.getpid())
+
+
+def test_workers_killed_at_several_moments_cost_their_chunks_and_nothing_else(whole, tmp_path):
+    """The worker dies in the middle of the first chunk and a fresh one in the middle of the second."""
+    draw, events = random.Random(0), []
+    moments = {draw.randrange(2, 20), 40 + draw.randrange(20)}
+
+    def tell(event: dict) -> None:
+        events.append(event)
+        if len(events) in moments:
+            for worker in children(os.getpid()):
+                os.kill(worker, signal.SIGKILL)
+
+    failures = prepare(request(tmp_path / "study", jobs=1)).carry_out(tell)
+    assert failures and all("signal 9" in line and "\n" not in line for line in failures)
+    assert not children(os.getpid())
+    for path in (tmp_path / "study").rglob("*.npz"):
+        read_arrays(path)  # what exists is whole
+        name = str(path.relative_to(tmp_path / "study"))
+        assert path.read_bytes() == whole[name]
+    assert prepare(request(tmp_path / "study", jobs=1)).carry_out(lambda event: None) == []
+    assert {name: content for name, content in everything(tmp_path / "study").items() if not name.endswith(".part")} == whole
+
+
+def test_the_driver_killed_at_several_moments_leaves_no_worker_and_the_same_command_finishes(whole, tmp_path):
+    store = tmp_path / "study"
+    draw = random.Random(1)
+    for files in (0, draw.randint(3, 7)):  # while workers start; when some of the files are there
+        driver = subprocess.Popen(command(store), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            wait_for(lambda files=files, pid=driver.pid: children(pid) and len(list(store.rglob("r*.npz"))) >= files)
+            time.sleep(draw.uniform(0, 0.2))
+            workers = children(driver.pid)
+        finally:
+            driver.kill()
+            driver.communicate()
+        assert workers
+        wait_for(lambda workers=workers: not any(map(alive, workers)), seconds=10)
+        for path in store.rglob("*.npz"):
+            assert path.read_bytes() == whole[str(path.relative_to(store))], "what exists is whole and right"
+    done = subprocess.run(command(store), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {name: content for name, content in everything(store).items() if not name.endswith(".part")} == whole
+
+
+OWN = """
+    import os
+    import sys
+    from dataclasses import dataclass
+
+    import torch
+
+    from ltbv.losses import cross_entropy
+    from ltbv.methods.base import Loss, Method, Objective, Stage
+
+
+    def raises(logits, labels, counts):
+        raise RuntimeError("the wrong shape:\\n  (3, 4)\\n  (4, 3)")
+
+
+    def dies(logits, labels, counts):
+        print("last words", flush=True)
+        os._exit(3)
+
+
+    def diverges(logits, labels, counts):
+        return cross_entropy(logits, labels) * float("nan")
+
+
+    def speaks(logits, labels, counts):
+        print('{"event": "end"}', flush=True)
+        return cross_entropy(logits, labels)
+
+
+    RAISES, DIES, DIVERGES, SPEAKS = (
+        Method(loss.__name__, loss.__name__.title(), stages=(Stage("all", Loss(loss)),))
+        for loss in (raises, dies, diverges, speaks)
+    )
+"""
+
+
+@pytest.fixture
+def own_path(tmp_path) -> dict[str, str]:
+    """An environment in which methods of one's own can be imported."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "mine.py").write_text(textwrap.dedent(OWN))
+    return {**os.environ, "PYTHONPATH": str(tmp_path / "package")}
+
+
+def test_a_method_that_raises_or_diverges_fails_with_its_reason_and_the_others_finish(own_path, tmp_path):
+    methods = ("mine:RAISES", "mine:DIVERGES", "mine:SPEAKS", "ce")
+    asked = [*command(tmp_path / "study", *methods), "--runs", "1", "--jobs", "1"]
+    done = subprocess.run(asked, capture_output=True, text=True, env=own_path)
+    store = Store(tmp_path / "study")
+    assert done.returncode == 1 and done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2 and all(line.startswith("ltbv: ") for line in lines), done.stderr
+    assert "raises" in lines[0] and "RuntimeError: the wrong shape: (3, 4) (4, 3)" in " ".join(lines[0].split())
+    assert "diverges" in lines[1] and "diverged" in lines[1]
+    assert store.methods() == ["ce", "speaks"] or set(store.methods()) == {"ce", "speaks"}
+
+
+def test_a_method_that_ends_the_process_fails_and_the_other_chunks_finish(own_path, tmp_path):
+    asked = [*command(tmp_path / "study", "ce", "mine:DIES"), "--runs", "1", "--jobs", "1"]
+    done = subprocess.run(asked, capture_output=True, text=True, env=own_path)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "code 3" in done.stderr and "logs" in done.stderr
+    assert Store(tmp_path / "study").runs("ce") == [0]
+    assert any("last words" in log.read_text() for log in (tmp_path / "study" / "logs").iterdir())
+
+
+def test_a_log_that_cannot_be_opened_is_a_failure_and_not_silence(tmp_path):
+    """Whatever keeps a worker from starting, its chunk was not done, and that is said."""
+    store = tmp_path / "study"
+    job = prepare(request(store, ("ce",), jobs=1, runs=1))
+    Store(store).open(job.study.asked(), {}, {})
+    (store / "logs").write_text("in the way")
+    try:
+        failures = job.carry_out(lambda event: None)
+    except Exception as error:  # a refusal would do as well
+        failures = [str(error)]
+    assert failures and "logs" in failures[0]
