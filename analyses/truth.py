@@ -64,9 +64,7 @@ def calibration(store: Store) -> pd.DataFrame:
             if method != REFERENCE:
                 reference = predictions[REFERENCE]
                 truth = values(stats.compare(every[rest], reference[rest], labels, groups))
-                found = stats.compare(
-                    every[few][:, points], reference[few][:, points], labels[points], groups
-                )
+                found = stats.compare(every[few][:, points], reference[few][:, points], labels[points], groups)
                 rows += judged(f"{method} - {REFERENCE}", found, truth)
     table = pd.DataFrame(rows)
     grouped = table.groupby(["what", "group", "quantity"], sort=False)

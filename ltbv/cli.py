@@ -155,8 +155,8 @@ def datasets(preview, dataset, data_dir) -> None:
 @click.pass_context
 def demo(context) -> None:
     """CE and RIDE, ten runs each on the embedded glyphs-lt, then the report: a few minutes."""
-    context.invoke(bootstrap, **{p.name: p.get_default(context) for p in bootstrap.params if p.name != "help"})
-    context.invoke(report, study=Path("runs/glyphs-lt"), output=None, quiet=False)
+    context.invoke(bootstrap)
+    context.invoke(report)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from ltbv.errors import Refusal, unknown
 
 FRESH_END = 2_000_000_000  # in an endless pool, indices from here on belong to the test set and are never drawn
 
+LARGEST_FRESH = 1_000_000  # head of the scheme `fresh`: leaves room for 900 runs and more
+
 
 class Request(NamedTuple):
     """What a scheme may look at: counts [C] asked for, pool_sizes [C], the study's seed and the run."""
@@ -118,6 +120,10 @@ def check(scheme: str, counts: np.ndarray, pool_sizes: np.ndarray, *, endless: b
         if not endless:
             others = ", ".join(name for name, other in SCHEMES.items() if not other.beyond_pool)
             raise Refusal(f"scheme {scheme!r} needs an endless pool such as glyphs-lt's; a fixed pool has {others}")
+        if counts.max() > LARGEST_FRESH:
+            raise Refusal(
+                f"head {counts.max()}: scheme {scheme!r} has fresh images for a head of at most {LARGEST_FRESH}"
+            )
         return found
     if (counts > pool_sizes).any():
         k = int(np.argmax(counts - pool_sizes))

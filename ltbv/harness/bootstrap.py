@@ -52,7 +52,8 @@ class Request:
 class Job:
     """A checked request and what is missing for it; nothing is written yet.
 
-    description   `Study.data`, for study.json
+    recipes       `Study.recipe` by method key, and
+    description   `Study.data`, for the directory
     chunks        what is missing from the directory (all of it under `force`), and
     trainings     the stages that have to be trained for it
     """
@@ -63,6 +64,7 @@ class Job:
     methods: dict[str, Method]
     device: str
     jobs: int
+    recipes: dict[str, dict] = field(repr=False)
     description: dict = field(repr=False)
     test_labels: np.ndarray = field(repr=False)
     chunks: list[Chunk]
@@ -83,10 +85,8 @@ class Job:
         """Open the directory and do what is missing; gives back one line for everything that failed."""
         request = self.request
         self.store.open(self.study.asked(), self.description, made_with(), force=request.force)
-        known = list(METHODS)  # the order in which tables show methods; one's own come last
-        for method in self.methods.values():
-            place = known.index(method.key) if method.key in known else len(known)
-            self.store.open_method(method.key, self.study.recipe(method, place), force=request.force)
+        for key, recipe in self.recipes.items():
+            self.store.open_method(key, recipe, force=request.force)
         if not self.chunks:
             return []
         self.store.write_samples(self.samples)
@@ -141,7 +141,7 @@ def prepare(request: Request) -> Job:
             raise Refusal(f"--{name} {number}: at least 1")
     if request.executor not in EXECUTORS:
         raise unknown("executor", request.executor, EXECUTORS)
-    methods = {name: find(name) for name in dict.fromkeys(request.methods)}
+    methods = _methods(request.methods)
     study = resolve(**request.asked())
     device = choose(request.device)
     for method in methods.values():
@@ -151,6 +151,10 @@ def prepare(request: Request) -> Job:
     study = replace(study, fingerprint=fingerprint(dataset))
 
     store = Store(request.store)
+    recipes = {method.key: study.recipe(method, _place(method)) for method in methods.values()}
+    store.check(study.asked(), force=request.force)
+    for key, recipe in recipes.items():
+        store.check_method(key, recipe, force=request.force)
     there = Store(request.store / "nothing") if request.force else store
     stack = request.stack or stack_size(request.runs, study.protocol.stack)
     missing = chunks(there, methods, request.runs, stack)
@@ -161,11 +165,30 @@ def prepare(request: Request) -> Job:
         methods=methods,
         device=str(device),
         jobs=_jobs(request.jobs, device.type, -(-request.runs // stack)),
+        recipes=recipes,
         description=study.data(dataset),
         test_labels=dataset.test.labels,
         chunks=missing,
         trainings=trainings(study, there, methods, missing),
     )
+
+
+def _methods(names: tuple[str, ...]) -> dict[str, Method]:
+    """name -> method, each once; two methods that would write to the same place are refused."""
+    if not names:
+        raise Refusal(f"no method asked for; give --method with one of: {', '.join(sorted(METHODS))}")
+    methods = {name: find(name) for name in dict.fromkeys(names)}
+    by_key: dict[str, Method] = {}
+    for name, method in methods.items():
+        if by_key.setdefault(method.key, method) != method:
+            raise Refusal(f"method {name!r} has the key {method.key!r} of another one asked for; give it its own")
+    return {name: method for name, method in methods.items() if by_key.pop(method.key, None)}
+
+
+def _place(method: Method) -> int:
+    """The place of a method in tables: the registered ones in their order, one's own after them."""
+    known = list(METHODS)
+    return known.index(method.key) if method.key in known else len(known)
 
 
 def _jobs(asked: int | None, device: str, chunks: int) -> int:

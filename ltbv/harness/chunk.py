@@ -3,7 +3,8 @@
 Whatever is already in the store is taken, not made again; what is made twice after an interruption is made alike.
 """
 
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,24 +47,30 @@ class Workshop:
         self.test = Pictures(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
 
     def carry_out(self, methods: dict[str, Method]) -> None:
-        """Write the predictions that are missing."""
+        """Write the predictions that are missing. What a method's code raises costs that method and no other."""
         for method in methods.values():
-            missing = self.store.missing(method.key, self.runs)
-            if not missing:
-                continue
-            network = self.obtain(method, method.stages[-1])
-            if method.posthoc:
-                method.posthoc(network, torch.as_tensor(self.feed.counts).to(self.device))
-            logits = predict(network, self.test, method.predict)
-            for position, run in enumerate(self.runs):
-                if not np.isfinite(logits[position]).all():
-                    bad = int((~np.isfinite(logits[position])).any(1).sum())
-                    self.fail(method, run, f"training diverged: logits of {bad} test images are not finite")
-                elif run in missing:
-                    write_arrays(
-                        self.store.prediction_file(method.key, run), record(logits[position], self.dataset.test.labels)
-                    )
-                    self.tell({"event": "done", "method": method.key, "run": run})
+            if missing := self.store.missing(method.key, self.runs):
+                try:
+                    self.write_predictions(method, missing)
+                except Exception as error:
+                    traceback.print_exc()
+                    self.fail(method, self.runs, f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+    def write_predictions(self, method: Method, missing: list[int]) -> None:
+        """Obtain a method's networks and write what they say of the test set."""
+        network = self.obtain(method, method.stages[-1])
+        if method.posthoc:
+            method.posthoc(network, torch.as_tensor(self.feed.counts).to(self.device))
+        logits = predict(network, self.test, method.predict)
+        for position, run in enumerate(self.runs):
+            if not np.isfinite(logits[position]).all():
+                bad = int((~np.isfinite(logits[position])).any(1).sum())
+                self.fail(method, [run], f"training diverged: logits of {bad} test images are not finite")
+            elif run in missing:
+                write_arrays(
+                    self.store.prediction_file(method.key, run), record(logits[position], self.dataset.test.labels)
+                )
+                self.tell({"event": "done", "method": method.key, "run": run})
 
     def obtain(self, method: Method, stage: Stage) -> Experts:
         """The network of a stage: from the store if it is there, else trained, and kept there."""
@@ -106,8 +113,8 @@ class Workshop:
             for part in parts:
                 draw_run(part, position, len(self.runs), draws)
 
-    def fail(self, method: Method, run: int, why: str) -> None:
-        self.tell({"event": "failed", "method": method.key, "runs": [run], "why": why})
+    def fail(self, method: Method, runs: Sequence[int], why: str) -> None:
+        self.tell({"event": "failed", "method": method.key, "runs": list(runs), "why": why})
 
 
 def carry_out(

@@ -56,7 +56,9 @@ def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, np.
             return {name: arrays[name] for name in (arrays.files if names is None else names)}
     except Exception as error:  # OSError, ValueError, zipfile.BadZipFile, zlib.error, …: damage has many names
         what = " ".join(str(error).split())
-        raise Refusal(f"{path} is not a whole .npz of plain arrays ({what}); delete it and run again") from error
+        raise Refusal(
+            f"{path} is not a whole .npz of plain arrays ({what}); delete it and run the command again"
+        ) from error
 
 
 def read_json(path: Path) -> Any:

@@ -49,6 +49,15 @@ class Store:
             raise Refusal(f"{path} has format {found!r}; this ltbv reads format {FORMAT}")
         return study
 
+    def check(self, asked: dict[str, Any], *, force: bool = False) -> None:
+        """Refuse a directory that was made with other settings (unless `force`), or that is not a study."""
+        if not self.exists:
+            if self.path.exists() and not self._empty():
+                raise Refusal(f"{self.path} exists and is not a study; choose an empty or new directory with --study")
+        elif not force and (differing := self._differences(asked)):
+            cure = "choose another --study, or --force to discard it"
+            raise Refusal(f"{self.path} holds a study with other settings ({'; '.join(differing)}); {cure}")
+
     def open(
         self, asked: dict[str, Any], data: dict[str, Any], made_with: dict[str, Any], *, force: bool = False
     ) -> None:
@@ -56,20 +65,18 @@ class Store:
 
         `force` throws away what a directory with other settings holds.
         """
+        self.check(asked, force=force)
         if self.exists:
-            before, asked_now = _flat(self.study()["asked"]), _flat(asked)
-            differing = sorted(k for k in before.keys() | asked_now.keys() if before.get(k) != asked_now.get(k))
-            if not differing:
+            if not self._differences(asked):
                 return
-            if not force:
-                fields = "; ".join(f"{k}: {before.get(k)!r} there, {asked_now.get(k)!r} asked" for k in differing)
-                cure = "choose another --study, or --force to discard it"
-                raise Refusal(f"{self.path} holds a study with other settings ({fields}); {cure}")
-            for part in ("stages", "predictions", "samples.npz", "test.npz"):
+            for part in ("predictions", "stages", "samples.npz", "test.npz"):
                 self._remove(self.path / part)
-        elif self.path.exists() and not self._empty():
-            raise Refusal(f"{self.path} exists and is not a study; choose an empty or new directory with --study")
         write_json(self.path / "study.json", {"format": FORMAT, "asked": asked, "data": data, "made_with": made_with})
+
+    def _differences(self, asked: dict[str, Any]) -> list[str]:
+        before, now = _flat(self.study()["asked"]), _flat(asked)
+        differing = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+        return [f"{k}: {before.get(k)!r} there, {now.get(k)!r} asked" for k in differing]
 
     def _empty(self) -> bool:
         """A directory with nothing in it but what an interrupted first write left."""
@@ -130,27 +137,34 @@ class Store:
         return sorted(int(m[1]) for m in names if m)
 
     def recipe(self, method: str) -> dict[str, Any]:
-        return read_json(self.path / "predictions" / method / "recipe.json")
+        return read_json(self._recipe_file(method))
+
+    def check_method(self, method: str, recipe: dict[str, Any], *, force: bool = False) -> None:
+        """Refuse predictions that another recipe made under the same key."""
+        if not force and self._recipe_file(method).exists() and self.recipe(method)["key"] != recipe["key"]:
+            cure = "choose another --study, or --force to train it again"
+            where = self._recipe_file(method).parent
+            raise Refusal(f"{where} was made by another recipe of method {method!r} than today's; {cure}")
 
     def open_method(self, method: str, recipe: dict[str, Any], *, force: bool = False) -> None:
-        """Note a method's recipe; predictions made by another recipe under the same key are refused."""
-        path = self.path / "predictions" / method / "recipe.json"
-        if path.exists() and not force:
-            if read_json(path)["key"] != recipe["key"]:
-                cure = "choose another --study, or --force to train it again"
-                raise Refusal(f"{path.parent} was made by another recipe of method {method!r} than today's; {cure}")
-            return
+        """Note a method's recipe; `force` discards what an earlier one made."""
+        self.check_method(method, recipe, force=force)
         if force:
             self.discard(method)
-        write_json(path, recipe)
+        if not self._recipe_file(method).exists():
+            write_json(self._recipe_file(method), recipe)
 
     def discard(self, method: str) -> None:
-        """Delete a method's predictions and the stages its recipe names."""
-        directory = self.path / "predictions" / method
-        if (directory / "recipe.json").exists():
+        """Delete a method's predictions and the stages its recipe names; the recipe last: what is left is its own."""
+        for run in self.runs(method):
+            self.prediction_file(method, run).unlink()
+        if self._recipe_file(method).exists():
             for stage in self.recipe(method)["stages"]:
-                shutil.rmtree(self.path / "stages" / stage["key"], ignore_errors=True)
-        shutil.rmtree(directory, ignore_errors=True)
+                self._remove(self.path / "stages" / stage["key"])
+            self._recipe_file(method).unlink()
+
+    def _recipe_file(self, method: str) -> Path:
+        return self.path / "predictions" / method / "recipe.json"
 
     def predictions(self, method: str, field: str = "label", runs: Iterable[int] | None = None) -> np.ndarray:
         """One field of the runs of a method, stacked: [R, N] or [R, N, C]."""

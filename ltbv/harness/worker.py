@@ -37,9 +37,10 @@ def main() -> None:
         try:
             do = do or work(order)
             do(chunk, tell)
-        except Exception as error:  # whatever a method's code raises costs its chunk and no other
+        except Exception as error:
             traceback.print_exc()
-            tell({"event": "failed", "runs": chunk.runs, "why": f"{type(error).__name__}: {error}"})
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            tell({"event": "failed", "runs": chunk.runs, "why": why})
         tell({"event": "end"})
 
 

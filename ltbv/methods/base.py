@@ -181,4 +181,8 @@ def find(name: str) -> Method:
         raise Refusal(f"method {name!r} cannot be imported ({what}); give package.module:name of a Method") from error
     if not isinstance(method, Method):
         raise Refusal(f"{name!r} is a {type(method).__name__}, not a Method; give package.module:name of a Method")
+    if METHODS.get(method.key, method) != method:
+        raise Refusal(
+            f"method {name!r} has the key {method.key!r} of a known method that it is not; choose another key"
+        )
     return method

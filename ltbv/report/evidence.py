@@ -4,9 +4,10 @@ Where they come from is another file's business (`study` reads a study directory
 (`tables`). Axes: R runs, N test points, C classes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -19,37 +20,55 @@ GROUPS = ("all", *SPLITS)
 class MethodRuns:
     """One method: row r of every array is run number runs[r].
 
-    predictions  (R, N) predicted labels
-    p_true       (R, N) softmax probability of the true class
-    p_negative   (R, N) largest softmax probability among the other classes: the hardest negative
+    predictions   (R, N) predicted labels
+    p_true        (R, N) softmax probability of the true class
+    p_negative    (R, N) largest softmax probability among the other classes: the hardest negative
+    negatives     (R, N) the class of the hardest negative
+    experts_used  (R, N) experts that a routed method asked
+    cost          parameters, macs (without and with_norm), training_images_times_macs
+
+    None, but for predictions: not known. p_true and p_negative are known together.
     """
 
     key: str
     label: str
     runs: tuple[int, ...]
     predictions: np.ndarray
-    p_true: np.ndarray
-    p_negative: np.ndarray
+    p_true: np.ndarray | None = None
+    p_negative: np.ndarray | None = None
+    negatives: np.ndarray | None = None
+    experts_used: np.ndarray | None = None
+    cost: Mapping[str, float] | None = None
 
     def rows(self, runs: Sequence[int]) -> "MethodRuns":
         """The same method with the runs of these numbers, in this order."""
         if tuple(runs) == self.runs:
             return self
         at = [self.runs.index(run) for run in runs]
-        return MethodRuns(self.key, self.label, tuple(runs), self.predictions[at], self.p_true[at], self.p_negative[at])
+        arrays = {name: values[at] for name, values in vars(self).items() if isinstance(values, np.ndarray)}
+        return replace(self, runs=tuple(runs), **arrays)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How the runs came about, for captions. `shared` (C,): what two runs have in common of a class's images, 0-1."""
+    """How the runs came about, for captions. `shared` (C,): what two runs have in common of a class's images, 0-1.
+
+    None or empty: not known. `protocol` and `made_with` (versions, machine, commit) are printed as they are nested;
+    `commands` are what one types to get the same study again.
+    """
 
     dataset: str
     scheme: str
-    head: int
-    imbalance: float
-    epochs: int
-    seed: int
+    head: int | None
+    imbalance: float | None
+    epochs: int | None
+    seed: int | None
     shared: np.ndarray
+    pool_sizes: np.ndarray | None = None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    made_with: Mapping[str, Any] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,10 @@ from ltbv.errors import Refusal
 from ltbv.harness.store import Store
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 
-FIELDS = ("label", "p_true", "p_negative")
+REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
+OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
+CLASS_IDS = ("label", "negative")
+PROBABILITIES = ("p_true", "p_negative")
 OPTIONS = {
     "dataset": "--dataset",
     "scheme": "--scheme",
@@ -56,48 +59,67 @@ def read_study(path: Path) -> Evidence:
             asked["epochs"],
             asked["seed"],
             shared=overlap(list(ids), len(class_names)),
+            pool_sizes=np.asarray(data["pool_sizes"]) if "pool_sizes" in data else None,
+            protocol=asked["protocol"],
+            made_with=study.get("made_with", {}),
+            commands=_commands(store, asked, keys),
         ),
     )
 
 
 def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarray, num_classes: int) -> MethodRuns:
     runs = store.runs(key)
-    stacked = {name: [] for name in FIELDS}
+    of_runs = []
     for run in runs:
         path = store.prediction_file(key, run)
         try:
-            fields = _read_fields(path, labels, num_classes)
+            of_runs.append(_read_fields(path, labels, num_classes))
         except Refusal as refusal:
             cure = f"delete it and run: {_command(store, asked, key, runs=1 + max(runs))}"
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
-        for name, values in fields.items():
-            stacked[name].append(values)
-    return MethodRuns(key, store.recipe(key)["label"], tuple(runs), *(np.stack(stacked[name]) for name in FIELDS))
+    recipe = store.recipe(key)
+    arrays = {
+        name: np.stack([fields[field] for fields in of_runs])
+        for field, name in (REQUIRED | OPTIONAL).items()
+        if all(field in fields for fields in of_runs)
+    }
+    return MethodRuns(key, recipe["label"], tuple(runs), **arrays, cost=recipe.get("cost"))
 
 
 def _read_fields(path: Path, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
-    """FIELDS of one run, each (N,); the logits, most of the file, are left unread."""
+    """REQUIRED and OPTIONAL fields of one run, each (N,); the logits, most of the file, are left unread."""
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            fields = {name: file[name] for name in FIELDS}
+            fields = {name: file[name] for name in (*REQUIRED, *(set(OPTIONAL) & set(file.files)))}
     except Exception as error:  # what a damaged archive raises is not one class
         raise Refusal(f"is damaged ({error})") from error
     for name, values in fields.items():
         if values.shape != labels.shape:
             raise Refusal(f"has {name} of shape {values.shape}, but the test set has {labels.size} points")
-        if values.dtype.kind not in ("iu" if name == "label" else "f"):
+        if values.dtype.kind not in ("iu" if name in CLASS_IDS else "f" if name in PROBABILITIES else "iuf"):
             raise Refusal(f"has {name} of type {values.dtype}")
-    if (wrong := fields["label"] >= num_classes).any():
-        raise Refusal(f"has label {fields['label'][wrong][0]}, but there are {num_classes} classes")
-    for name in ("p_true", "p_negative"):
+    for name in set(CLASS_IDS) & set(fields):
+        if (wrong := fields[name] >= num_classes).any():
+            raise Refusal(f"has {name} {fields[name][wrong][0]}, but there are {num_classes} classes")
+    for name in PROBABILITIES:
         if wrong := int((~((fields[name] >= 0) & (fields[name] <= 1))).sum()):  # NaN is neither
             raise Refusal(f"has {name} that is NaN or no probability at {wrong} of {labels.size} points")
     return fields
 
 
-def _command(store: Store, asked: dict[str, Any], method: str, runs: int | None = None) -> str:
-    """The `ltbv bootstrap` that adds a method to a study, with the settings of the study."""
-    words: list[Sequence[Any]] = [("ltbv", "bootstrap"), ("--method", method)]
+def _commands(store: Store, asked: dict[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
+    """What makes the same study and report again: under runs/, wherever this one lies."""
+    elsewhere = Store(Path("runs") / store.path.resolve().name)
+    by_runs: dict[int, list[str]] = {}
+    for key in keys:
+        by_runs.setdefault(1 + max(store.runs(key)), []).append(key)
+    again = [_command(elsewhere, asked, *of_runs, runs=runs) for runs, of_runs in by_runs.items()]
+    return (*again, shlex.join(("ltbv", "report", str(elsewhere.path))))
+
+
+def _command(store: Store, asked: dict[str, Any], *methods: str, runs: int | None = None) -> str:
+    """The `ltbv bootstrap` that adds methods to a study, with the settings of the study."""
+    words: list[Sequence[Any]] = [("ltbv", "bootstrap"), *(("--method", method) for method in methods)]
     if runs:
         words.append(("--runs", runs))
     words += [(option, asked[name]) for name, option in OPTIONS.items() if asked.get(name) not in (None, "")]

@@ -14,14 +14,17 @@ Every estimate, interval and test comes from `ltbv.stats`; here they are asked f
 In each group, in the column plug_in: error = bias + unbiased_variance - hits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ltbv import stats
+from ltbv.report import claims as of_claims
+from ltbv.report.cost import costs
 from ltbv.report.evidence import GROUPS, Evidence, MethodRuns
+from ltbv.report.verdict import MARGIN, Verdict, verdicts
 
 COLUMNS = (
     "method",
@@ -46,14 +49,21 @@ BINS = 40
 SCALES_APART = 0.3  # of median top probabilities, beyond which softmax scores of two methods do not compare
 
 
+EXPERTS = "experts_used"
+
+
 @dataclass(frozen=True)
 class Tables:
     """
     splits             all quantities of the zero-one loss, for all classes and each split
     classes            accuracy, bias and variance of each class; further columns class_name, split, train_count
     hardest_negatives  score of the hardest negative: mean and share above p_true with intervals; quantiles, pooled
-                       over runs and points, without
+                       over runs and points, without. No rows where no probabilities are known
     histogram          its density: method, group, left, right, density
+    claims             the nine claims of each method: see `claims`
+    costs              see `cost`
+    experts            experts asked for a test point, by split; no rows where no method chooses
+    verdicts           a method in words
     cautions           lines that a reader must know
     """
 
@@ -61,21 +71,51 @@ class Tables:
     classes: pd.DataFrame
     hardest_negatives: pd.DataFrame
     histogram: pd.DataFrame
+    claims: pd.DataFrame
+    costs: pd.DataFrame
+    experts: pd.DataFrame
+    verdicts: tuple[Verdict, ...]
     cautions: tuple[str, ...]
 
 
-def build(evidence: Evidence) -> Tables:
-    """All tables of a report."""
+def build(evidence: Evidence, *, margin: float = MARGIN, exact: bool | None = None) -> Tables:
+    """All tables of a report.
+
+    margin  of accuracy: how much worse the head may be and still count as kept
+    exact   the exact sign-flip test too; None: where it takes a few seconds only
+    """
     estimates = {method.key: _estimate(evidence, method) for method in evidence.methods}
-    rows = pd.concat([_rows(evidence, method, estimates[method.key]) for method in evidence.methods], ignore_index=True)
+    differences = {method.key: _compare(evidence, method) for method in evidence.methods[1:]}
+    rows = pd.concat(
+        [
+            _rows(evidence, method, estimates[method.key], differences.get(method.key, ()))
+            for method in evidence.methods
+        ],
+        ignore_index=True,
+    )
     of_group, of_hardest = rows["group"].isin(GROUPS), rows["quantity"].isin(HARDEST)
+    of_experts = rows["quantity"] == EXPERTS
     means = rows[of_group & of_hardest].replace({"quantity": HARDEST})
+    splits = rows[of_group & ~of_hardest & ~of_experts].reset_index(drop=True)
+    flip = of_claims.is_quick(evidence) if exact is None else exact
+    claims = of_claims.claims(evidence, differences, of_claims.flips(evidence, wanted=flip))
     return Tables(
-        splits=rows[of_group & ~of_hardest].reset_index(drop=True),
+        splits=splits,
         classes=_describe_classes(evidence, rows[~of_group & rows["quantity"].isin(OF_CLASSES)].reset_index(drop=True)),
-        hardest_negatives=pd.concat([means, _quantiles(evidence)], ignore_index=True),
+        hardest_negatives=pd.concat([means, *_quantiles(evidence)], ignore_index=True),
         histogram=_histogram(evidence),
-        cautions=(*_pairing(evidence), *_cautions(evidence, estimates), *_scales(evidence), *_unseen_classes(evidence)),
+        claims=claims,
+        costs=costs(evidence),
+        experts=rows[of_group & of_experts].reset_index(drop=True),
+        verdicts=verdicts(evidence, splits, claims, margin),
+        cautions=(
+            *_pairing(evidence),
+            *_cautions(evidence, estimates),
+            *_scales(evidence),
+            *_unseen_classes(evidence),
+            *_not_flipped(evidence, done=flip),
+            *evidence.setting.notes,
+        ),
     )
 
 
@@ -84,35 +124,52 @@ def _groups(evidence: Evidence) -> dict[str | int, np.ndarray]:
     return evidence.groups | {c: np.array([c]) for c in range(len(evidence.class_names))}
 
 
-def _hardest(method: MethodRuns) -> dict[str, np.ndarray]:
+def _per_run(method: MethodRuns) -> dict[str, np.ndarray]:
     """What is averaged over runs, by quantity, (R, N)."""
-    return {"hardest_negative": method.p_negative, "hardest_above_true": method.p_negative > method.p_true}
+    values = {}
+    if method.p_negative is not None:
+        values |= {"hardest_negative": method.p_negative, "hardest_above_true": method.p_negative > method.p_true}
+    if method.experts_used is not None:
+        values[EXPERTS] = method.experts_used
+    return values
 
 
 def _estimate(evidence: Evidence, method: MethodRuns) -> list[stats.Estimate]:
     return stats.summarize(
-        method.predictions, evidence.labels, _groups(evidence), level=LEVEL, per_run=_hardest(method)
+        method.predictions, evidence.labels, _groups(evidence), level=LEVEL, per_run=_per_run(method)
     )
 
 
-def _rows(evidence: Evidence, method: MethodRuns, estimates: list[stats.Estimate]) -> pd.DataFrame:
+def _compare(evidence: Evidence, method: MethodRuns) -> list[stats.Difference]:
+    """Differences from the reference over the runs that both have; none without such runs."""
+    runs = evidence.paired_runs(method)
+    if not runs:
+        return []
+    ours, reference = method.rows(runs), evidence.reference.rows(runs)
+    of_ours, of_reference = _per_run(ours), _per_run(reference)
+    common = of_ours.keys() & of_reference.keys()
+    return stats.compare(
+        ours.predictions,
+        reference.predictions,
+        evidence.labels,
+        _groups(evidence),
+        level=LEVEL,
+        per_run={name: of_ours[name] for name in of_ours if name in common},
+        reference_per_run={name: of_reference[name] for name in of_ours if name in common},
+    )
+
+
+def _rows(
+    evidence: Evidence,
+    method: MethodRuns,
+    estimates: Sequence[stats.Estimate],
+    differences: Sequence[stats.Difference],
+) -> pd.DataFrame:
     """COLUMNS of one method, for every group and quantity."""
     own = pd.DataFrame(
         [(method.key, e.group, e.quantity, e.estimate, e.low, e.high, e.plug_in) for e in estimates],
         columns=list(COLUMNS[:7]),
     )
-    differences = []
-    if method is not evidence.reference and (runs := evidence.paired_runs(method)):
-        ours, reference = method.rows(runs), evidence.reference.rows(runs)
-        differences = stats.compare(
-            ours.predictions,
-            reference.predictions,
-            evidence.labels,
-            _groups(evidence),
-            level=LEVEL,
-            per_run=_hardest(ours),
-            reference_per_run=_hardest(reference),
-        )
     paired = pd.DataFrame(
         [(d.group, d.quantity, d.estimate, d.low, d.high, d.p) for d in differences],
         columns=["group", "quantity", *COLUMNS[7:11]],
@@ -135,18 +192,20 @@ def _describe_classes(evidence: Evidence, rows: pd.DataFrame) -> pd.DataFrame:
 def _pooled_scores(evidence: Evidence) -> Iterator[tuple[MethodRuns, str, np.ndarray]]:
     """Hardest-negative scores of all runs and points: of each method and group, flat."""
     for method in evidence.methods:
+        if method.p_negative is None:
+            continue
         for group, classes in evidence.groups.items():
             yield method, group, method.p_negative[:, np.isin(evidence.labels, classes)].ravel()
 
 
-def _quantiles(evidence: Evidence) -> pd.DataFrame:
+def _quantiles(evidence: Evidence) -> list[pd.DataFrame]:
     frames = []
     for method, group, scores in _pooled_scores(evidence):
         values = np.quantile(scores, QUANTILES) if scores.size else np.full(len(QUANTILES), np.nan)
         named = pd.DataFrame({"quantity": [f"quantile_{share:g}" for share in QUANTILES], "estimate": values})
         of = {"method": method.key, "group": group, "runs": len(method.runs), "points": evidence.points(group)}
         frames.append(named.assign(**of))
-    return pd.concat(frames, ignore_index=True)
+    return frames
 
 
 def _histogram(evidence: Evidence) -> pd.DataFrame:
@@ -156,7 +215,8 @@ def _histogram(evidence: Evidence) -> pd.DataFrame:
         density, _ = np.histogram(scores, edges, density=True) if scores.size else (np.full(BINS, np.nan), edges)
         bins = pd.DataFrame({"left": edges[:-1], "right": edges[1:], "density": density})
         frames.append(bins.assign(method=method.key, group=group))
-    return pd.concat(frames, ignore_index=True)[["method", "group", "left", "right", "density"]]
+    columns = ["method", "group", "left", "right", "density"]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def _pairing(evidence: Evidence) -> list[str]:
@@ -191,12 +251,15 @@ def _cautions(evidence: Evidence, estimates: dict[str, list[stats.Estimate]]) ->
 
 def _scales(evidence: Evidence) -> list[str]:
     """Hardest-negative scores depend on the scale of the logits: which methods are too far from the reference?"""
-    top = [float(np.median(np.maximum(method.p_true, method.p_negative))) for method in evidence.methods]
+    if evidence.reference.p_negative is None:
+        return []
+    scored = [method for method in evidence.methods if method.p_negative is not None]
+    top = [float(np.median(np.maximum(method.p_true, method.p_negative))) for method in scored]
     return [
         f"hardest negatives of {method.label}: its median top probability is {own:.2f}, that of"
         f" {evidence.reference.label} {top[0]:.2f}; softmax scores on so different scales do not compare, the share"
         " above p_true does."
-        for method, own in zip(evidence.methods, top, strict=True)
+        for method, own in zip(scored, top, strict=True)
         if abs(own - top[0]) > SCALES_APART
     ]
 
@@ -207,3 +270,11 @@ def _unseen_classes(evidence: Evidence) -> list[str]:
         return []
     names = ", ".join(evidence.class_names[c] for c in unseen[:5]) + (", …" if unseen.size > 5 else "")
     return [f"{unseen.size} classes have no test point and are left out of the means: {names}."]
+
+
+def _not_flipped(evidence: Evidence, *, done: bool) -> list[str]:
+    few = [method.label for method in evidence.methods[1:] if method not in of_claims.flippable(evidence)]
+    lines = [] if done or len(few) == len(evidence.methods) - 1 else ["the exact sign-flip test was left out: --exact."]
+    if few:
+        lines.append(f"{', '.join(few)}: no exact sign-flip test, it needs {of_claims.FEWEST_FLIPPED} paired runs.")
+    return lines

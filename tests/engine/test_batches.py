@@ -105,8 +105,10 @@ def test_the_middle_crop_is_the_image_itself_and_a_block_shows_it_to_every_run(t
 
 
 def test_float32_pictures_are_float64_ones_rounded(tiny):
-    one, two = (Pictures(tiny, tiny.test.pixels, pad=0, device=CPU, dtype=d).block(slice(0, 9), 1)
-                for d in (torch.float32, torch.float64))
+    one, two = (
+        Pictures(tiny, tiny.test.pixels, pad=0, device=CPU, dtype=d).block(slice(0, 9), 1)
+        for d in (torch.float32, torch.float64)
+    )
     assert one.dtype == torch.float32
     torch.testing.assert_close(one.double(), two, rtol=0, atol=1e-6)
 
@@ -149,8 +151,8 @@ def test_order_crops_and_flips_are_new_for_each_seed_run_stage_epoch_and_sampler
     same_sample = np.stack([samples[0]] * 2)
     first = batches(tiny, same_sample, (0, 1), samplers=("instance", "instance"))[0]
     variants = [
-        batches(tiny, same_sample, (0, 1), **changed)[0][0].images[:, :2] for changed in
-        ({"epoch": 1}, {"seed": 1}, {"stage": 1})
+        batches(tiny, same_sample, (0, 1), **changed)[0][0].images[:, :2]
+        for changed in ({"epoch": 1}, {"seed": 1}, {"stage": 1})
     ]
     variants += [first[0].images[:, 2:], first[1].images[:, :2]]
     assert all(not torch.equal(first[0].images[:, :2], other) for other in variants)
@@ -161,9 +163,13 @@ def test_order_crops_and_flips_are_new_for_each_seed_run_stage_epoch_and_sampler
 def test_a_data_set_without_flips_is_not_flipped(tiny, samples):
     upright = batches(replace(tiny, pad=0, flip=False), samples, (0, 1, 2))
     flipped = batches(replace(tiny, pad=0), samples, (0, 1, 2))
-    share = np.mean([
-        (b.images[i] != a.images[i]).any().item() for (b,), (a,) in zip(flipped, upright, strict=True) for i in range(len(b.images))
-    ])
+    share = np.mean(
+        [
+            (b.images[i] != a.images[i]).any().item()
+            for (b,), (a,) in zip(flipped, upright, strict=True)
+            for i in range(len(b.images))
+        ]
+    )
     assert 0.5 < share <= 1  # any of three runs flipped: 7/8 of the rows
     assert all(torch.equal(a.labels, b.labels) for (a,), (b,) in zip(upright, flipped, strict=True))
 

@@ -1,4 +1,4 @@
-"""The loop: a stack of runs equals each run trained alone, what happens in one run stays there, what is frozen stays."""
+"""The loop: a stack equals each run trained alone, what happens in one run stays there, what is frozen stays."""
 
 from dataclasses import replace
 
@@ -31,7 +31,9 @@ RUNS = (0, 1, 2)
 def sample(run: int, variant: int = 0) -> np.ndarray:
     """Ids [37] of a run."""
     draw = np.random.default_rng((run, variant))
-    return np.sort(make_ids(np.repeat(np.arange(5), COUNTS), np.concatenate([draw.permutation(40)[:n] for n in COUNTS])))
+    return np.sort(
+        make_ids(np.repeat(np.arange(5), COUNTS), np.concatenate([draw.permutation(40)[:n] for n in COUNTS]))
+    )
 
 
 def fresh(stage: Stage, runs=RUNS, dtype=torch.float64):
@@ -88,7 +90,9 @@ def huge_weights(network) -> None:
             parameter.unflatten(0, (3, -1))[1] *= 1e6
 
 
-STAGES = {f"{method.key}/{stage.name}": stage for method in METHODS.values() for stage in method.stages if not stage.given}
+STAGES = {
+    f"{method.key}/{stage.name}": stage for method in METHODS.values() for stage in method.stages if not stage.given
+}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])

@@ -1,4 +1,4 @@
-"""A whole study in this process, on five classes of 8 x 8 images: what is missing is made, what is there is left alone."""
+"""A whole study in this process, five classes of 8 x 8 images: what is missing is made, what is there is left."""
 
 import errno
 import os
@@ -141,7 +141,7 @@ def test_another_seed_gives_other_predictions(study, tmp_path):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_files_are_lost_the_same_command_makes_the_same_again(study, seed):
-    """A seeded handful of files of stages, predictions, samples and labels goes; all come back equal to the last bit."""
+    """A seeded handful of files of stages, predictions, samples and labels goes; all come back equal."""
     whole = everything(study)
     draw = random.Random(seed)
     names = sorted(name for name in whole if not name.endswith("recipe.json"))
@@ -223,7 +223,6 @@ def test_force_with_the_same_settings_trains_the_asked_methods_again(study):
         ({"stack": 0}, "--stack 0"),
         ({"methods": ("rid",)}, "did you mean 'ride'"),
         ({"methods": ("ce", "cee")}, "unknown method 'cee'"),
-        ({"methods": ()}, "method"),
         ({"head": 41}, "its pool has 40"),
         ({"scheme": "fresh"}, "endless"),
         ({"imbalance": 0.9}, "imbalance"),

@@ -106,7 +106,9 @@ def test_workers_killed_at_several_moments_cost_their_chunks_and_nothing_else(wh
         name = str(path.relative_to(tmp_path / "study"))
         assert path.read_bytes() == whole[name]
     assert prepare(request(tmp_path / "study", jobs=1)).carry_out(lambda event: None) == []
-    assert {name: content for name, content in everything(tmp_path / "study").items() if not name.endswith(".part")} == whole
+    assert {
+        name: content for name, content in everything(tmp_path / "study").items() if not name.endswith(".part")
+    } == whole
 
 
 def test_the_driver_killed_at_several_moments_leaves_no_worker_and_the_same_command_finishes(whole, tmp_path):

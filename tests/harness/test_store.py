@@ -1,5 +1,6 @@
-"""The study directory: what is done is what is there; other settings are refused by name; force throws away all of it."""
+"""The study directory: what is there is done; other settings are refused by name; force throws away all of it."""
 
+import contextlib
 import json
 import os
 
@@ -121,10 +122,8 @@ def test_force_killed_at_any_file_never_leaves_old_predictions_to_a_new_recipe(t
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "unlink", dying)
-            try:
+            with contextlib.suppress(Killed):
                 store.open_method("ce", {**RECIPE, "key": "bb"}, force=True)
-            except Killed:
-                pass
         try:
             store.open_method("ce", {**RECIPE, "key": "bb"})
         except Refusal:

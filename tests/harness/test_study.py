@@ -1,6 +1,7 @@
 """What is asked: defaults filled in, nonsense refused with what would have worked, keys that mean something."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -81,9 +82,11 @@ def test_keys_are_the_same_in_another_process_with_another_hash_seed():
 import json
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
-print(json.dumps({k: [resolve().stage_key(m, s) for s in m.stages] + [resolve().recipe(m, 0)["key"]] for k, m in METHODS.items()}))
+study = resolve()
+keys = {k: [*(study.stage_key(m, s) for s in m.stages), study.recipe(m, 0)["key"]] for k, m in METHODS.items()}
+print(json.dumps(keys))
 """
-    environment = {**__import__("os").environ, "PYTHONHASHSEED": "7"}
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     study = resolve()
@@ -138,7 +141,11 @@ def test_other_images_are_another_study(tiny):
     assert fingerprint(tiny) == fingerprint(replace(tiny))
     test = replace(tiny.test, pixels=255 - tiny.test.pixels)
     swapped = replace(tiny.test, labels=tiny.test.labels[::-1])
-    others = [replace(tiny, test=test), replace(tiny, test=swapped), replace(tiny, read=lambda ids: tiny.read(ids) // 2)]
+    others = [
+        replace(tiny, test=test),
+        replace(tiny, test=swapped),
+        replace(tiny, read=lambda ids: tiny.read(ids) // 2),
+    ]
     assert len({fingerprint(tiny), *map(fingerprint, others)}) == 4
 
 

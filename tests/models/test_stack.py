@@ -1,4 +1,4 @@
-"""A stack of R networks against R plain networks of torch.nn, written independently here: forward, backward, statistics."""
+"""A stack of R networks against R plain ones of torch.nn, written independently: forward, backward, statistics."""
 
 import numpy as np
 import pytest
@@ -123,7 +123,7 @@ def net(request) -> Net:
 
 @pytest.fixture
 def beside(net):
-    """A stack of three in float64, with weights of batch norm that matter, and three plain networks that hold the same."""
+    """A stack of three in float64, with batch norms that matter, and three plain networks that hold the same."""
     stack = build(net)
     draw = torch.Generator().manual_seed(1)
     plain = [PlainNet(net, CHANNELS, (4, 8, 12), 2, CLASSES).double() for _ in range(RUNS)]
@@ -191,7 +191,7 @@ def test_the_stack_learns_every_weight_there_is(beside):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_what_happens_in_one_run_leaves_the_others_equal_to_the_last_bit(net, dtype, mode):
-    """Weights of NaN in one run, other images in one run: forward, gradients and statistics of the others are the same."""
+    """Weights of NaN or other images in one run: outputs, gradients and statistics of the others are the same."""
 
     def outcome(spoil):
         stack = getattr(build(net, dtype=dtype), mode)()

@@ -7,7 +7,7 @@ from ltbv.harness.work import Order, Tell, work
 
 
 def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
-    """Carry out `chunks` here; an exception is not caught, so that a debugger sees it."""
+    """Carry out `chunks` here."""
     do = work(order)
     for chunk in chunks:
         do(chunk, tell)

@@ -5,6 +5,7 @@ One that dies takes its chunk with it, nothing else; a fresh worker takes the ne
 workers see the end of their input and stop at once.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -54,11 +55,14 @@ def _serve(number: int, waiting: queue.SimpleQueue, order: Order, put: Tell, sto
                 chunk = waiting.get_nowait()
             except queue.Empty:
                 break
-            if worker is None:
-                worker = _hire(order, log)
+            try:
+                worker = worker or _hire(order, log)
+            except OSError as error:
+                put({"event": "failed", "runs": chunk.runs, "why": f"no worker process with its log in {log}: {error}"})
+                continue
             if not _one(worker, chunk, put, stop):
                 worker.kill()
-                code = worker.wait()
+                code = _dismiss(worker)
                 if not stop.is_set():
                     cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
                     put(
@@ -71,8 +75,7 @@ def _serve(number: int, waiting: queue.SimpleQueue, order: Order, put: Tell, sto
                 worker = None
     finally:
         if worker is not None:
-            worker.stdin.close()
-            worker.wait()
+            _dismiss(worker)
         if log.exists() and log.stat().st_size == 0:
             log.unlink()
         put(None)
@@ -91,6 +94,13 @@ def _hire(order: Order, log: Path) -> subprocess.Popen:
         )
     worker.stdin.write(json.dumps(order.as_json()) + "\n")
     return worker
+
+
+def _dismiss(worker: subprocess.Popen) -> int:
+    """Close the worker's pipes, at which it ends, and wait for it; its exit code."""
+    with contextlib.suppress(OSError), worker:  # a dead worker's pipe cannot be flushed
+        pass
+    return worker.wait()
 
 
 def _one(worker: subprocess.Popen, chunk: Chunk, put: Tell, stop: threading.Event) -> bool:

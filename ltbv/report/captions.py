@@ -1,0 +1,54 @@
+"""What must stand beside a table so that its numbers can be read? How the runs came about, and what an interval means."""
+
+import numpy as np
+
+from ltbv.report.evidence import SPLITS, Evidence
+from ltbv.report.names import printable
+from ltbv.report.tables import LEVEL
+
+
+def setting(evidence: Evidence) -> list[str]:
+    """Data, classes, scheme with what two runs share, runs: a sentence or two each."""
+    of, counts = evidence.setting, evidence.train_counts
+    present = {name: ids for name in SPLITS if len(ids := evidence.splits[name])}
+    shape = {"head": of.head, "imbalance": of.imbalance and f"{of.imbalance:g}"}
+    known = ", ".join(f"{name} {value}" for name, value in shape.items() if value is not None)
+    parts = [
+        f"{len(counts)} classes",
+        f"{int(counts.sum()):,} training images a run" + (f" ({known})" if known else ""),
+        f"{evidence.labels.size:,} test points",
+        *([f"{of.epochs} epochs"] if of.epochs is not None else []),
+        *([f"seed {of.seed}"] if of.seed is not None else []),
+    ]
+    splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present.items()]
+    shares = [f"{np.mean(of.shared[ids]):.1%} in {name}" for name, ids in present.items()]
+    overlap = f"; two runs share of a class's images {', '.join(shares)}" if np.isfinite(of.shared).any() else ""
+    runs = ", ".join(f"{printable(method.label)} {len(method.runs)}" for method in evidence.methods)
+    return [
+        f"{printable(of.dataset)}: {', '.join(parts)}.",
+        f"Classes: {', '.join(splits)}.",
+        f"Scheme {printable(of.scheme)}{overlap}.",
+        f"Runs R: {runs}.",
+    ]
+
+
+def short(evidence: Evidence) -> str:
+    """The setting within a line, for the caption of every table and figure."""
+    of = evidence.setting
+    runs = sorted({len(method.runs) for method in evidence.methods})
+    many = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    finite = of.shared[np.isfinite(of.shared)]
+    shared = f", two runs share {finite.min():.1%} to {finite.max():.1%} of a class" if finite.size else ""
+    return (
+        f"{printable(of.dataset)}, scheme {printable(of.scheme)}, {evidence.train_counts.max()} to"
+        f" {evidence.train_counts.min()} training images a class{shared}, R = {many}, N = {evidence.labels.size:,}."
+    )
+
+
+INTERVAL = f"± half the {LEVEL:.0%} interval, for new training runs and new test images"
+
+
+def paired(evidence: Evidence) -> str:
+    """What a difference is and what its star means."""
+    reference = printable(evidence.reference.label)
+    return f"Differences from {reference} are paired by run; * where the interval excludes 0"

@@ -1,0 +1,103 @@
+"""What does a table look like before it is Markdown, LaTeX or HTML? Columns, rows of cells, a caption."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+HIGHER_IS_BETTER = ("accuracy",)
+BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`value` is what a column sorts by (None: the text); `mark` is BETTER, WORSE, UNCLEAR or empty."""
+
+    text: str
+    value: float | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """`over` stands above neighbouring columns that share it; a `filtered` column has few values to choose from."""
+
+    name: str
+    over: str = ""
+    numeric: bool = True
+    filtered: bool = False
+
+    @property
+    def full(self) -> str:
+        return f"{self.over} {self.name}".strip()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A finished table, text only. The first column names the row; `long` ones are for looking up, not for reading."""
+
+    key: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    long: bool = False
+
+
+def word(text: str, value: float | None = None) -> Cell:
+    return Cell(str(text), value)
+
+
+def number(value: float, quantity: str = "", *, sign: str = "", digits: int = 3) -> Cell:
+    """Accuracy in percent with a decimal, shares with `digits`; a dash for what cannot be known."""
+    return Cell(formatted(value, quantity, sign=sign, digits=digits), _sortable(value))
+
+
+def formatted(value: float, quantity: str = "", *, sign: str = "", digits: int = 3) -> str:
+    """The text of `number`."""
+    if not np.isfinite(value):
+        return NOTHING
+    text = f"{100 * value:{sign}.1f}" if quantity == "accuracy" else f"{value:{sign}.{digits}f}"
+    return text.replace("-", "", 1) if text.startswith("-") and not float(text) else text
+
+
+def estimate(row: pd.Series, quantity: str) -> Cell:
+    """The estimate with half its interval, where there is one."""
+    text = formatted(row["estimate"], quantity)
+    if np.isfinite(row["low"]):
+        text += f" ± {formatted((row['high'] - row['low']) / 2, quantity)}"
+    return Cell(text, _sortable(row["estimate"]))
+
+
+def difference(row: pd.Series, quantity: str) -> Cell:
+    """The difference from the reference: starred and marked where its interval excludes 0."""
+    value = row["reference_difference"]
+    if not np.isfinite(value):
+        return Cell("")
+    if not (row["difference_low"] > 0 or row["difference_high"] < 0):
+        return Cell(formatted(value, quantity, sign="+"), _sortable(value), UNCLEAR)
+    better = (value > 0) == (quantity in HIGHER_IS_BETTER)
+    return Cell(f"{formatted(value, quantity, sign='+')}*", _sortable(value), BETTER if better else WORSE)
+
+
+def closing(total: float, terms: Sequence[float], digits: int = 4) -> list[str]:
+    """Total and signed terms that add up to it, rounded so that the printed numbers add up too.
+
+    Each printed number is within a unit of its last digit: where plain rounding does not add up, the terms that it
+    moved farthest are moved back.
+    """
+    unit = 10.0**-digits
+    if not np.isfinite([total, *terms]).all():
+        return [NOTHING] * (1 + len(terms))
+    exact = np.asarray(terms) / unit
+    rounded = np.rint(exact)
+    missing = int(np.rint(total / unit) - rounded.sum())
+    for at in np.argsort(np.sign(missing) * (rounded - exact))[: abs(missing)]:
+        rounded[at] += np.sign(missing)
+    return [f"{value * unit:.{digits}f}" for value in (np.rint(total / unit), *rounded)]
+
+
+def _sortable(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

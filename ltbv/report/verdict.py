@@ -1,0 +1,153 @@
+"""What do the numbers say of a method, in words? Every sentence is built from the tables; nothing is written by hand.
+
+Five answers for each method but the reference: which way bias and variance went, the tail, the head, the exact test,
+and what the study was too small to see.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ltbv.report.claims import QUANTITIES
+from ltbv.report.evidence import SPLITS, Evidence
+
+MARGIN = 0.01  # of accuracy: how much worse the head may be and still count as kept
+YES, NO, OPEN, SAID = "yes", "no", "open", ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`answer` is yes, no, open (the numbers cannot say) or, where none of them fits, empty; `text` gives the numbers."""
+
+    question: str
+    answer: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`headline` is a sentence for those who read one only."""
+
+    method: str
+    label: str
+    headline: str
+    answers: tuple[Answer, ...]
+
+
+def verdicts(evidence: Evidence, splits: pd.DataFrame, claims: pd.DataFrame, margin: float) -> tuple[Verdict, ...]:
+    """A verdict for each method but the reference, from the tables `splits` and `claims`."""
+    accuracy = splits[splits["quantity"] == "accuracy"].set_index(["method", "group"])
+    return tuple(
+        _verdict(evidence, method.key, method.label, accuracy, claims[claims["method"] == method.key], margin)
+        for method in evidence.methods[1:]
+    )
+
+
+def _verdict(
+    evidence: Evidence, key: str, label: str, accuracy: pd.DataFrame, own: pd.DataFrame, margin: float
+) -> Verdict:
+    reference = evidence.reference.label
+    tail, head = _tail(accuracy.loc[(key, "few")]), _head(accuracy.loc[(key, "many")], margin)
+    answers = [_lowers(own, reference), tail, head]
+    if own["sign_flip_p_holm"].notna().any():
+        answers.append(_exact(own))
+    if (missed := _unseen(own)) is not None:
+        answers.append(missed)
+    return Verdict(key, label, _headline(own, reference, tail, head), tuple(answers))
+
+
+def _headline(own: pd.DataFrame, reference: str, tail: Answer, head: Answer) -> str:
+    if own.empty or own["p_holm"].isna().all():
+        return f"Too few runs to compare it with {reference}."
+    tails = {YES: "a better tail", NO: "a worse tail", OPEN: "a tail that may not have changed"}
+    heads = {YES: "the head kept", NO: "the head worse", OPEN: "a head that may be worse"}
+    found = _by_direction(own[own["quantity"].isin(("bias", "variance"))])
+    moved = f"{found[0].upper()}{found[1:]}" if found else "No change of bias or variance is shown"
+    return f"{moved}; {tails[tail.answer]}, {heads[head.answer]}."
+
+
+def _lowers(own: pd.DataFrame, reference: str) -> Answer:
+    question = f"Which claims hold against {reference}?"
+    if own.empty or own["p_holm"].isna().all():
+        return Answer(question, OPEN, "None can be tested with so few runs.")
+    holding = own[own["holds"] != ""]
+    text = f"{len(holding)} of {own['p_holm'].notna().sum()} after Holm's correction"
+    if holding.empty:
+        return Answer(question, OPEN, f"{text}.")
+    return Answer(question, SAID, f"{text}: {_by_direction(holding)}.")
+
+
+def _by_direction(claims: pd.DataFrame) -> str:
+    """'lower variance in many and few; higher bias in many', of the claims that hold."""
+    parts = []
+    for direction in ("lower", "higher"):
+        named = []
+        for quantity in QUANTITIES:
+            at = claims[(claims["holds"] == direction) & (claims["quantity"] == quantity)]["group"]
+            if len(at):
+                named.append(f"{quantity} in {_and(split for split in SPLITS if split in set(at))}")
+        if named:
+            parts.append(f"{direction} {', '.join(named)}")
+    return "; ".join(parts)
+
+
+def _tail(few: pd.Series) -> Answer:
+    question = "Is the tail better?"
+    if not np.isfinite(few["difference_low"]):
+        return Answer(question, OPEN, "It cannot be said: no interval of the few-shot accuracy.")
+    text = f"few-shot accuracy {_points(few)}"
+    if few["difference_low"] > 0:
+        return Answer(question, YES, f"Yes: {text}.")
+    if few["difference_high"] < 0:
+        return Answer(question, NO, f"No, worse: {text}.")
+    return Answer(question, OPEN, f"Not shown: {text}, and 0 lies within.")
+
+
+def _head(many: pd.Series, margin: float) -> Answer:
+    allowed = f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
+    question = f"Is the head kept, not worse by more than {allowed}?"
+    if not np.isfinite(many["difference_low"]):
+        return Answer(question, OPEN, "It cannot be said: no interval of the many-shot accuracy.")
+    text = f"many-shot accuracy {_points(many)}"
+    if many["difference_low"] >= -margin:
+        return Answer(question, YES, f"Yes: {text}.")
+    if many["difference_high"] < -margin:
+        return Answer(question, NO, f"No: {text}.")
+    return Answer(question, OPEN, f"Not shown: {text}, which reaches below -{allowed}.")
+
+
+def _exact(own: pd.DataFrame) -> Answer:
+    question = "Does the exact sign-flip test agree?"
+    holding = own[own["holds"] != ""]
+    if holding.empty:
+        return Answer(question, OPEN, "There is no claim for it to confirm.")
+    differing = holding[~(holding["sign_flip_p_holm"] <= 0.05)]
+    if differing.empty:
+        return Answer(question, YES, f"Yes, on these test images: all {len(holding)} claims that hold.")
+    return Answer(question, NO, f"Not everywhere: it leaves open {_by_direction(differing)}.")
+
+
+def _unseen(own: pd.DataFrame) -> Answer | None:
+    """Of the claims left open: how large a true difference could have gone unseen?"""
+    missed = own[(own["holds"] == "") & own["detectable"].notna()]
+    if missed.empty:
+        return None
+    found = [
+        f"{quantity} {', '.join(f'{row.detectable:.3f} in {row.group}' for row in of.itertuples())}"
+        for quantity in QUANTITIES
+        if len(of := missed[missed["quantity"] == quantity])
+    ]
+    text = f"True differences smaller than these are missed in one such study of five or more: {'; '.join(found)}."
+    return Answer("What could the study not have seen?", SAID, text)
+
+
+def _points(row: pd.Series) -> str:
+    low, high = 100 * row["difference_low"], 100 * row["difference_high"]
+    return f"{100 * row['reference_difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+def _and(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
