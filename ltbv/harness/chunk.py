@@ -105,13 +105,14 @@ class Workshop:
 
     def start(self, network: Experts, method: Method, stage: Stage, place: int) -> None:
         """Weights before the first step: an earlier stage's, with the `reset` parts drawn anew, or all drawn."""
+        draws = [generator(self.study.seed, run, "init", place) for run in self.runs]
+        for position, own in enumerate(draws):
+            draw_run(network, position, len(self.runs), own)
         if stage.start:
             network.load_state_dict(self.obtain(method, method.stage(stage.start)).state_dict())
-        parts = [getattr(network, name) for name in stage.reset] if stage.start else [network]
-        for position, run in enumerate(self.runs):
-            draws = generator(self.study.seed, run, "init", place)
-            for part in parts:
-                draw_run(part, position, len(self.runs), draws)
+            for position, own in enumerate(draws):
+                for name in stage.reset:
+                    draw_run(getattr(network, name), position, len(self.runs), own)
 
     def fail(self, method: Method, runs: Sequence[int], why: str) -> None:
         self.tell({"event": "failed", "method": method.key, "runs": list(runs), "why": why})

@@ -3,7 +3,8 @@
 Slower than `stack`'s layers for small networks, but it takes any module that maps images to feature vectors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -22,12 +23,12 @@ class Loop(Layer):
         super().__init__()
         self.copies, self.make, self.colour = copies, make, colour
         self.members = nn.ModuleList(make() for _ in range(copies))
+        self.draws = [np.random.default_rng(copy) for copy in range(copies)]  # of what a member forgets in training
 
     def draw(self, copy: int, generator: np.random.Generator) -> None:
-        # A foreign module initialises itself from torch's global generator: lend it a seeded one, and put ours back.
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(int(generator.integers(2**63)))
+        with lent(generator, torch.device("cpu")):
             self.members[copy].load_state_dict(self.make().state_dict())
+        self.draws[copy] = np.random.default_rng(generator.integers(2**63))
 
     def copy_state(self, copy: int) -> dict[str, Tensor]:
         return self.members[copy].state_dict(keep_vars=True)
@@ -36,5 +37,19 @@ class Loop(Layer):
         images = x.unflatten(1, (self.copies, -1)).unbind(1)
         if self.colour and images[0].shape[1] == 1:
             images = [one.expand(-1, 3, -1, -1) for one in images]
-        features = [member(one) for member, one in zip(self.members, images, strict=True)]
+        features = []
+        for member, one, draws in zip(self.members, images, self.draws, strict=True):
+            with lent(draws, x.device) if self.training else nullcontext():
+                features.append(member(one))
         return torch.cat(features, 1)[:, :, None, None]
+
+
+@contextmanager
+def lent(draws: np.random.Generator, device: torch.device) -> Iterator[None]:
+    """Foreign modules draw from torch's global generators: lend these a seed from `draws`, and put them back after."""
+    seed, on_gpu = int(draws.integers(2**63)), device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        torch.random.default_generator.manual_seed(seed)
+        if on_gpu:
+            torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+        yield

@@ -78,4 +78,7 @@ class TorchvisionBackbone:
 
     @cached_property
     def _last(self) -> tuple[str, nn.Linear]:
-        return [(name, module) for name, module in self._whole().named_modules() if isinstance(module, nn.Linear)][-1]
+        linear = [(name, module) for name, module in self._whole().named_modules() if isinstance(module, nn.Linear)]
+        if not linear:
+            raise Refusal(f"torchvision:{self.name} has no linear layer at its end to be replaced; resnet18 has")
+        return linear[-1]

@@ -2,51 +2,65 @@
 
     evidence             predictions of some methods on one test set, and how they came about
     study                reads them from a study directory
-    tables               what `ltbv.stats` says of them, tidy
-    terminal, figures    show the tables; `style` says how
+    tables               what `ltbv.stats` says of them, tidy; parts of it: claims, cost, verdict (in words)
+    sheet, sheets        tables laid out for reading; captions go with them
+    terminal, markdown, latex, machine (CSV, JSON)    show them
+    figures              draw them; `style` says how
 
 No torch here: a report is made where there is none.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ltbv.report.evidence import Evidence
 
 
-def write_report(study: Path | str, output: Path | str) -> str:
-    """Read the study directory `study`, write tables and figures below `output`, give back the text for the terminal.
+def write_report(
+    study: "Path | str | Evidence",
+    output: Path | str,
+    *,
+    margin: float = 0.01,
+    exact: bool | None = None,
+    as_json: bool = False,
+) -> str:
+    """Read the study directory `study`, write the report below `output`, give back the text for the terminal.
 
-        tables/splits.csv  tables/classes.csv  tables/hardest_negatives.csv    columns: see `tables`
-        figures/bias_variance  figures/hardest_negatives                       .png, .pdf, and .csv of what they show
+        report.md  report.json
+        tables/NAME.csv                                        columns: see `tables`, `claims`, `cost`
+        tables/NAME.tex                                        booktabs
+        figures/bias_variance  figures/hardest_negatives       .png, .pdf, and .csv of what they show
+
+    study    a directory, or an `Evidence` from elsewhere
+    margin   of accuracy: how much worse the head may be and still count as kept
+    exact    the exact sign-flip test too (None: where it takes a few seconds only)
+    as_json  give back report.json instead of text
 
     Everything is computed before the first file is written, and each file is whole or absent.
     """
     from ltbv.harness.files import write_bytes
-    from ltbv.report import figures, tables, terminal
+    from ltbv.report import captions, figures, latex, machine, markdown, sheets, tables, terminal
+    from ltbv.report.evidence import Evidence
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
 
-    evidence = read_study(Path(study))
-    found = tables.build(evidence)
-    shown = terminal.show(found, evidence)
-    content = {
-        "tables/splits.csv": found.splits,
-        "tables/classes.csv": found.classes,
-        "tables/hardest_negatives.csv": found.hardest_negatives,
-        "figures/bias_variance.csv": found.splits[found.splits["quantity"].isin(figures.QUANTITIES)],
-        "figures/hardest_negatives.csv": found.histogram,
-    }
-    files = {name: table.to_csv(index=False, float_format="%.10g").encode() for name, table in content.items()}
+    evidence = study if isinstance(study, Evidence) else read_study(Path(study))
+    found = tables.build(evidence, margin=margin, exact=exact)
+    made = sheets.printed(found, evidence)
+    whole = machine.document(found, evidence)
+    shown = whole if as_json else terminal.show(found, evidence)
+    files = {f"tables/{name}.csv": machine.csv(table) for name, table in machine.tidy(found).items()}
+    files |= {f"tables/{sheet.key}.tex": latex.table(sheet).encode() for sheet in made}
+    files["report.json"] = whole.encode()
+    files["report.md"] = markdown.document(captions.setting(evidence), found.verdicts, made, found.cautions).encode()
     with house_style():
-        look = looks(evidence.names)
-        drawn = {
-            "bias_variance": figures.bias_variance(found.splits, look),
-            "hardest_negatives": figures.hardest_negatives(found.histogram, found.hardest_negatives, look),
-        }
-        files |= {
-            f"figures/{name}.{kind}": rendered(figure, kind)
-            for name, figure in drawn.items()
-            for kind in ("png", "pdf")
-        }
+        for name, figure, data in figures.drawn(found, looks(evidence.names)):
+            files[f"figures/{name}.csv"] = machine.csv(data)
+            files |= {f"figures/{name}.{kind}": rendered(figure, kind) for kind in ("png", "pdf")}
 
-    for name, whole in files.items():
-        write_bytes(Path(output) / name, whole)
-    return f"{shown}\n\nTables: {output}/tables/*.csv\nFigures: {output}/figures/*.png, *.pdf (their data: *.csv)"
+    for name, content in files.items():
+        write_bytes(Path(output) / name, content)
+    if as_json:
+        return shown
+    return f"{shown}\n\nReport: {output}/report.md, report.json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv"

@@ -1,4 +1,4 @@
-"""What must stand beside a table so that its numbers can be read? How the runs came about, and what an interval means."""
+"""What must stand beside a table so that it can be read? How the runs came about, and what an interval means."""
 
 import numpy as np
 

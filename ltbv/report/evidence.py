@@ -102,6 +102,11 @@ class Evidence:
         return {"all": np.arange(len(self.class_names)), **{name: self.splits[name] for name in SPLITS}}
 
     @cached_property
+    def by_count(self) -> list[int]:
+        """Class ids, most training images first."""
+        return np.argsort(-np.asarray(self.train_counts), kind="stable").tolist()
+
+    @cached_property
     def points_by_class(self) -> np.ndarray:
         """Test points of each class, (C,)."""
         return np.bincount(self.labels, minlength=len(self.class_names))

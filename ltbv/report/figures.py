@@ -1,6 +1,6 @@
 """What do the tables look like? Each function takes a finished table and gives a figure; nothing is computed here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,21 @@ from matplotlib.lines import Line2D
 from ltbv.report.evidence import GROUPS, SPLITS
 from ltbv.report.names import wrapped
 from ltbv.report.style import GREY, WIDTH, Look
+from ltbv.report.tables import Tables
 
 QUANTITIES = ("bias", "variance")
 LEGEND_LETTERS, HANDLE_LETTERS = 108, 8  # letters of 8 points across WIDTH; the room of a line and the gap after it
 TITLE_LETTERS = 80  # bold
 ROOT_TICKS = (0, 1, 4, 10, 20, 40)
+
+
+def drawn(tables: Tables, looks: Mapping[str, Look]) -> Iterator[tuple[str, Figure, pd.DataFrame]]:
+    """Every figure of a report: its name, the figure, the table that it shows."""
+    shown = tables.splits[tables.splits["quantity"].isin(QUANTITIES)]
+    yield "bias_variance", bias_variance(shown, looks), shown
+    if len(tables.histogram):
+        figure = hardest_negatives(tables.histogram, tables.hardest_negatives, looks)
+        yield "hardest_negatives", figure, tables.histogram
 
 
 def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:

@@ -274,7 +274,11 @@ def _unseen_classes(evidence: Evidence) -> list[str]:
 
 def _not_flipped(evidence: Evidence, *, done: bool) -> list[str]:
     few = [method.label for method in evidence.methods[1:] if method not in of_claims.flippable(evidence)]
-    lines = [] if done or len(few) == len(evidence.methods) - 1 else ["the exact sign-flip test was left out: --exact."]
+    lines = (
+        []
+        if done or len(few) == len(evidence.methods) - 1
+        else ["the exact sign-flip test would take minutes and was left out; it is done with --exact."]
+    )
     if few:
         lines.append(f"{', '.join(few)}: no exact sign-flip test, it needs {of_claims.FEWEST_FLIPPED} paired runs.")
     return lines

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ltbv.report.evidence import GROUPS, SPLITS, Evidence
+from ltbv.report import captions
+from ltbv.report.evidence import GROUPS, Evidence
 from ltbv.report.names import printable, wrapped
 from ltbv.report.tables import LEVEL, Tables
 
@@ -35,7 +37,7 @@ def show(tables: Tables, evidence: Evidence) -> str:
     shown = [GROUPS[i : i + beside] for i in range(0, len(GROUPS), beside)]  # on a narrow terminal, several tables
     rows = tables.splits.set_index(["method", "group", "quantity"])
 
-    console.print(Text(_setting(evidence)))
+    console.print(Text("\n".join(captions.setting(evidence))))
     console.print("\nEstimates, corrected for the number of runs")
     for groups in shown:
         console.print(_corrected(rows, evidence, groups))
@@ -43,6 +45,10 @@ def show(tables: Tables, evidence: Evidence) -> str:
     console.print("\nPlug-in values, as published tables have them: compare at equal R only")
     for groups in shown:
         console.print(_plug_in(rows, evidence, groups))
+    if tables.verdicts:
+        console.print("\nVerdict (with its numbers: report.md)")
+    for verdict in tables.verdicts:
+        console.print(Padding(f"{printable(verdict.label)}: {printable(verdict.headline)}", (0, 0, 0, 2)))
     if tables.cautions:
         console.print()
     for line in tables.cautions:
@@ -125,24 +131,6 @@ def _difference(cell: pd.Series, quantity: str) -> Text:
     text = _number(difference, quantity, sign="+", mark="*" if excludes_0 else " ")
     better = (difference > 0) == (quantity in HIGHER_IS_BETTER)
     return Text(text, style="bright_black" if not excludes_0 else "green" if better else "red")
-
-
-def _setting(evidence: Evidence) -> str:
-    """How the runs came about: data, counts, scheme, overlap, R."""
-    setting, counts = evidence.setting, evidence.train_counts
-    present = {name: ids for name in SPLITS if len(ids := evidence.splits[name])}
-    splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present.items()]
-    shares = [f"{np.mean(setting.shared[ids]):.1%} in {name}" for name, ids in present.items()]
-    overlap = f"; two runs share of a class's images {', '.join(shares)}" if np.isfinite(setting.shared).any() else ""
-    runs = ", ".join(f"{printable(method.label)} {len(method.runs)}" for method in evidence.methods)
-    return (
-        f"{setting.dataset}: {len(counts)} classes, {counts.sum():,} training images a run (head {setting.head},"
-        f" imbalance {setting.imbalance:g}), {evidence.labels.size:,} test points, {setting.epochs} epochs,"
-        f" seed {setting.seed}.\n"
-        f"Classes: {', '.join(splits)}.\n"
-        f"Scheme {setting.scheme}{overlap}.\n"
-        f"Runs R: {runs}."
-    )
 
 
 def _reading(evidence: Evidence) -> str:

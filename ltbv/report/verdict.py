@@ -19,7 +19,7 @@ YES, NO, OPEN, SAID = "yes", "no", "open", ""
 
 @dataclass(frozen=True)
 class Answer:
-    """`answer` is yes, no, open (the numbers cannot say) or, where none of them fits, empty; `text` gives the numbers."""
+    """`answer` is yes, no, open (the numbers cannot say) or, where none fits, empty; `text` gives the numbers."""
 
     question: str
     answer: str
@@ -139,7 +139,7 @@ def _unseen(own: pd.DataFrame) -> Answer | None:
         for quantity in QUANTITIES
         if len(of := missed[missed["quantity"] == quantity])
     ]
-    text = f"True differences smaller than these are missed in one such study of five or more: {'; '.join(found)}."
+    text = f"At least one such study of five misses true differences below these: {'; '.join(found)}."
     return Answer("What could the study not have seen?", SAID, text)
 
 

@@ -56,7 +56,7 @@ def alive(process: int) -> bool:
         return False
 
 
-def wait_for(condition, seconds: float = 30) -> None:
+def wait_for(condition, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -116,15 +116,20 @@ def test_the_driver_killed_at_several_moments_leaves_no_worker_and_the_same_comm
     draw = random.Random(1)
     for files in (0, draw.randint(3, 7)):  # while workers start; when some of the files are there
         driver = subprocess.Popen(command(store), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        workers: set[int] = set()
+
+        def far_enough(files=files, driver=driver, workers=workers) -> bool:
+            workers |= children(driver.pid)
+            return driver.poll() is not None or (workers and len(list(store.rglob("r*.npz"))) >= files)
+
         try:
-            wait_for(lambda files=files, pid=driver.pid: children(pid) and len(list(store.rglob("r*.npz"))) >= files)
+            wait_for(far_enough)
             time.sleep(draw.uniform(0, 0.2))
-            workers = children(driver.pid)
         finally:
             driver.kill()
             driver.communicate()
         assert workers
-        wait_for(lambda workers=workers: not any(map(alive, workers)), seconds=10)
+        wait_for(lambda workers=workers: not any(map(alive, workers)), seconds=30)
         for path in store.rglob("*.npz"):
             assert path.read_bytes() == whole[str(path.relative_to(store))], "what exists is whole and right"
     done = subprocess.run(command(store), capture_output=True, text=True)
@@ -209,3 +214,13 @@ def test_a_log_that_cannot_be_opened_is_a_failure_and_not_silence(tmp_path):
     except Exception as error:  # a refusal would do as well
         failures = [str(error)]
     assert failures and "logs" in failures[0]
+
+
+# FAULT: workers look for the standard library in the current directory first (`python -m`, and sys.path handed on).
+def test_files_of_ones_own_with_the_names_of_library_modules_do_no_harm(tmp_path):
+    for name in ("queue", "random"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not the one you want')\n")
+    asked = [str(Path(sys.executable).with_name("ltbv")), *command(tmp_path / "study", "ce")[3:], "--runs", "1"]
+    done = subprocess.run(asked, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Store(tmp_path / "study").runs("ce") == [0]

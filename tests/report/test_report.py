@@ -12,16 +12,15 @@ from ltbv.cli import main
 from ltbv.errors import Refusal
 from ltbv.report import write_report
 
+TABLES = ("splits", "classes", "claims", "hardest_negatives")
+SHEETS = (*TABLES, "overview", "plug_in", "identity")
+FIGURES = ("bias_variance", "hardest_negatives")
 FILES = {
-    "tables/splits.csv",
-    "tables/classes.csv",
-    "tables/hardest_negatives.csv",
-    "figures/bias_variance.png",
-    "figures/bias_variance.pdf",
-    "figures/bias_variance.csv",
-    "figures/hardest_negatives.png",
-    "figures/hardest_negatives.pdf",
-    "figures/hardest_negatives.csv",
+    "report.md",
+    "report.json",
+    *(f"tables/{name}.csv" for name in TABLES),
+    *(f"tables/{name}.tex" for name in SHEETS),
+    *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "pdf", "csv")),
 }
 AWKWARD = ["a,b", 'say "c"', "$\\alpha$ \\& 5%", "<script>alert(1)</script>", "tab\there", "new\nline", "=1+1", "名前"]
 
@@ -34,7 +33,7 @@ def test_everything_is_written_and_the_text_says_where(study, tmp_path):
     output = tmp_path / "out"
     text = write_report(study(ride="RIDE", points=4), output)
     assert written(output) == FILES
-    assert text.splitlines()[-2] == f"Tables: {output}/tables/*.csv"
+    assert text.splitlines()[-1].startswith(f"Report: {output}/report.md")
     assert pd.read_csv(output / "tables/splits.csv").groupby("method").size().nunique() == 1
 
 

@@ -1,0 +1,60 @@
+"""The report for programs: the tidy tables as CSV, and everything as one JSON document. NaN is null there."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import ltbv
+from ltbv.report.evidence import Evidence
+from ltbv.report.tables import Tables
+
+
+def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
+    """Every tidy table that has rows, by name; `splits`, `classes` and `claims` always."""
+    always = {"splits": tables.splits, "classes": tables.classes, "claims": tables.claims}
+    optional = {"hardest_negatives": tables.hardest_negatives, "costs": tables.costs, "experts": tables.experts}
+    return always | {name: table for name, table in optional.items() if len(table)}
+
+
+def csv(table: pd.DataFrame) -> bytes:
+    """Ten digits; fields that hold commas, quotes or line breaks are quoted."""
+    return table.to_csv(index=False, float_format="%.10g").encode()
+
+
+def document(tables: Tables, evidence: Evidence) -> str:
+    """Setting, methods, verdicts, warnings and `tidy` as JSON; a table is its columns and rows."""
+    methods = [{"key": m.key, "label": m.label, "runs": m.runs, "cost": m.cost} for m in evidence.methods]
+    whole = {
+        "ltbv": ltbv.__version__,
+        "setting": vars(evidence.setting),
+        "classes": {
+            "names": evidence.class_names,
+            "train_counts": evidence.train_counts,
+            "test_points": evidence.points_by_class,
+            "splits": evidence.splits,
+        },
+        "methods": methods,
+        "verdicts": [{**vars(one), "answers": [vars(answer) for answer in one.answers]} for one in tables.verdicts],
+        "warnings": tables.cautions,
+        "tables": {
+            name: json.loads(table.to_json(orient="split", index=False, double_precision=10))
+            for name, table in tidy(tables).items()
+        },
+    }
+    return json.dumps(_plain(whole), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: lists for arrays, None for NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(of) for key, of in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(of) for of in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,298 @@
+"""Which tables does a report print? The tidy tables, laid out as `Sheet`s for Markdown, LaTeX and the page.
+
+`overview` is the table of the literature, methods by splits; the others have a row for each method and split, so that
+they can be sorted.
+"""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from ltbv.report import captions
+from ltbv.report.cost import COLUMNS as COSTS
+from ltbv.report.evidence import GROUPS, Evidence
+from ltbv.report.sheet import Cell, Column, Sheet, closing, difference, estimate, formatted, number, word
+from ltbv.report.tables import OF_CLASSES, QUANTILES, Tables
+
+SHORT = {"accuracy": "acc. %", "bias": "bias", "variance": "variance"}
+METHOD = Column("method", numeric=False, filtered=True)
+SPLIT = Column("split", numeric=False, filtered=True)
+IDENTITY = ("error", "bias", "unbiased_variance", "hits")
+
+
+def overview(tables: Tables, evidence: Evidence) -> Sheet:
+    """Methods by splits: estimate, half interval and difference from the reference, on a line each."""
+    rows = _indexed(tables.splits)
+    reference = evidence.reference.label
+    lines = []
+    for method in evidence.methods:
+        cells = [(quantity, rows.loc[(method.key, group, quantity)]) for group in GROUPS for quantity in SHORT]
+        lines.append((word(method.label), *(number(cell["estimate"], quantity) for quantity, cell in cells)))
+        halves = [(cell["high"] - cell["low"]) / 2 for _, cell in cells]
+        if any(half == half for half in halves):
+            text = (formatted(half, quantity) for half, (quantity, _) in zip(halves, cells, strict=True))
+            lines.append((word("  ±"), *(Cell(f"±{half}") for half in text)))
+        if method is not evidence.reference:
+            lines.append((word(f"  - {reference}"), *(difference(cell, quantity) for quantity, cell in cells)))
+    return Sheet(
+        "overview",
+        "Accuracy, bias and variance by split",
+        f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}."
+        f" {captions.short(evidence)}",
+        (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
+        tuple(lines),
+    )
+
+
+def by_split(tables: Tables, evidence: Evidence) -> Sheet:
+    """The same numbers, a row for each method and split."""
+    rows = _indexed(tables.splits)
+    lines = []
+    for method in evidence.methods:
+        for place, group in enumerate(GROUPS):
+            cells = [(quantity, rows.loc[(method.key, group, quantity)]) for quantity in SHORT]
+            lines.append(
+                (
+                    word(method.label),
+                    word(group, place),
+                    *(estimate(cell, quantity) for quantity, cell in cells),
+                    *(difference(cell, quantity) for quantity, cell in cells),
+                )
+            )
+    return Sheet(
+        "splits",
+        "Accuracy, bias and variance by split",
+        f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}."
+        f" {captions.short(evidence)}",
+        (METHOD, SPLIT, *_pairs(SHORT.values(), evidence)),
+        tuple(lines),
+    )
+
+
+def plug_in(tables: Tables, evidence: Evidence) -> Sheet:
+    """What published tables show."""
+    rows = _indexed(tables.splits)["plug_in"]
+    return Sheet(
+        "plug_in",
+        "Plug-in values, as published tables have them",
+        f"Not corrected: compare at equal R only. {captions.short(evidence)}",
+        (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
+        tuple(
+            (
+                word(m.label),
+                *(number(rows[(m.key, group, quantity)], quantity) for group in GROUPS for quantity in SHORT),
+            )
+            for m in evidence.methods
+        ),
+    )
+
+
+def identity(tables: Tables, evidence: Evidence) -> Sheet:
+    """Why bias and variance do not add up to the error, and what does."""
+    rows = _indexed(tables.splits)["plug_in"]
+    lines = []
+    for method in evidence.methods:
+        for place, group in enumerate(GROUPS):
+            error, bias, unbiased, hits = (rows[(method.key, group, quantity)] for quantity in IDENTITY)
+            texts = (text.replace("-", "") or "-" for text in closing(error, (bias, unbiased, -hits)))
+            numbers = (Cell(text, value) for text, value in zip(texts, (error, bias, unbiased, hits), strict=True))
+            lines.append((word(method.label), word(group, place), *numbers))
+    return Sheet(
+        "identity",
+        "error = bias + unbiased variance - hits",
+        "Plug-in values, rounded so that the printed numbers add up. A run that departs from the vote does harm where"
+        " the vote is right (unbiased variance) and may hit the true class where it is wrong (hits): so bias + variance"
+        f" is not the error. {captions.short(evidence)}",
+        (METHOD, SPLIT, *(Column(quantity.replace("_", " ")) for quantity in IDENTITY)),
+        tuple(lines),
+    )
+
+
+def claims(tables: Tables, evidence: Evidence) -> Sheet:
+    """The nine claims of each method."""
+    names = evidence.names
+    lines = []
+    for row in tables.claims.itertuples():
+        mark = {"lower": "better", "higher": "worse", "": "unclear"}[row.holds]
+        interval = f" ({formatted(row.low, sign='+')} to {formatted(row.high, sign='+')})" if row.low == row.low else ""
+        lines.append(
+            (
+                word(names[row.method]),
+                word(row.quantity),
+                word(row.group, GROUPS.index(row.group)),
+                Cell(formatted(row.difference, sign="+") + interval, row.difference, mark),
+                Cell(row.holds or "open", None, mark),
+                _p(row.p_holm),
+                _p(row.sign_flip_p_holm),
+                number(row.detectable),
+                number(row.pairing_gain, digits=1),
+            )
+        )
+    return Sheet(
+        "claims",
+        "The nine claims of each method",
+        f"Differences from {evidence.reference.label}, corrected, with their intervals; p after Holm's correction for"
+        " nine claims, from t and from the exact sign-flip test (on these test images; plug-in bias). Detectable: the"
+        " true difference that four of five such studies find, before Holm's correction. Pairing: standard error"
+        f" without pairing over that with it. {captions.short(evidence)}",
+        (
+            METHOD,
+            Column("quantity", numeric=False, filtered=True),
+            SPLIT,
+            Column("difference (interval)"),
+            Column("claim", numeric=False, filtered=True),
+            Column("p (Holm)"),
+            Column("p exact (Holm)"),
+            Column("detectable"),
+            Column("pairing"),
+        ),
+        tuple(lines),
+    )
+
+
+def hardest_negatives(tables: Tables, evidence: Evidence) -> Sheet:
+    """How strongly wrong classes compete."""
+    names, rows = evidence.names, _indexed(tables.hardest_negatives)
+    shown = ("mean", "share_above_true")
+    lines = []
+    for method in dict.fromkeys(tables.hardest_negatives["method"]):
+        for place, group in enumerate(GROUPS):
+            cells = [rows.loc[(method, group, quantity)] for quantity in shown]
+            quantiles = (rows.loc[(method, group, f"quantile_{share:g}")]["estimate"] for share in QUANTILES)
+            lines.append(
+                (
+                    word(names[method]),
+                    word(group, place),
+                    *(estimate(cell, "") for cell in cells),
+                    *(difference(cell, "") for cell in cells),
+                    *(number(value) for value in quantiles),
+                )
+            )
+    return Sheet(
+        "hardest_negatives",
+        "Hardest negatives: the largest softmax score of a wrong class",
+        f"Mean over runs and test points; {captions.INTERVAL}. {captions.paired(evidence)}. Quantiles are pooled over"
+        f" runs and points. The share above the true class's score does not depend on the scale of the logits."
+        f" {captions.short(evidence)}",
+        (
+            METHOD,
+            SPLIT,
+            *_pairs(("mean", "share above true"), evidence),
+            *(Column(f"{share:g}", "quantile") for share in QUANTILES),
+        ),
+        tuple(lines),
+    )
+
+
+def cost(tables: Tables, evidence: Evidence) -> Sheet:
+    """What a method's network costs."""
+    names = {
+        "parameters": "parameters",
+        "macs": "MACs",
+        "macs_with_norm": "MACs with norm",
+        "training_images_times_macs": "training MACs",
+    }
+    lines = [
+        (
+            word(evidence.names[row["method"]]),
+            *(_size(row[column], row[f"{column}_ratio"]) for column in COSTS),
+        )
+        for _, row in tables.costs.iterrows()
+    ]
+    return Sheet(
+        "cost",
+        "What each method costs",
+        f"Of one run; in brackets, times that of {evidence.reference.label}. MACs: multiply-adds of one image, all"
+        " experts asked, without and with batch norm. Training MACs: MACs x images seen in training, all stages.",
+        (Column("method", numeric=False), *(Column(names[column]) for column in COSTS)),
+        tuple(lines),
+    )
+
+
+def experts(tables: Tables, evidence: Evidence) -> Sheet:
+    """How many experts a routed method asks, by split."""
+    rows = _indexed(tables.experts)
+    return Sheet(
+        "experts",
+        "Experts asked for a test image",
+        f"Mean over runs and test points; {captions.INTERVAL}. {captions.short(evidence)}",
+        (Column("method", numeric=False), *(Column(group) for group in GROUPS)),
+        tuple(
+            (
+                word(evidence.names[method]),
+                *(estimate(rows.loc[(method, group, "experts_used")], "") for group in GROUPS),
+            )
+            for method in dict.fromkeys(tables.experts["method"])
+        ),
+    )
+
+
+def classes(tables: Tables, evidence: Evidence) -> Sheet:
+    """Every class of every method."""
+    rows = {(row["method"], row["group"], row["quantity"]): row for row in tables.classes.to_dict("records")}
+    lines = []
+    for method in evidence.methods:
+        for class_id in evidence.by_count:
+            cells = [(quantity, rows[(method.key, class_id, quantity)]) for quantity in OF_CLASSES]
+            of_class = cells[0][1]
+            lines.append(
+                (
+                    word(method.label),
+                    word(of_class["class_name"]),
+                    word(of_class["split"], GROUPS.index(of_class["split"])),
+                    word(of_class["train_count"], of_class["train_count"]),
+                    word(of_class["points"], of_class["points"]),
+                    *(estimate(cell, quantity) for quantity, cell in cells),
+                    *(difference(cell, quantity) for quantity, cell in cells),
+                )
+            )
+    return Sheet(
+        "classes",
+        "Every class",
+        f"Largest first. Exploratory: so few test points and runs can rarely settle a single class."
+        f" {captions.INTERVAL}. {captions.paired(evidence)}, not corrected for the number of classes."
+        f" {captions.short(evidence)}",
+        (
+            METHOD,
+            Column("class", numeric=False),
+            SPLIT,
+            Column("training images"),
+            Column("test points"),
+            *_pairs(SHORT.values(), evidence),
+        ),
+        tuple(lines),
+        long=True,
+    )
+
+
+def printed(tables: Tables, evidence: Evidence) -> list[Sheet]:
+    """All sheets that have rows, in the order of the report."""
+    made = [overview, by_split, plug_in, claims, identity]
+    optional = {hardest_negatives: tables.hardest_negatives, cost: tables.costs, experts: tables.experts}
+    made += [make for make, table in optional.items() if len(table)]
+    return [sheet for make in (*made, classes) if (sheet := make(tables, evidence)).rows]
+
+
+def _indexed(table: pd.DataFrame) -> pd.DataFrame:
+    return table.set_index(["method", "group", "quantity"])
+
+
+def _pairs(quantities: Iterable[str], evidence: Evidence) -> tuple[Column, ...]:
+    """Columns of some quantities, then of their differences from the reference."""
+    names = tuple(quantities)
+    minus = f"- {evidence.reference.label}"
+    return (*(Column(name, "estimate") for name in names), *(Column(name, minus) for name in names))
+
+
+def _p(value: float) -> Cell:
+    return number(value) if not value < 0.001 else Cell("<0.001", value)
+
+
+def _size(value: float, ratio: float) -> Cell:
+    """Thousands, millions or more, and how many times the reference's."""
+    if value != value:
+        return number(value)
+    power = next((p for p in (12, 9, 6, 3) if value >= 10.0**p), 0)
+    unit = {0: "", 3: " k", 6: " M", 9: " G", 12: " T"}[power]
+    times = f" ({ratio:.2f}x)" if ratio == ratio else ""
+    return Cell(f"{value / 10.0**power:.{1 if power else 0}f}{unit}{times}", value)

@@ -1,0 +1,117 @@
+"""Are the nine claims those of `ltbv.stats`, and does the verdict say what they say?"""
+
+import numpy as np
+import pytest
+
+from ltbv import stats
+from ltbv.report import claims, tables
+from ltbv.report.study import read_study
+from ltbv.report.verdict import NO, OPEN, YES
+
+
+def test_claims_agree_with_statistics_called_by_hand(study):
+    evidence = read_study(study(ride="RIDE", runs=6))
+    table = tables.build(evidence).claims
+    assert list(table.columns) == list(claims.COLUMNS) and len(table) == 9
+    ce, ride = evidence.methods
+    by_hand = stats.compare(ride.predictions, ce.predictions, evidence.labels, evidence.groups)
+    of = {(d.group, d.quantity): d for d in by_hand}
+    for row in table.itertuples():
+        d = of[row.group, row.quantity]
+        found = (row.difference, row.low, row.high, row.p, row.p_holm, row.detectable, row.pairing_gain)
+        assert found == (d.estimate, d.low, d.high, d.p, d.p_holm, d.detectable, d.pairing_gain)
+        assert row.holds == ("" if d.p_holm > 0.05 else "lower" if d.estimate < 0 else "higher")
+
+
+def test_the_exact_test_is_done_where_there_are_nine_runs(study):
+    evidence = read_study(study(ride="RIDE", short="Short", runs={"ce": range(9), "ride": range(9), "short": range(5)}))
+    built = tables.build(evidence)
+    exact = built.claims.set_index("method").sign_flip_p_holm
+    assert exact["ride"].notna().all() and exact["short"].isna().all()
+    ride = evidence.methods[1]
+    splits = {name: evidence.splits[name] for name in ("many", "medium", "few")}
+    by_hand = stats.sign_flip(ride.predictions, evidence.reference.predictions, evidence.labels, splits)
+    of = {(flip.group, flip.quantity): flip.p for flip in by_hand}
+    own = built.claims[built.claims.method == "ride"]
+    assert own.sign_flip_p.tolist() == [of[row.group, row.quantity] for row in own.itertuples()]
+    assert any("Short: no exact sign-flip test, it needs 9 paired runs" in line for line in built.cautions)
+
+
+def test_what_would_take_minutes_is_left_out_and_said(study, monkeypatch):
+    evidence = read_study(study(ride="RIDE", runs=9))
+    monkeypatch.setattr(claims, "QUICK", 1000)
+    built = tables.build(evidence)
+    assert built.claims.sign_flip_p.isna().all()
+    assert any("done with --exact" in line for line in built.cautions)
+    assert tables.build(evidence, exact=True).claims.sign_flip_p.notna().all()
+
+
+def verdict_of(path, **options):
+    (verdict,) = tables.build(read_study(path), **options).verdicts
+    return verdict, {answer.question: answer for answer in verdict.answers}
+
+
+def test_a_verdict_is_built_from_the_numbers(study):
+    path = study(ride="RIDE", runs=9, points=40)
+    verdict, answers = verdict_of(path)
+    built = tables.build(read_study(path))
+    accuracy = built.splits[(built.splits.quantity == "accuracy") & (built.splits.method == "ride")].set_index("group")
+    few = accuracy.loc["few"]
+    tail = answers["Is the tail better?"]
+    assert few.difference_low > 0 and tail.answer == YES
+    assert f"{100 * few.reference_difference:+.1f} points" in tail.text
+    assert f"({100 * few.difference_low:+.1f} to {100 * few.difference_high:+.1f})" in tail.text
+    holding = built.claims[built.claims.holds != ""]
+    assert answers["Which claims hold against CE?"].text.startswith(
+        f"{len(holding)} of 9 after Holm's correction: lower"
+    )
+    assert verdict.headline.startswith("Lower ") and "a better tail" in verdict.headline
+    assert answers["Does the exact sign-flip test agree?"].answer in (YES, NO)
+
+
+def test_the_margin_decides_whether_the_head_is_kept(study):
+    path = study(ride="RIDE", runs=6)
+    many = tables.build(read_study(path)).splits.query(
+        "method == 'ride' and group == 'many' and quantity == 'accuracy'"
+    )
+    (low,) = many.difference_low
+    for margin, expected in ((abs(low) + 0.001, YES), (max(abs(low) - 0.001, 0), OPEN if low < 0 else YES)):
+        _, answers = verdict_of(path, margin=margin)
+        head = next(answer for question, answer in answers.items() if "head" in question)
+        assert head.answer == expected
+    assert next(q for q in verdict_of(path)[1] if "head" in q) == "Is the head kept, not worse by more than 1 point?"
+
+
+def test_what_could_not_be_seen_is_named_with_its_size(study):
+    path = study(twin="Twin of CE", runs=5)
+    verdict, answers = verdict_of(path)
+    table = tables.build(read_study(path)).claims
+    left_open = table[table.holds == ""]
+    text = answers["What could the study not have seen?"].text
+    assert all(f"{row.detectable:.3f} in {row.group}" in text for row in left_open.itertuples())
+
+
+def test_too_few_runs_leave_everything_open(study):
+    verdict, answers = verdict_of(study(ride="RIDE", runs=2))
+    assert verdict.headline == "Too few runs to compare it with CE."
+    assert {answer.answer for answer in answers.values()} == {OPEN}
+    assert (
+        tables.build(read_study(study(ride="RIDE", runs={"ce": range(2), "ride": range(2)}))).claims.holds.eq("").all()
+    )
+
+
+def test_no_run_in_common_and_no_other_method(study):
+    apart = tables.build(read_study(study(ride="RIDE", runs={"ce": range(4), "ride": range(4, 8)})))
+    assert apart.claims.empty and apart.verdicts[0].headline == "Too few runs to compare it with CE."
+
+
+def test_ce_alone_has_no_verdict(study):
+    assert tables.build(read_study(study(runs=4))).verdicts == ()
+
+
+@pytest.mark.parametrize("split", ["few", "many"])
+def test_an_empty_split_is_open(study, split):
+    path = study(ride="RIDE", runs=5, num_classes=3)
+    evidence = read_study(path)
+    evidence.splits[split], evidence.splits["medium"] = np.array([], int), np.arange(3)
+    assert len(tables.build(evidence).verdicts[0].answers) >= 3
