@@ -67,7 +67,7 @@ def bootstrap(methods, runs, study, quiet, verbose, dry_run, **options) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
     from ltbv.harness.bootstrap import Request, prepare
 
-    sys.path.insert(0, os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
+    sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     where = study or Path("runs") / options["dataset"]
     request = Request(methods=methods or DEFAULT_METHODS, runs=runs, store=where, **options)
     job = prepare(request)
@@ -80,10 +80,10 @@ def bootstrap(methods, runs, study, quiet, verbose, dry_run, **options) -> None:
 
     with Display(job, quiet=quiet, verbose=verbose) as display:
         failures = job.carry_out(display.tell)
-    if not quiet:
-        click.echo(f"{job.summary()} Next: ltbv report {where}")
     for failure in failures:
         click.echo(f"ltbv: {failure}", err=True)
+    if not quiet:
+        click.echo(job.summary() + (" The same command tries again." if failures else f" Next: ltbv report {where}"))
     if failures:
         sys.exit(1)
 

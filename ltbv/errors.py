@@ -11,6 +11,12 @@ class Refusal(ValueError):
     """A request that cannot be carried out as it was put. The message is one line, for the person who asked."""
 
 
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line: a refusal's own words, any other exception with its name."""
+    words = " ".join(str(error).split())
+    return words if isinstance(error, Refusal) else f"{type(error).__name__}: {words}"
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> Refusal:
     """The refusal of a name that is not in a table: the nearest name, then all there are."""
     names = sorted(known)

@@ -14,7 +14,7 @@ HOUSE = Path(ltbv.__file__).parent
 
 # From the top to the bottom. Rooms of one floor do not lean on each other, but for what BESIDE allows.
 FLOORS = [
-    {"cli", "display"},
+    {"cli", "display", "sklearn"},
     {"report", "harness"},
     {"engine"},
     {"methods"},

@@ -15,7 +15,7 @@ from ltbv.errors import Refusal, unknown
 
 FRESH_END = 2_000_000_000  # in an endless pool, indices from here on belong to the test set and are never drawn
 
-LARGEST_FRESH = 1_000_000  # head of the scheme `fresh`: leaves room for 900 runs and more
+LARGEST_FRESH = 100_000  # head of the scheme `fresh`: leaves room for 9,000 runs and more, and fits into memory
 
 
 class Request(NamedTuple):

@@ -8,6 +8,7 @@ from ltbv.data.batches import Batch
 from ltbv.engine.device import choose, precision
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import set_learning
+from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import Experts
 from ltbv.models.stack import draw_run
@@ -49,10 +50,22 @@ def seconds_per_image(
 
 
 def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:
-    """Bytes of one run's weights; a network that cannot be built is refused here, before anything is done."""
+    """Bytes of one run's weights."""
     with torch.device("meta"):
         network = build(stage, protocol, 1, image_shape, classes)
     return sum(tensor.nbytes for tensor in network.state_dict().values())
+
+
+def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> None:
+    """Refuse a stage whose network cannot be built, or cannot take such images, before anything is done."""
+    height, width, channels = image_shape
+    try:
+        with torch.device("meta"):
+            build(stage, protocol, 1, image_shape, classes)(torch.zeros(2, channels, height, width))
+    except Refusal:
+        raise
+    except Exception as error:  # a foreign network may dislike small images in any way
+        raise Refusal(f"stage {stage.name!r} on images of {height} x {width}: {reason(error)}") from error
 
 
 def build(stage: Stage, protocol: Protocol, runs: int, image_shape: tuple[int, int, int], classes: int) -> Experts:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ltbv.data.resample import lost_classes, overlap
-from ltbv.engine.cost import stored_bytes
+from ltbv.engine.cost import check
 from ltbv.engine.device import choose
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.executors import EXECUTORS
@@ -146,7 +146,7 @@ def prepare(request: Request) -> Job:
     device = choose(request.device)
     for method in methods.values():
         for stage in method.stages:
-            stored_bytes(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
+            check(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
     dataset = study.entry.load(request.data_dir)
     study = replace(study, fingerprint=fingerprint(dataset))
 

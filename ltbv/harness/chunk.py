@@ -15,6 +15,7 @@ from ltbv.data.dataset import Dataset
 from ltbv.engine.cost import build
 from ltbv.engine.predict import predict, record
 from ltbv.engine.train import train
+from ltbv.errors import reason
 from ltbv.harness.files import read_arrays, write_arrays
 from ltbv.harness.plan import Chunk
 from ltbv.harness.store import Store
@@ -54,7 +55,7 @@ class Workshop:
                     self.write_predictions(method, missing)
                 except Exception as error:
                     traceback.print_exc()
-                    self.fail(method, self.runs, f"{type(error).__name__}: {' '.join(str(error).split())}")
+                    self.fail(method, self.runs, reason(error))
 
     def write_predictions(self, method: Method, missing: list[int]) -> None:
         """Obtain a method's networks and write what they say of the test set."""

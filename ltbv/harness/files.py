@@ -1,5 +1,6 @@
 """How is a file written so that it is whole or absent? Another name, flush, fsync, rename last."""
 
+import contextlib
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from ltbv.errors import Refusal
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Put `content` at `path`; a reader sees the old file, or none, or the whole new one."""
+    new = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -34,6 +36,9 @@ def write_bytes(path: Path, content: bytes) -> None:
         finally:
             os.close(directory)
     except OSError as error:
+        if new:
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
         raise Refusal(f"cannot write {path}: {error.strerror or error}; finished files are kept") from error
 
 

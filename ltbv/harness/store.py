@@ -69,6 +69,8 @@ class Store:
         if self.exists:
             if not self._differences(asked):
                 return
+            for method in (path.parent.name for path in (self.path / "predictions").glob("*/recipe.json")):
+                self.discard(method)
             for part in ("predictions", "stages", "samples.npz", "test.npz"):
                 self._remove(self.path / part)
         write_json(self.path / "study.json", {"format": FORMAT, "asked": asked, "data": data, "made_with": made_with})

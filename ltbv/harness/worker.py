@@ -25,6 +25,7 @@ def main() -> None:
 
     import torch
 
+    from ltbv.errors import reason
     from ltbv.harness.plan import Chunk
     from ltbv.harness.work import Order, work
 
@@ -39,8 +40,7 @@ def main() -> None:
             do(chunk, tell)
         except Exception as error:
             traceback.print_exc()
-            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            tell({"event": "failed", "runs": chunk.runs, "why": why})
+            tell({"event": "failed", "runs": chunk.runs, "why": reason(error)})
         tell({"event": "end"})
 
 

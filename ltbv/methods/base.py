@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ltbv.data.batches import Batch
 from ltbv.data.samplers import SAMPLERS
-from ltbv.errors import Refusal, unknown
+from ltbv.errors import Refusal, reason, unknown
 from ltbv.losses import effective_number, weighted_mean
 from ltbv.models.experts import PARTS, Experts, Net, Output
 from ltbv.schedules import Number, value
@@ -177,8 +177,8 @@ def find(name: str) -> Method:
     try:
         method = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # importing runs whatever the module holds
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise Refusal(f"method {name!r} cannot be imported ({what}); give package.module:name of a Method") from error
+        cure = "give package.module:name of a Method"
+        raise Refusal(f"method {name!r} cannot be imported ({reason(error)}); {cure}") from error
     if not isinstance(method, Method):
         raise Refusal(f"{name!r} is a {type(method).__name__}, not a Method; give package.module:name of a Method")
     if METHODS.get(method.key, method) != method:

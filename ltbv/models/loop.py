@@ -22,7 +22,8 @@ class Loop(Layer):
     def __init__(self, copies: int, make: Callable[[], nn.Module], *, colour: bool = True):
         super().__init__()
         self.copies, self.make, self.colour = copies, make, colour
-        self.members = nn.ModuleList(make() for _ in range(copies))
+        with torch.random.fork_rng(devices=[]):
+            self.members = nn.ModuleList(make() for _ in range(copies))
         self.draws = [np.random.default_rng(copy) for copy in range(copies)]  # of what a member forgets in training
 
     def draw(self, copy: int, generator: np.random.Generator) -> None:

@@ -25,8 +25,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)), inplace=True)))
-        short = x if self.plain else pad_shortcut(x, self.copies, self.outputs, self.stride)
-        return F.relu(y + short, inplace=True)
+        y += x if self.plain else pad_shortcut(x, self.copies, self.outputs, self.stride)
+        return F.relu(y, inplace=True)
 
 
 class Stem(nn.Sequential):

@@ -102,6 +102,11 @@ class Evidence:
         return {"all": np.arange(len(self.class_names)), **{name: self.splits[name] for name in SPLITS}}
 
     @cached_property
+    def split_of(self) -> dict[int, str]:
+        """Split of each class id."""
+        return {int(c): name for name in SPLITS for c in self.splits[name]}
+
+    @cached_property
     def by_count(self) -> list[int]:
         """Class ids, most training images first."""
         return np.argsort(-np.asarray(self.train_counts), kind="stable").tolist()

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ltbv.report import curves
 from ltbv.report.evidence import GROUPS, SPLITS
 from ltbv.report.names import wrapped
-from ltbv.report.style import GREY, WIDTH, Look
+from ltbv.report.style import GREY, WIDTH, Look, hide_inner_axes
 from ltbv.report.tables import Tables
 
 QUANTITIES = ("bias", "variance")
@@ -26,6 +27,8 @@ def drawn(tables: Tables, looks: Mapping[str, Look]) -> Iterator[tuple[str, Figu
     if len(tables.histogram):
         figure = hardest_negatives(tables.histogram, tables.hardest_negatives, looks)
         yield "hardest_negatives", figure, tables.histogram
+    yield "by_class", curves.by_class(tables.classes, tables.curves, tables.profile, looks), tables.curves
+    yield "counts", curves.counts(tables.profile), tables.profile
 
 
 def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
@@ -112,6 +115,7 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
         panel.annotate(
             split, (0.5, 1), xytext=(0, 16), xycoords="axes fraction", textcoords="offset points", ha="center"
         )
+    hide_inner_axes(grid)
     grid[0, 0].set_xlim(0, 1)
     # Where a network is sure, nine scores of ten lie in the first or last bin; on a plain scale one sees nothing else.
     grid[0, 0].set_yscale("function", functions=(_root, np.square))

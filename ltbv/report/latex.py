@@ -23,10 +23,12 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "'": r"\textquotesingle{}",
-    "`": r"\textasciigrave{}",
-    "-": "{-}",  # "--" would be a dash
+    '"': r"{\char34}",
+    "'": "{'}",  # in braces: two in a row would be one other sign
+    "`": "{`}",
+    "-": "{-}",
+    "?": "{?}",
+    "!": "{!}",
     "±": r"\ensuremath{\pm}",
 }
 ACCENTS = {  # combining mark -> command
@@ -46,7 +48,6 @@ ACCENTS = {  # combining mark -> command
 GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"  # those that have a command
 HEAD = r"""% \usepackage{booktabs}%s
 \providecommand{\ltbvbetter}[1]{#1}\providecommand{\ltbvworse}[1]{#1}\providecommand{\ltbvunclear}[1]{#1}
-\providecommand{\textquotedbl}{''}\providecommand{\textquotesingle}{'}
 % a letter that pdflatex lacks, and what to show in its place
 \providecommand{\ltbvletter}[2]{\ifx\Umathchar\undefined #2\else #1\fi}
 """

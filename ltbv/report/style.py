@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches: a page with two columns
@@ -14,6 +15,7 @@ GREY = "#555555"
 # Paul Tol's "bright" scheme, told apart with every kind of colour vision. Markers repeat later than colours, so that no
 # two of 42 methods look the same, and those of a first row stay apart in black and white.
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")
+SPLIT_COLOURS = {"many": "#222255", "medium": "#7777AA", "few": "#BBBBDD"}  # dark to light: no method's colours
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
 SETTINGS = {
     "font.family": "DejaVu Sans",
@@ -64,6 +66,17 @@ def house_style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         yield
+
+
+def hide_inner_axes(grid: np.ndarray, *, y: bool = True) -> None:
+    """Of panels that share their axes: ticks below the last row, and (if `y`) left of the first column only.
+
+    Ticks are most of what it costs to draw a small panel.
+    """
+    for panel in grid[:-1].flat:
+        panel.xaxis.set_visible(False)
+    for panel in grid[:, 1:].flat if y else ():
+        panel.yaxis.set_visible(False)
 
 
 def rendered(figure: Figure, kind: str) -> bytes:

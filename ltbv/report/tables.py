@@ -45,7 +45,7 @@ OF_CLASSES = ("accuracy", "bias", "variance")
 HARDEST = {"hardest_negative": "mean", "hardest_above_true": "share_above_true"}
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LEVEL = 0.95  # of every interval
-BINS = 40
+BINS, BINS_OF_CLASSES = 40, 20
 SCALES_APART = 0.3  # of median top probabilities, beyond which softmax scores of two methods do not compare
 
 
@@ -60,6 +60,10 @@ class Tables:
     hardest_negatives  score of the hardest negative: mean and share above p_true with intervals; quantiles, pooled
                        over runs and points, without. No rows where no probabilities are known
     histogram          its density: method, group, left, right, density
+    curves             accuracy, bias and variance of bins of like classes: method, quantity, first, last (places
+                       in the order by count), estimate, low, high
+    profile            class by class, most training images first: group, class_name, split, train_count, pool_size,
+                       shared (by two runs, 0-1)
     claims             the nine claims of each method: see `claims`
     costs              see `cost`
     experts            experts asked for a test point, by split; no rows where no method chooses
@@ -71,6 +75,8 @@ class Tables:
     classes: pd.DataFrame
     hardest_negatives: pd.DataFrame
     histogram: pd.DataFrame
+    curves: pd.DataFrame
+    profile: pd.DataFrame
     claims: pd.DataFrame
     costs: pd.DataFrame
     experts: pd.DataFrame
@@ -93,6 +99,10 @@ def build(evidence: Evidence, *, margin: float = MARGIN, exact: bool | None = No
         ],
         ignore_index=True,
     )
+    bins = _bins(evidence)
+    of_bin = rows["group"].isin(bins)
+    curves = _curves(rows[of_bin])
+    rows = rows[~of_bin]
     of_group, of_hardest = rows["group"].isin(GROUPS), rows["quantity"].isin(HARDEST)
     of_experts = rows["quantity"] == EXPERTS
     means = rows[of_group & of_hardest].replace({"quantity": HARDEST})
@@ -104,6 +114,8 @@ def build(evidence: Evidence, *, margin: float = MARGIN, exact: bool | None = No
         classes=_describe_classes(evidence, rows[~of_group & rows["quantity"].isin(OF_CLASSES)].reset_index(drop=True)),
         hardest_negatives=pd.concat([means, *_quantiles(evidence)], ignore_index=True),
         histogram=_histogram(evidence),
+        curves=curves,
+        profile=_profile(evidence),
         claims=claims,
         costs=costs(evidence),
         experts=rows[of_group & of_experts].reset_index(drop=True),
@@ -116,6 +128,35 @@ def build(evidence: Evidence, *, margin: float = MARGIN, exact: bool | None = No
             *_not_flipped(evidence, done=flip),
             *evidence.setting.notes,
         ),
+    )
+
+
+def _bins(evidence: Evidence) -> dict[str, list[int]]:
+    """Classes of neighbouring counts, at most BINS_OF_CLASSES bins of about equal size; names begin with 'bin'."""
+    ids = evidence.by_count
+    parts = np.array_split(np.arange(len(ids)), min(BINS_OF_CLASSES, len(ids)))
+    return {f"bin {part[0]} {part[-1]}": [ids[place] for place in part] for part in parts}
+
+
+def _curves(rows: pd.DataFrame) -> pd.DataFrame:
+    shown = rows[rows["quantity"].isin(OF_CLASSES)]
+    places = shown["group"].str.split(" ")
+    columns = shown[["method", "quantity", "estimate", "low", "high"]]
+    return columns.assign(first=places.str[1].astype(int), last=places.str[2].astype(int)).reset_index(drop=True)
+
+
+def _profile(evidence: Evidence) -> pd.DataFrame:
+    ids, of = evidence.by_count, evidence.setting
+    pools = np.full(len(ids), np.nan) if of.pool_sizes is None else np.asarray(of.pool_sizes, float)
+    return pd.DataFrame(
+        {
+            "group": ids,
+            "class_name": [evidence.class_names[c] for c in ids],
+            "split": [evidence.split_of[c] for c in ids],
+            "train_count": np.asarray(evidence.train_counts)[ids],
+            "pool_size": pools[ids],
+            "shared": of.shared[ids],
+        }
     )
 
 
@@ -136,7 +177,11 @@ def _per_run(method: MethodRuns) -> dict[str, np.ndarray]:
 
 def _estimate(evidence: Evidence, method: MethodRuns) -> list[stats.Estimate]:
     return stats.summarize(
-        method.predictions, evidence.labels, _groups(evidence), level=LEVEL, per_run=_per_run(method)
+        method.predictions,
+        evidence.labels,
+        _groups(evidence) | _bins(evidence),
+        level=LEVEL,
+        per_run=_per_run(method),
     )
 
 
@@ -175,16 +220,16 @@ def _rows(
         columns=["group", "quantity", *COLUMNS[7:11]],
     ).astype(dict.fromkeys(COLUMNS[7:11], float))
     rows = own.merge(paired, how="left", on=["group", "quantity"])
-    return rows.assign(runs=len(method.runs), points=rows["group"].map(evidence.points))[list(COLUMNS)]
+    points = {group: int(evidence.points_by_class[ids].sum()) for group, ids in _groups(evidence).items()}
+    return rows.assign(runs=len(method.runs), points=rows["group"].map(points))[list(COLUMNS)]
 
 
 def _describe_classes(evidence: Evidence, rows: pd.DataFrame) -> pd.DataFrame:
     ids = rows["group"].astype(int)
-    split_of = {int(c): name for name, members in evidence.splits.items() for c in members}
     return rows.assign(
         group=ids,
         class_name=ids.map(lambda c: evidence.class_names[c]),
-        split=ids.map(split_of),
+        split=ids.map(evidence.split_of),
         train_count=ids.map(lambda c: int(evidence.train_counts[c])),
     )
 

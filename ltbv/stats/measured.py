@@ -19,11 +19,10 @@ from ltbv.stats.zero_one import extrapolate, half_subsets
 
 FEWEST_RUNS = 4  # for intervals: three leave-one-out values say too little about their own spread
 
-# A correction removes most of what the plug-in is off by, not all. What it leaves over, as a share of itself, was .1 to
-# .5 (bias) and 0 to .05 (variance) at R = 10 in four simulated worlds, and falls with R. Of the pair, the first share
-# counts as common to two methods that are compared, the second as each method's own. Measured: benchmarks/coverage.py.
-BIAS_LEFT = (0.6, 0.5)  # / sqrt(R)
-VARIANCE_LEFT = (0.2, 0.2)  # / R
+# A correction removes most of what the plug-in is off by, not all. What it left over, as a share of the correction, was
+# .1 to .5 (bias) and 0 to .05 (variance) at R = 10 in simulated studies, and falls with R: benchmarks/coverage.py.
+BIAS_LEFT = 0.78  # / sqrt(R)
+VARIANCE_LEFT = 0.28  # / R
 
 VOTE_TERMS = ("true_share", "weight", "variance", "loo", "unbiased", "disagreement")
 Logits = np.ndarray | Callable[[slice], np.ndarray]  # (R, N, C), or slice of n points -> (R, n, C)
@@ -33,25 +32,20 @@ Logits = np.ndarray | Callable[[slice], np.ndarray]  # (R, N, C), or slice of n 
 class Measured:
     """One quantity of one method, or of the difference of two.
 
-    points     (N,) corrected value at each test point
-    plug_in    (C,) class means of the uncorrected values
-    left_out   (R, C) class means with run r left out; None for R < 4
-    left_over  (1 + M, C) class means of what the correction may have left over: by the share that methods have in
-               common, then by the own share of each of the M = 1 or 2 methods. None if nothing is corrected, or exactly
+    points    (N,) corrected value at each test point
+    plug_in   (C,) class means of the uncorrected values
+    left_out  (R, C) class means with run r left out; None for R < 4
+    left      share of the correction that may be wrong, one standard error; 0 if nothing is corrected, or exactly
     """
 
     points: np.ndarray
     plug_in: np.ndarray
     left_out: np.ndarray | None
-    left_over: np.ndarray | None = None
+    left: float = 0.0
 
     def __sub__(self, other: "Measured") -> "Measured":
         left_out = None if self.left_out is None or other.left_out is None else self.left_out - other.left_out
-        left_over = None
-        if self.left_over is not None and other.left_over is not None:
-            common = self.left_over[:1] - other.left_over[:1]
-            left_over = np.concatenate([common, self.left_over[1:], other.left_over[1:]])
-        return Measured(self.points - other.points, self.plug_in - other.plug_in, left_out, left_over)
+        return Measured(self.points - other.points, self.plug_in - other.plug_in, left_out, self.left)
 
 
 def measure_votes(
@@ -110,14 +104,13 @@ def measure_votes(
             without = np.array([[r not in half for half in halves.tolist()] for r in all_runs], np.float64)
             bias_half = 1 - without @ divide_by_class(sums_halves, counts) / without.sum(1, keepdims=True)
             left_out["bias"] = extrapolate(left_out["bias"], bias_half, runs - 1, halves.shape[1])
-    shares = {"bias": np.array(BIAS_LEFT) / np.sqrt(runs), "variance": np.array(VARIANCE_LEFT) / runs}
-    measured = {}
-    for name, values in corrected.items():
-        uncorrected, left_over = by_class(plug_in[name], labels, num_classes), None
-        if name in shares:
-            left_over = np.outer(shares[name], uncorrected - by_class(values, labels, num_classes))
-        measured[name] = Measured(values, uncorrected, left_out.get(name), left_over)
-    return measured
+    left = {"bias": BIAS_LEFT / np.sqrt(runs), "variance": VARIANCE_LEFT / runs}
+    return {
+        name: Measured(
+            values, by_class(plug_in[name], labels, num_classes), left_out.get(name), float(left.get(name, 0.0))
+        )
+        for name, values in corrected.items()
+    }
 
 
 def _vote_terms(ballots: Ballots, subset: np.ndarray, size: int, ties: str) -> np.ndarray:

@@ -6,7 +6,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from ltbv.report import figures, style, tables
+from ltbv import stats
+from ltbv.report import curves, figures, style, tables
 from ltbv.report.names import printable, wrapped
 from ltbv.report.study import read_study
 
@@ -16,12 +17,8 @@ AWKWARD = 'a,b "c" $\\alpha$ \\textbf{d} & <script>e</script> % # _ ^ {\t\nåå‰
 def draw(path):
     evidence = read_study(path)
     built = tables.build(evidence)
-    looks = style.looks(evidence.names)
     with style.house_style():
-        drawn = [
-            figures.bias_variance(built.splits, looks),
-            figures.hardest_negatives(built.histogram, built.hardest_negatives, looks),
-        ]
+        drawn = [figure for _, figure, _ in figures.drawn(built, style.looks(evidence.names))]
         return drawn, [style.rendered(figure, kind) for figure in drawn for kind in ("png", "pdf")]
 
 
@@ -33,7 +30,7 @@ def colliding(figure) -> list[str]:
         for panel in figure.axes
         for axis, (low, high) in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim()))
         for tick in axis.get_major_ticks()
-        if not low <= tick.get_loc() <= high
+        if not (axis.get_visible() and low <= tick.get_loc() <= high)
     }
     texts = [t for t in figure.findobj(matplotlib.text.Text) if t.get_visible() and t.get_text() and t not in hidden]
     boxes = {text: text.get_window_extent() for text in texts}
@@ -56,9 +53,37 @@ def colliding(figure) -> list[str]:
 )
 def test_no_text_lies_on_another_or_beyond_the_page(study, others):
     drawn, files = draw(study(runs=4, points=4, **others))
-    assert [content[:4] for content in files] == [b"\x89PNG", b"%PDF"] * 2
+    assert [content[:4] for content in files] == [b"\x89PNG", b"%PDF"] * len(drawn)
     for figure in drawn:
         assert not colliding(figure)
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
+@pytest.mark.parametrize("num_classes", [2, 37, 100])
+def test_any_number_of_classes_can_be_drawn(study, num_classes):
+    drawn, _ = draw(study(ride="RIDE", mine=AWKWARD, runs=4, points=2, num_classes=num_classes))
+    for figure in drawn:
+        assert not colliding(figure)
+
+
+def test_curves_are_those_of_the_table(study):
+    evidence = read_study(study(ride="RIDE", points=4, num_classes=50))
+    built = tables.build(evidence)
+    with style.house_style():
+        figure = curves.by_class(built.classes, built.curves, built.profile, style.looks(evidence.names))
+    bias = built.curves[(built.curves.method == "ride") & (built.curves.quantity == "bias")]
+    drawn = next(
+        line for line in figure.axes[1].lines if line.get_color() == style.COLOURS[0] and len(line.get_xdata()) == 20
+    )
+    np.testing.assert_array_equal(drawn.get_ydata(), bias.estimate)
+    (first, *_), (last, *_) = bias["first"], bias["last"]
+    ids = evidence.by_count[first : last + 1]
+    (by_hand,) = (
+        one.estimate
+        for one in stats.summarize(evidence.methods[1].predictions, evidence.labels, {"bin": ids})
+        if one.quantity == "bias"
+    )
+    assert bias.estimate.iloc[0] == by_hand
 
 
 def test_a_single_run_and_an_empty_split_can_be_drawn(study):

@@ -14,7 +14,7 @@ from ltbv.report import write_report
 
 TABLES = ("splits", "classes", "claims", "hardest_negatives")
 SHEETS = (*TABLES, "overview", "plug_in", "identity")
-FIGURES = ("bias_variance", "hardest_negatives")
+FIGURES = ("bias_variance", "hardest_negatives", "by_class", "counts")
 FILES = {
     "report.md",
     "report.json",

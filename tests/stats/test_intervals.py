@@ -26,6 +26,9 @@ FIELDS = {
 }
 
 
+LEFT = {"bias": lambda runs: 0.78 / np.sqrt(runs), "variance": lambda runs: 0.28 / runs}  # share of the correction
+
+
 def table(estimates):
     return {(one.group, one.quantity): one for one in estimates}
 
@@ -67,14 +70,17 @@ def test_every_number_by_its_definition(runs, ties):
     assert {quantity for _, quantity in ours} == FIELDS
     for (group, quantity), one in ours.items():
         corrected, plug_in, _ = whole[quantity]
+        estimate, uncorrected = (group_means(values, labels, SPLITS)[group] for values in (corrected, plug_in))
         means = [group_means(out[quantity][2], labels, SPLITS)[group] for out in without]
         v_run = (runs - 1) / runs * ((np.array(means) - np.mean(means)) ** 2).sum()
         classes = [corrected[labels == c] for c in SPLITS[group]]
         v = v_run + sum(values.var(ddof=1) / values.size for values in classes) / len(classes) ** 2
+        if quantity in LEFT:
+            v += (LEFT[quantity](runs) * (uncorrected - estimate)) ** 2
         df = min(v**2 / (v_run**2 / (runs - 1)), 1e4) if v_run else 1e4
         reach = distributions.t.ppf(0.975, df) * np.sqrt(v)
-        assert one.estimate == pytest.approx(group_means(corrected, labels, SPLITS)[group], abs=1e-12)
-        assert one.plug_in == pytest.approx(group_means(plug_in, labels, SPLITS)[group], abs=1e-12)
+        assert one.estimate == pytest.approx(estimate, abs=1e-12)
+        assert one.plug_in == pytest.approx(uncorrected, abs=1e-12)
         assert one.se == pytest.approx(np.sqrt(v), abs=1e-12)
         assert (one.low, one.high) == pytest.approx((one.estimate - reach, one.estimate + reach), abs=1e-10)
         if v:
@@ -99,9 +105,11 @@ def test_conservative_bias_leaves_runs_out_of_the_halves(runs):
         values = np.array([group_means(out, labels, SPLITS)[group] for out in left_out])
         v_run = (runs - 1) / runs * ((values - values.mean()) ** 2).sum()
         one = test_set[group, "bias"]
+        v = v_run + (LEFT["bias"](runs) * (one.plug_in - one.estimate)) ** 2
         assert one.estimate == pytest.approx(group_means(expected, labels, SPLITS)[group], abs=1e-12)
-        assert one.se == pytest.approx(np.sqrt(v_run), abs=1e-12)
-        assert one.df == runs - 1
+        assert one.se == pytest.approx(np.sqrt(v), abs=1e-12)
+        assert one.df == pytest.approx(min(v**2 / (v_run**2 / (runs - 1)), 1e4))
+        assert test_set[group, "error"].df == runs - 1
         assert conservative[group, "bias"].se >= one.se
 
 

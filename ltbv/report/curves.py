@@ -1,0 +1,111 @@
+"""What happens along the tail? Figures over the classes, most training images first. Nothing is computed here."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ltbv.report.evidence import SPLITS
+from ltbv.report.names import wrapped
+from ltbv.report.style import SPLIT_COLOURS, WIDTH, Look, hide_inner_axes
+
+QUANTITIES = ("accuracy", "bias", "variance")
+TITLE_LETTERS = 80
+EDGE = {"color": "#999999", "linewidth": 0.6, "linestyle": (0, (1, 2))}
+
+
+def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """Accuracy, bias and variance of every class: each method in colour over the reference in grey.
+
+    A dot is a class, a line runs through the means of neighbouring classes, within their intervals.
+    """
+    reference, *others = looks
+    methods = others or [reference]
+    height = 0.95 + 1.25 * len(methods)
+    figure = Figure((WIDTH, height))
+    grid = figure.subplots(len(methods), len(QUANTITIES), sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(0.42 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.45 / height, wspace=0.08, hspace=0.3)
+    place = pd.Series(np.arange(len(profile)), index=profile["group"])
+    dots = dict(iter(classes.groupby(["method", "quantity"])))
+    lines = dict(iter(curves.groupby(["method", "quantity"])))
+    for method, row in zip(methods, grid, strict=True):
+        for quantity, panel in zip(QUANTITIES, row, strict=True):
+            for key in dict.fromkeys((reference, method)):
+                of_class, of_bin = dots[key, quantity], lines[key, quantity]
+                middle = (of_bin["first"] + of_bin["last"]) / 2
+                size = 2.4 if len(profile) <= 200 else 1
+                colour = looks[key].colour
+                panel.plot(
+                    place[of_class["group"]], of_class["estimate"], ".", ms=size, color=colour, alpha=0.45, mew=0
+                )
+                panel.fill_between(middle, of_bin["low"], of_bin["high"], color=colour, alpha=0.2, linewidth=0)
+                panel.plot(middle, of_bin["estimate"], color=colour, linewidth=1.2)
+            _edges(panel, profile)
+            panel.grid(axis="y")
+            panel.set_axisbelow(True)
+        row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontweight="bold")
+    for quantity, panel in zip(QUANTITIES, grid[0], strict=True):
+        panel.annotate(
+            quantity, (0.5, 1), xytext=(0, 16), xycoords="axes fraction", textcoords="offset points", ha="center"
+        )
+    grid[0, 0].set_xlim(-1, len(profile))
+    grid[0, 0].set_ylim(-0.1, 1.1)
+    grid[0, 0].set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    hide_inner_axes(grid, y=False)
+    for panel in grid[-1]:
+        _counts_below(panel, profile)
+    grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)[0]
+    figure.supxlabel(
+        f"Training images of a class, most first. Grey: {grey}. Dots: classes; lines: means of neighbouring classes",
+        fontsize=8,
+        y=0.06 / height,
+        va="bottom",
+    )
+    return figure
+
+
+def counts(profile: pd.DataFrame) -> Figure:
+    """Training images of every class, and the share of them that two runs have in common."""
+    figure = Figure((WIDTH, 2.2))
+    panels = figure.subplots(1, 2, sharex=True)
+    figure.subplots_adjust(0.07, 0.12, 0.985, 0.88, wspace=0.16)
+    edges = np.arange(len(profile) + 1) - 0.5
+    for name in SPLITS:
+        at = (profile["split"] == name).to_numpy()
+        for panel, column in zip(panels, ("train_count", "shared"), strict=True):
+            values = np.where(at, profile[column].to_numpy(float), 0)
+            panel.stairs(values, edges, fill=True, color=SPLIT_COLOURS[name], linewidth=0, label=name)
+    panels[0].set_yscale("log")
+    panels[0].set_ylim(0.8, profile["train_count"].max() * 1.3)
+    panels[0].minorticks_off()
+    panels[0].yaxis.set_major_formatter("{x:g}")
+    panels[0].set_title("Training images of a class", loc="left")
+    panels[0].legend(loc="upper right", handlelength=1)
+    panels[1].set_title("Share of its images that two runs have in common", loc="left")
+    if profile["shared"].notna().any():
+        panels[1].set_ylim(0, max(0.02, 1.15 * profile["shared"].max()))
+        panels[1].yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    else:
+        panels[1].set_yticks([])
+        panels[1].text(0.5, 0.5, "not known", transform=panels[1].transAxes, ha="center", va="center")
+    panels[0].set_xlim(-1, len(profile))
+    for panel in panels:
+        panel.tick_params(axis="x", length=0)
+        panel.set_xticks([])
+        panel.set_xlabel(f"{len(profile)} classes, most training images first")
+    return figure
+
+
+def _edges(panel: Axes, profile: pd.DataFrame) -> None:
+    """A line where one split ends and the next begins."""
+    split = profile["split"].to_numpy()
+    for place in np.flatnonzero(split[1:] != split[:-1]):
+        panel.axvline(place + 0.5, **EDGE)
+
+
+def _counts_below(panel: Axes, profile: pd.DataFrame) -> None:
+    """Counts at the first class, the last one, and a few between, so far apart that they do not touch."""
+    places = np.unique(np.linspace(0, len(profile) - 1, 5).round().astype(int))
+    panel.set_xticks(places, [f"{profile['train_count'].iloc[place]}" for place in places])

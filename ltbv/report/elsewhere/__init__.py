@@ -1,0 +1,105 @@
+"""Predictions that were made elsewhere, as evidence for a report: no training, no torch.
+
+files      which files hold the runs of a method
+rows       what a file says, in one form for all formats, which `arrays` (.npz, .npy) and `columns` (.csv, .parquet)
+           read
+points     which test points that is about: runs are matched by sample id
+scores     what logits or probabilities amount to, a block at a time
+assemble   runs become evidence, with what a reader must know of them
+listings   training images, names of the classes, true labels
+analysis   the same for arrays in memory: `ltbv.analyse`
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ltbv.errors import Refusal
+from ltbv.report.elsewhere import files
+from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, method_runs, order_of
+from ltbv.report.elsewhere.listings import read_counts, read_labels, read_names
+from ltbv.report.elsewhere.points import Points, settle
+from ltbv.report.elsewhere.rows import Rows, check_range
+from ltbv.report.elsewhere.scores import judge
+from ltbv.report.evidence import REFERENCE, Evidence
+
+
+def read_elsewhere(
+    sources: Mapping[str, Path | str],
+    train_counts: Path | str,
+    labels: Path | str | None = None,
+    classes: Path | str | None = None,
+    *,
+    reference: str = REFERENCE,
+    many: float = 100,
+    few: float = 20,
+    dataset: str = "predictions from elsewhere",
+    scheme: str = UNKNOWN,
+) -> Evidence:
+    """The evidence in files of predictions; what cannot be right is refused, file and field named.
+
+    sources       method -> directory with a file for each run (or with a sub-directory for each, which holds one file),
+                  or one file. Formats: .npz and .npy (`arrays.read_npz`, `read_npy`), .csv and .parquet
+                  (`columns.read_table`), which may hold all runs
+    train_counts  training images of each class: see `listings.read_counts`
+    labels        true labels, where the predictions do not bring them: see `listings.read_labels`
+    classes       class names: see `listings.read_names`
+    reference     the method that others are compared with; the first where there is none of that name
+    many, few     a class with more than `many` training images is many, with fewer than `few` is few
+
+    Test points are matched by id where the runs have ids, else by order. Runs of two methods are a pair where the
+    numbers in their names agree. Scores are read in blocks: memory grows with runs x points, not with classes.
+    """
+    if not sources:
+        raise Refusal("no predictions are given: name a method and its directory, ce=DIR")
+    names = read_names(Path(classes)) if classes else None
+    counts, names = read_counts(Path(train_counts), names)
+    given = read_labels(Path(labels), counts.size) if labels else None
+    order, notes = order_of(sources, reference)
+    methods, points = [], None
+    for key in order:
+        runs, points = _read_runs(key, Path(sources[key]), given, points, counts.size, notes)
+        methods.append(method_runs(key, runs, notes))
+    return evidence_of(methods, points.labels, counts, names, notes, many=many, few=few, dataset=dataset, scheme=scheme)
+
+
+def _read_runs(
+    key: str, source: Path, given: Points | None, points: Points | None, num_classes: int, notes: list[str]
+) -> tuple[list[Run], Points]:
+    """The runs of one method, and the test points, which the first run of all settles."""
+    found, passed = files.find(source)
+    if passed:
+        more = " and more" if len(passed) > 5 else ""
+        notes.append(f"{key}: passed over in {source}: {', '.join(passed[:5])}{more}.")
+    runs: dict[str, Run] = {}
+    for name, path in found.items():
+        rows = files.read(path, name, num_classes, labelled=given is not None or points is not None)
+        if taken := [run for run in rows.runs if run in runs]:
+            raise Refusal(f"{path} has run {taken[0]!r}, which another file of {source} has too")
+        of_file, points = _place(rows, given, points, num_classes)
+        runs |= {run.name: run for run in of_file}
+    return list(runs.values()), points
+
+
+def _place(rows: Rows, given: Points | None, points: Points | None, num_classes: int) -> tuple[list[Run], Points]:
+    """The runs of one file, their rows in the order of the test points."""
+    for field, ids in (("label", rows.labels), ("pred", rows.preds)):
+        if ids is not None:
+            check_range(ids, num_classes, f"{rows.path}: {field}")
+    own_rows = [np.flatnonzero(rows.run_of == at) for at in range(len(rows.runs))]
+    true = np.empty(rows.run_of.size, np.intp)
+    places = []
+    for run, own in zip(rows.runs, own_rows, strict=True):
+        where = str(rows.path) if len(rows.runs) == 1 else f"{rows.path}, run {run!r},"
+        ids, labels = (None if values is None else values[own] for values in (rows.ids, rows.labels))
+        points = points or settle(given, ids, labels, where)
+        at = points.place(ids, labels, own.size, where)
+        true[own] = points.labels[at]
+        places.append(np.argsort(at))  # the row of each test point, among the run's own
+    judged = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path)) if rows.blocks else None
+    runs = []
+    for run, own, at in zip(rows.runs, own_rows, places, strict=True):
+        scores = judged and judged.take(own[at])
+        runs.append(Run(run, scores.predictions if rows.preds is None else rows.preds[own[at]], scores))
+    return runs, points

@@ -1,0 +1,138 @@
+"""What do predictions in memory say? `ltbv.analyse`: arrays in, the tables of a report out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ltbv.errors import Refusal, unknown
+from ltbv.report import tables as of_tables
+from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, method_runs, order_of
+from ltbv.report.elsewhere.listings import check_counts
+from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
+from ltbv.report.elsewhere.scores import judge
+from ltbv.report.evidence import REFERENCE, Evidence
+from ltbv.stats.votes import blocks, check_labels
+
+LABELS = "labels"
+KINDS = (LABELS, PROBS, LOGITS)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What `analyse` found. `splits`, `classes`, `hardest_negatives`: pandas tables, columns as in `report.tables`."""
+
+    evidence: Evidence
+
+    @cached_property
+    def tables(self) -> of_tables.Tables:
+        """All tables, verdicts and cautions."""
+        return of_tables.build(self.evidence)
+
+    @property
+    def splits(self) -> pd.DataFrame:
+        """All quantities, for all classes and each split."""
+        return self.tables.splits
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """Accuracy, bias and variance of each class."""
+        return self.tables.classes
+
+    @property
+    def hardest_negatives(self) -> pd.DataFrame:
+        """Scores of the hardest negatives; empty where only labels are known."""
+        return self.tables.hardest_negatives
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Lines that a reader of the tables must know."""
+        return self.tables.cautions
+
+    def write(self, directory: Path | str) -> str:
+        """Write the whole report below `directory`; gives back the text for a terminal."""
+        from ltbv.report import write_report
+
+        return write_report(self.evidence, directory)
+
+
+def analyse(
+    predictions: Mapping[str, np.ndarray] | np.ndarray,
+    labels: np.ndarray,
+    train_counts: np.ndarray,
+    reference: str = REFERENCE,
+    *,
+    kind: str | None = None,
+    class_names: Sequence[str] | None = None,
+    many: float = 100,
+    few: float = 20,
+    dataset: str = "predictions from elsewhere",
+    scheme: str = UNKNOWN,
+) -> Analysis:
+    """Bias, variance and accuracy of each method by split, with intervals, beside the reference.
+
+    predictions   method -> array, or one array, whose row r is run r: row r of every method is a pair.
+                  (R, N) integers are predicted labels. (R, N, C) floats are probabilities if all values of a method's
+                  first block of points are within 0 and 1, and then every row must sum to 1; else logits
+    labels        (N,) true class ids
+    train_counts  (C,) training images of each class
+    reference     the method that others are compared with; the first where there is none of that name
+    kind          'labels', 'probs' or 'logits': instead of the rule above, for all methods
+    class_names   C names
+    many, few     a class with more than `many` training images is many, with fewer than `few` is few
+
+    Example: analyse({"ce": ce, "mine": mine}, labels, counts).splits
+    """
+    if kind is not None and kind not in KINDS:
+        raise unknown("kind of predictions", kind, KINDS)
+    given = np.asarray(train_counts)
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise Refusal(f"train_counts must be (C,) integers; got {given.dtype} of shape {given.shape}")
+    counts = check_counts(given.tolist(), "train_counts")
+    labels = check_labels(np.asarray(labels), counts.size)
+    if class_names is not None and len(class_names) != counts.size:
+        raise Refusal(f"there are {len(class_names)} class names, but train_counts has {counts.size} classes")
+    of_method = predictions if isinstance(predictions, Mapping) else {reference: predictions}
+    if not of_method:
+        raise Refusal("no predictions are given: analyse({'ce': array}, labels, train_counts)")
+    order, notes = order_of(of_method, reference)
+    methods = []
+    for key in order:
+        runs = [_read_run(key, r, run, labels, counts.size, kind) for r, run in enumerate(of_method[key])]
+        methods.append(method_runs(key, runs, notes))
+    return Analysis(
+        evidence_of(
+            methods,
+            labels,
+            counts,
+            class_names and tuple(map(str, class_names)),
+            notes,
+            many=many,
+            few=few,
+            dataset=dataset,
+            scheme=scheme,
+        )
+    )
+
+
+def _read_run(key: str, r: int, values: np.ndarray, labels: np.ndarray, num_classes: int, kind: str | None) -> Run:
+    """Run r of a method, from its labels (N,) or scores (N, C)."""
+    where, values = f"{key}, run {r}", np.asarray(values)
+    if values.dtype.kind in "iu" and values.ndim == 1 and kind in (None, LABELS):
+        if values.size != labels.size:
+            raise Refusal(f"{where} has {values.size} test points, but there are {labels.size} labels")
+        check_range(values, num_classes, f"{where}: prediction")
+        return Run(str(r), values, None)
+    if values.dtype.kind != "f" or values.ndim != 2 or kind == LABELS:
+        raise Refusal(
+            f"{where} is {values.dtype} of shape {values.shape}; a method is integer labels (R, N), or floating point"
+            " scores (R, N, C); a single run is array[None]"
+        )
+    if len(values) != labels.size:
+        raise Refusal(f"{where} has {len(values)} test points, but there are {labels.size} labels")
+    parts = (values[part] for part in blocks(labels.size, max(1, BLOCK // max(1, values.shape[1]))))
+    scores = judge(parts, labels, num_classes, kind, where)
+    return Run(str(r), scores.predictions, scores)

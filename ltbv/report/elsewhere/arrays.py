@@ -1,0 +1,191 @@
+"""How are the arrays of a .npy or .npz file read safely? Header first, then in blocks; nothing is ever unpickled.
+
+What a header claims is held against the bytes there are before memory is taken for it. Scores are read as a stream, not
+mapped: mapped pages of large files count as memory used, and members of a compressed .npz cannot be mapped.
+"""
+
+import math
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ltbv.errors import Refusal
+from ltbv.report.elsewhere.rows import BLOCK, LOGITS, MOST_CLASSES, MOST_POINTS, PROBS, Rows
+
+MOST_BYTES = 1 << 31  # of an array that must be read as a whole
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+IDS = ("sample_id", "paths")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array that lies in a file: a .npy, or `member` of an .npz. `name` is how it is called in messages."""
+
+    path: Path
+    member: str | None
+    name: str
+    shape: tuple[int, ...]
+    column_major: bool
+    dtype: np.dtype
+
+    def whole(self) -> np.ndarray:
+        """All of it."""
+        if (size := math.prod(self.shape) * self.dtype.itemsize) > MOST_BYTES:
+            raise Refusal(f"{self.name} has {size:,} bytes, too many to read at once (the most is {MOST_BYTES:,})")
+        with opened(self.path, self.member) as file:
+            _header(file)
+            values = np.frombuffer(self._take(file, size), self.dtype)
+            self._end(file)
+        return values.reshape(self.shape, order="F" if self.column_major else "C")
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Consecutive rows of a table (N, C), about BLOCK values at once."""
+        rows, columns = self.shape
+        step = max(1, BLOCK // columns)
+        if self.column_major:
+            whole = self.whole()
+            yield from (whole[start : start + step] for start in range(0, rows, step))
+            return
+        with opened(self.path, self.member) as file:
+            _header(file)
+            for start in range(0, rows, step):
+                here = min(step, rows - start)
+                taken = self._take(file, here * columns * self.dtype.itemsize)
+                yield np.frombuffer(taken, self.dtype).reshape(here, columns)
+            self._end(file)
+
+    def _take(self, file: IO[bytes], size: int) -> bytes:
+        taken = file.read(size)
+        if len(taken) < size:
+            raise Refusal(f"{self.name} ends early: it has fewer values than its shape {self.shape} says")
+        return taken
+
+    def _end(self, file: IO[bytes]) -> None:
+        """At the end of a member its checksum is compared."""
+        if file.read(1):
+            raise Refusal(f"{self.name} has more values than its shape {self.shape} says")
+
+
+@contextmanager
+def opened(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
+    """The bytes of a file, or of a member of an archive; whatever is amiss with them is a Refusal."""
+    try:
+        if member is None:
+            with open(path, "rb") as file:
+                yield file
+        else:
+            with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+                yield file
+    except Refusal:
+        raise
+    except Exception as error:  # OSError, BadZipFile, zlib.error, NotImplementedError, …: damage has many names
+        raise Refusal(f"{path} is damaged or no {path.suffix} file ({' '.join(str(error).split())})") from error
+
+
+def members(path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The arrays of an .npz by field name."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except Exception as error:
+        raise Refusal(f"{path} is damaged or no .npz file ({' '.join(str(error).split())})") from error
+    return {info.filename.removesuffix(".npy"): info for info in infos}
+
+
+def stored(path: Path, info: zipfile.ZipInfo | None = None) -> Stored:
+    """The array of a .npy file, or of a member of an .npz: its header is read and checked, its values are not."""
+    member = info.filename if info else None
+    name = f"{path}: {member.removesuffix('.npy')}" if member else str(path)
+    with opened(path, member) as file:
+        shape, column_major, dtype = _header(file)
+        start = file.tell()
+        size = info.file_size if info else os.fstat(file.fileno()).st_size
+    if dtype.hasobject:
+        raise Refusal(f"{name} holds Python objects, which are never unpickled; save plain numbers or text")
+    if any(not 0 < length <= MOST_POINTS for length in shape) or not dtype.itemsize:
+        raise Refusal(f"{name} has shape {shape} of {dtype}: a length is 0 or more than {MOST_POINTS:,}")
+    if (claimed := math.prod(shape) * dtype.itemsize) != size - start:
+        raise Refusal(f"{name} claims shape {shape} of {dtype}, {claimed:,} bytes, but has {size - start:,}")
+    return Stored(path, member, name, shape, column_major, dtype)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version not in HEADERS:
+        raise ValueError(f".npy format {version} is not known here")
+    with warnings.catch_warnings(action="ignore"):  # headers written by Python 2 read as well
+        return HEADERS[version](file)
+
+
+def read_npz(path: Path, run: str) -> Rows:
+    """One run: `logits` or `probs` (N, C), or `preds` (N,); optional `labels` (N,), and `sample_id` or `paths` (N,).
+
+    `preds` beside scores are the predictions; the scores then only say how likely each class is.
+    """
+    found = members(path)
+    fields = {name: stored(path, found[name]) for name in (LOGITS, PROBS, "preds", "labels", *IDS) if name in found}
+    kind = next((kind for kind in (LOGITS, PROBS) if kind in fields), None)
+    if kind is None and "preds" not in fields:
+        raise Refusal(f"{path} has no logits, probs or preds; it has: {', '.join(sorted(found)) or 'nothing'}")
+    ids = next((text_ids(fields[name]) for name in IDS if name in fields), None)
+    labels, preds = (class_ids(fields[name]) if name in fields else None for name in ("labels", "preds"))
+    scores = _scores(fields[kind]) if kind else None
+    lengths = {name: fields[name].shape[0] for name in fields}
+    if len(set(lengths.values())) > 1:
+        raise Refusal(f"{path} has fields of different lengths: {', '.join(f'{n} {k}' for n, k in lengths.items())}")
+    points = next(iter(lengths.values()))
+    return Rows(path, (run,), np.zeros(points, np.intp), labels, ids, preds, kind, scores and scores.blocks)
+
+
+def read_npy(path: Path, run: str) -> Rows:
+    """One run: predicted class ids (N,), or scores (N, C), of which the values tell whether they are probabilities."""
+    found = stored(path)
+    run_of = np.zeros(found.shape[0] if found.shape else 0, np.intp)
+    if len(found.shape) == 2:
+        return Rows(path, (run,), run_of, blocks=_scores(found).blocks)
+    return Rows(path, (run,), run_of, preds=class_ids(found))
+
+
+def class_ids(found: Stored) -> np.ndarray:
+    """Class ids (N,) int64; their range is not checked here."""
+    if len(found.shape) != 1:
+        raise Refusal(f"{found.name} has shape {found.shape}; a file holds one run, and class ids are (N,)")
+    if found.dtype.kind not in "iu":
+        raise Refusal(f"{found.name} is of type {found.dtype}; class ids are integers")
+    values = found.whole()
+    if values.dtype.itemsize == 8 and values.max() > np.iinfo(np.int64).max:
+        raise Refusal(f"{found.name} goes up to {values.max()}, which is no class id")
+    return values.astype(np.int64)
+
+
+def text_ids(found: Stored) -> np.ndarray:
+    """Names of test points (N,) as text. Whole numbers stored as floats are read too: decoupling stores them so."""
+    values = found.whole() if len(found.shape) == 1 else None
+    if values is not None and values.dtype.kind in "iu":
+        return values.astype(np.str_)
+    if values is not None and values.dtype.kind == "f" and (np.abs(values) < 2**53).all() and (values % 1 == 0).all():
+        return values.astype(np.int64).astype(np.str_)
+    if values is not None and values.dtype.kind == "U":
+        return values.astype(values.dtype.newbyteorder("="))
+    if values is not None and values.dtype.kind == "S":
+        try:
+            return np.char.decode(values, "utf-8")
+        except UnicodeDecodeError as error:
+            raise Refusal(f"{found.name} is not UTF-8 text ({error})") from error
+    raise Refusal(f"{found.name} is {found.dtype} of shape {found.shape}; ids are (N,) text or whole numbers")
+
+
+def _scores(found: Stored) -> Stored:
+    if len(found.shape) != 2 or found.dtype.kind != "f" or found.shape[1] > MOST_CLASSES:
+        raise Refusal(
+            f"{found.name} is {found.dtype} of shape {found.shape}; a file holds one run, and scores are floating point"
+            " (N, C)"
+        )
+    return found

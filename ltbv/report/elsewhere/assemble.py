@@ -1,0 +1,120 @@
+"""How do runs from anywhere become the evidence of a report?"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltbv import stats
+from ltbv.errors import Refusal
+from ltbv.report.elsewhere.scores import Judged
+from ltbv.report.evidence import Evidence, MethodRuns, Setting
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: `predictions` (N,) in the order of the test points, and what its scores say, if it has any."""
+
+    name: str
+    predictions: np.ndarray
+    scores: Judged | None
+
+
+def order_of(sources: Mapping[str, object], reference: str) -> tuple[list[str], list[str]]:
+    """The methods, the reference first, and a line to say where none is called so."""
+    if unnamed := [key for key in sources if not str(key).strip()]:
+        raise Refusal(f"a method is called {unnamed[0]!r}: give it a name")
+    order = sorted(sources, key=lambda key: key != reference)
+    if reference in sources:
+        return order, []
+    return order, [f"no method is called {reference!r}: {order[0]!r}, the first, is the reference."]
+
+
+def run_numbers(names: Sequence[str]) -> tuple[list[int], bool]:
+    """The number of each run, and whether its name says it: the one number in which the names differ.
+
+    Names that do not say it are numbered from 0 in their order. Example: seed3_epoch200 and seed7_epoch200 are runs
+    3 and 7; a and b are runs 0 and 1.
+    """
+    found = [[int(digits) for digits in re.findall(r"[0-9]{1,9}", name)] for name in names]
+    if len({len(numbers) for numbers in found}) == 1:
+        places = list(zip(*found, strict=True))
+        varying = [place for place in places if len(set(place)) > 1] if len(names) > 1 else places
+        if len(varying) == 1 and len(set(varying[0])) == len(names):
+            return list(varying[0]), True
+    order = sorted(range(len(names)), key=lambda at: (found[at], names[at]))
+    numbers = [0] * len(names)
+    for number, at in enumerate(order):
+        numbers[at] = number
+    return numbers, False
+
+
+def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
+    """One method, its runs by number; what a reader must know of them is added to `notes`."""
+    if not runs:
+        raise Refusal(f"{key} has no runs")
+    numbers, named = run_numbers([run.name for run in runs])
+    if not named and len(runs) > 1:
+        notes.append(f"{key}: names of runs hold no number of their own; runs are numbered in the order of names.")
+    in_order = sorted(zip(numbers, runs, strict=True), key=lambda pair: pair[0])
+    scores = [run.scores for _, run in in_order]
+    first = {one.kind: run.name for one, (_, run) in zip(scores, in_order, strict=True) if one}
+    if len(first) > 1:
+        raise Refusal(
+            f"{key}: {' and '.join(f'run {name!r} has {kind}' for kind, name in first.items())}; give the same for all"
+            " runs of a method (probs are scores from 0 to 1, unless a field or argument says what they are)"
+        )
+    if unscored := scores.count(None):
+        which = "" if unscored == len(scores) else f" in {unscored} of {len(scores)} runs"
+        notes.append(f"{key}: predicted labels alone{which}, so nothing is said of its hardest negatives.")
+    if ties := sum(one.ties for one in scores if one):
+        total = sum(run.predictions.size for run in runs)
+        notes.append(f"{key}: float16 scores tie in {ties:,} of {total:,} predictions; the lower class is taken.")
+    small = np.uint16 if max(int(run.predictions.max()) for run in runs) < 2**16 else np.uint32
+    return MethodRuns(
+        key,
+        key,
+        tuple(number for number, _ in in_order),
+        np.stack([run.predictions.astype(small) for _, run in in_order]),
+        **{}
+        if unscored
+        else {name: np.stack([getattr(one, name) for one in scores]) for name in ("p_true", "p_negative", "negatives")},
+    )
+
+
+def evidence_of(
+    methods: list[MethodRuns],
+    labels: np.ndarray,
+    train_counts: np.ndarray,
+    class_names: tuple[str, ...] | None,
+    notes: list[str],
+    *,
+    many: float,
+    few: float,
+    dataset: str,
+    scheme: str = UNKNOWN,
+    seed: int | None = None,
+    shared: np.ndarray | None = None,
+) -> Evidence:
+    """Evidence with what is known where no study directory says more."""
+    present = train_counts[train_counts > 0]
+    return Evidence(
+        labels=np.asarray(labels, np.int64),
+        class_names=class_names or tuple(f"class {c}" for c in range(train_counts.size)),
+        train_counts=train_counts,
+        splits=stats.splits(train_counts, many=many, few=few),
+        methods=tuple(methods),
+        setting=Setting(
+            dataset=dataset,
+            scheme=scheme,
+            head=int(present.max()),
+            imbalance=float(present.max() / present.min()),
+            epochs=None,
+            seed=seed,
+            shared=np.full(train_counts.size, np.nan) if shared is None else shared,
+            notes=tuple(notes),
+        ),
+    )

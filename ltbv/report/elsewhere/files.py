@@ -1,0 +1,65 @@
+"""Which files hold the runs of a method?"""
+
+from pathlib import Path
+
+from ltbv.errors import Refusal
+from ltbv.report.elsewhere import arrays, columns
+from ltbv.report.elsewhere.rows import Rows, check_size
+
+FORMATS = (".npz", ".npy", ".csv", ".parquet")
+
+
+def find(source: Path) -> tuple[dict[str, Path], list[str]]:
+    """Files of predictions by name of the run (that of the file, or of its directory), and names that are passed over.
+
+    source  a file; a directory with a file for each run; or one with a sub-directory for each run, a file in each
+    """
+    check_size(source)
+    if not source.is_dir():
+        if source.suffix.lower() not in FORMATS:
+            raise Refusal(f"{source} has an unknown extension; predictions are {', '.join(FORMATS)}")
+        return {source.stem: source}, []
+    files, others, directories = _look(source)
+    if files:
+        if repeated := [path for path in files if sum(path.stem == other.stem for other in files) > 1]:
+            raise Refusal(f"{source} has {' and '.join(path.name for path in repeated)}: one file a run, please")
+        return {path.stem: path for path in files}, [path.name for path in (*others, *directories)]
+    runs, passed = {}, [path.name for path in others]
+    for directory in directories:
+        inside, beside, _ = _look(directory)
+        if len(inside) > 1:
+            raise Refusal(
+                f"{directory} has {len(inside)} files of predictions ({', '.join(path.name for path in inside[:4])});"
+                " a directory within a directory is one run, with one file"
+            )
+        if inside:
+            runs[directory.name] = inside[0]
+        passed += [f"{directory.name}/{path.name}" for path in beside] if inside else [f"{directory.name}/"]
+    if not runs:
+        there = f"; it has: {', '.join(passed[:5])}" if passed else ", it is empty"
+        raise Refusal(f"{source} has no files of predictions ({', '.join(FORMATS)}){there}")
+    return runs, passed
+
+
+def _look(directory: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """Files of predictions, other files, and directories; hidden ones are not seen."""
+    try:
+        entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise Refusal(f"cannot read {directory}: {error.strerror or error}") from error
+    directories = [path for path in entries if path.is_dir()]
+    files = [path for path in entries if not path.is_dir()]
+    known = [path for path in files if path.suffix.lower() in FORMATS]
+    return known, [path for path in files if path not in known], directories
+
+
+def read(path: Path, run: str, num_classes: int, *, labelled: bool) -> Rows:
+    """What one file says; `labelled`: true labels are given elsewhere."""
+    check_size(path)
+    match path.suffix.lower():
+        case ".npz":
+            return arrays.read_npz(path, run)
+        case ".npy":
+            return arrays.read_npy(path, run)
+        case _:
+            return columns.read_table(path, run, num_classes, labelled=labelled)

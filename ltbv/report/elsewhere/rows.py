@@ -1,0 +1,52 @@
+"""What does a file of predictions say, row by row? One form for all formats, in the file's own order of rows."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ltbv.errors import Refusal
+
+BLOCK = 1 << 19  # scores (rows x classes) read at once: 2 MB of float32, which stay in the processor's cache
+MOST_POINTS, MOST_CLASSES = 10**7, 10**6  # beyond these a shape is taken for damage, and nothing is allocated for it
+LOGITS, PROBS = "logits", "probs"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """n rows, each about one test point of one run.
+
+    run     names of the runs, and (n,) which of them each row is of
+    labels  (n,) true class ids, or None
+    ids     (n,) text that names the test point, or None
+    preds   (n,) predicted class ids, or None
+    kind    'logits' or 'probs', what `blocks` gives; None: to be told by the values, or no scores
+    blocks  reads the scores in consecutive blocks (rows, C); None: the file has none
+    """
+
+    path: Path
+    runs: tuple[str, ...]
+    run_of: np.ndarray
+    labels: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    preds: np.ndarray | None = None
+    kind: str | None = None
+    blocks: Callable[[], Iterator[np.ndarray]] | None = None
+
+
+def check_range(ids: np.ndarray, num_classes: int, where: str) -> None:
+    """Refuses class ids (n,) outside 0 to C - 1."""
+    if ids.size and (wrong := (ids < 0) | (ids >= num_classes)).any():
+        at = int(wrong.argmax())
+        raise Refusal(f"{where} is {ids[at]} in row {at} (from 0); class ids go from 0 to {num_classes - 1}")
+
+
+def check_size(path: Path) -> None:
+    """Refuses a file that is not there, cannot be looked at, or has no content."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise Refusal(f"cannot read {path}: {error.strerror or error}") from error
+    if not size and path.is_file():
+        raise Refusal(f"{path} is empty (0 bytes)")

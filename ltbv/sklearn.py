@@ -1,0 +1,223 @@
+"""Bias and variance of any estimator that has `fit` and `predict`: retrain it on resamples, then analyse.
+
+    from ltbv.sklearn import bootstrap
+    bootstrap({"ce": LogisticRegression(), "balanced": LogisticRegression(class_weight="balanced")},
+              X, y, X_test, y_test).splits
+
+Scikit-learn need not be installed: an estimator is whatever behaves like one. Axes: n training rows, N test points,
+R runs, C classes.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ltbv import seeds
+from ltbv.data.dataset import indices_of, labels_of, make_ids
+from ltbv.data.resample import SCHEMES, draw, lost_classes, overlap
+from ltbv.errors import Refusal, unknown
+from ltbv.report.elsewhere.analysis import Analysis
+from ltbv.report.elsewhere.assemble import Run, evidence_of, method_runs, order_of
+from ltbv.report.elsewhere.rows import PROBS
+from ltbv.report.elsewhere.scores import judge
+from ltbv.report.evidence import REFERENCE
+
+OF_DATA = tuple(name for name, scheme in SCHEMES.items() if not scheme.beyond_pool)
+
+
+def bootstrap(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    X_test: Any,
+    y_test: Any,
+    runs: int = 10,
+    scheme: str = "stratified_bootstrap",
+    seed: int = 0,
+    reference: str | None = None,
+    *,
+    fraction: float = 0.5,
+    many: float = 100,
+    few: float = 20,
+    dataset: str = "training data of one's own",
+) -> Analysis:
+    """Fit copies of `estimator` on R resamples of (X, y) and analyse what they say of (X_test, y_test).
+
+    estimator  has `fit(X, y)`, and `predict`, or `predict_proba` with the columns of `classes_`, or both; or a dict of
+               such, method -> estimator: all see the same resamples. Copied by `sklearn.base.clone` where there is
+               scikit-learn, else by `copy.deepcopy`. Each `random_state` that is None is set for each run
+    X, X_test  n and N rows: array, sparse matrix, DataFrame or list
+    y, y_test  n and N labels of any one type; they become class ids in their sorted order
+    scheme     'stratified_bootstrap': with replacement within each class; 'bootstrap': with replacement as a whole, a
+               small class can be lost, and then has probability 0; 'subsample': a `fraction` of each class without
+               replacement, at least one row; 'seed_only': all rows
+    seed       of resamples and random states: the same seed gives the same analysis
+    reference  the method that others are compared with; None: 'ce', or the first
+    many, few  a class with more than `many` training rows is many, with fewer than `few` is few
+    """
+    if scheme not in OF_DATA:
+        raise unknown("scheme", scheme, OF_DATA)
+    if not 0 < fraction <= 1:
+        raise Refusal(f"fraction={fraction} must be above 0 and at most 1")
+    if runs < 1:
+        raise Refusal(f"runs={runs} must be at least 1")
+    of_method = dict(estimator) if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
+    if not of_method:
+        raise Refusal("no estimator is given")
+    order, notes = order_of(of_method, reference or REFERENCE) if len(of_method) > 1 else (list(of_method), [])
+    if reference is not None and reference not in of_method:
+        raise unknown("reference", reference, map(str, of_method))
+
+    classes, train_labels, labels = _class_ids(X, y, X_test, y_test)
+    counts = np.bincount(train_labels, minlength=classes.size)
+    wanted = np.maximum(1, np.round(fraction * counts)).astype(int) if scheme == "subsample" else counts
+    samples = _samples(scheme, train_labels, counts, np.minimum(wanted, counts), seed, runs)
+    y, test = np.asarray(y), _Test(X_test, labels, classes)
+    methods = []
+    for key in order:
+        fitted = [
+            _fit_and_predict(f"{key}, run {run}", _copy(of_method[key], seed, run), _rows(X, rows), y[rows], test)
+            for run, (rows, _) in enumerate(samples)
+        ]
+        methods.append(method_runs(key, fitted, notes))
+    ids = [ids for _, ids in samples]
+    lost = [lost_classes(of_run, classes.size) for of_run in ids]
+    if without := sum(bool((counts[of_run] > 0).any()) for of_run in lost):
+        notes.append(f"{without} of {runs} resamples lost a class; a run cannot predict a class it has not seen.")
+    return Analysis(
+        evidence_of(
+            methods,
+            labels,
+            np.minimum(wanted, counts),
+            tuple(str(name) for name in classes.tolist()),
+            notes,
+            many=many,
+            few=few,
+            dataset=dataset,
+            scheme=scheme,
+            seed=seed,
+            shared=overlap(ids, classes.size),
+        )
+    )
+
+
+def _class_ids(X: Any, y: Any, X_test: Any, y_test: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The labels there are (C,), sorted, and class ids of training rows (n,) and test points (N,)."""
+    of_train, of_test = np.asarray(y), np.asarray(y_test)
+    for name, values, rows in (("y", of_train, X), ("y_test", of_test, X_test)):
+        if values.ndim != 1 or not values.size:
+            raise Refusal(f"{name} must be one label for each row; got shape {values.shape}")
+        if (number := rows.shape[0] if hasattr(rows, "shape") else len(rows)) != values.size:
+            raise Refusal(f"X{name[1:]} has {number} rows and {name} {values.size} labels")
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            raise Refusal(f"{name} holds NaN, which is no label")
+    _check_type(of_test, of_train, "y_test")
+    try:
+        classes, ids = np.unique(np.concatenate([of_train, of_test]), return_inverse=True)
+    except TypeError as error:
+        raise Refusal(f"labels cannot be sorted ({error}); give labels of one type") from error
+    if classes.size < 2:
+        raise Refusal(f"there is one class, {classes[0]!r}; bias and variance need two or more")
+    return classes, ids[: of_train.size], ids[of_train.size :]
+
+
+def _samples(
+    scheme: str, labels: np.ndarray, counts: np.ndarray, wanted: np.ndarray, seed: int, runs: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each run the rows (n,) of the training data and their ids (n,), see `data.dataset`.
+
+    labels (n,) class ids; counts, wanted (C,) rows of each class that there are and that a run sees
+    """
+    trained = np.flatnonzero(counts)  # a class that only the test set has cannot be drawn
+    row_of = np.argsort(labels, kind="stable")
+    first = np.cumsum(counts) - counts
+    samples = []
+    for run in range(runs):
+        drawn = draw(scheme, wanted[trained], counts[trained], seed=seed, run=run)
+        classes, within = trained[labels_of(drawn)], indices_of(drawn)
+        samples.append((row_of[first[classes] + within], make_ids(classes, within)))
+    return samples
+
+
+def _rows(X: Any, rows: np.ndarray) -> Any:
+    """These rows of an array, sparse matrix, DataFrame or list."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    return X[rows] if hasattr(X, "shape") else [X[row] for row in rows]
+
+
+@dataclass(frozen=True)
+class _Test:
+    """What an estimator is asked: N rows, their class ids `labels` (N,), and the labels `classes` (C,) there are."""
+
+    rows: Any
+    labels: np.ndarray
+    classes: np.ndarray
+
+
+def _fit_and_predict(where: str, estimator: Any, X: Any, y: np.ndarray, test: _Test) -> Run:
+    """One run: an estimator of its own is fitted to a resample and asked about the test points."""
+    try:
+        estimator.fit(X, y)
+        predicted = estimator.predict(test.rows) if hasattr(estimator, "predict") else None
+        probabilities = estimator.predict_proba(test.rows) if hasattr(estimator, "predict_proba") else None
+    except Exception as error:
+        error.add_note(f"in {where} of ltbv.sklearn.bootstrap")
+        raise
+    scores = None
+    if probabilities is not None:
+        known = np.asarray(estimator.classes_) if hasattr(estimator, "classes_") else np.unique(y)
+        whole = _all_columns(np.asarray(probabilities), known, test, where)
+        scores = judge([whole], test.labels, test.classes.size, PROBS, where)
+    if predicted is None and scores is None:
+        raise Refusal(f"{where} has neither predict nor predict_proba")
+    if predicted is None:
+        return Run(where, scores.predictions, scores)
+    predicted = np.asarray(predicted)
+    if predicted.shape != test.labels.shape:
+        raise Refusal(f"{where} predicts shape {predicted.shape} for {test.labels.size} test points")
+    return Run(where, _ids_of(predicted, test.classes, where), scores)
+
+
+def _copy(estimator: Any, seed: int, run: int) -> Any:
+    """An unfitted copy for one run; every `random_state` of it that is None is set."""
+    try:
+        from sklearn.base import clone
+    except ImportError:
+        fresh = copy.deepcopy(estimator)
+    else:
+        fresh = clone(estimator, safe=False)  # deepcopy for what is no scikit-learn estimator
+    if hasattr(fresh, "get_params") and hasattr(fresh, "set_params"):
+        states = {name: of for name, of in fresh.get_params().items() if name.rpartition("__")[2] == "random_state"}
+        drawn = int(seeds.generator(seed, run, "init").integers(2**31))
+        fresh.set_params(**{name: drawn for name, of in states.items() if of is None})
+    return fresh
+
+
+def _all_columns(probabilities: np.ndarray, known: np.ndarray, test: _Test, where: str) -> np.ndarray:
+    """Probabilities (N, C) of all classes from those of the `known` ones; a class that was not seen has 0."""
+    points = test.labels.size
+    if (shape := probabilities.shape) != (points, known.size):
+        raise Refusal(f"{where}: predict_proba gives shape {shape} for {points} test points and {known.size} classes")
+    whole = np.zeros((points, test.classes.size))
+    whole[:, _ids_of(known, test.classes, where)] = probabilities
+    return whole
+
+
+def _ids_of(values: np.ndarray, classes: np.ndarray, where: str) -> np.ndarray:
+    """Class ids of labels that an estimator gave; refused if one is not a label of the data."""
+    _check_type(values, classes, where)
+    at = np.minimum(np.searchsorted(classes, values), classes.size - 1)
+    if (strange := classes[at] != values).any():
+        raise Refusal(f"{where} predicts {values[strange][0]!r}, which is no label in y or y_test")
+    return at
+
+
+def _check_type(values: np.ndarray, others: np.ndarray, where: str) -> None:
+    """Refuses text where labels are numbers, and numbers where they are text: numpy would make text of both."""
+    kinds = {"text" if array.dtype.kind in "US" else "numbers" for array in (values, others) if array.dtype != object}
+    if len(kinds) == 2:
+        raise Refusal(f"{where} has labels of type {values.dtype}, y of type {others.dtype}: give labels of one type")
