@@ -1,8 +1,9 @@
-"""What does a stage cost here? Seconds an image, timed on this machine, and bytes on disk."""
+"""What does a stage cost? Parameters and multiply-adds, bytes on disk, seconds an image as timed on this machine."""
 
 import time
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from ltbv.data.batches import Batch
 from ltbv.engine.device import choose, precision
@@ -11,7 +12,7 @@ from ltbv.engine.train import set_learning
 from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import Experts
-from ltbv.models.stack import draw_run
+from ltbv.models.stack import Norm, draw_run
 from ltbv.seeds import generator
 
 
@@ -54,6 +55,29 @@ def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, 
     with torch.device("meta"):
         network = build(stage, protocol, 1, image_shape, classes)
     return sum(tensor.nbytes for tensor in network.state_dict().values())
+
+
+@torch.no_grad()
+def network_cost(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
+    """What one run's network takes to hold and to ask.
+
+    parameters      numbers that are learnt
+    macs            multiply-adds of convolutions and linear layers for one image, all experts
+    macs_with_norm  and two for each element that a batch norm puts out: the convention of the papers' tables
+    """
+    height, width, channels = image_shape
+    with torch.device("meta"):
+        network = build(stage, protocol, 1, image_shape, classes).eval()
+        image = torch.zeros(1, channels, height, width)
+    normed: list[int] = []
+    for module in network.modules():
+        if isinstance(module, (Norm, torch.nn.BatchNorm2d)):
+            module.register_forward_hook(lambda module, inputs, output: normed.append(output.numel()))
+    with FlopCounterMode(display=False) as counter:
+        network(image)
+    macs = counter.get_total_flops() // 2
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"parameters": parameters, "macs": macs, "macs_with_norm": macs + 2 * sum(normed)}
 
 
 def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> None:

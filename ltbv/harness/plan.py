@@ -57,15 +57,8 @@ def trainings(study: Study, store: Store, methods: dict[str, Method], parts: Seq
     found: dict[tuple[str, tuple[int, ...]], Training] = {}
     for chunk in parts:
         for name in chunk.methods:
-            for stage in needed(methods[name], methods[name].stages[-1]):
+            for stage in methods[name].needed():
                 key = study.stage_key(methods[name], stage)
                 if not store.has_stage(key, chunk.runs):
                     found.setdefault((key, chunk.runs), Training(key, methods[name], stage, chunk.runs))
     return list(found.values())
-
-
-def needed(method: Method, stage: Stage) -> list[Stage]:
-    """A stage and all that it stands on, earlier ones first."""
-    before = [method.stage(name) for name in (*filter(None, [stage.start]), *stage.given)]
-    chain = [earlier for stage_before in before for earlier in needed(method, stage_before)]
-    return list(dict.fromkeys([*chain, stage]))

@@ -17,7 +17,9 @@ from ltbv.data.dataset import Dataset, make_ids
 from ltbv.data.profile import long_tail_counts
 from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
+from ltbv.engine.cost import network_cost
 from ltbv.engine.protocol import PROTOCOLS, Protocol
+from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.methods.base import Method, Stage
 from ltbv.models.vision import TorchvisionBackbone
@@ -83,6 +85,17 @@ class Study:
         """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device."""
         return _digest({"study": self.asked(), "stage": _chain(method, stage)})
 
+    def cost(self, method: Method) -> dict[str, int]:
+        """`engine.cost.network_cost` of the network that predicts, and what training takes.
+
+        training_images_times_macs   images gone through, times multiply-adds of a forward pass, summed over the stages
+                                     that the method stands on (a backward pass costs twice as much again)
+        """
+        shape, classes, images = self.entry.image_shape, self.entry.num_classes, int(self.counts.sum())
+        each = {s: network_cost(s, self.protocol, shape, classes) for s in method.needed()}
+        work = sum(stage_epochs(s, self.protocol) * images * found["macs"] for s, found in each.items())
+        return {**each[method.stages[-1]], "training_images_times_macs": work}
+
     def recipe(self, method: Method, order: int) -> dict[str, Any]:
         """recipe.json of a method: how to name it, and from which stages its predictions come."""
         last = method.stages[-1]
@@ -91,6 +104,7 @@ class Study:
             "key": _digest(whole),
             "label": method.label,
             "order": order,
+            "cost": self.cost(method),
             "stages": [{"name": s.name, "key": self.stage_key(method, s)} for s in method.stages],
         }
 

@@ -155,6 +155,12 @@ class Method:
                 return stage
         raise Refusal(f"method {self.key!r} has no stage {name!r}; it has: {', '.join(s.name for s in self.stages)}")
 
+    def needed(self, stage: Stage | None = None) -> list[Stage]:
+        """A stage (the last) and all that it stands on, earlier ones first."""
+        stage = stage or self.stages[-1]
+        before = [self.stage(name) for name in (*filter(None, [stage.start]), *stage.given)]
+        return list(dict.fromkeys([*(earlier for one in before for earlier in self.needed(one)), stage]))
+
 
 METHODS: dict[str, Method] = {}
 

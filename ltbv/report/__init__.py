@@ -5,7 +5,8 @@
     tables               what `ltbv.stats` says of them, tidy; parts of it: claims, cost, verdict (in words)
     sheet, sheets        tables laid out for reading; captions go with them
     terminal, markdown, latex, machine (CSV, JSON)    show them
-    figures              draw them; `style` says how
+    figures, curves      draw them; `style` says how
+    page                 everything in one HTML file: page.html, page.css, page.js
 
 No torch here: a report is made where there is none.
 """
@@ -27,10 +28,10 @@ def write_report(
 ) -> str:
     """Read the study directory `study`, write the report below `output`, give back the text for the terminal.
 
-        report.md  report.json
-        tables/NAME.csv                                        columns: see `tables`, `claims`, `cost`
-        tables/NAME.tex                                        booktabs
-        figures/bias_variance  figures/hardest_negatives       .png, .pdf, and .csv of what they show
+        report.html  report.md  report.json
+        tables/NAME.csv      columns: see `tables`, `claims`, `cost`
+        tables/NAME.tex      booktabs
+        figures/NAME.*       .png, .pdf, and .csv of what they show
 
     study    a directory, or an `Evidence` from elsewhere
     margin   of accuracy: how much worse the head may be and still count as kept
@@ -40,7 +41,7 @@ def write_report(
     Everything is computed before the first file is written, and each file is whole or absent.
     """
     from ltbv.harness.files import write_bytes
-    from ltbv.report import captions, figures, latex, machine, markdown, sheets, tables, terminal
+    from ltbv.report import captions, figures, latex, machine, markdown, page, sheets, tables, terminal
     from ltbv.report.evidence import Evidence
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
@@ -55,12 +56,16 @@ def write_report(
     files["report.json"] = whole.encode()
     files["report.md"] = markdown.document(captions.setting(evidence), found.verdicts, made, found.cautions).encode()
     with house_style():
-        for name, figure, data in figures.drawn(found, looks(evidence.names)):
+        look = looks(evidence.names)
+        images = {}
+        for name, figure, data in figures.drawn(found, look):
             files[f"figures/{name}.csv"] = machine.csv(data)
-            files |= {f"figures/{name}.{kind}": rendered(figure, kind) for kind in ("png", "pdf")}
+            images[name] = files[f"figures/{name}.png"] = rendered(figure, "png")
+            files[f"figures/{name}.pdf"] = rendered(figure, "pdf")
+    files["report.html"] = page.page(found, evidence, made, images, look).encode()
 
     for name, content in files.items():
         write_bytes(Path(output) / name, content)
     if as_json:
         return shown
-    return f"{shown}\n\nReport: {output}/report.md, report.json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv"
+    return f"{shown}\n\nReport: {output}/report.html (and .md, .json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv)"

@@ -138,7 +138,8 @@ def _root(values: np.ndarray) -> np.ndarray:
 
 def _draw_histogram(panel: Axes, bins: pd.DataFrame, look: Look, *, filled: bool) -> None:
     if bins["density"].isna().all():
-        _say(panel, "no test points")
+        if filled:
+            _say(panel, "no test points")
         return
     edges = [*bins["left"], bins["right"].iloc[-1]]
     if filled:

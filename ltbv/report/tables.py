@@ -220,7 +220,8 @@ def _rows(
         columns=["group", "quantity", *COLUMNS[7:11]],
     ).astype(dict.fromkeys(COLUMNS[7:11], float))
     rows = own.merge(paired, how="left", on=["group", "quantity"])
-    points = {group: int(evidence.points_by_class[ids].sum()) for group, ids in _groups(evidence).items()}
+    groups = _groups(evidence) | _bins(evidence)
+    points = {group: int(evidence.points_by_class[ids].sum()) for group, ids in groups.items()}
     return rows.assign(runs=len(method.runs), points=rows["group"].map(points))[list(COLUMNS)]
 
 

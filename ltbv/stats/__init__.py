@@ -8,13 +8,21 @@ points it has, and are shown for all classes, for splits (many, medium, few trai
 Ten runs are few. The plug-in values of published tables are off by up to .04 then, in a known direction; so estimates
 here are corrected, come with intervals for new runs and new test images, and methods are compared in pairs.
 
-Read in this order: `zero_one`, `splits`, `intervals`, `compare`, `sign_flip`; then `probability`, `hardest_negative`
-and `sources`. Underneath lie `votes` (how runs vote) and `measured` (what an interval needs to know).
+Read in this order: `zero_one`, `splits`, `intervals`, `compare`, `sign_flip`; then `probability`, `hardest_negative`,
+`confusion` and `sources`. Underneath lie `votes` (how runs vote), `measured` (what an interval needs to know) and
+`student` (how far it reaches).
 Axes: R runs, N test points, C classes, G groups of classes. Arrays in, arrays or small frozen dataclasses out.
 """
 
 from ltbv.stats.compare import Difference, benjamini_hochberg, compare, holm
-from ltbv.stats.hardest_negative import HardestNegative, hardest_negative
+from ltbv.stats.confusion import ConfusionFlow, ConfusionPair, confusion_flow, confusion_pairs
+from ltbv.stats.hardest_negative import (
+    HardestNegative,
+    check_scales,
+    hardest_negative,
+    head_tail_gap,
+    score_distance,
+)
 from ltbv.stats.intervals import Estimate, cautions, summarize
 from ltbv.stats.probability import Brier, CrossEntropy, brier, cross_entropy
 from ltbv.stats.sign_flip import SignFlip, sign_flip
@@ -24,6 +32,8 @@ from ltbv.stats.zero_one import KohaviWolpert, ZeroOne, bias_half_sample, kohavi
 
 __all__ = [
     "Brier",
+    "ConfusionFlow",
+    "ConfusionPair",
     "CrossEntropy",
     "Difference",
     "Estimate",
@@ -37,12 +47,17 @@ __all__ = [
     "brier",
     "by_class",
     "cautions",
+    "check_scales",
     "compare",
+    "confusion_flow",
+    "confusion_pairs",
     "cross_entropy",
     "hardest_negative",
+    "head_tail_gap",
     "holm",
     "kohavi_wolpert",
     "scaled",
+    "score_distance",
     "sign_flip",
     "sources",
     "splits",

@@ -5,18 +5,29 @@ long-tailed training the tail's hardest negatives are head classes (Wang et al.,
 diverse distribution-aware experts", ICLR 2021, figure 1).
 
 A softmax score depends on the scale of the logits: cosine logits within [-1, 1] have nearly flat scores. Compare
-methods only if their logits are scaled as in training; the share of scores above `p_true`, which is the error but for
-ties, does not depend on the scale.
+methods only if their logits are scaled as in training (`check_scales`); the share of scores above `p_true`, which is the
+error but for ties, does not depend on the scale.
+
+Means over classes get their intervals from `summarize` and `compare`, as `per_run` values; here are the gap between tail
+and head, and the distance of two whole distributions. Which classes are confused with which: `confusion`.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.stats.intervals import Estimate, Options
+from ltbv.stats.measured import measure_per_run
 from ltbv.stats.probability import block_points, check_logits, log_sum_exp
-from ltbv.stats.votes import blocks
+from ltbv.stats.splits import GroupWeights
+from ltbv.stats.votes import blocks, check_labels
+
+BINS = 200  # of scores between 0 and 1: a distance is then off by .005 at most
+SCALES_APART = 0.3  # of median top probabilities, beyond which scores of two methods do not compare
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,11 @@ class HardestNegative:
     score: np.ndarray
     label: np.ndarray
     p_true: np.ndarray
+
+    @property
+    def above_true(self) -> np.ndarray:
+        """(R, N) bool: a wrong class is more likely than the true one. Whatever the scale of the logits."""
+        return self.score > self.p_true
 
 
 def hardest_negative(logits: np.ndarray, labels: np.ndarray) -> HardestNegative:
@@ -69,3 +85,75 @@ def hardest_negative(logits: np.ndarray, labels: np.ndarray) -> HardestNegative:
             stacklevel=2,
         )
     return HardestNegative(score, label, p_true)
+
+
+def head_tail_gap(
+    values: np.ndarray,
+    labels: np.ndarray,
+    splits: Mapping[str, np.ndarray],
+    *,
+    reference_values: np.ndarray | None = None,
+    target: str = "population",
+    level: float = 0.95,
+) -> Estimate:
+    """How much higher a value is in the tail than in the head: mean over 'few' - mean over 'many', with its interval.
+
+    values            (R, N) of each run at each point: hardest-negative scores, `above_true`, ...
+    labels            (N,) int
+    splits            name -> class ids, with 'many' and 'few'
+    reference_values  (R, N), runs and points paired with `values`: the gap then is that of values - reference_values
+    target, level     as in `summarize`, whose interval this is
+
+    NaN where a split has no test point; low, high, se, df also for R < 4.
+    """
+    if missing := {"many", "few"} - splits.keys():
+        raise Refusal(f"splits lack {sorted(missing)}: a head-tail gap needs 'many' and 'few'; got {sorted(splits)}")
+    options, labels, values = Options(target=target, level=level), check_labels(labels), np.asarray(values)
+    name = "few - many"
+    weights = GroupWeights.gap(name, splits["few"], splits["many"], labels)
+
+    def measure(values):
+        return measure_per_run({"values": values}, len(values), labels, weights.num_classes)["values"]
+
+    measured = measure(values)
+    if reference_values is not None:
+        reference_values = np.asarray(reference_values)
+        if reference_values.shape != values.shape:
+            raise Refusal(f"values are {values.shape} and reference_values {reference_values.shape}: give paired runs")
+        measured = measured - measure(reference_values)
+    return Estimate(name, "head_tail_gap", **options.intervals(measured, labels, weights).row(0))
+
+
+def score_distance(scores: np.ndarray, reference_scores: np.ndarray, *, bins: int = BINS) -> float:
+    """How far apart two distributions of scores are: Wasserstein's distance, the area between their two CDFs.
+
+    It is the mean distance that scores would have to move for one distribution to become the other, between 0 and 1.
+    Runs and points are pooled into `bins` equal bins of [0, 1], so it is off by 1/bins at most. A number to describe
+    with: R runs of one point are no R independent points, and a p-value computed as if they were is wrong.
+
+    scores, reference_scores  arrays of any shape, within [0, 1]; their sizes may differ
+    """
+    shares = []
+    for name, of in (("scores", np.asarray(scores)), ("reference_scores", np.asarray(reference_scores))):
+        if of.size == 0 or not (of.min() >= 0 and of.max() <= 1):
+            raise Refusal(f"{name} must be probabilities, one or more and all within [0, 1]")
+        counts, _ = np.histogram(of, bins, (0, 1))
+        shares.append(counts.cumsum() / of.size)
+    return float(np.abs(shares[0] - shares[1]).mean())
+
+
+def check_scales(methods: Mapping[str, HardestNegative], *, allow: bool = False) -> dict[str, float]:
+    """Median top probability of each method; refuses methods whose scores are not on one scale.
+
+    Two methods more than .3 apart in the median (over runs and points) of the largest probability have logits of
+    different scale rather than different confidence. `allow` compares them nevertheless.
+    """
+    medians = {name: float(np.median(np.maximum(one.p_true, one.score))) for name, one in methods.items()}
+    for (one, median), (other, another) in combinations(medians.items(), 2):
+        if abs(median - another) > SCALES_APART and not allow:
+            raise Refusal(
+                f"the median top probability of {one} is {median:.2f} and that of {other} {another:.2f}: scores on so"
+                " different scales do not compare. Give the logits as scaled in training, compare the share above the"
+                " true class instead (above_true), or pass allow=True"
+            )
+    return medians

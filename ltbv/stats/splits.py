@@ -81,7 +81,7 @@ class GroupWeights:
 
     names    (G,) the groups, in the order given
     members  (M,) the classes with test points of the first group, then those of the second, ...
-    weights  (M,) a_c of each: 1 / number of the group's classes with test points
+    weights  (M,) a_c of each: 1 / number of the group's classes with test points (negative below a `gap`)
     sizes    (G,) number of members of each group
     counts   (C,) test points of each class
 
@@ -110,6 +110,18 @@ class GroupWeights:
         sizes = np.array([group.size for group in present])
         weights = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
         return cls(tuple(groups), np.concatenate(present), weights, sizes, counts)
+
+    @classmethod
+    def gap(cls, name: str, above: np.ndarray, below: np.ndarray, labels: np.ndarray) -> "GroupWeights":
+        """A single group that is the mean over the classes `above` minus the mean over the classes `below`."""
+        both = cls.of({"above": above, "below": below}, labels)
+        if shared := np.intersect1d(above, below).tolist():
+            raise Refusal(
+                f"{name}: classes {shared[:5]} are on both sides of the gap; give two sets without common ids"
+            )
+        kept = 0 if both.empty.any() else both.members.size  # a gap to nothing is unknown
+        weights = both.weights * np.repeat([1.0, -1.0], both.sizes)
+        return cls((name,), both.members[:kept], weights[:kept], np.array([kept]), both.counts)
 
     @property
     def num_classes(self) -> int:

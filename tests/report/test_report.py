@@ -16,6 +16,7 @@ TABLES = ("splits", "classes", "claims", "hardest_negatives")
 SHEETS = (*TABLES, "overview", "plug_in", "identity")
 FIGURES = ("bias_variance", "hardest_negatives", "by_class", "counts")
 FILES = {
+    "report.html",
     "report.md",
     "report.json",
     *(f"tables/{name}.csv" for name in TABLES),
@@ -33,7 +34,7 @@ def test_everything_is_written_and_the_text_says_where(study, tmp_path):
     output = tmp_path / "out"
     text = write_report(study(ride="RIDE", points=4), output)
     assert written(output) == FILES
-    assert text.splitlines()[-1].startswith(f"Report: {output}/report.md")
+    assert text.splitlines()[-1].startswith(f"Report: {output}/report.html")
     assert pd.read_csv(output / "tables/splits.csv").groupby("method").size().nunique() == 1
 
 
