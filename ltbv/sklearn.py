@@ -120,7 +120,7 @@ def _class_ids(X: Any, y: Any, X_test: Any, y_test: Any) -> tuple[np.ndarray, np
     except TypeError as error:
         raise Refusal(f"labels cannot be sorted ({error}); give labels of one type") from error
     if classes.size < 2:
-        raise Refusal(f"there is one class, {classes[0]!r}; bias and variance need two or more")
+        raise Refusal(f"there is one class, {classes.tolist()[0]!r}; bias and variance need two or more")
     return classes, ids[: of_train.size], ids[of_train.size :]
 
 
@@ -212,7 +212,7 @@ def _ids_of(values: np.ndarray, classes: np.ndarray, where: str) -> np.ndarray:
     _check_type(values, classes, where)
     at = np.minimum(np.searchsorted(classes, values), classes.size - 1)
     if (strange := classes[at] != values).any():
-        raise Refusal(f"{where} predicts {values[strange][0]!r}, which is no label in y or y_test")
+        raise Refusal(f"{where} predicts {values[strange].tolist()[0]!r}, which is no label in y or y_test")
     return at
 
 

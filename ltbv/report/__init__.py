@@ -2,15 +2,18 @@
 
     evidence             predictions of some methods on one test set, and how they came about
     study                reads them from a study directory
-    tables               what `ltbv.stats` says of them, tidy; parts of it: claims, cost, verdict (in words)
+    tables               what `ltbv.stats` says of them, tidy; parts of it: rows, claims, hardest (negatives),
+                         confusion, cost, verdict (in words), cautions
     sheet, sheets        tables laid out for reading; captions go with them
     terminal, markdown, latex, machine (CSV, JSON)    show them
     figures, curves      draw them; `style` says how
+    published            numbers of the literature beside measured ones
     page                 everything in one HTML file: page.html, page.css, page.js
 
 No torch here: a report is made where there is none.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,37 +27,46 @@ def write_report(
     *,
     margin: float = 0.01,
     exact: bool | None = None,
+    allow_scale: bool = False,
+    published: bool = False,
     as_json: bool = False,
 ) -> str:
     """Read the study directory `study`, write the report below `output`, give back the text for the terminal.
 
         report.html  report.md  report.json
-        tables/NAME.csv      columns: see `tables`, `claims`, `cost`
+        tables/NAME.csv      columns: see `rows`, `claims`, `confusion`, `cost`
         tables/NAME.tex      booktabs
         figures/NAME.*       .png, .pdf, and .csv of what they show
 
-    study    a directory, or an `Evidence` from elsewhere
-    margin   of accuracy: how much worse the head may be and still count as kept
-    exact    the exact sign-flip test too (None: where it takes a few seconds only)
-    as_json  give back report.json instead of text
+    study        a directory, or an `Evidence` from elsewhere
+    margin       of accuracy: how much worse the head may be and still count as kept
+    exact        the exact sign-flip test too (None: where it takes a few seconds only)
+    allow_scale  compare softmax scores of methods whose logits are on different scales
+    published    the numbers of the literature too, where there are some for the data set
+    as_json      give back report.json instead of text
 
     Everything is computed before the first file is written, and each file is whole or absent.
     """
     from ltbv.harness.files import write_bytes
     from ltbv.report import captions, figures, latex, machine, markdown, page, sheets, tables, terminal
+    from ltbv.report import published as literature
     from ltbv.report.evidence import Evidence
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
 
     evidence = study if isinstance(study, Evidence) else read_study(Path(study))
-    found = tables.build(evidence, margin=margin, exact=exact)
+    found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale)
+    others, missing = literature.beside(found, evidence) if published else ([], [])
+    found = replace(found, cautions=(*found.cautions, *missing))
     made = sheets.printed(found, evidence)
     whole = machine.document(found, evidence)
-    shown = whole if as_json else terminal.show(found, evidence)
+    shown = whole if as_json else terminal.show(found, evidence, others)
     files = {f"tables/{name}.csv": machine.csv(table) for name, table in machine.tidy(found).items()}
-    files |= {f"tables/{sheet.key}.tex": latex.table(sheet).encode() for sheet in made}
+    files |= {f"tables/{sheet.key}.tex": latex.table(sheet).encode() for sheet in (*made, *others)}
     files["report.json"] = whole.encode()
-    files["report.md"] = markdown.document(captions.setting(evidence), found.verdicts, made, found.cautions).encode()
+    files["report.md"] = markdown.document(
+        captions.setting(evidence), found.verdicts, [*made, *others], found.cautions
+    ).encode()
     with house_style():
         look = looks(evidence.names)
         images = {}
@@ -62,7 +74,7 @@ def write_report(
             files[f"figures/{name}.csv"] = machine.csv(data)
             images[name] = files[f"figures/{name}.png"] = rendered(figure, "png")
             files[f"figures/{name}.pdf"] = rendered(figure, "pdf")
-    files["report.html"] = page.page(found, evidence, made, images, look).encode()
+    files["report.html"] = page.page(found, evidence, made, images, look, others).encode()
 
     for name, content in files.items():
         write_bytes(Path(output) / name, content)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ltbv.report.evidence import SPLITS, Evidence
 from ltbv.report.names import printable
-from ltbv.report.tables import LEVEL
+from ltbv.report.rows import LEVEL
 
 
 def setting(evidence: Evidence) -> list[str]:

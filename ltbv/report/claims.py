@@ -33,7 +33,7 @@ FEWEST_FLIPPED = 9  # runs, for nine claims
 QUICK = 30_000_000  # ways to swap x test points x methods: some 5 seconds of one core
 
 
-def claims(evidence: Evidence, differences: Mapping[str, Sequence[stats.Difference]], flips: pd.DataFrame):
+def claims(differences: Mapping[str, Sequence[stats.Difference]], flips: pd.DataFrame) -> pd.DataFrame:
     """COLUMNS, nine rows for each method but the reference.
 
     `holds` is 'lower' or 'higher' where p_holm <= ALPHA, else empty; `detectable` is the smallest true difference that

@@ -45,7 +45,7 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
             _edges(panel, profile)
             panel.grid(axis="y")
             panel.set_axisbelow(True)
-        row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontweight="bold")
+        row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontsize=9)
     for quantity, panel in zip(QUANTITIES, grid[0], strict=True):
         panel.annotate(
             quantity, (0.5, 1), xytext=(0, 16), xycoords="axes fraction", textcoords="offset points", ha="center"
@@ -101,8 +101,8 @@ def counts(profile: pd.DataFrame) -> Figure:
 def _edges(panel: Axes, profile: pd.DataFrame) -> None:
     """A line where one split ends and the next begins."""
     split = profile["split"].to_numpy()
-    for place in np.flatnonzero(split[1:] != split[:-1]):
-        panel.axvline(place + 0.5, **EDGE)
+    places = np.flatnonzero(split[1:] != split[:-1]) + 0.5
+    panel.vlines(places, 0, 1, transform=panel.get_xaxis_transform(), **EDGE)
 
 
 def _counts_below(panel: Axes, profile: pd.DataFrame) -> None:

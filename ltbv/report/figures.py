@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -16,7 +17,8 @@ from ltbv.report.tables import Tables
 
 QUANTITIES = ("bias", "variance")
 LEGEND_LETTERS, HANDLE_LETTERS = 108, 8  # letters of 8 points across WIDTH; the room of a line and the gap after it
-TITLE_LETTERS = 80  # bold
+FLOWS_BESIDE, FLOW_COLOURS, FLOW_MOST = 3, "PuOr_r", 8  # orange: more than expected, purple: less
+TITLE_LETTERS = 80
 ROOT_TICKS = (0, 1, 4, 10, 20, 40)
 
 
@@ -27,6 +29,8 @@ def drawn(tables: Tables, looks: Mapping[str, Look]) -> Iterator[tuple[str, Figu
     if len(tables.histogram):
         figure = hardest_negatives(tables.histogram, tables.hardest_negatives, looks)
         yield "hardest_negatives", figure, tables.histogram
+    if len(tables.flows):
+        yield "flow", flow(tables.flows, looks), tables.flows
     yield "by_class", curves.by_class(tables.classes, tables.curves, tables.profile, looks), tables.curves
     yield "counts", curves.counts(tables.profile), tables.profile
 
@@ -109,8 +113,8 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
             for level, key in enumerate(dict.fromkeys((reference, method))):
                 _draw_histogram(panel, densities[key, split], looks[key], filled=key == reference)
                 _draw_mean(panel, means.loc[(key, split)], looks[key], height=0.96 - 0.08 * level)
-        row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontweight="bold")
-        row[0].set_ylabel("density (√ scale)")
+        row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontsize=9)
+        row[0].set_ylabel("density (root scale)")
     for split, panel in zip(SPLITS, grid[0], strict=True):
         panel.annotate(
             split, (0.5, 1), xytext=(0, 16), xycoords="axes fraction", textcoords="offset points", ha="center"
@@ -125,6 +129,50 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
     grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)[0]
     figure.supxlabel(
         f"Largest softmax score of a wrong class. Grey: {grey}. Dashed: means with their intervals",
+        fontsize=8,
+        y=0.06 / height,
+        va="bottom",
+    )
+    return figure
+
+
+def flow(flows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """From the split of the true class (row) to that of its hardest negative (column), a square for each method.
+
+    Colour and number: times what would flow if all wrong classes were equally likely.
+    """
+    methods = [key for key in looks if key in set(flows["method"])]
+    columns = min(len(methods), FLOWS_BESIDE)
+    lines = -(-len(methods) // columns)
+    height = 0.72 + 1.5 * lines
+    figure = Figure((WIDTH, height))
+    grid = figure.subplots(lines, FLOWS_BESIDE, squeeze=False, sharex=True, sharey=True)
+    figure.subplots_adjust(0.82 / WIDTH, 0.5 / height, 1 - 0.08 / WIDTH, 1 - 0.22 / height, wspace=0.06, hspace=0.2)
+    of_method = {
+        key: own.pivot(index="true", columns="negative", values="ratio") for key, own in flows.groupby("method")
+    }
+    for panel in grid.flat[len(methods) :]:
+        panel.set_axis_off()
+    for panel, key in zip(grid.flat, methods, strict=False):
+        ratios = of_method[key].loc[list(SPLITS), list(SPLITS)].to_numpy()
+        panel.imshow(ratios, cmap=FLOW_COLOURS, norm=LogNorm(1 / FLOW_MOST, FLOW_MOST, clip=True), aspect="auto")
+        for (i, j), ratio in np.ndenumerate(ratios):
+            dark = max(ratio, 1 / ratio) > FLOW_MOST**0.7 if ratio > 0 else True
+            words = f"{ratio:.2f}" if np.isfinite(ratio) else "-"
+            panel.text(j, i, words, ha="center", va="center", color="white" if dark else "black")
+        panel.set_title(wrapped(looks[key].label, TITLE_LETTERS // FLOWS_BESIDE, 1)[0], loc="left", fontsize=9)
+        panel.tick_params(length=0)
+        panel.spines[:].set_visible(False)
+    grid[0, 0].set_xticks(range(len(SPLITS)), SPLITS)
+    grid[0, 0].set_yticks(range(len(SPLITS)), SPLITS)
+    hide_inner_axes(grid)
+    for at, panel in enumerate(grid.flat[: len(methods)]):  # the last of each column, where the last line is not full
+        panel.xaxis.set_visible(at + columns >= len(methods))
+        panel.xaxis.set_tick_params(labelbottom=True)
+    for row in grid:
+        row[0].set_ylabel("true class in")
+    figure.supxlabel(
+        "Hardest negative in. Numbers: times the softmax mass that equally likely wrong classes would take",
         fontsize=8,
         y=0.06 / height,
         va="bottom",
@@ -149,7 +197,6 @@ def _draw_histogram(panel: Axes, bins: pd.DataFrame, look: Look, *, filled: bool
 
 
 def _draw_mean(panel: Axes, mean: pd.Series, look: Look, *, height: float) -> None:
-    panel.axvline(mean["estimate"], color=look.colour, linewidth=0.9, linestyle=(0, (4, 2)))
-    panel.hlines(
-        height, mean["low"], mean["high"], color=look.colour, linewidth=2.2, transform=panel.get_xaxis_transform()
-    )
+    along = {"color": look.colour, "transform": panel.get_xaxis_transform()}
+    panel.plot([mean["estimate"]] * 2, [0, 1], linewidth=0.9, linestyle=(0, (4, 2)), **along)
+    panel.plot([mean["low"], mean["high"]], [height] * 2, linewidth=2.2, solid_capstyle="butt", **along)

@@ -15,7 +15,14 @@ from ltbv.report.tables import Tables
 def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
     """Every tidy table that has rows, by name; `splits`, `classes` and `claims` always."""
     always = {"splits": tables.splits, "classes": tables.classes, "claims": tables.claims}
-    optional = {"hardest_negatives": tables.hardest_negatives, "costs": tables.costs, "experts": tables.experts}
+    optional = {
+        "hardest_negatives": tables.hardest_negatives,
+        "gaps": tables.gaps,
+        "flows": tables.flows,
+        "pairs": tables.pairs,
+        "costs": tables.costs,
+        "experts": tables.experts,
+    }
     return always | {name: table for name, table in optional.items() if len(table)}
 
 

@@ -94,6 +94,10 @@ def _figure(name: str, content: bytes, evidence: Evidence) -> dict[str, Any]:
             f"Histograms of the largest softmax score of a wrong class for {methods}, by split; means and quantiles"
             " are in the table of hardest negatives.",
         ),
+        "flow": (
+            "Confusion flow: which split do the hardest negatives of a split lie in?",
+            f"Three by three numbers for each of {methods}; they are in the table of confusion flow.",
+        ),
         "by_class": (
             f"Along the tail: each method in colour over {reference} in grey.",
             f"Accuracy, bias and variance of every class for {methods}, classes with most training images first; the"

@@ -10,9 +10,10 @@ import pandas as pd
 
 from ltbv.report import captions
 from ltbv.report.cost import COLUMNS as COSTS
-from ltbv.report.evidence import GROUPS, Evidence
+from ltbv.report.evidence import GROUPS, SPLITS, Evidence
+from ltbv.report.hardest import DISTANCE, QUANTILES
 from ltbv.report.sheet import Cell, Column, Sheet, closing, difference, estimate, formatted, number, word
-from ltbv.report.tables import OF_CLASSES, QUANTILES, Tables
+from ltbv.report.tables import OF_CLASSES, Tables
 
 SHORT = {"accuracy": "acc. %", "bias": "bias", "variance": "variance"}
 METHOD = Column("method", numeric=False, filtered=True)
@@ -152,7 +153,7 @@ def claims(tables: Tables, evidence: Evidence) -> Sheet:
 
 def hardest_negatives(tables: Tables, evidence: Evidence) -> Sheet:
     """How strongly wrong classes compete."""
-    names, rows = evidence.names, _indexed(tables.hardest_negatives)
+    names, rows, minus = evidence.names, _indexed(tables.hardest_negatives), f"- {evidence.reference.label}"
     shown = ("mean", "share_above_true")
     lines = []
     for method in dict.fromkeys(tables.hardest_negatives["method"]):
@@ -165,6 +166,7 @@ def hardest_negatives(tables: Tables, evidence: Evidence) -> Sheet:
                     word(group, place),
                     *(estimate(cell, "") for cell in cells),
                     *(difference(cell, "") for cell in cells),
+                    _distance(rows, method, group),
                     *(number(value) for value in quantiles),
                 )
             )
@@ -172,13 +174,94 @@ def hardest_negatives(tables: Tables, evidence: Evidence) -> Sheet:
         "hardest_negatives",
         "Hardest negatives: the largest softmax score of a wrong class",
         f"Mean over runs and test points; {captions.INTERVAL}. {captions.paired(evidence)}. Quantiles are pooled over"
-        f" runs and points. The share above the true class's score does not depend on the scale of the logits."
-        f" {captions.short(evidence)}",
+        f" runs and points; so is the distance to {evidence.reference.label} (Wasserstein: how far scores would have to"
+        " move to be distributed alike). The share above the true class's score does not depend on the scale of the"
+        f" logits. {captions.short(evidence)}",
         (
             METHOD,
             SPLIT,
             *_pairs(("mean", "share above true"), evidence),
+            Column("distance", minus),
             *(Column(f"{share:g}", "quantile") for share in QUANTILES),
+        ),
+        tuple(lines),
+    )
+
+
+def gaps(tables: Tables, evidence: Evidence) -> Sheet:
+    """How much more the tail is confused than the head."""
+    rows = tables.gaps.set_index(["method", "quantity"])
+    shown = ("mean", "share_above_true")
+    return Sheet(
+        "gaps",
+        "Hardest negatives: how much higher in the tail than in the head",
+        f"Few minus many; {captions.INTERVAL}. {captions.paired(evidence)}. {captions.short(evidence)}",
+        (Column("method", numeric=False), *_pairs(("mean", "share above true"), evidence)),
+        tuple(
+            (
+                word(evidence.names[method]),
+                *(estimate(rows.loc[(method, quantity)], "") for quantity in shown),
+                *(difference(rows.loc[(method, quantity)], "") for quantity in shown),
+            )
+            for method in dict.fromkeys(tables.gaps["method"])
+        ),
+    )
+
+
+def flow(tables: Tables, evidence: Evidence) -> Sheet:
+    """From the split of the true class to that of its strongest rival."""
+    rows = tables.flows.set_index(["method", "true", "negative"])
+    lines = [
+        (
+            word(evidence.names[method]),
+            word(true, GROUPS.index(true)),
+            *(number(rows.loc[(method, true, negative)]["mass"]) for negative in SPLITS),
+            *(number(rows.loc[(method, true, negative)]["ratio"], digits=2) for negative in SPLITS),
+        )
+        for method in dict.fromkeys(tables.flows["method"])
+        for true in SPLITS
+    ]
+    return Sheet(
+        "flow",
+        "Confusion flow: from the true class to its hardest negative",
+        "Softmax mass that a class of a split (row) loses to its hardest negatives in each split, mean over its classes"
+        " and runs; then the same over what it would be if all wrong classes were equally likely: above 1, more flows"
+        f" there than its number of classes explains. {captions.short(evidence)}",
+        (
+            METHOD,
+            Column("true class in", numeric=False, filtered=True),
+            *(Column(name, "mass lost to") for name in SPLITS),
+            *(Column(name, "times what is expected") for name in SPLITS),
+        ),
+        tuple(lines),
+    )
+
+
+def pairs(tables: Tables, evidence: Evidence) -> Sheet:
+    """The pairs of classes that lose most."""
+    lines = []
+    for row in tables.pairs.itertuples():
+        half = f" ± {formatted((row.high - row.low) / 2)}" if row.low == row.low else ""
+        lines.append(
+            (
+                word(evidence.names[row.method]),
+                word(row.true_name),
+                word(row.negative_name),
+                word(row.negative_split, GROUPS.index(row.negative_split)),
+                Cell(formatted(row.mass) + half, row.mass),
+            )
+        )
+    return Sheet(
+        "pairs",
+        "Few-shot classes and the classes they are taken for",
+        "The pairs that lose most softmax mass; ± half the interval for new training runs on these test images. The"
+        f" largest of many are a little too large. {captions.short(evidence)}",
+        (
+            METHOD,
+            Column("true class", numeric=False),
+            Column("hardest negative", numeric=False),
+            Column("in split", numeric=False, filtered=True),
+            Column("mass lost"),
         ),
         tuple(lines),
     )
@@ -268,7 +351,14 @@ def classes(tables: Tables, evidence: Evidence) -> Sheet:
 def printed(tables: Tables, evidence: Evidence) -> list[Sheet]:
     """All sheets that have rows, in the order of the report."""
     made = [overview, by_split, plug_in, claims, identity]
-    optional = {hardest_negatives: tables.hardest_negatives, cost: tables.costs, experts: tables.experts}
+    optional = {
+        hardest_negatives: tables.hardest_negatives,
+        gaps: tables.gaps,
+        flow: tables.flows,
+        pairs: tables.pairs,
+        cost: tables.costs,
+        experts: tables.experts,
+    }
     made += [make for make, table in optional.items() if len(table)]
     return [sheet for make in (*made, classes) if (sheet := make(tables, evidence)).rows]
 
@@ -282,6 +372,11 @@ def _pairs(quantities: Iterable[str], evidence: Evidence) -> tuple[Column, ...]:
     names = tuple(quantities)
     minus = f"- {evidence.reference.label}"
     return (*(Column(name, "estimate") for name in names), *(Column(name, minus) for name in names))
+
+
+def _distance(rows: pd.DataFrame, method: str, group: str) -> Cell:
+    at = (method, group, DISTANCE)
+    return number(rows.loc[at]["estimate"]) if at in rows.index else Cell("")
 
 
 def _p(value: float) -> Cell:

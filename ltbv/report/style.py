@@ -35,6 +35,8 @@ SETTINGS = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "text.parse_math": False,  # names may hold a $
+    # One weight and Latin letters only, unless a name has others: every further set is a font to embed, .1 s a file.
+    "axes.unicode_minus": False,
     "figure.dpi": 200,
     "pdf.fonttype": 42,
     "svg.hashsalt": "ltbv",

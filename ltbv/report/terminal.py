@@ -7,6 +7,7 @@ values stand in a block of their own, so that the two are never mixed. Sign and 
 import io
 import shutil
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from rich.text import Text
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, Evidence
 from ltbv.report.names import printable, wrapped
+from ltbv.report.sheet import Sheet
 from ltbv.report.tables import LEVEL, Tables
 
 SHORT = {"accuracy": "acc %", "bias": "bias", "variance": "var"}
@@ -28,8 +30,11 @@ WIDTH_OF_NAMES, WIDTH_OF_VALUE = 16, 6
 WIDTH_OF_GROUP = len(SHORT) * (1 + WIDTH_OF_VALUE)
 
 
-def show(tables: Tables, evidence: Evidence) -> str:
-    """The tables as text for standard output: in colour on a terminal, plain in a pipe, at most 100 columns."""
+def show(tables: Tables, evidence: Evidence, others: Sequence[Sheet] = ()) -> str:
+    """The tables as text for standard output: in colour on a terminal, plain in a pipe, at most 100 columns.
+
+    `others` are shown as they are.
+    """
     on_terminal = sys.stdout.isatty()
     width = min(WIDTH, shutil.get_terminal_size().columns) if on_terminal else WIDTH
     console = Console(file=io.StringIO(), width=width, force_terminal=on_terminal, markup=False, emoji=False)
@@ -45,6 +50,10 @@ def show(tables: Tables, evidence: Evidence) -> str:
     console.print("\nPlug-in values, as published tables have them: compare at equal R only")
     for groups in shown:
         console.print(_plug_in(rows, evidence, groups))
+    for sheet in others:
+        console.print(Text(f"\n{printable(sheet.title)}"))
+        console.print(_plain(sheet))
+        console.print(Text(printable(sheet.caption)))
     if tables.verdicts:
         console.print("\nVerdict (with its numbers: report.md)")
     for verdict in tables.verdicts:
@@ -90,6 +99,15 @@ def _table(groups: tuple[str, ...]) -> Table:
             over = group if quantity == "accuracy" else ""
             header = f"{over:>{WIDTH_OF_VALUE}}\n{short + ' ':>{WIDTH_OF_VALUE}}"
             table.add_column(header, width=WIDTH_OF_VALUE, no_wrap=True)
+    return table
+
+
+def _plain(sheet: Sheet) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="")
+    for column in sheet.columns:
+        table.add_column(Text(column.full), justify="right" if column.numeric else "left")
+    for row in sheet.rows:
+        table.add_row(*(Text(printable(cell.text)) for cell in row))
     return table
 
 

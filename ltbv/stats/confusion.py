@@ -74,7 +74,7 @@ def confusion_flow(hardest: HardestNegative, labels: np.ndarray, splits: Mapping
     sums = np.bincount(place.ravel(), hardest.score.ravel(), minlength=classes * len(names)).reshape(classes, -1)
     weights = GroupWeights.of(splits, labels)
     counts = weights.counts[:, None] * len(hardest.score)
-    of_class = np.divide(sums[: len(counts)], counts, out=np.full(sums[: len(counts)].shape, np.nan), where=counts > 0)
+    of_class = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     mass = weights.means(of_class.T).T
     sizes = np.array([ids.size for ids in members])
     share = (sizes - np.eye(len(names))) / (classes - 1)

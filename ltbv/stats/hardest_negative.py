@@ -5,11 +5,11 @@ long-tailed training the tail's hardest negatives are head classes (Wang et al.,
 diverse distribution-aware experts", ICLR 2021, figure 1).
 
 A softmax score depends on the scale of the logits: cosine logits within [-1, 1] have nearly flat scores. Compare
-methods only if their logits are scaled as in training (`check_scales`); the share of scores above `p_true`, which is the
-error but for ties, does not depend on the scale.
+methods only if their logits are scaled as in training (`check_scales`); the share of scores above `p_true`, which is
+the error but for ties, does not depend on the scale.
 
-Means over classes get their intervals from `summarize` and `compare`, as `per_run` values; here are the gap between tail
-and head, and the distance of two whole distributions. Which classes are confused with which: `confusion`.
+Means over classes get their intervals from `summarize` and `compare`, as `per_run` values; here are the gap between
+tail and head, and the distance of two whole distributions. Which classes are confused with which: `confusion`.
 """
 
 import warnings

@@ -1,7 +1,6 @@
 """Are the nine claims those of `ltbv.stats`, and does the verdict say what they say?"""
 
 import numpy as np
-import pytest
 
 from ltbv import stats
 from ltbv.report import claims, tables
@@ -109,9 +108,9 @@ def test_ce_alone_has_no_verdict(study):
     assert tables.build(read_study(study(runs=4))).verdicts == ()
 
 
-@pytest.mark.parametrize("split", ["few", "many"])
-def test_an_empty_split_is_open(study, split):
+def test_an_empty_split_is_open(study):
     path = study(ride="RIDE", runs=5, num_classes=3)
     evidence = read_study(path)
-    evidence.splits[split], evidence.splits["medium"] = np.array([], int), np.arange(3)
-    assert len(tables.build(evidence).verdicts[0].answers) >= 3
+    evidence.splits.update({name: np.array([], int) for name in ("many", "few")}, medium=np.arange(3))
+    answers = {answer.question: answer.answer for answer in tables.build(evidence).verdicts[0].answers}
+    assert answers["Is the tail better?"] == OPEN

@@ -12,9 +12,20 @@ from ltbv.cli import main
 from ltbv.errors import Refusal
 from ltbv.report import write_report
 
-TABLES = ("splits", "classes", "claims", "hardest_negatives")
-SHEETS = (*TABLES, "overview", "plug_in", "identity")
-FIGURES = ("bias_variance", "hardest_negatives", "by_class", "counts")
+TABLES = ("splits", "classes", "claims", "hardest_negatives", "gaps", "flows", "pairs")
+SHEETS = (
+    "splits",
+    "classes",
+    "claims",
+    "hardest_negatives",
+    "gaps",
+    "flow",
+    "pairs",
+    "overview",
+    "plug_in",
+    "identity",
+)
+FIGURES = ("bias_variance", "hardest_negatives", "flow", "by_class", "counts")
 FILES = {
     "report.html",
     "report.md",

@@ -136,8 +136,30 @@ def test_a_class_without_test_points_is_named(study):
     assert np.isfinite(cell(built.splits, "ce", "few", "accuracy").estimate)
 
 
-def test_scores_on_different_scales_are_cautioned(study):
-    path = study(ride="RIDE", runs=2)
-    evidence = read_study(path)
+def test_gaps_and_distances_agree_with_statistics_called_by_hand(two):
+    store, built = two
+    labels, splits = store.test_labels(), store.study()["data"]["splits"]
+    ride, ce = (store.predictions(method, "p_negative") for method in ("ride", "ce"))
+    own = stats.head_tail_gap(ride, labels, splits)
+    apart = stats.head_tail_gap(ride, labels, splits, reference_values=ce)
+    row = cell(built.gaps, "ride", "few - many", "mean")
+    assert (row.estimate, row.low, row.high) == (own.estimate, own.low, own.high)
+    found = (row.reference_difference, row.difference_low, row.difference_high)
+    assert found == (apart.estimate, apart.low, apart.high)
+    assert set(built.gaps.quantity) == {"mean", "share_above_true"} and list(built.gaps.columns) == PROMISED
+    few = np.isin(labels, splits["few"])
+    distance = cell(built.hardest_negatives, "ride", "few", "distance_to_reference")
+    assert distance.estimate == stats.score_distance(ride[:, few], ce[:, few])
+
+
+def test_scores_on_different_scales_are_compared_only_if_allowed(study):
+    evidence = read_study(study(ride="RIDE", runs=4))
     evidence.methods[1].p_true[:] = 0.99
-    assert any("hardest negatives of RIDE" in line for line in tables.build(evidence).cautions)
+    built, allowed = tables.build(evidence), tables.build(evidence, allow_scale=True)
+    assert any("hardest negatives of RIDE" in line and "--allow-scale" in line for line in built.cautions)
+    assert any("hardest negatives of RIDE" in line for line in allowed.cautions)
+    for table, group in (("hardest_negatives", "few"), ("gaps", "few - many")):
+        assert np.isnan(cell(getattr(built, table), "ride", group, "mean").reference_difference)
+        assert np.isfinite(cell(getattr(allowed, table), "ride", group, "mean").reference_difference)
+        assert np.isfinite(cell(getattr(built, table), "ride", group, "share_above_true").reference_difference)
+    assert "distance_to_reference" not in set(built.hardest_negatives.quantity)

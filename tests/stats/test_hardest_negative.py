@@ -1,7 +1,11 @@
-"""Hardest negatives: golden values, the built-in check against the error, and ties that rounding made."""
+"""Hardest negatives: golden values, the check against the error, ties that rounding made; gap, distance, scale."""
+
+import dataclasses
 
 import numpy as np
 import pytest
+from brute_force import group_means
+from scipy import stats as distributions
 
 from ltbv import stats
 from ltbv.errors import Refusal
@@ -62,3 +66,90 @@ def test_float16_ties_are_said_aloud():
 def test_one_class_is_refused():
     with pytest.raises(Refusal, match="needs two or more"):
         stats.hardest_negative(np.zeros((2, 3, 1)), np.zeros(3, int))
+
+
+MANY_FEW = {"many": [0, 1], "medium": [2], "few": [3, 4, 5]}
+
+
+def scores(runs=6, per_class=8, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(6), per_class)
+    return generator.beta(1 + labels, 4, (runs, labels.size)) + 0.0, labels
+
+
+@pytest.mark.parametrize("target", ["population", "test_set"])
+def test_head_tail_gap_by_its_definition(target):
+    values, labels = scores()
+    other, _ = scores(seed=1)
+    for ours, difference in (
+        (stats.head_tail_gap(values, labels, MANY_FEW, target=target), values),
+        (stats.head_tail_gap(values, labels, MANY_FEW, target=target, reference_values=other), values - other),
+    ):
+        of_runs = [group_means(run, labels, MANY_FEW) for run in difference]
+        gaps = np.array([means["few"] - means["many"] for means in of_runs])
+        v_run = gaps.var(ddof=1) / len(gaps)  # what a jackknife of a mean comes down to
+        v = v_run
+        if target == "population":
+            within = [difference.mean(0)[labels == c].var(ddof=1) / 8 for c in range(6)]
+            v += sum(within[:2]) / 2**2 + sum(within[3:]) / 3**2
+        df = v**2 / (v_run**2 / 5)
+        reach = distributions.t.ppf(0.975, df) * np.sqrt(v)
+        assert (ours.group, ours.quantity) == ("few - many", "head_tail_gap")
+        expected = [gaps.mean(), gaps.mean() - reach, gaps.mean() + reach, gaps.mean(), np.sqrt(v), df]
+        np.testing.assert_allclose(dataclasses.astuple(ours)[2:], expected)
+
+
+def test_head_tail_gap_of_above_true_is_that_of_the_error():
+    generator = np.random.default_rng(3)
+    logits, labels = generator.normal(size=(5, 48, 6)), np.repeat(np.arange(6), 8)
+    hardest = stats.hardest_negative(logits, labels)
+    gap = stats.head_tail_gap(hardest.above_true, labels, MANY_FEW)
+    rows = {r.group: r.estimate for r in stats.summarize(logits.argmax(2), labels, MANY_FEW) if r.quantity == "error"}
+    assert gap.estimate == pytest.approx(rows["few"] - rows["many"])
+
+
+def test_head_tail_gap_without_a_tail_or_with_few_runs():
+    values, labels = scores(runs=3)
+    few_runs = stats.head_tail_gap(values, labels, MANY_FEW)
+    assert np.isfinite(few_runs.estimate) and np.isnan([few_runs.low, few_runs.se]).all()
+    values, labels = scores()
+    without = stats.head_tail_gap(values[:, labels < 3], labels[labels < 3], MANY_FEW)
+    assert np.isnan(dataclasses.astuple(without)[2:]).all()
+
+
+def test_distance_against_scipy():
+    generator = np.random.default_rng(0)
+    one, other = generator.beta(2, 3, (4, 300)), generator.beta(4, 3, 500)
+    exact = distributions.wasserstein_distance(one.ravel(), other)
+    assert stats.score_distance(one, other) == pytest.approx(exact, abs=0.005)
+    assert stats.score_distance(one, other, bins=20_000) == pytest.approx(exact, abs=5e-5)
+    assert stats.score_distance(one, one[::-1]) == 0
+    assert stats.score_distance(np.zeros(3), np.ones(2)) == pytest.approx(1, abs=0.00501)
+
+
+def test_scales():
+    generator = np.random.default_rng(0)
+    z, labels = generator.normal(size=(3, 200, 6)), generator.integers(0, 6, 200)
+    sharp, flat, close = (stats.hardest_negative(scale * z, labels) for scale in (10, 0.1, 8))
+    np.testing.assert_array_equal(sharp.above_true, flat.above_true)
+    medians = stats.check_scales({"ce": sharp, "ride": close})
+    exact = np.exp(10 * z - np.log(np.exp(10 * z).sum(2, keepdims=True))).max(2)
+    assert medians["ce"] == pytest.approx(np.median(exact))
+    with pytest.raises(Refusal, match=r"median top probability of ce is 0.99 and that of ldam 0.19: .* allow=True"):
+        stats.check_scales({"ce": sharp, "ldam": flat})
+    assert stats.check_scales({"ce": sharp, "ldam": flat}, allow=True)["ldam"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: stats.head_tail_gap(*scores(), {"many": [0]}), r"splits lack \['few'\]"),
+        (lambda: stats.head_tail_gap(*scores(), {"many": [0, 1], "few": [1]}), r"classes \[1\] are on both sides"),
+        (lambda: stats.head_tail_gap(*scores(), MANY_FEW, reference_values=scores(5)[0]), "give paired runs"),
+        (lambda: stats.score_distance([0.1, 1.2], [0.5]), "scores must be probabilities"),
+        (lambda: stats.score_distance([0.1], []), "reference_scores must be probabilities, one or more"),
+    ],
+)
+def test_refusals(call, message):
+    with pytest.raises(Refusal, match=message):
+        call()

@@ -1,13 +1,15 @@
 """Predictions that were made elsewhere, as evidence for a report: no training, no torch.
 
-files      which files hold the runs of a method
-rows       what a file says, in one form for all formats, which `arrays` (.npz, .npy) and `columns` (.csv, .parquet)
-           read
-points     which test points that is about: runs are matched by sample id
-scores     what logits or probabilities amount to, a block at a time
-assemble   runs become evidence, with what a reader must know of them
-listings   training images, names of the classes, true labels
-analysis   the same for arrays in memory: `ltbv.analyse`
+    files      which files hold the runs of a method
+    rows       what a file says, in one form for all formats, which `arrays` (.npz, .npy) and `columns` (.csv, .parquet)
+               read
+    points     which test points that is about: runs are matched by sample id
+    scores     what logits or probabilities amount to, a block at a time
+    assemble   runs become evidence, with what a reader must know of them
+    listings   training images, names of the classes, true labels
+    analysis   the same for arrays in memory: `ltbv.analyse`
+
+`read_elsewhere` walks through them in this order.
 """
 
 from collections.abc import Mapping

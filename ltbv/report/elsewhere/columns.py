@@ -8,7 +8,7 @@ Either `pred` or all of `p_0` … is there; with both, `pred` is the prediction.
 
 import importlib.util
 import re
-import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,10 +38,7 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
         either = " (nor p_0, p_1, …)" if "pred" in missing else ""
         raise Refusal(f"{path} has no column {missing[0]!r}{either}; it has: {', '.join(map(repr, columns[:8]))}")
     # without any of the columns of text, one score tells how many rows there are
-    parts = [chunk for chunk in _frames(path, wanted or scores[:1], 100_000) if len(chunk)]
-    if not parts:
-        raise Refusal(f"{path} has a header and no rows")
-    frame = pd.concat(parts, ignore_index=True)
+    frame = _frame(path, wanted or scores[:1], whole=not scores)
     ids = {name: _class_ids(frame[name], f"{path}: {name}") for name in ("label", "pred") if name in wanted}
     codes, names = pd.factorize(_text(frame["run"])) if "run" in wanted else (np.zeros(len(frame), np.intp), [run])
 
@@ -69,15 +66,13 @@ def read_label_columns(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if "label" not in columns:
         raise Refusal(f"{path} has no column 'label'; it has: {', '.join(map(repr, columns[:8]))}")
     wanted = [name for name in ("sample", "label") if name in columns]
-    frame = pd.concat(_frames(path, wanted, 100_000), ignore_index=True)
+    frame = _frame(path, wanted)
     ids = _text(frame["sample"]).astype(np.str_) if "sample" in wanted else None
     return _class_ids(frame["label"], f"{path}: label"), ids
 
 
 def _score_columns(path: Path, columns: list[str], num_classes: int) -> list[str]:
     """p_0 … p_{C-1} in this order, or nothing where the file has no such columns."""
-    if repeated := sorted({name for name in columns if columns.count(name) > 1}):
-        raise Refusal(f"{path} has the column {repeated[0]!r} {columns.count(repeated[0])} times")
     there = {name for name in columns if re.fullmatch(r"p_[0-9]+", name)}
     if not there:
         return []
@@ -90,44 +85,56 @@ def _score_columns(path: Path, columns: list[str], num_classes: int) -> list[str
 
 
 def _columns(path: Path) -> list[str]:
-    if path.suffix.lower() == ".parquet":
-        with _reading(path):
-            return list(_parquet(path).schema_arrow.names)
+    """Names of the columns, each of which is there once."""
     with _reading(path):
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False, encoding="utf-8-sig")
-    return [str(name).strip() for name in header.iloc[0]]
+        if path.suffix.lower() == ".parquet":
+            columns = list(_parquet(path).schema_arrow.names)
+        else:
+            header = pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False, encoding="utf-8-sig")
+            columns = [str(name).strip() for name in header.iloc[0]]
+    if repeated := [name for name, times in Counter(columns).items() if times > 1]:
+        raise Refusal(f"{path} has the column {repeated[0]!r} {columns.count(repeated[0])} times")
+    return columns
 
 
-def _frames(path: Path, columns: list[str], rows: int) -> Iterator[pd.DataFrame]:
-    """Consecutive rows of these columns: p_… as numbers, all others as they are (text, in a .csv)."""
+def _frame(path: Path, columns: list[str], *, whole: bool = True) -> pd.DataFrame:
+    """All rows of these columns."""
+    parts = [chunk for chunk in _frames(path, columns, 100_000, whole=whole) if len(chunk)]
+    if not parts:
+        raise Refusal(f"{path} has a header and no rows")
+    return pd.concat(parts, ignore_index=True)
+
+
+def _frames(path: Path, columns: list[str], rows: int, *, whole: bool = True) -> Iterator[pd.DataFrame]:
+    """Consecutive rows of these columns: p_… as numbers, or others as they are (text, in a .csv).
+
+    whole  look at all columns, so that rows longer than the header are refused; takes longer
+    """
     if path.suffix.lower() == ".parquet":
         with _reading(path):
             for batch in _parquet(path).iter_batches(batch_size=rows, columns=columns):
                 yield batch.to_pandas()
         return
     names = _columns(path)
-    types = {name: np.float64 if name.startswith("p_") else str for name in columns}
+    numbers = columns[0].startswith("p_")
     with (
         _reading(path),
         pd.read_csv(
             path,
             names=names,
             header=0,
-            index_col=False,
-            usecols=columns,
-            dtype=types,
-            na_filter=False,
+            usecols=None if whole else columns,
+            dtype={name: np.float64 if numbers and name in columns else str for name in names},
+            na_filter=numbers,
             chunksize=rows,
             encoding="utf-8-sig",
         ) as chunks,
     ):
-        while True:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header are refused
-                chunk = next(chunks, None)
-            if chunk is None:
-                return
-            yield chunk
+        for chunk in chunks:
+            # pandas takes the first values of rows for an index where every row is longer than the header
+            if not isinstance(chunk.index, pd.RangeIndex):
+                raise Refusal(f"{path} has {len(names)} columns in its header, but more in its rows")
+            yield chunk[columns]
 
 
 @contextmanager

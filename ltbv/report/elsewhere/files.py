@@ -1,5 +1,6 @@
 """Which files hold the runs of a method?"""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ltbv.errors import Refusal
@@ -7,6 +8,19 @@ from ltbv.report.elsewhere import arrays, columns
 from ltbv.report.elsewhere.rows import Rows, check_size
 
 FORMATS = (".npz", ".npy", ".csv", ".parquet")
+
+
+def named(words: Sequence[str]) -> dict[str, Path]:
+    """What is typed as NAME=PATH: method -> path, in the order typed."""
+    sources: dict[str, Path] = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not (equals and name.strip() and path):
+            raise Refusal(f"{word!r} is not NAME=DIR, such as ce=predictions/ce")
+        if name in sources:
+            raise Refusal(f"two sources are called {name!r}: {sources[name]} and {path}")
+        sources[name] = Path(path)
+    return sources
 
 
 def find(source: Path) -> tuple[dict[str, Path], list[str]]:

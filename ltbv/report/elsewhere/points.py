@@ -53,21 +53,19 @@ class Points:
         return at
 
     def _find(self, ids: np.ndarray, where: str) -> np.ndarray:
-        Points(self.labels, ids, where)  # refuses ids that repeat
-        at = np.minimum(np.searchsorted(self._sorted, ids), self.ids.size - 1)
-        unknown = self._sorted[at] != ids
-        if unknown.any():
-            raise Refusal(
-                f"{where} has {unknown.sum()} samples that {self.source} has not, such as"
-                f" {str(ids[unknown.argmax()])!r}"
-            )
-        return self._order[at]
+        others = Points(self.labels, ids, where)  # refuses ids that repeat
+        if not np.array_equal(others._sorted, self._sorted):
+            unknown = np.setdiff1d(ids, self.ids)
+            raise Refusal(f"{where} has {unknown.size} samples that {self.source} has not, such as {str(unknown[0])!r}")
+        at = np.empty(ids.size, np.intp)
+        at[others._order] = self._order
+        return at
 
 
 def settle(given: Points | None, ids: np.ndarray | None, labels: np.ndarray | None, where: str) -> Points:
     """The test points, from the first run (`ids`, `labels`, `where`) and what a file of labels has `given`.
 
-    Labels that are given without ids are in the order of the first run; so they are where only the file has ids.
+    Where only one of the two has ids, the labels given are taken to be in the order of the first run.
     """
     if given is None:
         if labels is None:

@@ -1,0 +1,66 @@
+"""Are the numbers of the literature whole, and do they stand beside a study of the same data set only?"""
+
+from dataclasses import replace
+
+import pytest
+
+from ltbv.report import published, tables, write_report
+from ltbv.report.evidence import GROUPS
+from ltbv.report.study import read_study
+
+
+def test_the_table_is_whole():
+    everything = published.read()
+    assert len(everything) > 250 and everything.value.between(0, 1).all()
+    assert set(everything.group) == set(GROUPS) and set(everything.quantity) == {"accuracy", "bias", "variance"}
+    settings = [*published.SETTINGS, "method", "group", "quantity"]
+    assert not everything.duplicated(settings).any()
+    figure = everything[everything.source.str.endswith("Figure 1a")]
+    assert len(figure) == 5 * 4 * 3 and set(figure.runs) == {20}
+    few = figure[(figure.key == "ride") & (figure.group == "few")].set_index("quantity").value
+    assert few.to_dict() == {"accuracy": 0.201, "bias": 0.74, "variance": 0.52}
+    jamal = everything[everything.source.str.startswith("Jamal") & (everything.dataset == "cifar10-lt")]
+    row = jamal[(jamal.method == "Jamal, LDAM") & (jamal.imbalance == 200)]
+    assert row.value.item() == pytest.approx(1 - 0.2277)
+
+
+@pytest.fixture
+def cifar(study):
+    """A study that says that it is of CIFAR-100-LT."""
+    evidence = read_study(study(ride="RIDE", runs=4))
+    return replace(evidence, setting=replace(evidence.setting, dataset="cifar100-lt", imbalance=100.0, head=500))
+
+
+def test_numbers_stand_side_by_side_with_the_differences_of_protocol(cifar):
+    built = tables.build(cifar)
+    sheets, missing = published.beside(built, cifar)
+    assert not missing and [sheet.title.split(", cifar")[0] for sheet in sheets] == [
+        "Published: RIDE, ICLR 2021, Figure 1a",
+        "Published: RIDE, ICLR 2021, Table 1",
+        "Published: Jamal et al., CVPR 2020",
+    ]
+    figure = sheets[0]
+    assert "Runs: 20 published, 4 here." in figure.caption and "Images of the largest class: 300" in figure.caption
+    assert "Imbalance" not in figure.caption and "Scheme" not in figure.caption
+    row = next(r for r in figure.rows if (r[0].text, r[2].text, r[3].text) == ("RIDE + LDAM", "few", "variance"))
+    ours = built.splits.set_index(["method", "group", "quantity"]).plug_in[("ride", "few", "variance")]
+    assert [cell.text for cell in row[:5]] == ["RIDE + LDAM", "RIDE", "few", "variance", "0.520"]
+    assert row[5].value == ours and row[6].value == pytest.approx(ours - 0.52)
+    absent = next(r for r in figure.rows if r[0].text == "cRT")
+    assert absent[1].text == "-" and absent[5].text == "-"
+    assert "Scheme: one training set published, subsample here." in sheets[1].caption
+
+
+def test_they_are_in_every_form_of_the_report(cifar, tmp_path):
+    text = write_report(cifar, tmp_path / "out", published=True)
+    assert "Published: RIDE, ICLR 2021, Figure 1a" in text and max(map(len, text.splitlines()[:-1])) <= 100
+    for name in ("report.html", "report.md", "tables/published_1.tex"):
+        assert "Figure 1a" in (tmp_path / "out" / name).read_text()
+
+
+def test_another_data_set_or_imbalance_is_said_aloud(study, cifar, tmp_path):
+    text = write_report(study(runs=2), tmp_path / "out", published=True)
+    assert "! no published numbers for glyphs-lt; there are for: cifar10-lt, cifar100-lt" in text
+    other = replace(cifar, setting=replace(cifar.setting, imbalance=30.0))
+    sheets, (line,) = published.beside(tables.build(other), other)
+    assert not sheets and "at imbalance 30.0; there are for: 1, 10, 20, 50, 100, 200." in line

@@ -1,0 +1,126 @@
+"""Does `analyse` say of arrays what a report says of files?"""
+
+import numpy as np
+import pytest
+from pandas.testing import assert_frame_equal
+
+from ltbv import stats
+from ltbv.errors import Refusal
+from ltbv.report.elsewhere import analysis, read_elsewhere
+from ltbv.report.elsewhere.analysis import analyse
+
+COUNTS = [400, 60, 30, 5]
+RUNS, POINTS, CLASSES = 5, 24, len(COUNTS)
+LABELS = np.arange(POINTS) % CLASSES
+
+
+def logits_of(seed: int) -> np.ndarray:
+    """(R, N, C) float32."""
+    noise = np.random.default_rng(seed).normal(size=(RUNS, POINTS, CLASSES))
+    return (noise + 1.5 * np.eye(CLASSES)[LABELS]).astype(np.float32)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True)
+
+
+def refusal(*args, **options) -> str:
+    with pytest.raises(Refusal) as refused:
+        analyse(*args, **options)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_labels_probabilities_and_logits_agree():
+    logits = {"mine": logits_of(1), "ce": logits_of(0)}
+    found = analyse(logits, LABELS, COUNTS)
+    by_probability = analyse({key: softmax(z) for key, z in logits.items()}, LABELS, COUNTS)
+    by_label = analyse({key: z.argmax(2) for key, z in logits.items()}, LABELS, COUNTS)
+    assert found.evidence.names == {"ce": "ce", "mine": "mine"}
+    assert_frame_equal(found.splits, by_probability.splits)
+    assert_frame_equal(found.splits, by_label.splits)
+    assert_frame_equal(found.hardest_negatives, by_probability.hardest_negatives, rtol=1e-4)
+    assert len(by_label.hardest_negatives) == 0
+    assert any("predicted labels alone" in line for line in by_label.cautions)
+
+
+def test_it_is_what_the_statistics_say():
+    logits = logits_of(0)
+    found = analyse(logits, LABELS, COUNTS, class_names=list("abcd"))
+    by_hand = {e.quantity: e for e in stats.summarize(logits.argmax(2), LABELS, {"few": np.array([3])})}
+    row = found.splits.set_index(["method", "group", "quantity"]).loc["ce", "few", "variance"]
+    assert (row["estimate"], row["low"]) == (by_hand["variance"].estimate, by_hand["variance"].low)
+    assert set(found.classes["class_name"]) == set("abcd")
+    hardest = stats.hardest_negative(logits, LABELS)
+    method = found.evidence.reference
+    assert np.allclose(method.p_true, hardest.p_true, atol=1e-6)
+    assert np.allclose(method.p_negative, hardest.score, atol=1e-6)
+    assert np.array_equal(method.negatives, hardest.label)
+
+
+def test_it_is_what_the_same_arrays_in_files_say(tmp_path):
+    logits = logits_of(0)
+    for run, of_run in enumerate(logits):
+        np.savez(tmp_path / f"{run}.npz", logits=of_run, labels=LABELS)
+    (tmp_path / "counts.txt").write_text("\n".join(map(str, COUNTS)))
+    from_files = read_elsewhere({"ce": tmp_path}, tmp_path / "counts.txt").reference
+    in_memory = analyse(logits, LABELS, COUNTS).evidence.reference
+    for name in ("predictions", "p_true", "p_negative", "negatives"):
+        assert np.array_equal(getattr(from_files, name), getattr(in_memory, name))
+
+
+def test_runs_may_come_one_by_one_and_nothing_is_changed():
+    logits = logits_of(0)
+    before = logits.copy()
+    found = analyse({"ce": list(logits)}, LABELS.tolist(), COUNTS)
+    assert_frame_equal(found.splits, analyse(logits, LABELS, np.array(COUNTS)).splits)
+    assert np.array_equal(logits, before)
+
+
+def test_the_kind_can_be_said():
+    cosines = logits_of(0).clip(0, 1)
+    assert "taken for probabilities, has probabilities that sum to" in refusal(cosines, LABELS, COUNTS)
+    assert analyse(cosines, LABELS, COUNTS, kind="logits").evidence.reference.p_true.max() < 0.6
+    assert "has negative probabilities in row" in refusal(logits_of(0), LABELS, COUNTS, kind="probs")
+    assert "unknown kind of predictions 'prob' (did you mean 'probs'?)" in refusal(cosines, LABELS, COUNTS, kind="prob")
+    assert "is float32 of shape (24, 4)" in refusal(cosines, LABELS, COUNTS, kind="labels")
+
+
+def test_blocks_are_only_a_matter_of_memory(monkeypatch):
+    whole = analyse(logits_of(0), LABELS, COUNTS)
+    monkeypatch.setattr(analysis, "BLOCK", 3 * CLASSES)
+    assert_frame_equal(whole.hardest_negatives, analyse(logits_of(0), LABELS, COUNTS).hardest_negatives)
+
+
+def test_the_whole_report_is_written(tmp_path):
+    text = analyse({"ce": logits_of(0), "mine": logits_of(1)}, LABELS, COUNTS).write(tmp_path / "out")
+    assert "mine" in text
+    assert (tmp_path / "out/tables/splits.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "counts", "complaint"),
+    [
+        (logits_of(0)[0], LABELS, COUNTS, "ce, run 0 is float32 of shape (4,); a method is integer labels (R, N)"),
+        (logits_of(0)[:, :-1], LABELS, COUNTS, "ce, run 0 has 23 test points, but there are 24 labels"),
+        (logits_of(0).argmax(2)[:, :-1], LABELS, COUNTS, "ce, run 0 has 23 test points, but there are 24 labels"),
+        (logits_of(0), LABELS, COUNTS[:-1], "labels go up to 3, but there are 3 classes"),
+        (logits_of(0), LABELS, [*COUNTS, 5], "ce, run 0 has scores of 4 classes, but there are 5"),
+        (logits_of(0) * np.nan, LABELS, COUNTS, "ce, run 0 has logits that are NaN or +inf in row 0 (from 0)"),
+        (np.full((2, POINTS), 4), LABELS, COUNTS, "ce, run 0: prediction is 4 in row 0 (from 0)"),
+        (logits_of(0), LABELS + 0.5, COUNTS, "labels must be integer class ids; got float64"),
+        (logits_of(0), LABELS, [1.0, 2, 3, 4], "train_counts must be (C,) integers; got float64 of shape (4,)"),
+        (logits_of(0), LABELS, [1, 2, 3, -4], "train_counts has -4 training images for class 3"),
+        ({}, LABELS, COUNTS, "no predictions are given"),
+        ([], LABELS, COUNTS, "ce has no runs"),
+        ([logits_of(0)[0], softmax(logits_of(0)[1])], LABELS, COUNTS, "ce: run '0' has logits and run '1' has probs"),
+    ],
+)
+def test_arrays_that_cannot_be(predictions, labels, counts, complaint):
+    assert complaint in refusal(predictions, labels, counts)
+
+
+def test_names_of_another_number():
+    message = refusal(logits_of(0), LABELS, COUNTS, class_names=["a"])
+    assert message == "there are 1 class names, but train_counts has 4 classes"
