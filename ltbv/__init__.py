@@ -17,6 +17,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "analyse": "ltbv.report.elsewhere.analysis",
+    "sklearn": "ltbv.sklearn",
     "Method": "ltbv.methods.base",
     "Stage": "ltbv.methods.base",
     "register": "ltbv.methods",

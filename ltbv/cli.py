@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from ltbv.errors import Refusal
+
 DEFAULT_METHODS = ("ce", "ride")
 
 
@@ -16,8 +18,6 @@ class Group(click.Group):
     """A refusal, wherever it comes from, is one line and exit code 2."""
 
     def invoke(self, context: click.Context):
-        from ltbv.errors import Refusal
-
         try:
             return super().invoke(context)
         except Refusal as refusal:
@@ -89,15 +89,43 @@ def bootstrap(methods, runs, study, quiet, verbose, dry_run, **options) -> None:
 
 
 @main.command()
-@click.argument("study", type=click.Path(path_type=Path), default=Path("runs/glyphs-lt"))
-@click.option("--output", type=click.Path(path_type=Path), help="Where tables and figures go. [reports/STUDY]")
+@click.argument("sources", nargs=-1, metavar="[STUDY | NAME=DIR …]")
+@click.option("--output", type=click.Path(path_type=Path), help="Where the report goes. [reports/STUDY]")
+@click.option("--train-counts", type=click.Path(path_type=Path), help="With NAME=DIR: training images of each class.")
+@click.option("--labels", type=click.Path(path_type=Path), help="With NAME=DIR: test labels, where files have none.")
+@click.option("--classes", type=click.Path(path_type=Path), help="With NAME=DIR: class names, one a line.")
+@click.option("--margin", default=0.01, show_default=True, help="Accuracy the head may lose and count as kept.")
+@click.option("--published", is_flag=True, help="The literature's numbers beside those of the same data set.")
+@click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
+@click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="Write the files, print nothing.")
-def report(study, output, quiet) -> None:
-    """Bias, variance and accuracy by split, every method beside CE: tables and figures of a study."""
+def report(sources, output, train_counts, labels, classes, quiet, **options) -> None:
+    """Bias, variance and accuracy by split, every method beside CE: tables, figures and a page.
+
+    Of a study (runs/glyphs-lt unless named), or of predictions made elsewhere, one directory a method with one file a
+    run: .npz (logits, probs or preds), .npy, .csv or .parquet. No training, no torch.
+
+    \b
+    ltbv report
+    ltbv report ce=DIR mine=DIR --train-counts counts.json --labels labels.npy
+    """
     from ltbv.report import write_report
 
-    where = output or Path("reports") / study.resolve().name
-    shown = write_report(study, where)
+    words = sources or ("runs/glyphs-lt",)
+    if len(words) == 1 and ("=" not in words[0] or Path(words[0]).is_dir()):
+        given = {"--train-counts": train_counts, "--labels": labels, "--classes": classes}
+        for option in (option for option, value in given.items() if value is not None):
+            raise Refusal(f"{option} goes with predictions from elsewhere, NAME=DIR; the study {words[0]} has its own")
+        evidence, name = Path(words[0]), Path(words[0]).resolve().name
+    else:
+        from ltbv.report.elsewhere import read_elsewhere
+        from ltbv.report.elsewhere.files import named
+
+        sources_by_name = named(words)
+        if train_counts is None:
+            raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
+        evidence, name = read_elsewhere(sources_by_name, train_counts, labels, classes), "elsewhere"
+    shown = write_report(evidence, output or Path("reports") / name, **options)
     if not quiet:
         click.echo(shown)
 

@@ -23,10 +23,10 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
     """
     reference, *others = looks
     methods = others or [reference]
-    height = 0.95 + 1.25 * len(methods)
+    height = 0.98 + 1.25 * len(methods)
     figure = Figure((WIDTH, height))
     grid = figure.subplots(len(methods), len(QUANTITIES), sharex=True, sharey=True, squeeze=False)
-    figure.subplots_adjust(0.42 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.45 / height, wspace=0.08, hspace=0.3)
+    figure.subplots_adjust(0.42 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.48 / height, wspace=0.08, hspace=0.3)
     place = pd.Series(np.arange(len(profile)), index=profile["group"])
     dots = dict(iter(classes.groupby(["method", "quantity"])))
     lines = dict(iter(curves.groupby(["method", "quantity"])))
@@ -48,7 +48,7 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
         row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontsize=9)
     for quantity, panel in zip(QUANTITIES, grid[0], strict=True):
         panel.annotate(
-            quantity, (0.5, 1), xytext=(0, 16), xycoords="axes fraction", textcoords="offset points", ha="center"
+            quantity, (0.5, 1), xytext=(0, 18), xycoords="axes fraction", textcoords="offset points", ha="center"
         )
     grid[0, 0].set_xlim(-1, len(profile))
     grid[0, 0].set_ylim(-0.1, 1.1)

@@ -101,11 +101,11 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
     """
     reference, *others = looks
     methods = others or [reference]
-    height = 0.95 + 1.35 * len(methods)
+    height = 0.98 + 1.35 * len(methods)
     figure = Figure((WIDTH, height))
     grid = figure.subplots(len(methods), len(SPLITS), sharex=True, sharey=True, squeeze=False)
     # by hand: names stand over their panels, so there is nothing to fit and half a second is saved
-    figure.subplots_adjust(0.5 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.45 / height, wspace=0.08, hspace=0.3)
+    figure.subplots_adjust(0.5 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.48 / height, wspace=0.08, hspace=0.3)
     means = table[table["quantity"] == "mean"].set_index(["method", "group"])
     densities = dict(iter(histogram.groupby(["method", "group"])))
     for method, row in zip(methods, grid, strict=True):
@@ -117,7 +117,7 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
         row[0].set_ylabel("density (root scale)")
     for split, panel in zip(SPLITS, grid[0], strict=True):
         panel.annotate(
-            split, (0.5, 1), xytext=(0, 16), xycoords="axes fraction", textcoords="offset points", ha="center"
+            split, (0.5, 1), xytext=(0, 18), xycoords="axes fraction", textcoords="offset points", ha="center"
         )
     hide_inner_axes(grid)
     grid[0, 0].set_xlim(0, 1)
@@ -157,7 +157,7 @@ def flow(flows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         ratios = of_method[key].loc[list(SPLITS), list(SPLITS)].to_numpy()
         panel.imshow(ratios, cmap=FLOW_COLOURS, norm=LogNorm(1 / FLOW_MOST, FLOW_MOST, clip=True), aspect="auto")
         for (i, j), ratio in np.ndenumerate(ratios):
-            dark = max(ratio, 1 / ratio) > FLOW_MOST**0.7 if ratio > 0 else True
+            dark = max(ratio, 1 / ratio) > FLOW_MOST**0.5 if ratio > 0 else True
             words = f"{ratio:.2f}" if np.isfinite(ratio) else "-"
             panel.text(j, i, words, ha="center", va="center", color="white" if dark else "black")
         panel.set_title(wrapped(looks[key].label, TITLE_LETTERS // FLOWS_BESIDE, 1)[0], loc="left", fontsize=9)
