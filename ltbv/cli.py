@@ -95,6 +95,7 @@ def bootstrap(methods, runs, study, quiet, verbose, dry_run, **options) -> None:
 @click.option("--labels", type=click.Path(path_type=Path), help="With NAME=DIR: test labels, where files have none.")
 @click.option("--classes", type=click.Path(path_type=Path), help="With NAME=DIR: class names, one a line.")
 @click.option("--margin", default=0.01, show_default=True, help="Accuracy the head may lose and count as kept.")
+@click.option("--exact/--no-exact", default=None, help="The exact sign-flip test. [where it takes seconds]")
 @click.option("--published", is_flag=True, help="The literature's numbers beside those of the same data set.")
 @click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
