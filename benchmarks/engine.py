@@ -12,6 +12,7 @@ the cores' measured rate of float32 matrix products that the convolutions of for
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import subprocess
@@ -149,10 +150,8 @@ def run_stack(case, stack, seconds):
         if len(marks) > 3 and marks[-1][0] - marks[2][0] > seconds:
             raise StopIteration
 
-    try:
+    with contextlib.suppress(StopIteration):
         train(stage, network, feed, protocol, seed=0, runs=tuple(range(stack)), report=report)
-    except StopIteration:
-        pass
     return sum(images for _, images in marks[3:]) / (marks[-1][0] - marks[2][0])
 
 
