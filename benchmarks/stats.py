@@ -124,10 +124,11 @@ def plain_labels(predictions: np.ndarray, labels: np.ndarray) -> dict[str, list]
     m = halves.shape[1]
     points_of = whole | {"bias": (runs * whole["bias"] - m * bias_half) / (runs - m)}
     without = [of_runs(np.delete(np.arange(runs), r)) for r in range(runs)]
-    left = {"bias": 0.78 / np.sqrt(runs) * (whole["bias"] - points_of["bias"])}
-    left["variance"] = 0.28 / runs * (whole["variance_low"] - whole["variance"])
+    corrected = {"bias": (whole["bias"] - points_of["bias"], 0.6 / np.sqrt(runs), 6 * runs**2)}
+    corrected["variance"] = (whole["variance_low"] - whole["variance"], 0.4 / runs, 0.0)
+    bracket = 2 * (whole["variance"] - whole["variance_low"])
     return {
-        name: plain_interval(points_of[name], [one[name] for one in without], labels, left.get(name))
+        name: plain_interval(points_of[name], [one[name] for one in without], labels, bracket, *corrected.get(name, ()))
         for name in SHARED["labels"]
     }
 
@@ -167,7 +168,7 @@ def plain_probabilities(logits: np.ndarray, labels: np.ndarray) -> dict[str, lis
     }
 
 
-def plain_interval(points: np.ndarray, without: list, labels: np.ndarray, left: np.ndarray | None = None) -> list:
+def plain_interval(points, without, labels, bracket=None, correction=None, steady=0.0, steep=0.0) -> list:
     """[estimate, standard error] of each group, for new runs and new test points."""
 
     def class_means(values):
@@ -176,12 +177,16 @@ def plain_interval(points: np.ndarray, without: list, labels: np.ndarray, left: 
     members = [np.flatnonzero(labels == c) for c in range(CLASSES)]
     means, rows = class_means(points), np.array([class_means(one) for one in without])
     within = np.array([points[at].var(ddof=1) / at.size for at in members])
-    remains = class_means(left) if left is not None else np.zeros(CLASSES)
+    if correction is not None:
+        correction, bracket = class_means(correction), class_means(bracket)
     runs, found = len(rows), []
     for ids in GROUPS.values():
         out = rows[:, ids].mean(1)
         v_run = (runs - 1) / runs * ((out - out.mean()) ** 2).sum()
-        v = v_run + within[ids].sum() / len(ids) ** 2 + remains[ids].mean() ** 2
+        v = v_run + within[ids].sum() / len(ids) ** 2
+        if correction is not None:
+            share = min(np.hypot(steady, steep * bracket[ids].mean() ** 3), 2.0)
+            v += (share * correction[ids].mean()) ** 2
         found.append([float(means[ids].mean()), float(np.sqrt(v))])
     return found
 

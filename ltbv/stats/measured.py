@@ -13,39 +13,75 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.stats.probability import BrierTerms, CrossEntropyTerms, block_points, check_logits, refuse_where
-from ltbv.stats.splits import by_class, divide_by_class
+from ltbv.stats.splits import GroupWeights, by_class, divide_by_class
 from ltbv.stats.votes import Ballots, blocks, subset_words
 from ltbv.stats.zero_one import extrapolate, half_subsets
 
 FEWEST_RUNS = 4  # for intervals: three leave-one-out values say too little about their own spread
-
-# A correction removes most of what the plug-in is off by, not all. What it left over, as a share of the correction, was
-# .1 to .5 (bias) and 0 to .05 (variance) at R = 10 in simulated studies, and falls with R: benchmarks/coverage.py.
-BIAS_LEFT = 0.78  # / sqrt(R)
-VARIANCE_LEFT = 0.28  # / R
 
 VOTE_TERMS = ("true_share", "weight", "variance", "loo", "unbiased", "disagreement")
 Logits = np.ndarray | Callable[[slice], np.ndarray]  # (R, N, C), or slice of n points -> (R, n, C)
 
 
 @dataclass(frozen=True)
+class Correction:
+    """What a correction took from the plug-in values, and which share of that it may have got wrong.
+
+    size     (C,) class means of plug-in - corrected
+    bracket  (C,) class means of V_loo - V: wide where many points are near a tie
+    steady, steep   the share, one standard error: hypot(steady, steep bracket^3), at most 2
+
+    In simulated studies of 5, 10 and 20 runs the share of its correction that B_half left over was about 6 R^2
+    bracket^3, from nothing to 1.8, up to .3 to either side; V_mid left less than .15, falling like 1/R. See
+    benchmarks/coverage.py.
+    """
+
+    size: np.ndarray
+    bracket: np.ndarray
+    steady: float
+    steep: float
+
+    @classmethod
+    def of_bias(cls, size: np.ndarray, bracket: np.ndarray, runs: int) -> "Correction":
+        """Of B_half."""
+        return cls(size, bracket, 0.6 / np.sqrt(runs), 6.0 * runs**2)
+
+    @classmethod
+    def of_variance(cls, size: np.ndarray, bracket: np.ndarray, runs: int) -> "Correction":
+        """Of V_mid."""
+        return cls(size, bracket, 0.4 / runs, 0.0)
+
+    def __neg__(self) -> "Correction":
+        return Correction(-self.size, self.bracket, self.steady, self.steep)
+
+    def left(self, weights: GroupWeights) -> np.ndarray:
+        """What may be left of the plug-in's error in each group (G,)."""
+        share = np.hypot(self.steady, self.steep * weights.means(self.bracket) ** 3)
+        return np.minimum(share, 2.0) * weights.means(self.size)
+
+
+@dataclass(frozen=True)
 class Measured:
     """One quantity of one method, or of the difference of two.
 
-    points    (N,) corrected value at each test point
-    plug_in   (C,) class means of the uncorrected values
-    left_out  (R, C) class means with run r left out; None for R < 4
-    left      share of the correction that may be wrong, one standard error; 0 if nothing is corrected, or exactly
+    points       (N,) corrected value at each test point
+    plug_in      (C,) class means of the uncorrected values
+    left_out     (R, C) class means with run r left out; None for R < 4
+    corrections  of the one method or the two; none if nothing is corrected, or exactly
     """
 
     points: np.ndarray
     plug_in: np.ndarray
     left_out: np.ndarray | None
-    left: float = 0.0
+    corrections: tuple[Correction, ...] = ()
 
     def __sub__(self, other: "Measured") -> "Measured":
         left_out = None if self.left_out is None or other.left_out is None else self.left_out - other.left_out
-        return Measured(self.points - other.points, self.plug_in - other.plug_in, left_out, self.left)
+        corrections = self.corrections + tuple(-one for one in other.corrections)
+        return Measured(self.points - other.points, self.plug_in - other.plug_in, left_out, corrections)
+
+
+CORRECTED = {"bias": Correction.of_bias, "variance": Correction.of_variance}
 
 
 def measure_votes(
@@ -104,13 +140,15 @@ def measure_votes(
             without = np.array([[r not in half for half in halves.tolist()] for r in all_runs], np.float64)
             bias_half = 1 - without @ divide_by_class(sums_halves, counts) / without.sum(1, keepdims=True)
             left_out["bias"] = extrapolate(left_out["bias"], bias_half, runs - 1, halves.shape[1])
-    left = {"bias": BIAS_LEFT / np.sqrt(runs), "variance": VARIANCE_LEFT / runs}
-    return {
-        name: Measured(
-            values, by_class(plug_in[name], labels, num_classes), left_out.get(name), float(left.get(name, 0.0))
-        )
-        for name, values in corrected.items()
-    }
+    bracket = by_class(of_points["variance_high"] - of_points["variance_low"], labels, num_classes)
+    measured = {}
+    for name, values in corrected.items():
+        uncorrected, corrections = by_class(plug_in[name], labels, num_classes), ()
+        if name in CORRECTED:
+            size = uncorrected - by_class(values, labels, num_classes)
+            corrections = (CORRECTED[name](size, bracket, runs),)
+        measured[name] = Measured(values, uncorrected, left_out.get(name), corrections)
+    return measured
 
 
 def _vote_terms(ballots: Ballots, subset: np.ndarray, size: int, ties: str) -> np.ndarray:

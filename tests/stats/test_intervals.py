@@ -26,7 +26,11 @@ FIELDS = {
 }
 
 
-LEFT = {"bias": lambda runs: 0.78 / np.sqrt(runs), "variance": lambda runs: 0.28 / runs}  # share of the correction
+def share_left(quantity, runs, bracket):
+    """Share of a correction that may be wrong, by its formula."""
+    if quantity == "variance":
+        return 0.4 / runs
+    return min(2, np.sqrt(0.6**2 / runs + (6 * runs**2 * bracket**3) ** 2)) if quantity == "bias" else 0
 
 
 def table(estimates):
@@ -75,8 +79,8 @@ def test_every_number_by_its_definition(runs, ties):
         v_run = (runs - 1) / runs * ((np.array(means) - np.mean(means)) ** 2).sum()
         classes = [corrected[labels == c] for c in SPLITS[group]]
         v = v_run + sum(values.var(ddof=1) / values.size for values in classes) / len(classes) ** 2
-        if quantity in LEFT:
-            v += (LEFT[quantity](runs) * (uncorrected - estimate)) ** 2
+        bracket = ours[group, "variance_high"].estimate - ours[group, "variance_low"].estimate
+        v += (share_left(quantity, runs, bracket) * (uncorrected - estimate)) ** 2
         df = min(v**2 / (v_run**2 / (runs - 1)), 1e4) if v_run else 1e4
         reach = distributions.t.ppf(0.975, df) * np.sqrt(v)
         assert one.estimate == pytest.approx(estimate, abs=1e-12)
@@ -105,7 +109,8 @@ def test_conservative_bias_leaves_runs_out_of_the_halves(runs):
         values = np.array([group_means(out, labels, SPLITS)[group] for out in left_out])
         v_run = (runs - 1) / runs * ((values - values.mean()) ** 2).sum()
         one = test_set[group, "bias"]
-        v = v_run + (LEFT["bias"](runs) * (one.plug_in - one.estimate)) ** 2
+        bracket = test_set[group, "variance_high"].estimate - test_set[group, "variance_low"].estimate
+        v = v_run + (share_left("bias", runs, bracket) * (one.plug_in - one.estimate)) ** 2
         assert one.estimate == pytest.approx(group_means(expected, labels, SPLITS)[group], abs=1e-12)
         assert one.se == pytest.approx(np.sqrt(v), abs=1e-12)
         assert one.df == pytest.approx(min(v**2 / (v_run**2 / (runs - 1)), 1e4))
