@@ -10,9 +10,14 @@ Command   ltbv bootstrap --method ce --method tau_norm --runs 100 --scheme fresh
 Cost      about 20 minutes of training and one of analysis on two quiet cores
 Answer    reports/truth/README.md
 
+          Intervals cover 95 to 100 % in every cell, under both schemes. Corrected estimates are off by at most .010
+          (bias) and .007 (variance), plug-in ones by up to .076 and .035. At this pool (two runs share 10 % of the
+          many-shot images) `subsample` hides nothing that could be measured: .0004 +- .009 of CE's many-shot
+          variance. The published overlap, 60 % of the largest class, was not tried here.
+
 A study takes 10 of a method's runs, and of every class 10 of the 50 test images; the truth is that of all its runs on
-all 50. Both are drawn without replacement, from what the truth is made of, so the intervals should cover a little more than
-their nominal 95 % (the spread of a mean over 10 of 100 runs is 5 % less than that of 10 new ones, of 10 of 60, 9 %).
+all 50. Both are drawn without replacement, from what the truth is made of, so the intervals should cover a little more
+than their nominal 95 % (a mean over 10 of 100 runs spreads 5 % less than one over 10 new ones, over 10 of 60, 9 %).
 """
 
 import sys
