@@ -38,6 +38,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: a process is one 
 import numpy as np
 
 import ltbv
+from ltbv import stats
 from ltbv.stats.intervals import Options
 from ltbv.stats.splits import GroupWeights
 
@@ -289,15 +290,10 @@ def study(world: World, runs: int, key: tuple[int, ...]) -> np.ndarray:
 
     truth = {name: np.stack([means(values), means(values[:, points])]) for name, values in world.truth.items()}
     truth["difference"] = truth["method"] - truth["reference"]
-    predictions = world.votes(generator, points, runs)
-    # As `summarize` and `compare` do it, but each method is measured once for both; test_set measures as conservative.
-    plain, conservative = (
-        {name: options.measure(votes, labels, CLASSES, None, None) for name, votes in predictions.items()}
-        for options in (OPTIONS["population"], OPTIONS["population, conservative"])
-    )
+    records = {name: stats.Record(votes, labels) for name, votes in world.votes(generator, points, runs).items()}
     found = np.empty((len(METHODS), len(OPTIONS), len(QUANTITIES), 6, len(GROUPS)))
     for o, options in enumerate(OPTIONS.values()):
-        measured = plain if o == 0 else conservative
+        measured = {name: options.measure(record, weights) for name, record in records.items()}
         for m, method in enumerate(METHODS):
             for q, quantity in enumerate(QUANTITIES):
                 if method == "difference":

@@ -206,7 +206,9 @@ def child(case: str, who: str, folder: Path) -> dict:
 
     wall, cpu = time.perf_counter(), time.process_time()
     if who == "ours":
-        rows = stats.summarize(predictions, labels, GROUPS, logits=read if case == "probabilities" else None)
+        rows = stats.summarize(
+            stats.Record(predictions, labels, logits=read if case == "probabilities" else None), GROUPS
+        )
         found = {name: [[r.estimate, r.se] for r in rows if r.quantity == name] for name in SHARED[case]}
     elif case == "labels":
         found = plain_labels(predictions, labels)
@@ -240,7 +242,7 @@ def blocks_apart(points: int = 300) -> float:
     values = []
     for elements in (1, RUNS * points * CLASSES):
         probability.BLOCK_ELEMENTS = elements
-        rows = stats.summarize(logits.argmax(2), labels, groups, logits=logits, target="test_set")
+        rows = stats.summarize(stats.Record(logits.argmax(2), labels, logits=logits), groups, target="test_set")
         values.append([[r.estimate, r.se, r.plug_in] for r in rows])
     return float(np.abs(np.subtract(*values)).max())
 

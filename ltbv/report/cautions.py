@@ -8,12 +8,17 @@ from ltbv.report.evidence import GROUPS, Evidence
 
 
 def cautions(
-    evidence: Evidence, estimates: dict[str, list[stats.Estimate]], *, flipped: bool, allow_scale: bool
+    evidence: Evidence,
+    records: dict[str, stats.Record],
+    estimates: dict[str, list[stats.Estimate]],
+    *,
+    flipped: bool,
+    allow_scale: bool,
 ) -> tuple[str, ...]:
     """All of them; `flipped` says whether the exact test was done."""
     return (
         *_pairing(evidence),
-        *_of_statistics(evidence, estimates),
+        *_of_statistics(evidence, records, estimates),
         *hardest.cautions(evidence, allow_scale=allow_scale),
         *_unseen_classes(evidence),
         *_not_flipped(evidence, done=flipped),
@@ -36,14 +41,14 @@ def _pairing(evidence: Evidence) -> list[str]:
     return lines
 
 
-def _of_statistics(evidence: Evidence, estimates: dict[str, list[stats.Estimate]]) -> list[str]:
+def _of_statistics(
+    evidence: Evidence, records: dict[str, stats.Record], estimates: dict[str, list[stats.Estimate]]
+) -> list[str]:
     """`stats.cautions` of every method, each line once, with the methods that it is about."""
     about: dict[str, list[str]] = {}
     for method in evidence.methods:
         of_groups = [one for one in estimates[method.key] if one.group in GROUPS]
-        for line in stats.cautions(
-            of_groups, len(method.runs), scheme=evidence.setting.scheme, train_counts=evidence.train_counts
-        ):
+        for line in stats.cautions(records[method.key], of_groups):
             about.setdefault(line, []).append(method.label)
     return [
         line if len(labels) == len(evidence.methods) else f"{', '.join(labels)}: {line}"

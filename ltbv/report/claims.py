@@ -65,14 +65,12 @@ def is_quick(evidence: Evidence) -> bool:
     return ways * evidence.labels.size <= QUICK
 
 
-def flips(evidence: Evidence, *, wanted: bool) -> pd.DataFrame:
+def flips(evidence: Evidence, records: Mapping[str, stats.Record], *, wanted: bool) -> pd.DataFrame:
     """The exact sign-flip test of every method that has the runs for it; no rows if it is not wanted."""
     groups = {split: evidence.splits[split] for split in SPLITS}
     rows = []
     for method in flippable(evidence) if wanted else ():
-        runs = evidence.paired_runs(method)
-        ours, reference = method.rows(runs).predictions, evidence.reference.rows(runs).predictions
-        for flip in stats.sign_flip(ours, reference, evidence.labels, groups):
+        for flip in stats.sign_flip(records[method.key], records[evidence.reference.key], groups):
             rows.append((method.key, flip.group, flip.quantity, flip.p, flip.p_holm))
     columns = ["method", "group", "quantity", *COLUMNS[11:]]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COLUMNS[11:], np.float64))

@@ -53,43 +53,32 @@ def groups(evidence: Evidence) -> dict[str | int, np.ndarray]:
     return evidence.groups | {c: np.array([c]) for c in range(len(evidence.class_names))}
 
 
-def _per_run(method: MethodRuns) -> dict[str, np.ndarray]:
-    """What is averaged over runs, by quantity, (R, N)."""
-    values = {}
+def record(evidence: Evidence, method: MethodRuns) -> stats.Record:
+    """What the statistics read of a method."""
+    per_run = {}
     if method.p_negative is not None:
-        values |= {"hardest_negative": method.p_negative, "hardest_above_true": method.p_negative > method.p_true}
+        per_run |= {"hardest_negative": method.p_negative, "hardest_above_true": method.p_negative > method.p_true}
     if method.experts_used is not None:
-        values[EXPERTS] = method.experts_used
-    return values
-
-
-def estimate(evidence: Evidence, method: MethodRuns) -> list[stats.Estimate]:
-    return stats.summarize(
+        per_run[EXPERTS] = method.experts_used
+    return stats.Record(
         method.predictions,
         evidence.labels,
-        groups(evidence) | bins(evidence),
-        level=LEVEL,
-        per_run=_per_run(method),
+        method.runs,
+        evidence.train_counts,
+        evidence.setting.scheme,
+        per_run=per_run,
     )
 
 
-def compare(evidence: Evidence, method: MethodRuns) -> list[stats.Difference]:
+def estimate(evidence: Evidence, record: stats.Record) -> list[stats.Estimate]:
+    return stats.summarize(record, groups(evidence) | bins(evidence), level=LEVEL)
+
+
+def compare(evidence: Evidence, method: stats.Record, reference: stats.Record) -> list[stats.Difference]:
     """Differences from the reference over the runs that both have; none without such runs."""
-    runs = evidence.paired_runs(method)
-    if not runs:
+    if not set(method.runs) & set(reference.runs):
         return []
-    ours, reference = method.rows(runs), evidence.reference.rows(runs)
-    of_ours, of_reference = _per_run(ours), _per_run(reference)
-    common = of_ours.keys() & of_reference.keys()
-    return stats.compare(
-        ours.predictions,
-        reference.predictions,
-        evidence.labels,
-        groups(evidence),
-        level=LEVEL,
-        per_run={name: of_ours[name] for name in of_ours if name in common},
-        reference_per_run={name: of_reference[name] for name in of_ours if name in common},
-    )
+    return stats.compare(method, reference, groups(evidence), level=LEVEL)
 
 
 def rows(

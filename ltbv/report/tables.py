@@ -15,7 +15,7 @@ from ltbv.report.cautions import cautions
 from ltbv.report.confusion import flows, pairs
 from ltbv.report.cost import costs
 from ltbv.report.evidence import GROUPS, Evidence
-from ltbv.report.rows import COLUMNS, EXPERTS, LEVEL, bins, compare, estimate, rows
+from ltbv.report.rows import COLUMNS, EXPERTS, LEVEL, bins, compare, estimate, record, rows
 from ltbv.report.verdict import MARGIN, Verdict, verdicts
 
 __all__ = ["COLUMNS", "LEVEL", "OF_CLASSES", "Tables", "build"]
@@ -70,8 +70,10 @@ def build(
     exact        the exact sign-flip test too; None: where it takes a few seconds only
     allow_scale  compare softmax scores of methods whose logits are on different scales
     """
-    estimates = {method.key: estimate(evidence, method) for method in evidence.methods}
-    differences = {method.key: compare(evidence, method) for method in evidence.methods[1:]}
+    records = {method.key: record(evidence, method) for method in evidence.methods}
+    reference, *others = evidence.names
+    estimates = {key: estimate(evidence, of) for key, of in records.items()}
+    differences = {key: compare(evidence, records[key], records[reference]) for key in others}
     everything = pd.concat(
         [rows(evidence, method, estimates[method.key], differences.get(method.key, ())) for method in evidence.methods],
         ignore_index=True,
@@ -82,7 +84,7 @@ def build(
     of_class = ~of_bin & ~of_group & quantity.isin(OF_CLASSES)
     splits = everything[of_group & ~of_hardest & ~of_experts].reset_index(drop=True)
     flip = of_claims.is_quick(evidence) if exact is None else exact
-    claims = of_claims.claims(differences, of_claims.flips(evidence, wanted=flip))
+    claims = of_claims.claims(differences, of_claims.flips(evidence, records, wanted=flip))
     return Tables(
         splits=splits,
         classes=_describe_classes(evidence, everything[of_class].reset_index(drop=True)),
@@ -97,7 +99,7 @@ def build(
         costs=costs(evidence),
         experts=everything[of_group & of_experts].reset_index(drop=True),
         verdicts=verdicts(evidence, splits, claims, margin),
-        cautions=cautions(evidence, estimates, flipped=flip, allow_scale=allow_scale),
+        cautions=cautions(evidence, records, estimates, flipped=flip, allow_scale=allow_scale),
     )
 
 

@@ -8,9 +8,9 @@ points it has, and are shown for all classes, for splits (many, medium, few trai
 Ten runs are few. The plug-in values of published tables are off by up to .04 then, in a known direction; so estimates
 here are corrected, come with intervals for new runs and new test images, and methods are compared in pairs.
 
-Read in this order: `zero_one`, `splits`, `intervals`, `compare`, `sign_flip`; then `probability`, `hardest_negative`,
-`confusion` and `sources`. Underneath lie `votes` (how runs vote), `measured` (what an interval needs to know) and
-`student` (how far it reaches).
+Read in this order: `zero_one`, `splits`, `record`, `intervals`, `compare`, `sign_flip`; then `probability`,
+`hardest_negative`, `confusion` and `sources`. Underneath lie `votes` (how runs vote), `measured` (what an interval
+needs to know) and `student` (how far it reaches).
 Axes: R runs, N test points, C classes, G groups of classes. Arrays in, arrays or small frozen dataclasses out.
 """
 
@@ -25,6 +25,7 @@ from ltbv.stats.hardest_negative import (
 )
 from ltbv.stats.intervals import Estimate, cautions, summarize
 from ltbv.stats.probability import Brier, CrossEntropy, brier, cross_entropy
+from ltbv.stats.record import Record
 from ltbv.stats.sign_flip import SignFlip, sign_flip
 from ltbv.stats.sources import Sources, sources, summarize_sources
 from ltbv.stats.splits import by_class, scaled, splits
@@ -39,6 +40,7 @@ __all__ = [
     "Estimate",
     "HardestNegative",
     "KohaviWolpert",
+    "Record",
     "SignFlip",
     "Sources",
     "ZeroOne",

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ltbv.errors import Refusal
 from ltbv.stats.intervals import Intervals, Options
-from ltbv.stats.measured import Logits, Measured
+from ltbv.stats.measured import Measured
+from ltbv.stats.record import Record, pair
 from ltbv.stats.splits import GroupWeights
 from ltbv.stats.student import quantile, upper_tail
-from ltbv.stats.votes import check_predictions
 
 CONFIRMED_QUANTITIES = ("error", "bias", "variance")
 CONFIRMED_GROUPS = ("many", "medium", "few")
@@ -56,9 +55,8 @@ class Difference:
 
 
 def compare(
-    predictions: np.ndarray,
-    reference_predictions: np.ndarray,
-    labels: np.ndarray,
+    method: Record,
+    reference: Record,
     groups: Mapping[str, np.ndarray],
     *,
     target: str = "population",
@@ -66,29 +64,19 @@ def compare(
     ties: str = "fractional",
     level: float = 0.95,
     seed: int = 0,
-    logits: Logits | None = None,
-    reference_logits: Logits | None = None,
-    per_run: Mapping[str, np.ndarray] | None = None,
-    reference_per_run: Mapping[str, np.ndarray] | None = None,
 ) -> list[Difference]:
-    """Differences of a method from its reference, for each group and quantity of `summarize`.
+    """Differences of a method from its reference, for each group and each quantity of `summarize` that both have.
 
-    predictions, reference_predictions  (R, N) int: row r of both comes from the same training sample and seeds, and
-                                        column i is the same test point
-    labels, groups, options             as in `summarize`; logits and per_run with those of the reference
-
-    Unequal R is refused: rows would not be pairs, and plug-in values would differ by R alone.
+    method, reference  records of one study: the same test labels, class counts and scheme, otherwise refused. Runs are
+                       matched by number, and those of one side only are left out: so plug-in values, which depend on
+                       R, are always compared at equal R
+    groups, options    as in `summarize`
     """
     options = Options(target, se_bias, ties, level, seed)
-    predictions, labels = check_predictions(predictions, labels)
-    reference_predictions = check_reference(predictions, reference_predictions, labels)
-    if (logits is None) != (reference_logits is None):
-        raise Refusal("logits are given for one of the two methods only: give logits and reference_logits, or neither")
-    weights = GroupWeights.of(groups, labels)
-    ours = options.measure(predictions, labels, weights.num_classes, logits, per_run)
-    theirs = options.measure(reference_predictions, labels, weights.num_classes, reference_logits, reference_per_run)
-    if ours.keys() != theirs.keys():
-        raise Refusal(f"per_run and reference_per_run differ in {sorted(ours.keys() ^ theirs.keys())}: name the same")
+    method, reference = pair(method, reference)
+    labels, weights = method.labels, GroupWeights.of(groups, method.labels)
+    ours, theirs = options.measure(method, weights), options.measure(reference, weights)
+    ours = {quantity: of for quantity, of in ours.items() if quantity in theirs}
 
     table = {quantity: _paired(ours[quantity], theirs[quantity], labels, weights, options) for quantity in ours}
     p_holm = confirm(weights.names, {quantity: of.p for quantity, of in table.items()})
@@ -109,17 +97,6 @@ def compare(
         for g, group in enumerate(weights.names)
         for quantity, of in table.items()
     ]
-
-
-def check_reference(predictions: np.ndarray, reference_predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The reference's predictions as an array (R, N), or a Refusal if they cannot be paired with the method's."""
-    reference_predictions, _ = check_predictions(reference_predictions, labels)
-    if len(predictions) != len(reference_predictions):
-        raise Refusal(
-            f"the method has {len(predictions)} runs and its reference {len(reference_predictions)}: give the"
-            " rows of the run numbers both have, in the same order"
-        )
-    return reference_predictions
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.stats.compare import CONFIRMED_QUANTITIES, check_reference, confirm
+from ltbv.stats.compare import CONFIRMED_QUANTITIES, confirm
+from ltbv.stats.record import Record, pair
 from ltbv.stats.splits import GroupWeights
-from ltbv.stats.votes import Ballots, blocks, check_predictions, check_ties, subset_words
+from ltbv.stats.votes import Ballots, blocks, check_ties, subset_words
 
 FEWEST = 9
 ENUMERATED = 16  # all 2^R ways up to here
@@ -45,9 +46,8 @@ class SignFlip:
 
 
 def sign_flip(
-    predictions: np.ndarray,
-    reference_predictions: np.ndarray,
-    labels: np.ndarray,
+    method: Record,
+    reference: Record,
     groups: Mapping[str, np.ndarray],
     *,
     ties: str = "fractional",
@@ -55,17 +55,16 @@ def sign_flip(
 ) -> list[SignFlip]:
     """Exact p of the differences in error, bias and variance, for each group of classes.
 
-    predictions, reference_predictions  (R, N) int, rows paired as in `compare`; R >= 9
-    labels, groups, ties                as in `summarize`; meant for a few groups, memory grows with their number
-    seed                                of the 10,000 ways that are drawn where R > 16
+    method, reference  records with at least 9 runs in common, paired and refused as in `compare`
+    groups, ties       as in `summarize`; meant for a few groups, memory grows with their number
+    seed               of the 10,000 ways that are drawn where R > 16
 
     The bias is the plug-in one: under the hypothesis tested, both methods' plug-ins are off by as much.
     Costs 2^R counts of all votes: about 1 s for R = 10 and 10,000 points, 1 to 2 min for R = 16 (one core, 2020s).
     """
     check_ties(ties)
-    predictions, labels = check_predictions(predictions, labels)
-    reference_predictions = check_reference(predictions, reference_predictions, labels)
-    runs, points = predictions.shape
+    method, reference = pair(method, reference)
+    labels, (runs, points) = method.labels, method.predictions.shape
     if runs < FEWEST:
         raise Refusal(
             f"{runs} runs: an exact sign-flip test cannot go below p = {2 / 2**runs:.3g}, too much for nine"
@@ -73,7 +72,7 @@ def sign_flip(
         )
     exact = runs <= ENUMERATED
     swaps = _all_swaps(runs) if exact else _drawn_swaps(runs, seed)
-    both = np.concatenate([predictions, reference_predictions])
+    both = np.concatenate([method.predictions, reference.predictions])
     # Where run r is swapped, the method's side holds row R + r of `both` instead of row r.
     sides = [[subset_words(np.arange(runs) + runs * side, 2 * runs) for side in (swap, ~swap)] for swap in swaps]
     weights = GroupWeights.of(groups, labels)

@@ -13,7 +13,9 @@ def test_claims_agree_with_statistics_called_by_hand(study):
     table = tables.build(evidence).claims
     assert list(table.columns) == list(claims.COLUMNS) and len(table) == 9
     ce, ride = evidence.methods
-    by_hand = stats.compare(ride.predictions, ce.predictions, evidence.labels, evidence.groups)
+    by_hand = stats.compare(
+        stats.Record(ride.predictions, evidence.labels), stats.Record(ce.predictions, evidence.labels), evidence.groups
+    )
     of = {(d.group, d.quantity): d for d in by_hand}
     for row in table.itertuples():
         d = of[row.group, row.quantity]
@@ -29,7 +31,11 @@ def test_the_exact_test_is_done_where_there_are_nine_runs(study):
     assert exact["ride"].notna().all() and exact["short"].isna().all()
     ride = evidence.methods[1]
     splits = {name: evidence.splits[name] for name in ("many", "medium", "few")}
-    by_hand = stats.sign_flip(ride.predictions, evidence.reference.predictions, evidence.labels, splits)
+    by_hand = stats.sign_flip(
+        stats.Record(ride.predictions, evidence.labels),
+        stats.Record(evidence.reference.predictions, evidence.labels),
+        splits,
+    )
     of = {(flip.group, flip.quantity): flip.p for flip in by_hand}
     own = built.claims[built.claims.method == "ride"]
     assert own.sign_flip_p.tolist() == [of[row.group, row.quantity] for row in own.itertuples()]

@@ -80,7 +80,7 @@ def test_curves_are_those_of_the_table(study):
     ids = evidence.by_count[first : last + 1]
     (by_hand,) = (
         one.estimate
-        for one in stats.summarize(evidence.methods[1].predictions, evidence.labels, {"bin": ids})
+        for one in stats.summarize(stats.Record(evidence.methods[1].predictions, evidence.labels), {"bin": ids})
         if one.quantity == "bias"
     )
     assert bias.estimate.iloc[0] == by_hand

@@ -45,13 +45,13 @@ def test_estimates_and_differences_agree_with_statistics_called_by_hand(two):
     groups = {"all": range(12)} | store.study()["data"]["splits"] | {c: [c] for c in range(12)}
     of = {method: store.predictions(method) for method in ("ce", "ride")}
     both = {group: built.splits for group in ("all", "many", "medium", "few")} | dict.fromkeys(range(12), built.classes)
-    for one in stats.summarize(of["ride"], labels, groups):
+    for one in stats.summarize(stats.Record(of["ride"], labels), groups):
         if one.group in range(12) and one.quantity not in tables.OF_CLASSES:
             continue
         row = cell(both[one.group], "ride", one.group, one.quantity)
         expected = (one.estimate, one.low, one.high, one.plug_in)
         np.testing.assert_array_equal((row.estimate, row.low, row.high, row.plug_in), expected)
-    for one in stats.compare(of["ride"], of["ce"], labels, groups):
+    for one in stats.compare(stats.Record(of["ride"], labels), stats.Record(of["ce"], labels), groups):
         if one.group in range(12) and one.quantity not in tables.OF_CLASSES:
             continue
         row = cell(both[one.group], "ride", one.group, one.quantity)
@@ -107,7 +107,11 @@ def test_differences_are_paired_by_run_number(study):
     store = Store(path)
     ours, ce = (store.predictions(method, runs=range(1, 6)) for method in ("ride", "ce"))
     (by_hand,) = (
-        d for d in stats.compare(ours, ce, store.test_labels(), {"all": range(12)}) if d.quantity == "variance"
+        d
+        for d in stats.compare(
+            stats.Record(ours, store.test_labels()), stats.Record(ce, store.test_labels()), {"all": range(12)}
+        )
+        if d.quantity == "variance"
     )
     assert cell(built.splits, "ride", "all", "variance").reference_difference == by_hand.estimate
     assert cell(built.splits, "ride", "all", "variance").runs == 8

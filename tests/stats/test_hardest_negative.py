@@ -104,7 +104,11 @@ def test_head_tail_gap_of_above_true_is_that_of_the_error():
     logits, labels = generator.normal(size=(5, 48, 6)), np.repeat(np.arange(6), 8)
     hardest = stats.hardest_negative(logits, labels)
     gap = stats.head_tail_gap(hardest.above_true, labels, MANY_FEW)
-    rows = {r.group: r.estimate for r in stats.summarize(logits.argmax(2), labels, MANY_FEW) if r.quantity == "error"}
+    rows = {
+        r.group: r.estimate
+        for r in stats.summarize(stats.Record(logits.argmax(2), labels), MANY_FEW)
+        if r.quantity == "error"
+    }
     assert gap.estimate == pytest.approx(rows["few"] - rows["many"])
 
 

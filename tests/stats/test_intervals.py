@@ -70,7 +70,7 @@ def test_every_number_by_its_definition(runs, ties):
     predictions, labels = study(runs, 7, seed=runs)
     whole = by_definition(predictions, labels, ties)
     without = [by_definition(np.delete(predictions, r, 0), labels, ties) for r in range(runs)]
-    ours = table(stats.summarize(predictions, labels, SPLITS, ties=ties))
+    ours = table(stats.summarize(stats.Record(predictions, labels), SPLITS, ties=ties))
     assert {quantity for _, quantity in ours} == FIELDS
     for (group, quantity), one in ours.items():
         corrected, plug_in, _ = whole[quantity]
@@ -102,8 +102,8 @@ def test_conservative_bias_leaves_runs_out_of_the_halves(runs):
         b_half = np.mean([points(zero_one, predictions[subset], labels)[1] for subset in subsets], axis=0)
         b_full = points(zero_one, predictions[rest], labels)[1]
         left_out.append(((runs - 1) * b_full - half * b_half) / (runs - 1 - half))
-    test_set = table(stats.summarize(predictions, labels, SPLITS, target="test_set"))
-    conservative = table(stats.summarize(predictions, labels, SPLITS, se_bias="conservative"))
+    test_set = table(stats.summarize(stats.Record(predictions, labels), SPLITS, target="test_set"))
+    conservative = table(stats.summarize(stats.Record(predictions, labels), SPLITS, se_bias="conservative"))
     expected = points(bias_half, predictions, labels)
     for group in SPLITS:
         values = np.array([group_means(out, labels, SPLITS)[group] for out in left_out])
@@ -120,7 +120,7 @@ def test_conservative_bias_leaves_runs_out_of_the_halves(runs):
 
 def test_the_identity_closes():
     predictions, labels = study(9, 10)
-    ours = table(stats.summarize(predictions, labels, SPLITS))
+    ours = table(stats.summarize(stats.Record(predictions, labels), SPLITS))
     for group in SPLITS:
         value = {quantity: ours[group, quantity].plug_in for quantity in FIELDS}
         assert value["error"] == pytest.approx(value["bias"] + value["unbiased_variance"] - value["hits"], abs=1e-12)
@@ -131,7 +131,7 @@ def test_the_identity_closes():
 
 def test_golden_splits(golden):
     file = golden("statistics/case_a_hand_r5_n12_c4")
-    ours = table(stats.summarize(np.array(file["preds_RxN"]), np.array(file["labels"]), file["splits"]))
+    ours = table(stats.summarize(stats.Record(np.array(file["preds_RxN"]), np.array(file["labels"])), file["splits"]))
     names = {
         "error": "err",
         "bias": "B_half",
@@ -149,7 +149,7 @@ def test_golden_splits(golden):
 @pytest.mark.parametrize("runs", [1, 2, 3, 4])
 def test_few_runs(runs):
     predictions, labels = study(runs, 6)
-    for one in stats.summarize(predictions, labels, SPLITS):
+    for one in stats.summarize(stats.Record(predictions, labels), SPLITS):
         unknown = {"bias": 3, "variance": 2, "variance_high": 2, "kw_bias": 2, "kw_variance": 2}.get(one.quantity, 1)
         assert np.isnan(one.estimate) == (runs < unknown)
         for value in (one.low, one.high, one.se, one.df):
@@ -161,7 +161,7 @@ def test_groups_without_test_points_and_classes_with_one():
     kept = np.flatnonzero((labels != 2) & ((labels != 5) | (np.arange(labels.size) == labels.size - 1)))
     predictions, labels = predictions[:, kept], labels[kept]
     groups = {"absent": [2, 40], "with_absent": [0, 2], "plain": [0], "lone": [5], "with_lone": [0, 1, 5]}
-    ours = table(stats.summarize(predictions, labels, groups))
+    ours = table(stats.summarize(stats.Record(predictions, labels), groups))
     absent, with_absent, plain, lone, with_lone = (ours[group, "error"] for group in groups)
     assert all(np.isnan(value) for value in dataclasses.astuple(absent)[2:])
     assert dataclasses.astuple(with_absent)[1:] == dataclasses.astuple(plain)[1:]
@@ -169,25 +169,29 @@ def test_groups_without_test_points_and_classes_with_one():
     # The lone point takes the mean within-class variance of the group's other classes.
     error = stats.zero_one(predictions, labels).error
     spread = [error[labels == c].var(ddof=1) for c in (0, 1)]
-    runs_only = table(stats.summarize(predictions, labels, groups, target="test_set"))["with_lone", "error"]
+    runs_only = table(stats.summarize(stats.Record(predictions, labels), groups, target="test_set"))[
+        "with_lone", "error"
+    ]
     v_point = (spread[0] / 5 + spread[1] / 5 + np.mean(spread)) / 9
     assert with_lone.se == pytest.approx(np.sqrt(runs_only.se**2 + v_point))
 
 
 def test_nothing_varies():
     labels = np.repeat(np.arange(3), 4)
-    for one in stats.summarize(np.repeat(labels[None], 5, 0), labels, {"all": range(3)}):
+    for one in stats.summarize(stats.Record(np.repeat(labels[None], 5, 0), labels), {"all": range(3)}):
         assert one.se == 0 and one.low == one.estimate == one.high and one.df == 4
 
 
 def test_order_and_blocks_change_nothing(monkeypatch):
     predictions, labels = study(7, 20)
-    plain = stats.summarize(predictions, labels, SPLITS, se_bias="conservative")
+    plain = stats.summarize(stats.Record(predictions, labels), SPLITS, se_bias="conservative")
     shuffled = np.random.default_rng(0).permutation(labels.size)
     runs = np.random.default_rng(0).permutation(7)
-    others = [stats.summarize(predictions[runs][:, shuffled], labels[shuffled], SPLITS, se_bias="conservative")]
+    others = [
+        stats.summarize(stats.Record(predictions[runs][:, shuffled], labels[shuffled]), SPLITS, se_bias="conservative")
+    ]
     monkeypatch.setattr("ltbv.stats.votes.blocks.__defaults__", (11,))
-    others.append(stats.summarize(predictions, labels, SPLITS, se_bias="conservative"))
+    others.append(stats.summarize(stats.Record(predictions, labels), SPLITS, se_bias="conservative"))
     for other in others:
         for one, same in zip(plain, other, strict=True):
             values, others_values = dataclasses.astuple(one)[2:], dataclasses.astuple(same)[2:]
@@ -196,7 +200,7 @@ def test_order_and_blocks_change_nothing(monkeypatch):
 
 def test_same_seed_same_bytes_and_another_seed_moves_the_bias_alone():
     predictions, labels = study(13, 10)
-    one, same, other = (stats.summarize(predictions, labels, SPLITS, seed=seed) for seed in (0, 0, 1))
+    one, same, other = (stats.summarize(stats.Record(predictions, labels), SPLITS, seed=seed) for seed in (0, 0, 1))
     assert one == same
     assert {a.quantity for a, b in zip(one, other, strict=True) if a != b} == {"bias"}
 
@@ -206,14 +210,14 @@ def test_logits(runs, monkeypatch):
     generator = np.random.default_rng(0)
     logits, labels = 2 * generator.normal(size=(runs, 48, 6)), np.repeat(np.arange(6), 8)
     monkeypatch.setattr("ltbv.stats.probability.BLOCK_ELEMENTS", 100)
-    ours = table(stats.summarize(logits.argmax(2), labels, SPLITS, logits=logits))
+    ours = table(stats.summarize(stats.Record(logits.argmax(2), labels, logits=logits), SPLITS))
     reads = []
 
     def read(block):
         reads.append(block)
         return logits[:, block]
 
-    lazily = table(stats.summarize(logits.argmax(2), labels, SPLITS, logits=read))
+    lazily = table(stats.summarize(stats.Record(logits.argmax(2), labels, logits=read), SPLITS))
     assert repr(ours) == repr(lazily) and len(reads) > 2
     plug_in = stats.cross_entropy(logits, labels, correction=None), stats.brier(softmax(logits), labels, unbiased=False)
     corrected = stats.cross_entropy(logits, labels), stats.brier(softmax(logits), labels)
@@ -237,7 +241,7 @@ def test_logits(runs, monkeypatch):
 def test_logits_with_runs_left_out():
     generator = np.random.default_rng(0)
     logits, labels = 2 * generator.normal(size=(5, 48, 6)), np.repeat(np.arange(6), 8)
-    ours = table(stats.summarize(logits.argmax(2), labels, SPLITS, logits=logits, target="test_set"))
+    ours = table(stats.summarize(stats.Record(logits.argmax(2), labels, logits=logits), SPLITS, target="test_set"))
     rest = [np.delete(logits, r, 0) for r in range(5)]
     cross_entropy = [stats.cross_entropy(z, labels, correction="scale") for z in rest]
     brier = [stats.brier(softmax(z), labels) for z in rest]
@@ -256,7 +260,7 @@ def test_logits_with_runs_left_out():
 def test_per_run_scores():
     predictions, labels = study(6, 10)
     wrong = (predictions != labels).astype(float)
-    ours = table(stats.summarize(predictions, labels, SPLITS, per_run={"wrong": wrong}))
+    ours = table(stats.summarize(stats.Record(predictions, labels, per_run={"wrong": wrong}), SPLITS))
     for group in SPLITS:
         np.testing.assert_allclose(
             dataclasses.astuple(ours[group, "wrong"])[2:], dataclasses.astuple(ours[group, "error"])[2:], atol=1e-12
@@ -265,23 +269,33 @@ def test_per_run_scores():
 
 def test_a_hundred_groups_of_one_class_are_the_class_means():
     predictions, labels = study(5, 4, classes=100)
-    ours = table(stats.summarize(predictions, labels, {str(c): [c] for c in range(100)}))
+    ours = table(stats.summarize(stats.Record(predictions, labels), {str(c): [c] for c in range(100)}))
     means = stats.by_class(stats.zero_one(predictions, labels).variance_mid, labels, 100)
     np.testing.assert_allclose([ours[str(c), "variance"].estimate for c in range(100)], means)
 
 
+def cautions(predictions, labels, groups):
+    record = stats.Record(predictions, labels)
+    return stats.cautions(record, stats.summarize(record, groups))
+
+
 def test_cautions():
     predictions, labels = study(10, 30, noise=0.2)
-    assert stats.cautions(stats.summarize(predictions, labels, SPLITS), 10) == []
-    for runs, words in ((3, "3 runs: no intervals"), (4, "4 runs: corrections and intervals are rough")):
-        assert words in " ".join(stats.cautions(stats.summarize(predictions[:runs], labels, SPLITS), runs))
+    assert cautions(predictions, labels, SPLITS) == []
+    for runs, words in (
+        (3, "3 runs: no intervals"),
+        (4, "4 runs: corrections and intervals are rough"),
+        (9, "9 runs: intervals of the bias cover less"),
+    ):
+        assert words in " ".join(cautions(predictions[:runs], labels, SPLITS))
     noise = np.random.default_rng(0).integers(0, 6, (10, labels.size))
-    lines = stats.cautions(stats.summarize(noise, labels, {"all": range(6), "few": [4, 5]}), 10)
+    lines = cautions(noise, labels, {"all": range(6), "few": [4, 5]})
     assert len(lines) == 1 and "near uniform in all, few" in lines[0]
     predictions, labels = study(10, 30, noise=1.2)
-    lines = stats.cautions(stats.summarize(predictions, labels, SPLITS), 10)
+    lines = cautions(predictions, labels, SPLITS)
     assert any("wider than 0.10 in" in line for line in lines)
-    lines = stats.cautions([], 10, scheme="stratified_bootstrap", train_counts=[9, 1, 1])
+    drawn = stats.Record(np.zeros((10, 3), int), np.arange(3), train_counts=[9, 1, 1], scheme="stratified_bootstrap")
+    lines = stats.cautions(drawn, [])
     assert lines == [
         "one training image in class 1, 2: drawn with replacement within the class it never varies, so its"
         " own sampling is not in the variance."
@@ -306,7 +320,8 @@ def test_cautions():
 def test_refusals(options, message):
     predictions, labels = study(5, 4)
     with pytest.raises(Refusal, match=message):
-        stats.summarize(predictions, labels, SPLITS, **options)
+        kept = {name: options.pop(name) for name in ("logits", "per_run") if name in options}
+        stats.summarize(stats.Record(predictions, labels, **kept), SPLITS, **options)
 
 
 def test_coverage_smoke():
@@ -329,10 +344,12 @@ def test_coverage_smoke():
     groups = {"all": range(classes), "few": [7, 8, 9]}
     # The near-truth: 3,000 points with 120 runs each, whose plug-in is off by less than .003.
     many = np.repeat(np.arange(classes), 300)
-    truth = {key: one.estimate for key, one in table(stats.summarize(draw(many, 120), many, groups)).items()}
+    truth = {
+        key: one.estimate for key, one in table(stats.summarize(stats.Record(draw(many, 120), many), groups)).items()
+    }
     covered = dict.fromkeys([(group, quantity) for group in groups for quantity in ("error", "bias", "variance")], 0)
     for _ in range(40):
-        ours = table(stats.summarize(draw(labels, runs), labels, groups))
+        ours = table(stats.summarize(stats.Record(draw(labels, runs), labels), groups))
         for key in covered:
             covered[key] += ours[key].low <= truth[key] <= ours[key].high
     assert min(covered.values()) >= 34, covered

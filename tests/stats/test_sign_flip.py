@@ -34,7 +34,7 @@ def by_definition(one, other, labels):
 def test_all_ways(shift):
     method, reference, labels = arms(9, shift)
     reference = np.roll(reference, 1, axis=0) if shift == 0 else reference
-    ours = stats.sign_flip(method, reference, labels, SPLITS)
+    ours = stats.sign_flip(stats.Record(method, labels), stats.Record(reference, labels), SPLITS)
     observed = by_definition(method, reference, labels)
     ways = np.array(
         [
@@ -52,7 +52,7 @@ def test_smallest_p_and_holm():
     labels = np.repeat(np.arange(6), 3)
     method = np.repeat(labels[None], 10, 0)
     reference = (method + (np.random.default_rng(0).random(method.shape) < 0.7)) % 6
-    rows = stats.sign_flip(method, reference, labels, SPLITS | {"none": [8]})
+    rows = stats.sign_flip(stats.Record(method, labels), stats.Record(reference, labels), SPLITS | {"none": [8]})
     rows = {(row.group, row.quantity): row for row in rows}
     assert rows["few", "error"].p == 2 / 2**10
     nine = [(group, quantity) for group in ("many", "medium", "few") for quantity in ("error", "bias", "variance")]
@@ -64,7 +64,10 @@ def test_smallest_p_and_holm():
 def test_more_runs_are_drawn_with_a_seed(monkeypatch):
     monkeypatch.setattr(sys.modules["ltbv.stats.sign_flip"], "DRAWN", 199)  # the package shows the function only
     method, reference, labels = arms(17, 0.6)
-    first, same, other = (stats.sign_flip(method, reference, labels, SPLITS, seed=seed) for seed in (0, 0, 1))
+    first, same, other = (
+        stats.sign_flip(stats.Record(method, labels), stats.Record(reference, labels), SPLITS, seed=seed)
+        for seed in (0, 0, 1)
+    )
     assert repr(first) == repr(same) and repr(first) != repr(other)
     assert all(row.arrangements == 200 and not row.exact for row in first)
     assert min(row.p for row in first) == 1 / 200
@@ -72,22 +75,23 @@ def test_more_runs_are_drawn_with_a_seed(monkeypatch):
 
 def test_swapping_the_methods_changes_the_sign_alone():
     method, reference, labels = arms(9, 0.2)
-    one, other = stats.sign_flip(method, reference, labels, SPLITS), stats.sign_flip(reference, method, labels, SPLITS)
+    one, other = (
+        stats.sign_flip(stats.Record(method, labels), stats.Record(reference, labels), SPLITS),
+        stats.sign_flip(stats.Record(reference, labels), stats.Record(method, labels), SPLITS),
+    )
     np.testing.assert_allclose([row.difference for row in one], [-row.difference for row in other])
     np.testing.assert_allclose([row.p for row in one], [row.p for row in other])
 
 
 def test_blocks_change_nothing(monkeypatch):
     method, reference, labels = arms(9, 0.2)
-    whole = stats.sign_flip(method, reference, labels, SPLITS)
+    whole = stats.sign_flip(stats.Record(method, labels), stats.Record(reference, labels), SPLITS)
     monkeypatch.setattr("ltbv.stats.votes.blocks.__defaults__", (5,))
-    small = stats.sign_flip(method, reference, labels, SPLITS)
+    small = stats.sign_flip(stats.Record(method, labels), stats.Record(reference, labels), SPLITS)
     np.testing.assert_array_equal([row.p for row in small], [row.p for row in whole])
 
 
-def test_refusals():
+def test_too_few_runs_are_refused():
     method, reference, labels = arms(5, 0.2)
     with pytest.raises(Refusal, match="5 runs: an exact sign-flip test cannot go below p = 0.0625"):
-        stats.sign_flip(method, reference, labels, SPLITS)
-    with pytest.raises(Refusal, match="the method has 5 runs and its reference 4"):
-        stats.sign_flip(method, reference[:4], labels, SPLITS)
+        stats.sign_flip(stats.Record(method, labels), stats.Record(reference, labels), SPLITS)

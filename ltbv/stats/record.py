@@ -1,0 +1,118 @@
+"""What did the runs of one method say of the test points? The record that `summarize`, `compare` and `sign_flip` read.
+
+A record refuses what it cannot be: predictions for other points than the labels, classes beyond the class counts. Two
+records are compared over the runs that both have, and refused where they are not of one study: other test labels, other
+class counts, another resampling scheme.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ltbv.errors import Refusal
+from ltbv.stats.measured import Logits, Measured, measure_logits, measure_per_run, measure_votes
+from ltbv.stats.votes import check_labels, check_predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """R runs of one method on N test points.
+
+    predictions   (R, N) int, the predicted class of each run; row r is run number runs[r]
+    labels        (N,) int, the true class
+    runs          (R,) run numbers; None: 0 to R - 1. Rows of two records with one number are a pair: one training
+                  sample, the same seeds
+    train_counts  (C,) training images of each class; None: not known, and the highest class id seen sets C
+    scheme        name of the resampling scheme; None: not known
+    logits        (R, N, C) array, or a function slice of n points -> (R, n, C) that reads a block at a time; optional
+    per_run       name -> (R, N): further values of each run at each point, to be averaged over runs (a hardest-negative
+                  score, experts used)
+
+    Refused: predictions that are no integer class ids, not (R, N), or beyond `train_counts`; labels likewise; run
+    numbers that repeat or are not R. What is measured of a record is kept with it: about 150 bytes a test point.
+    """
+
+    predictions: np.ndarray
+    labels: np.ndarray
+    runs: Sequence[int] | None = None
+    train_counts: np.ndarray | None = None
+    scheme: str | None = None
+    logits: Logits | None = None
+    per_run: Mapping[str, np.ndarray] = field(default_factory=dict)
+    _measured: dict[tuple, dict[str, Measured]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        predictions, labels = check_predictions(self.predictions, self.labels)
+        runs = tuple(range(len(predictions)) if self.runs is None else map(int, self.runs))
+        if len(runs) != len(predictions) or len(set(runs)) != len(runs):
+            raise Refusal(f"runs {list(runs)[:8]} must be one number of its own for each of {len(predictions)} rows")
+        if self.train_counts is not None:
+            classes = np.size(self.train_counts)
+            check_labels(labels, classes)
+            if predictions.max() >= classes:
+                raise Refusal(f"predictions go up to {predictions.max()}, but train_counts has {classes} classes")
+        for name, value in (("predictions", predictions), ("labels", labels), ("runs", runs)):
+            object.__setattr__(self, name, value)
+
+    def select(self, runs: Sequence[int]) -> "Record":
+        """The record of the runs with these numbers, in this order."""
+        if tuple(runs) == self.runs:
+            return self
+        if missing := sorted(set(runs) - set(self.runs)):
+            raise Refusal(f"the record has no run {missing[0]}: it has {list(self.runs)[:8]}")
+        rows = [self.runs.index(run) for run in runs]
+        read, logits = self.logits, None
+        if read is not None:
+            logits = (lambda block: read(block)[rows]) if callable(read) else read[rows]
+        per_run = {name: np.asarray(values)[rows] for name, values in self.per_run.items()}
+        return replace(self, predictions=self.predictions[rows], runs=tuple(runs), logits=logits, per_run=per_run)
+
+    def measure(self, num_classes: int, ties: str, seed: int, bias_by_half: bool) -> dict[str, Measured]:
+        """All quantities by name, measured once; arguments as in `measure_votes`."""
+        asked = (num_classes, ties, seed, bias_by_half)
+        if asked not in self._measured:
+            measured = measure_votes(
+                self.predictions, self.labels, num_classes, ties=ties, seed=seed, bias_by_half=bias_by_half
+            )
+            runs = len(self.predictions)
+            if self.logits is not None:
+                measured |= measure_logits(self.logits, runs, self.labels, num_classes)
+            further = measure_per_run(self.per_run, runs, self.labels, num_classes)
+            if taken := sorted(measured.keys() & further.keys()):
+                raise Refusal(f"per_run names {taken} are taken by quantities of their own: choose other names")
+            self._measured[asked] = measured | further
+        return self._measured[asked]
+
+
+def pair(method: Record, reference: Record) -> tuple[Record, Record]:
+    """Both records with the runs that both have, row by row; or a Refusal that says why they are no pair."""
+    if method.labels.shape != reference.labels.shape:
+        raise Refusal(
+            f"the method has {method.labels.size} test points and its reference {reference.labels.size}: compare on"
+            " one test set"
+        )
+    if differ := int((method.labels != reference.labels).sum()):
+        raise Refusal(
+            f"the test labels of the method and its reference differ at {differ} of {method.labels.size} points:"
+            " give both in one order of one test set"
+        )
+    if method.scheme and reference.scheme and method.scheme != reference.scheme:
+        raise Refusal(
+            f"the method was resampled by {method.scheme!r} and its reference by {reference.scheme!r}: their variances"
+            " are of different things; use one scheme for both"
+        )
+    known = method.train_counts is not None and reference.train_counts is not None
+    if known and not np.array_equal(method.train_counts, reference.train_counts):
+        one, other = (f"{np.sum(of.train_counts)} in {np.size(of.train_counts)}" for of in (method, reference))
+        raise Refusal(
+            f"the method and its reference were trained on different class counts ({one} and {other} classes):"
+            " train both on the same"
+        )
+    common = [run for run in method.runs if run in set(reference.runs)]
+    if not common:
+        raise Refusal(
+            f"the method (runs {list(method.runs)[:4]}...) and its reference (runs {list(reference.runs)[:4]}...) have"
+            " no run number in common: pairs share a training sample and seeds"
+        )
+    return method.select(common), reference.select(common)
