@@ -53,7 +53,28 @@ def effective_number(counts: Tensor, beta: float) -> Tensor:
     return raw * counts.shape[-1] / raw.sum(-1, keepdim=True)
 
 
-def weighted_mean(losses: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """sum_i w_{y_i} l_i / sum_i w_{y_i}; scalar. The divisor is the weights' sum, as in PyTorch's weighted mean."""
+def weighted_mean(losses: Tensor, labels: Tensor, weights: Tensor, by: str = "weights") -> Tensor:
+    """sum_i w_{y_i} l_i / sum_i w_{y_i} as in PyTorch's weighted mean, or (`by="batch"`) / B; scalar."""
     weight = weights.to(losses.dtype)[labels]
-    return (weight * losses).sum() / weight.sum()
+    return (weight * losses).sum() / (weight.sum() if by == "weights" else len(losses))
+
+
+def balanced_softmax(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+    """Cross-entropy of z_k + log n_k; [B]. Ren et al., Balanced Meta-Softmax, 2020.
+
+    The logit-adjusted loss of Menon et al., 2021, with tau = 1: log n_k and log pi_k differ by a constant. A class
+    without images cannot be the answer.
+    """
+    return cross_entropy(logits + torch.log(counts.to(logits.dtype)), labels)
+
+
+def sigmoid_focal(logits: Tensor, labels: Tensor, counts: Tensor | None = None, gamma: float = 1.0) -> Tensor:
+    """sum_k (1 - p_k)^gamma * -log p_k, p_k the probability that a sigmoid gives the right side of class k; [B].
+
+    Lin et al., 2017, as class-balanced loss uses it (Cui et al., 2019): C questions, "is it class k?", for each image.
+    """
+    del counts
+    right = F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
+    loss = F.binary_cross_entropy_with_logits(logits, right, reduction="none")
+    missing = -torch.expm1(-loss)
+    return (missing.clamp(min=torch.finfo(loss.dtype).tiny) ** gamma * loss).sum(-1)

@@ -30,11 +30,9 @@ def workshop(dataset, path, runs=RUNS, dtype=torch.float32, **asked) -> Workshop
 
 def logits(shop: Workshop, method: Method) -> torch.Tensor:
     """Of every run on the whole test set, [R, N, C], in the precision of training."""
-    network = shop.obtain(method, method.stages[-1])
-    if method.posthoc:
-        method.posthoc(network, torch.as_tensor(shop.feed.counts))
+    network = shop.finished(method)
     with torch.no_grad():
-        return method.predict(network.eval()(shop.test.block(slice(None), len(shop.runs))).logits)
+        return method.predict(network, shop.test.block(slice(None), len(shop.runs))).logits
 
 
 def test_predictions_are_finite_and_of_the_right_shape(method, tiny_lt, tmp_path):

@@ -5,6 +5,7 @@ epoch) and on nothing else: not on the stack, the device or the number of worker
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Dataset, labels_of
-from ltbv.data.samplers import SAMPLERS
+from ltbv.data.samplers import Sampler, Turn, nearest_of_class
 from ltbv.seeds import generator
 
 
@@ -48,6 +49,11 @@ class Pictures:
         pixels = self.pixels[rows].unsqueeze(1)
         return self._images(pixels.expand(-1, runs, -1, -1, -1))
 
+    def blend(self, images: Tensor, others: Tensor, shares: Tensor) -> Tensor:
+        """(1 - share) x + share x' of images [B, R*channels, H, W], with shares [R, B]."""
+        weight = shares.T.repeat_interleave(self.channels, 1)[..., None, None].to(images.dtype)
+        return torch.lerp(images, others, weight)
+
     def _images(self, crops: Tensor) -> Tensor:
         """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory."""
         values = crops.permute(0, 2, 3, 1, 4).to(self.scale.dtype) * self.scale + self.shift
@@ -62,31 +68,76 @@ class Feed:
         self.pictures = Pictures(dataset, dataset.read(distinct), pad=dataset.pad, device=device, dtype=dtype)
         self.rows = rows.reshape(ids.shape)
         self.labels = labels_of(ids)
-        self.crops, self.flip = 2 * dataset.pad + 1, dataset.flip
+        self.pad, self.flip = dataset.pad, dataset.flip
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
+        self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
     def epoch(
-        self, seed: int, runs: tuple[int, ...], stage: int, epoch: int, batch: int, samplers: tuple[str, ...]
+        self,
+        seed: int,
+        runs: tuple[int, ...],
+        stage: int,
+        epoch: int,
+        epochs: int,
+        batch: int,
+        samplers: tuple[Sampler, ...],
     ) -> Iterator[tuple[Batch, ...]]:
-        """The batches of one epoch, one `Batch` for each sampler; the last batch holds what is left."""
-        tables = [
-            self._tables([generator(seed, run, "order", stage, epoch, k) for run in runs], name)
-            for k, name in enumerate(samplers)
-        ]
+        """The batches of one epoch of a stage, one `Batch` for each sampler; the last batch holds what is left."""
+        tables = []
+        for k, sampler in enumerate(samplers):
+            turns = [
+                Turn(
+                    self.labels[place],
+                    epoch,
+                    epochs,
+                    draw=generator(seed, run, "order", stage, epoch, k),
+                    fixed=generator(seed, run, "kept", stage, k),
+                    neighbours=partial(self._neighbours, place),
+                )
+                for place, run in enumerate(runs)
+            ]
+            tables.append(self._tables(sampler, turns))
         for start in range(0, self.rows.shape[1], batch):
             yield tuple(self._batch(table, slice(start, start + batch)) for table in tables)
 
-    def _tables(self, generators: list[np.random.Generator], sampler: str) -> list[Tensor]:
-        """rows, tops, lefts, flips and labels of an epoch, each [R, n]."""
-        drawn = []
-        for run, draw in enumerate(generators):
-            order = SAMPLERS[sampler](self.labels[run], draw)
-            tops, lefts = draw.integers(self.crops, size=(2, len(order)))
-            flips = draw.random(len(order)) < (0.5 if self.flip else 0.0)
-            drawn.append((self.rows[run][order], tops, lefts, flips, self.labels[run][order]))
+    def plain(self, batch: int) -> Iterator[Batch]:
+        """Every image of each run once, whole and unmirrored, in the order of the sample."""
         device = self.pictures.pixels.device
-        return [torch.as_tensor(np.stack(column)).to(device) for column in zip(*drawn, strict=True)]
+        rows, labels = (torch.as_tensor(values).to(device) for values in (self.rows, self.labels))
+        for start in range(0, rows.shape[1], batch):
+            here = rows[:, start : start + batch]
+            corner = torch.full_like(here, self.pad)
+            images = self.pictures.gather(here, corner, corner, torch.zeros_like(here, dtype=torch.bool))
+            yield Batch(images, labels[:, start : start + batch])
 
-    def _batch(self, tables: list[Tensor], where: slice) -> Batch:
-        *crop, labels = (table[:, where] for table in tables)
-        return Batch(self.pictures.gather(*crop), labels)
+    def _tables(self, sampler: Sampler, turns: list[Turn]) -> dict[str, Tensor]:
+        """What an epoch needs of every image, each [R, n]: by the names of `_batch`."""
+        drawn: dict[str, list[np.ndarray]] = {}
+        for place, turn in enumerate(turns):
+            order = sampler.order(turn)
+            tops, lefts = turn.draw.integers(2 * self.pad + 1, size=(2, len(order.positions)))
+            flips = turn.draw.random(len(order.positions)) < (0.5 if self.flip else 0.0)
+            own = {"rows": self.rows[place][order.positions], "tops": tops, "lefts": lefts, "flips": flips}
+            own["labels"] = self.labels[place][order.positions]
+            if order.partners is not None:
+                own |= {"partners": self.rows[place][order.partners], "shares": order.shares}
+            for name, values in own.items():
+                drawn.setdefault(name, []).append(values)
+        device = self.pictures.pixels.device
+        return {name: torch.as_tensor(np.stack(values)).to(device) for name, values in drawn.items()}
+
+    def _batch(self, tables: dict[str, Tensor], where: slice) -> Batch:
+        of = {name: table[:, where] for name, table in tables.items()}
+        crop = of["tops"], of["lefts"], of["flips"]
+        images = self.pictures.gather(of["rows"], *crop)
+        if "partners" in of:
+            images = self.pictures.blend(images, self.pictures.gather(of["partners"], *crop), of["shares"])
+        return Batch(images, of["labels"])
+
+    def _neighbours(self, place: int, k: int) -> np.ndarray:
+        """`nearest_of_class` among the images of one run; found once."""
+        if (place, k) not in self._nearest:
+            pixels = self.pictures.pixels[torch.as_tensor(self.rows[place]).to(self.pictures.pixels.device)]
+            whole = pixels[:, self.pad :, self.pad :][:, : self.pictures.height, : self.pictures.width]
+            self._nearest[place, k] = nearest_of_class(whole.cpu().numpy(), self.labels[place], k)
+        return self._nearest[place, k]

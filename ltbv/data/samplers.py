@@ -1,27 +1,186 @@
-"""In which order does a run see its images in one epoch? Index sequences over the run's sample, one for each sampler.
+"""In which order does a run see its images in one epoch? A sampler is a value, one for each batch that a stage wants.
 
-A sampler is `(labels [n], generator) -> order [n]`, positions in the sample; an epoch is always n images long.
+An epoch is always n images long, whatever the sampler, so that methods are compared at equal cost. `ByClass(power)` is
+the family of the literature: a class is drawn with probability ~ n_k^power, then its next image, so 1 is the data's own
+distribution, 1/2 square-root, 0 class-balanced, -1 reversed sampling; with a schedule as its power it is deferred.
 """
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from ltbv.schedules import Number, value
 
-def instance(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+
+class Turn(NamedTuple):
+    """One epoch of one run.
+
+    labels      [n] of the run's images
+    epoch       of how many `epochs` of the stage
+    draw        draws that are new in every epoch, and
+    fixed       draws that are the same in every epoch of the stage
+    neighbours  k -> [n, k] positions of the k nearest images of the same class, in pixels; fewer are repeated, and an
+                image alone in its class is its own
+    """
+
+    labels: np.ndarray
+    epoch: int
+    epochs: int
+    draw: np.random.Generator
+    fixed: np.random.Generator
+    neighbours: Callable[[int], np.ndarray]
+
+
+class Order(NamedTuple):
+    """positions [n] in the run's images; image i is blended with `partners[i]`, (1 - share) x + share x', if there are.
+
+    partners [n] positions, shares [n] within 0 and 1.
+    """
+
+    positions: np.ndarray
+    partners: np.ndarray | None = None
+    shares: np.ndarray | None = None
+
+
+class Sampler(ABC):
+    """What makes an order of n images, with a `Turn`."""
+
+    @abstractmethod
+    def order(self, turn: Turn) -> Order:
+        """The order of one epoch."""
+
+
+@dataclass(frozen=True)
+class Instance(Sampler):
     """Every image once, shuffled: classes appear as often as they are long."""
-    return generator.permutation(len(labels))
+
+    def order(self, turn: Turn) -> Order:
+        return Order(turn.draw.permutation(len(turn.labels)))
 
 
-def class_balanced(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw a class uniformly among those present, then its next image in shuffled order (Kang et al., 2020)."""
-    shuffled = generator.permutation(len(labels))
-    shuffled = shuffled[np.argsort(labels[shuffled], kind="stable")]  # by class, shuffled within it
-    _, starts, sizes = np.unique(labels[shuffled], return_index=True, return_counts=True)
-    drawn = generator.integers(len(sizes), size=len(labels))
-    by_class = np.argsort(drawn, kind="stable")
-    first = np.searchsorted(drawn[by_class], np.arange(len(sizes)))
+@dataclass(frozen=True)
+class ByClass(Sampler):
+    """Draw a class with probability ~ n_k^power among those present, then its next image in shuffled order.
+
+    power 0 is class-balanced (Kang et al., 2020), 1/2 square-root (Mahajan et al., 2018), -1 reversed (Zhou et al.,
+    BBN, 2020); `Step(1, 0, at=0.8)` is deferred re-sampling (DRS, Cao et al., 2019).
+    """
+
+    power: Number = 0.0
+
+    def order(self, turn: Turn) -> Order:
+        counts = np.bincount(turn.labels)
+        chances = np.where(counts > 0, np.maximum(counts, 1) ** value(self.power, turn.epoch, turn.epochs), 0.0)
+        return Order(by_class(turn.labels, chances, turn.draw))
+
+
+@dataclass(frozen=True)
+class Progressive(Sampler):
+    """From the data's distribution to a balanced one: p_k = (1 - t) n_k/n + t/C, t = epoch / (epochs - 1).
+
+    Progressively-balanced sampling of Kang et al., 2020 (there t = epoch / epochs counts from 0, so that the last epoch
+    is almost balanced; here it is).
+    """
+
+    def order(self, turn: Turn) -> Order:
+        counts = np.bincount(turn.labels)
+        t = turn.epoch / max(turn.epochs - 1, 1)
+        chances = (1 - t) * counts / counts.sum() + t * (counts > 0) / np.count_nonzero(counts)
+        return Order(by_class(turn.labels, chances, turn.draw))
+
+
+@dataclass(frozen=True)
+class Oversampling(Sampler):
+    """Random over-sampling: each class is repeated up to the size of the largest, and n of those images are drawn.
+
+    Drawn without replacement in an epoch, so an image of the largest class comes at most once, one of a class of n_k
+    at most n_max/n_k times (rounded up).
+    """
+
+    def order(self, turn: Turn) -> Order:
+        counts = np.bincount(turn.labels)
+        largest = counts.max()
+        shuffled, starts = shuffled_by_class(turn.labels, turn.draw)
+        present = np.flatnonzero(counts)
+        repeated = np.concatenate([shuffled[starts[k] + np.arange(largest) % counts[k]] for k in present])
+        return Order(turn.draw.permutation(repeated)[: len(turn.labels)])
+
+
+@dataclass(frozen=True)
+class Undersampling(Sampler):
+    """Random under-sampling: each class keeps as many images as the smallest has, the same ones in every epoch.
+
+    They are repeated to n images, so that training takes as many steps as without.
+    """
+
+    def order(self, turn: Turn) -> Order:
+        counts = np.bincount(turn.labels)
+        present = np.flatnonzero(counts)
+        shuffled, starts = shuffled_by_class(turn.labels, turn.fixed)
+        kept = np.concatenate([shuffled[starts[k] + np.arange(counts[present].min())] for k in present])
+        rounds = -(-len(turn.labels) // len(kept))
+        order = np.concatenate([turn.draw.permutation(kept) for _ in range(rounds)])
+        return Order(order[: len(turn.labels)])
+
+
+@dataclass(frozen=True)
+class Smote(Sampler):
+    """Synthetic minority over-sampling of images: x + u (x' - x), x' among the nearest of x's class, u uniform on [0,
+    1).
+
+    Classes are drawn alike; of class k's images the share n_k / n_max is real, the rest synthetic, as in a set where
+    each class is filled up to the largest. Neighbours are near in pixels; both images get the same crop and flip.
+    Chawla et al., JAIR 2002 (there once before training; here anew in each epoch).
+    """
+
+    neighbours: int = 5
+
+    def order(self, turn: Turn) -> Order:
+        counts = np.bincount(turn.labels)
+        positions = by_class(turn.labels, (counts > 0).astype(float), turn.draw)
+        synthetic = turn.draw.random(len(positions)) >= counts[turn.labels[positions]] / counts.max()
+        nearest = turn.neighbours(self.neighbours)[positions]
+        partners = nearest[np.arange(len(positions)), turn.draw.integers(nearest.shape[1], size=len(positions))]
+        return Order(positions, partners, np.where(synthetic, turn.draw.random(len(positions)), 0.0))
+
+
+def by_class(labels: np.ndarray, chances: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Positions [n]: a class drawn ~ `chances` [C], then its next image in shuffled order, from the start again."""
+    counts = np.bincount(labels)
+    drawn = draw.choice(len(counts), size=len(labels), p=chances / chances.sum())
+    shuffled, starts = shuffled_by_class(labels, draw)
+    grouped = np.argsort(drawn, kind="stable")
+    first = np.searchsorted(drawn[grouped], np.arange(len(counts)))
     turn = np.empty_like(drawn)
-    turn[by_class] = np.arange(len(drawn)) - first[drawn[by_class]]  # how often the class came before
-    return shuffled[starts[drawn] + turn % sizes[drawn]]
+    turn[grouped] = np.arange(len(drawn)) - first[drawn[grouped]]  # how often the class came before
+    return shuffled[starts[drawn] + turn % counts[drawn]]
 
 
-SAMPLERS = {"instance": instance, "class_balanced": class_balanced}
+def shuffled_by_class(labels: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Positions [n] class after class, shuffled within each; where each class begins [C]."""
+    shuffled = draw.permutation(len(labels))
+    shuffled = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    counts = np.bincount(labels)
+    return shuffled, np.cumsum(counts) - counts
+
+
+def nearest_of_class(pixels: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """[n, k] positions of the k images of the same class that are nearest in squared distance of `pixels` [n, ...].
+
+    A class with fewer others repeats them, nearest first; an image alone in its class is its own neighbour.
+    """
+    nearest = np.empty((len(labels), k), np.intp)
+    for members in (np.flatnonzero(labels == c) for c in np.unique(labels)):
+        values = pixels[members].reshape(len(members), -1).astype(np.float32) / 255
+        squares = (values**2).sum(1)
+        distances = squares[:, None] + squares - 2 * values @ values.T
+        np.fill_diagonal(distances, np.inf)
+        order = np.argsort(distances, axis=1, kind="stable")[:, : max(len(members) - 1, 1)]
+        nearest[members] = members[order[:, np.arange(k) % order.shape[1]]]
+    return nearest
+
+
+INSTANCE, CLASS_BALANCED = Instance(), ByClass(0.0)

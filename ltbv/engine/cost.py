@@ -1,6 +1,7 @@
 """What does a stage cost? Parameters and multiply-adds, bytes on disk, seconds an image as timed on this machine."""
 
 import time
+from dataclasses import replace
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,6 +13,7 @@ from ltbv.engine.train import set_learning
 from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import Experts
+from ltbv.models.router import means_so_far
 from ltbv.models.stack import Norm, draw_run
 from ltbv.seeds import generator
 
@@ -62,7 +64,7 @@ def network_cost(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, 
     """What one run's network takes to hold and to ask.
 
     parameters      numbers that are learnt
-    macs            multiply-adds of convolutions and linear layers for one image, all experts
+    macs            multiply-adds of convolutions and linear layers for one image, all experts (and routers)
     macs_with_norm  and two for each element that a batch norm puts out: the convention of the papers' tables
     """
     height, width, channels = image_shape
@@ -74,10 +76,33 @@ def network_cost(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, 
         if isinstance(module, (Norm, torch.nn.BatchNorm2d)):
             module.register_forward_hook(lambda module, inputs, output: normed.append(output.numel()))
     with FlopCounterMode(display=False) as counter:
-        network(image)
+        output = network(image)
+        if network.router is not None:
+            network.router(means_so_far(output.logits)[:, :-1], output.features[:, :-1])
     macs = counter.get_total_flops() // 2
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"parameters": parameters, "macs": macs, "macs_with_norm": macs + 2 * sum(normed)}
+
+
+def costs_by_experts(
+    stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int
+) -> list[tuple[int, int]]:
+    """macs and macs_with_norm of an image for which 1, 2, .. E experts were asked, the routers asked included."""
+    one, all_of_them = (
+        network_cost(replace(stage, net=net), protocol, image_shape, classes)
+        for net in (replace(stage.net, experts=1, width=stage.net.factor, router=0), replace(stage.net, router=0))
+    )
+    routed = network_cost(stage, protocol, image_shape, classes)
+    experts, found = stage.net.experts, []
+    for asked in range(1, experts + 1):
+        routers = min(asked, experts - 1) * (routed["macs"] - all_of_them["macs"]) // (experts - 1)
+        found.append(
+            tuple(
+                one[name] + (asked - 1) * (all_of_them[name] - one[name]) // (experts - 1) + routers
+                for name in ("macs", "macs_with_norm")
+            )
+        )
+    return found
 
 
 def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> None:

@@ -1,30 +1,31 @@
 """What does a trained stack say of the test set? Logits of every run, and the few numbers that statistics need."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from ltbv.data.batches import Pictures
 from ltbv.engine.device import precision
+from ltbv.methods.base import Answer, Rule
 from ltbv.models.experts import Experts
 
 
 @torch.no_grad()
-def predict(network: Experts, test: Pictures, combine: Callable[[Tensor], Tensor], *, block: int = 250) -> np.ndarray:
-    """Float32 logits [R, N, C] of the combined experts; `combine` maps [R, E, B, C] to [R, B, C]."""
+def predict(network: Experts, test: Pictures, rule: Rule, *, block: int = 250) -> tuple[np.ndarray, np.ndarray | None]:
+    """Float32 logits [R, N, C] by the method's rule, and the experts asked [R, N] where the rule chooses among them."""
     network.eval()
-    pieces = []
+    answers = []
     for start in range(0, len(test.pixels), block):
         with precision(test.pixels.device, next(network.parameters()).dtype):
-            output = network(test.block(slice(start, start + block), network.runs))
-        pieces.append(combine(output.logits.float()).cpu())
-    return torch.cat(pieces, 1).numpy()
+            answer = rule(network, test.block(slice(start, start + block), network.runs))
+        answers.append(Answer(*(None if part is None else part.cpu() for part in answer)))
+    logits = torch.cat([answer.logits.float() for answer in answers], 1).numpy()
+    if answers[0].experts_used is None:
+        return logits, None
+    return logits, torch.cat([answer.experts_used for answer in answers], 1).numpy()
 
 
-def record(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """What is kept of one run, from its float32 logits [N, C] and the test labels [N].
+def record(logits: np.ndarray, labels: np.ndarray, experts_used: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """What is kept of one run, from its float32 logits [N, C], the test labels [N] and the experts asked [N].
 
     label      uint16/32, argmax before any cast (float16 makes false ties)
     p_true     softmax probability of the true class
@@ -33,6 +34,7 @@ def record(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     lse        log sum exp of the logits
     sum_p2     sum of squared probabilities
     logits     float16, or float32 where one is too large for that
+    experts_used   uint8, where a rule chose among experts
     """
     points = np.arange(len(labels))
     wide = logits.astype(np.float64)
@@ -42,7 +44,8 @@ def record(logits: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     others[points, labels] = -np.inf
     negative = others.argmax(1)
     small = np.uint16 if logits.shape[1] <= 2**16 else np.uint32
-    return {
+    asked = {} if experts_used is None else {"experts_used": experts_used.astype(np.uint8)}
+    return asked | {
         "label": logits.argmax(1).astype(small),
         "p_true": probability[points, labels].astype(np.float32),
         "negative": negative.astype(small),

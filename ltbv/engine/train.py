@@ -49,7 +49,7 @@ def train(
             group["lr"] = value(rate, epoch, epochs)
         now = Moment(epoch, epochs, counts)
         total, seen = torch.zeros(len(runs), device=device, dtype=torch.float64), 0
-        for batches in feed.epoch(seed, runs, position, epoch, protocol.batch, stage.sampler):
+        for batches in feed.epoch(seed, runs, position, epoch, epochs, protocol.batch, stage.sampler):
             with precision(device, learning[0].dtype):
                 losses = stage.objective(network, batches, given, now)
             optimiser.zero_grad(set_to_none=True)
@@ -71,6 +71,6 @@ def stage_epochs(stage: Stage, protocol: Protocol) -> int:
 def set_learning(network: Experts, parts: tuple[str, ...]) -> list[torch.nn.Parameter]:
     """Let only `parts` learn; the rest is frozen, its batch norm too. Gives back the parameters that learn."""
     for name in PARTS:
-        part = getattr(network, name)
-        part.requires_grad_(name in parts).train(name in parts)
+        if (part := getattr(network, name)) is not None:
+            part.requires_grad_(name in parts).train(name in parts)
     return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -59,19 +59,24 @@ class Workshop:
 
     def write_predictions(self, method: Method, missing: list[int]) -> None:
         """Obtain a method's networks and write what they say of the test set."""
-        network = self.obtain(method, method.stages[-1])
-        if method.posthoc:
-            method.posthoc(network, torch.as_tensor(self.feed.counts).to(self.device))
-        logits = predict(network, self.test, method.predict)
+        network = self.finished(method)
+        logits, asked = predict(network, self.test, method.predict)
         for position, run in enumerate(self.runs):
             if not np.isfinite(logits[position]).all():
                 bad = int((~np.isfinite(logits[position])).any(1).sum())
                 self.fail(method, [run], f"training diverged: logits of {bad} test images are not finite")
             elif run in missing:
-                write_arrays(
-                    self.store.prediction_file(method.key, run), record(logits[position], self.dataset.test.labels)
-                )
+                of_run = logits[position], self.dataset.test.labels, None if asked is None else asked[position]
+                write_arrays(self.store.prediction_file(method.key, run), record(*of_run))
                 self.tell({"event": "done", "method": method.key, "run": run})
+
+    def finished(self, method: Method) -> Experts:
+        """The network that predicts: of the last stage, changed as the method says."""
+        network = self.obtain(method, method.stages[-1]).eval()
+        if method.posthoc:
+            with torch.no_grad():
+                method.posthoc(network, self.feed)
+        return network
 
     def obtain(self, method: Method, stage: Stage) -> Experts:
         """The network of a stage: from the store if it is there, else trained, and kept there."""
@@ -110,7 +115,8 @@ class Workshop:
         for position, own in enumerate(draws):
             draw_run(network, position, len(self.runs), own)
         if stage.start:
-            network.load_state_dict(self.obtain(method, method.stage(stage.start)).state_dict())
+            # What the earlier network has no part for (a router, scales) stays as drawn.
+            network.load_state_dict(self.obtain(method, method.stage(stage.start)).state_dict(), strict=False)
             for position, own in enumerate(draws):
                 for name in stage.reset:
                     draw_run(getattr(network, name), position, len(self.runs), own)

@@ -17,7 +17,7 @@ from ltbv.data.dataset import Dataset, make_ids
 from ltbv.data.profile import long_tail_counts
 from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
-from ltbv.engine.cost import network_cost
+from ltbv.engine.cost import costs_by_experts, network_cost
 from ltbv.engine.protocol import PROTOCOLS, Protocol
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
@@ -85,16 +85,23 @@ class Study:
         """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device."""
         return _digest({"study": self.asked(), "stage": _chain(method, stage)})
 
-    def cost(self, method: Method) -> dict[str, int]:
+    def cost(self, method: Method) -> dict[str, Any]:
         """`engine.cost.network_cost` of the network that predicts, and what training takes.
 
         training_images_times_macs   images gone through, times multiply-adds of a forward pass, summed over the stages
                                      that the method stands on (a backward pass costs twice as much again)
+        macs_by_experts              `costs_by_experts`, where a router chooses among them
         """
         shape, classes, images = self.entry.image_shape, self.entry.num_classes, int(self.counts.sum())
         each = {s: network_cost(s, self.protocol, shape, classes) for s in method.needed()}
         work = sum(stage_epochs(s, self.protocol) * images * found["macs"] for s, found in each.items())
-        return {**each[method.stages[-1]], "training_images_times_macs": work}
+        last = method.stages[-1]
+        routed = costs_by_experts(last, self.protocol, shape, classes) if last.net.router else None
+        return {
+            **each[last],
+            "training_images_times_macs": work,
+            **({"macs_by_experts": [list(pair) for pair in routed]} if routed else {}),
+        }
 
     def recipe(self, method: Method, order: int) -> dict[str, Any]:
         """recipe.json of a method: how to name it, and from which stages its predictions come."""
@@ -105,6 +112,9 @@ class Study:
             "label": method.label,
             "order": order,
             "cost": self.cost(method),
+            "experts": last.net.experts,
+            "adds_to": method.adds_to,
+            "family": method.family,
             "stages": [{"name": s.name, "key": self.stage_key(method, s)} for s in method.stages],
         }
 

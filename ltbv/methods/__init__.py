@@ -1,6 +1,20 @@
-"""Which methods are there? One paper, one file; a new method is one file and one import line here."""
+"""Which methods are there? One paper, one file; a new method is one file and one import line here.
 
-from ltbv.methods import baseline, decoupling, ldam, ride  # noqa: F401  (importing registers them)
+The order of the imports is that of tables and figures.
+"""
+
+from ltbv.methods import baseline  # noqa: F401  isort: skip  (importing registers methods)
+from ltbv.methods import capacity  # noqa: F401  isort: skip
+from ltbv.methods import focal  # noqa: F401  isort: skip
+from ltbv.methods import class_balanced  # noqa: F401  isort: skip
+from ltbv.methods import logit_adjustment  # noqa: F401  isort: skip
+from ltbv.methods import range_loss  # noqa: F401  isort: skip
+from ltbv.methods import resampling  # noqa: F401  isort: skip
+from ltbv.methods import finetuning  # noqa: F401  isort: skip
+from ltbv.methods import decoupling  # noqa: F401  isort: skip
+from ltbv.methods import ldam  # noqa: F401  isort: skip
+from ltbv.methods import ride  # noqa: F401  isort: skip
+from ltbv.methods import ride_on  # noqa: F401  isort: skip
 from ltbv.methods.base import METHODS, find, register
 
 __all__ = ["METHODS", "find", "register"]

@@ -12,19 +12,21 @@ import importlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ltbv.data.batches import Batch
-from ltbv.data.samplers import SAMPLERS
+from ltbv.data.batches import Batch, Feed
+from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.errors import Refusal, reason, unknown
 from ltbv.losses import effective_number, weighted_mean
 from ltbv.models.experts import PARTS, Experts, Net, Output
 from ltbv.schedules import Number, value
 
-INSTANCE, CLASS_BALANCED = "instance", "class_balanced"
+ENTRY_POINTS = "ltbv.methods"  # group of entry points by which other packages bring methods
 
 
 @dataclass(frozen=True)
@@ -49,35 +51,56 @@ class Objective(ABC):
 
 
 class OutputObjective(Objective):
-    """An objective that needs no more than the outputs of one batch: write it for one run, it is mapped over runs."""
+    """An objective that needs no more than outputs for one batch: write it for one run, it is mapped over runs."""
 
     @abstractmethod
-    def of_run(self, output: Output, labels: Tensor, counts: Tensor, now: Moment) -> Tensor:
+    def of_run(
+        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
+    ) -> Tensor:
         """Scalar, from logits [E, B, C] and features [E, B, D] of one run, labels [B], counts [C].
 
-        It runs under `torch.vmap`: pure, no `.item()`, no branch on a tensor's values.
+        `given` holds what the networks of the stage's `given` say of the same images, without gradient. It runs under
+        `torch.vmap`: pure, no `.item()`, no branch on a tensor's values.
         """
 
     def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:
-        del given
         (batch,) = batches
-        output = network(batch.images)
-        return torch.vmap(lambda *run: self.of_run(Output(*run[:2]), *run[2:], now))(*output, batch.labels, now.counts)
+        with torch.no_grad():
+            others = tuple(other(batch.images) for other in given)
+
+        def of_run(output: tuple, others: tuple, labels: Tensor, counts: Tensor) -> Tensor:
+            return self.of_run(Output(*output), labels, counts, now, tuple(Output(*other) for other in others))
+
+        outputs = tuple(network(batch.images)), tuple(map(tuple, others))
+        return torch.vmap(of_run)(*outputs, batch.labels, now.counts)
 
 
 @dataclass(frozen=True)
 class Loss(OutputObjective):
-    """A loss of the mean logits, weighted by class: sum_i w_{y_i} l_i / sum_i w_{y_i}, w = effective_number(beta).
+    """A loss weighted by class, w = effective_number(beta): of each expert's logits, added up.
 
-    `beta=Step(0, 0.9999, at=0.8)` is deferred re-weighting (DRW, Cao et al., 2019).
+        sum_i w_{y_i} l_i / sum_i w_{y_i}     (`by="weights"`), or
+        sum_i w_{y_i} l_i / B                 (`by="batch"`, as in Cui et al., 2019)
+
+    loss   (logits [B, C], labels [B], counts [C]) -> [B]
+    beta   0 gives every class the weight 1; `Step(0, 0.9999, at=0.8)` is deferred re-weighting (DRW, Cao et al., 2019)
     """
 
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     beta: Number = 0.0
+    by: str = "weights"
 
-    def of_run(self, output: Output, labels: Tensor, counts: Tensor, now: Moment) -> Tensor:
-        losses = self.loss(output.logits.mean(0), labels, counts)
-        return weighted_mean(losses, labels, effective_number(counts, now.value(self.beta)))
+    def __post_init__(self) -> None:
+        if self.by not in ("weights", "batch"):
+            raise unknown("divisor of a loss", self.by, ("weights", "batch"))
+
+    def of_run(
+        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
+    ) -> Tensor:
+        weights = effective_number(counts, now.value(self.beta))
+        return sum(
+            weighted_mean(self.loss(logits, labels, counts), labels, weights, self.by) for logits in output.logits
+        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +113,7 @@ class Stage:
     start          name of an earlier stage of the method whose weights it takes
     reset          parts (stem, branches, heads) drawn anew after that
     train          parts that learn; the others are frozen, their batch norm too
-    sampler        one for each batch that the objective wants
+    sampler        one for each batch that the objective wants: `data/samplers`
     given          names of earlier stages whose networks the objective may consult
     epochs         share of the protocol's epochs
     learning_rate  instead of the protocol's
@@ -102,33 +125,51 @@ class Stage:
     start: str | None = None
     reset: tuple[str, ...] = ()
     train: tuple[str, ...] = PARTS
-    sampler: tuple[str, ...] = (INSTANCE,)
+    sampler: tuple[Sampler, ...] = (INSTANCE,)
     given: tuple[str, ...] = ()
     epochs: float = 1.0
     learning_rate: Number | None = None
 
 
-def mean(logits: Tensor) -> Tensor:
-    """Mean over experts: [R, E, B, C] -> [R, B, C]."""
-    return logits.mean(1)
+class Answer(NamedTuple):
+    """logits [R, B, C]; experts_used [R, B], how many experts were asked, or None where all always are."""
+
+    logits: Tensor
+    experts_used: Tensor | None = None
+
+
+Rule = Callable[[Experts, Tensor], Answer]  # (network, images [B, R*channels, H, W]) -> Answer
+
+
+def mean(network: Experts, images: Tensor) -> Answer:
+    """The mean of the experts' logits."""
+    return Answer(network(images).logits.mean(1))
 
 
 @dataclass(frozen=True)
 class Method:
     """key for commands and files, label for tables and figures, stages, and what follows them.
 
-    posthoc   changes the trained network in place, without training: (network, counts [R, C]) -> None
-    predict   logits [R, E, B, C] -> logits [R, B, C]
+    posthoc   changes the trained network in place, without training: (network, feed) -> None; `feed` has the counts
+              [R, C] and, by `plain`, the training images of each run
+    predict   how the network answers: a `Rule`
     paper     where it comes from
+    summary   one line
+    about     formulas, hyper-parameters, where paper and code differ and which is followed here
+    adds_to   key of the method that it adds something to
+    family    methods of one family differ in their number of experts only
     """
 
     key: str
     label: str
     stages: tuple[Stage, ...]
-    posthoc: Callable[[Experts, Tensor], None] | None = None
-    predict: Callable[[Tensor], Tensor] = mean
+    posthoc: Callable[[Experts, Feed], None] | None = None
+    predict: Rule = mean
     paper: str = ""
     summary: str = field(default="", compare=False)
+    about: str = field(default="", compare=False, repr=False)
+    adds_to: str = field(default="", compare=False)
+    family: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-]", self.key):
@@ -144,9 +185,24 @@ class Method:
             for name in (*stage.reset, *stage.train):
                 if name not in PARTS:
                     raise unknown(f"part in stage {stage.name!r} of method {self.key!r}", name, PARTS)
-            for name in stage.sampler:
-                if name not in SAMPLERS:
-                    raise unknown(f"sampler in stage {stage.name!r} of method {self.key!r}", name, SAMPLERS)
+            if not set(stage.train) & set(stage.net.parts):
+                raise Refusal(
+                    f"method {self.key!r}: stage {stage.name!r} trains {', '.join(stage.train) or 'nothing'}, which its"
+                    f" network does not have; it has {', '.join(stage.net.parts)}"
+                )
+            for sampler in stage.sampler:
+                if not isinstance(sampler, Sampler):
+                    raise Refusal(
+                        f"method {self.key!r}: stage {stage.name!r} has the sampler {sampler!r}; give a Sampler,"
+                        " such as Instance() or ByClass(0.0) of ltbv.data.samplers"
+                    )
+            if stage.start:
+                earlier = self.stage(stage.start).net
+                if not (_same_body(earlier, stage.net) and set(earlier.parts) <= set(stage.net.parts)):
+                    raise Refusal(
+                        f"method {self.key!r}: stage {stage.name!r} starts from {stage.start!r}, whose network is"
+                        f" another one: {earlier} and {stage.net}"
+                    )
 
     def stage(self, name: str) -> Stage:
         """The stage of that name."""
@@ -162,24 +218,41 @@ class Method:
         return list(dict.fromkeys([*(earlier for one in before for earlier in self.needed(one)), stage]))
 
 
+def _same_body(one: Net, other: Net) -> bool:
+    """Do two networks differ in their additions, scales and router, at most?"""
+    return replace(one, scales=False, router=0) == replace(other, scales=False, router=0)
+
+
 METHODS: dict[str, Method] = {}
 
 
-def register(method: Method) -> Method:
-    """Make a method known by its key; gives it back, so that it can be assigned in the same line."""
+def register(method: Method | Callable[[], Method]) -> Method:
+    """Make a method known by its key; gives it back, so that it can be assigned in the same line.
+
+    As a decorator it takes a function without arguments that makes the method, and puts the method in its place.
+    """
+    method = method if isinstance(method, Method) else method()
+    if not isinstance(method, Method):
+        raise Refusal(f"register was given a {type(method).__name__}; give a Method, or a function that makes one")
     if METHODS.get(method.key, method) != method:
         raise Refusal(f"method key {method.key!r} is taken by {METHODS[method.key].label!r}; choose another key")
     METHODS[method.key] = method
     return method
 
 
+def brought() -> dict[str, EntryPoint]:
+    """Methods of other packages, by name: entry points of the group `ltbv.methods`, not yet imported."""
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
 def find(name: str) -> Method:
-    """The method of that key, or `package.module:name` from one's own code."""
-    if ":" not in name:
-        if name not in METHODS:
-            raise unknown("method", name, METHODS)
+    """The method of that key, one that an installed package brings, or `package.module:name` from one's own code."""
+    if name in METHODS:
         return METHODS[name]
-    module, _, attribute = name.partition(":")
+    where = name if ":" in name else getattr(brought().get(name), "value", "")
+    if not where:
+        raise unknown("method", name, (*METHODS, *brought()))
+    module, _, attribute = where.partition(":")
     try:
         method = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # importing runs whatever the module holds

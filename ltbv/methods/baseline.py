@@ -1,9 +1,16 @@
 """Cross-entropy on the long-tailed set as it is: the reference of every comparison."""
 
+from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Method, Stage, register
 
-REPRESENTATION = Stage("representation", Loss(cross_entropy))
+
+def resampled(sampler: Sampler = INSTANCE) -> Stage:
+    """Cross-entropy training with images drawn by `sampler`."""
+    return Stage("representation", Loss(cross_entropy), sampler=(sampler,))
+
+
+REPRESENTATION = resampled()
 
 CE = register(
     Method(
@@ -11,5 +18,6 @@ CE = register(
         "CE",
         stages=(REPRESENTATION,),
         summary="cross-entropy, instance-balanced sampling; the reference of every comparison",
+        about=__doc__,
     )
 )

@@ -1,24 +1,52 @@
 """Decoupling: train the representation as usual, then mend the classifier (Kang et al., ICLR 2020, arXiv 1910.09217).
 
-tau-norm divides each class vector by its norm to the power tau and drops the bias, without any training; tau = 1 here:
-choosing it needs data that are neither training nor test. cRT draws the classifier anew and trains it alone with
-class-balanced sampling. The authors' code lets the frozen network's batch-norm statistics go on adapting during cRT; we
-freeze them with the rest, as RIDE's re-implementation does. The length of cRT on CIFAR is unpublished: a tenth of the
-representation's epochs, learning rate 0.1 with a cosine, is ours.
+    cRT        the classifier is drawn anew and trained alone, class-balanced
+    LWS        z_k <- f_k z_k, the factors f (1 at first) trained alone, class-balanced; classifier and bias stay
+    tau-norm   w_k <- w_k / |w_k|^tau, bias 0, nothing trained; tau = 1: choosing it needs data that are neither
+               training nor test
+    NCM        the class whose mean feature is nearest: features less their mean over all images, of length 1, class
+               means of those ('cl2n', the authors' default)
+
+The authors' code lets the frozen network's batch-norm statistics go on adapting during cRT and LWS; we freeze them with
+the rest, as RIDE's re-implementation does. The length of cRT and LWS on CIFAR is unpublished: a tenth of the
+representation's epochs, learning rate 0.1 with a cosine, is ours. All four stand on CE's network, trained once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
+from ltbv.data.batches import Feed
+from ltbv.data.samplers import CLASS_BALANCED
 from ltbv.losses import cross_entropy
-from ltbv.methods.base import CLASS_BALANCED, Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage, register
 from ltbv.methods.baseline import REPRESENTATION
 from ltbv.models.experts import Experts
+from ltbv.models.stack import NearestMean
 from ltbv.schedules import Cosine
 
 PAPER = "Kang et al., ICLR 2020, arXiv 1910.09217"
+BLOCK = 250  # images at once
+
+
+def retrained(stage: Stage) -> Stage:
+    """cRT's second stage, after any first one: new heads, trained alone."""
+    return Stage(
+        "classifier",
+        Loss(cross_entropy),
+        net=stage.net,
+        start=stage.name,
+        reset=("heads",),
+        train=("heads",),
+        sampler=(CLASS_BALANCED,),
+        epochs=0.1,
+        learning_rate=Cosine(0.1),
+    )
+
+
+def rescaled(stage: Stage) -> Stage:
+    """LWS's second stage, after any first one: a factor for each class, trained alone."""
+    return replace(retrained(stage), name="scales", net=replace(stage.net, scales=True), reset=(), train=("scales",))
 
 
 @dataclass(frozen=True)
@@ -27,13 +55,47 @@ class TauNorm:
 
     tau: float = 1.0
 
-    def __call__(self, network: Experts, counts: Tensor) -> None:
-        del counts
-        with torch.no_grad():
-            weight = network.heads.weight
-            weight /= weight.norm(dim=-1, keepdim=True) ** self.tau
-            network.heads.bias.zero_()
+    def __call__(self, network: Experts, feed: Feed) -> None:
+        del feed
+        weight = network.heads.weight
+        weight /= weight.norm(dim=-1, keepdim=True) ** self.tau
+        network.heads.bias.zero_()
 
+
+def nearest_class_mean(network: Experts, feed: Feed) -> None:
+    """Each head becomes `NearestMean` of the features of its run's training images, unaugmented."""
+    features = torch.cat([network(batch.images).features for batch in feed.plain(BLOCK)], 2).flatten(0, 1)
+    labels = torch.as_tensor(feed.labels).to(features.device).repeat_interleave(network.experts, 0)
+    overall = features.mean(1)
+    directions = torch.nn.functional.normalize(features - overall.unsqueeze(1), dim=-1)
+    members = torch.nn.functional.one_hot(labels, feed.counts.shape[1]).to(features.dtype)
+    centres = members.transpose(1, 2) @ directions / members.sum(1).unsqueeze(-1)  # NaN for a class without images
+    network.heads = NearestMean(overall, centres)
+
+
+CRT = register(
+    Method(
+        "crt",
+        "cRT",
+        stages=(REPRESENTATION, retrained(REPRESENTATION)),
+        paper=PAPER,
+        summary="CE's network, classifier trained anew with class-balanced sampling",
+        about=__doc__,
+        adds_to="ce",
+    )
+)
+
+LWS = register(
+    Method(
+        "lws",
+        "LWS",
+        stages=(REPRESENTATION, rescaled(REPRESENTATION)),
+        paper=PAPER,
+        summary="CE's network, a factor for each class's logit trained with class-balanced sampling",
+        about=__doc__,
+        adds_to="ce",
+    )
+)
 
 TAU_NORM = register(
     Method(
@@ -43,27 +105,20 @@ TAU_NORM = register(
         posthoc=TauNorm(),
         paper=PAPER,
         summary="CE's network, class vectors brought to equal length",
+        about=__doc__,
+        adds_to="ce",
     )
 )
 
-CRT = register(
+NCM = register(
     Method(
-        "crt",
-        "cRT",
-        stages=(
-            REPRESENTATION,
-            Stage(
-                "classifier",
-                Loss(cross_entropy),
-                start="representation",
-                reset=("heads",),
-                train=("heads",),
-                sampler=(CLASS_BALANCED,),
-                epochs=0.1,
-                learning_rate=Cosine(0.1),
-            ),
-        ),
+        "ncm",
+        "NCM",
+        stages=(REPRESENTATION,),
+        posthoc=nearest_class_mean,
         paper=PAPER,
-        summary="CE's network, classifier trained anew with class-balanced sampling",
+        summary="CE's network, the class whose mean feature is nearest",
+        about=__doc__,
+        adds_to="ce",
     )
 )

@@ -1,8 +1,8 @@
-"""RIDE, stage one: several diverse experts that share their first layers (Wang et al., ICLR 2021, arXiv 2010.01809).
+"""RIDE: several diverse experts that share their first layers (Wang et al., ICLR 2021, arXiv 2010.01809).
 
-Three experts of three quarters the width, each with a cosine head, each with its own LDAM-DRW loss (the losses are
-summed, not averaged), and a diversity term that rewards experts for disagreeing, more so on rare classes; predictions
-are the mean of the experts' logits.
+Experts of three quarters the width, each with a head and a loss of its own (the losses are summed, not averaged), and a
+diversity term that rewards experts for disagreeing, more so on rare classes; the mean of their logits answers. The loss
+is LDAM with deferred re-weighting on cosine heads, unless another is named.
 
 Paper and released code differ in the diversity term, and both forms are here:
 
@@ -11,10 +11,18 @@ Paper and released code differ in the diversity term, and both forms are here:
     mean (released code)        Tbar^2 KL(pbar || p_i), pbar = softmax of the mean logits, no gradient through pbar
                                 T_k = T psi_k / max psi, Tbar their mean
 
-    with p_i = softmax(z_i / T_k) class by class and psi_k = gamma C n_k / n + 1 - gamma.
+    with p_i = softmax(z_i / T_k) class by class and psi_k = gamma C n_k / n + 1 - gamma, gamma = 0.05.
 
-The temperatures and the class weights hold from the switch epoch (80 % of training) on, as in the code; before it
-T_k = T. A diversity weight of 0 means no diversity term (in the released code it silently means another loss).
+The temperatures and the class weights (effective number, beta 0.9999) hold from the switch epoch (80 % of training) on,
+as in the code; before it T_k = T = 1. `ride` takes the mean form with weight 0.45. A diversity weight of 0 means no
+diversity term (in the released code it silently means another loss); `distribution_aware=False` keeps T_k = T.
+
+    ride_routed   a second stage trains routers that ask further experts only where needed: see `routing`
+    ride_distil   a teacher of six experts, trained as `ride_6`, in evaluation mode:
+                  + T^2 KL(softmax(teacher's mean logits / T) || softmax(student's / T)), T = 1.5, counted once (the
+                  released code counts it, and the whole loss, once for each expert, and leaves the teacher's batch norm
+                  in training mode)
+    ride_ce, ...  RIDE on another method: see `ride_on`
 """
 
 from dataclasses import dataclass
@@ -23,12 +31,15 @@ import torch
 from torch import Tensor
 
 from ltbv.errors import unknown
-from ltbv.losses import effective_number, ldam, weighted_mean
-from ltbv.methods.base import Method, Moment, OutputObjective, Stage, register
+from ltbv.losses import cross_entropy, effective_number, focal, ldam, weighted_mean
+from ltbv.methods.base import Method, Moment, OutputObjective, Stage, mean, register
+from ltbv.methods.routing import ROUTED, routing
 from ltbv.models.experts import Net, Output
 from ltbv.schedules import Step
 
 BETA = 0.9999
+PAPER = "Wang et al., ICLR 2021, arXiv 2010.01809"
+BASE_LOSSES = {"ldam": ldam, "cross_entropy": cross_entropy, "focal": focal}
 
 
 def ride_loss(
@@ -37,26 +48,29 @@ def ride_loss(
     counts: Tensor,
     *,
     reweighted: bool,
+    base_loss: str = "ldam",
     diversity: str = "mean",
     diversity_weight: float = 0.45,
+    distribution_aware: bool = True,
     gamma: float = 0.05,
     temperature: float = 1.0,
-    max_margin: float = 0.5,
-    scale: float = 30.0,
 ) -> Tensor:
-    """sum_i [ LDAM(z_i) - diversity_weight * D_i ] for one run; scalar.
+    """sum_i [ loss(z_i) - diversity_weight * D_i ] for one run; scalar.
 
-    expert_logits [E, B, C] as the cosine heads give them (already times `scale`), labels [B], counts [C]. `reweighted`:
-    class weights (effective number, beta 0.9999) and class temperatures are on. A positive `diversity_weight` rewards
-    diversity. Formulas in the module's docstring; Wang et al., 2021.
+    expert_logits [E, B, C] as the heads give them (for LDAM cosine heads, already times the scale), labels [B], counts
+    [C]. `reweighted`: class weights (effective number, beta 0.9999) and, if `distribution_aware`, class temperatures
+    are on. A positive `diversity_weight` rewards diversity. Formulas in the module's docstring; Wang et al., 2021.
     """
+    if base_loss not in BASE_LOSSES:
+        raise unknown("base loss", base_loss, BASE_LOSSES)
     if diversity not in DIVERSITIES:
         raise unknown("form of diversity", diversity, DIVERSITIES)
-    weights = effective_number(counts, BETA if reweighted else 0.0)
-    total = sum(weighted_mean(ldam(z, labels, counts, max_margin, scale), labels, weights) for z in expert_logits)
+    loss, weights = BASE_LOSSES[base_loss], effective_number(counts, BETA if reweighted else 0.0)
+    total = sum(weighted_mean(loss(z, labels, counts), labels, weights) for z in expert_logits)
     if diversity_weight == 0 or len(expert_logits) == 1:
         return total
-    return total - diversity_weight * DIVERSITIES[diversity](expert_logits, counts, reweighted, gamma, temperature)
+    by_class = reweighted and distribution_aware
+    return total - diversity_weight * DIVERSITIES[diversity](expert_logits, counts, by_class, gamma, temperature)
 
 
 def class_share(counts: Tensor, gamma: float) -> Tensor:
@@ -65,19 +79,19 @@ def class_share(counts: Tensor, gamma: float) -> Tensor:
     return gamma * counts.shape[-1] * counts / counts.sum(-1, keepdim=True) + 1 - gamma
 
 
-def mean_diversity(logits: Tensor, counts: Tensor, reweighted: bool, gamma: float, temperature: float) -> Tensor:
+def mean_diversity(logits: Tensor, counts: Tensor, by_class: bool, gamma: float, temperature: float) -> Tensor:
     """sum_i Tbar^2 KL(pbar || p_i), mean over the batch; scalar."""
     share = class_share(counts, gamma)
-    per_class = temperature * (share / share.amax() if reweighted else torch.ones_like(share)).to(logits.dtype)
+    per_class = temperature * (share / share.amax() if by_class else torch.ones_like(share)).to(logits.dtype)
     consensus = torch.log_softmax(logits.mean(0) / per_class, -1).detach()
     divergence = consensus.exp() * (consensus - torch.log_softmax(logits / per_class, -1))
     return per_class.mean() ** 2 * divergence.sum(-1).mean(-1).sum()
 
 
-def pairwise_diversity(logits: Tensor, counts: Tensor, reweighted: bool, gamma: float, temperature: float) -> Tensor:
+def pairwise_diversity(logits: Tensor, counts: Tensor, by_class: bool, gamma: float, temperature: float) -> Tensor:
     """sum_i 1 / (E - 1) sum_{j != i} KL(p_i || p_j), mean over the batch; scalar."""
     share = class_share(counts, gamma)
-    per_class = temperature * (share + 1 - share.amax() if reweighted else torch.ones_like(share)).to(logits.dtype)
+    per_class = temperature * (share + 1 - share.amax() if by_class else torch.ones_like(share)).to(logits.dtype)
     log_p = torch.log_softmax(logits / per_class, -1)
     divergence = log_p.exp().unsqueeze(1) * (log_p.unsqueeze(1) - log_p.unsqueeze(0))  # [E, E, B, C], 0 where i = j
     return divergence.sum(-1).mean(-1).sum() / (len(logits) - 1)
@@ -88,31 +102,85 @@ DIVERSITIES = {"mean": mean_diversity, "pairwise": pairwise_diversity}
 
 @dataclass(frozen=True)
 class RideObjective(OutputObjective):
-    """`ride_loss` with its switch epoch."""
+    """`ride_loss` with its switch, a share of the stage's epochs; 1 never switches."""
 
+    base_loss: str = "ldam"
     diversity: str = "mean"
     diversity_weight: float = 0.45
+    distribution_aware: bool = True
     gamma: float = 0.05
     switch: float = 0.8
 
-    def of_run(self, output: Output, labels: Tensor, counts: Tensor, now: Moment) -> Tensor:
+    def of_run(
+        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
+    ) -> Tensor:
         return ride_loss(
             output.logits,
             labels,
             counts,
             reweighted=bool(now.value(Step(0, 1, at=self.switch))),
+            base_loss=self.base_loss,
             diversity=self.diversity,
             diversity_weight=self.diversity_weight,
+            distribution_aware=self.distribution_aware,
             gamma=self.gamma,
         )
 
 
-RIDE = register(
-    Method(
-        "ride",
-        "RIDE (3 experts)",
-        stages=(Stage("experts", RideObjective(), net=Net(experts=3, head="cosine")),),
-        paper="Wang et al., ICLR 2021, arXiv 2010.01809",
-        summary="three diverse LDAM-DRW experts that share their first layers; mean of their logits",
+@dataclass(frozen=True)
+class Distilled(OutputObjective):
+    """An objective + weight T^2 KL(softmax(teacher / T) || softmax(student / T)), both of mean logits.
+
+    The teacher is the first network of the stage's `given`. Hinton et al., "Distilling the knowledge", 2015.
+    """
+
+    objective: OutputObjective
+    temperature: float = 1.5
+    weight: float = 1.0
+
+    def of_run(
+        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
+    ) -> Tensor:
+        teacher, student = (torch.log_softmax(of.logits.mean(0) / self.temperature, -1) for of in (given[0], output))
+        divergence = (teacher.exp() * (teacher - student)).sum(-1).mean()
+        own = self.objective.of_run(output, labels, counts, now)
+        return own + self.weight * self.temperature**2 * divergence
+
+
+def first_stage(number: int) -> Stage:
+    """RIDE's first stage."""
+    return Stage("experts", RideObjective(), net=Net(experts=number, head="cosine"))
+
+
+TEACHER = Stage("teacher", RideObjective(), net=first_stage(6).net)
+
+
+def distilled(number: int) -> tuple[Stage, ...]:
+    """The teacher, and experts that learn from it."""
+    return TEACHER, Stage("experts", Distilled(RideObjective()), net=first_stage(number).net, given=(TEACHER.name,))
+
+
+def _register(key: str, number: int, stages: tuple[Stage, ...], with_: str = "", adds_to: str = "ldam_drw") -> Method:
+    return register(
+        Method(
+            key,
+            f"RIDE ({number} experts)" + (f" + {with_}" if with_ else ""),
+            stages=stages,
+            predict=ROUTED if stages[-1].net.router else mean,
+            paper=PAPER,
+            summary=f"{number} diverse LDAM-DRW experts that share their first layers"
+            + (f"; {with_}" if with_ else ""),
+            about=__doc__,
+            adds_to=adds_to,
+            family="" if with_ else "RIDE",
+        )
     )
-)
+
+
+for _number in (2, 3, 4, 6):
+    _key = "ride" if _number == 3 else f"ride_{_number}"
+    _register(_key, _number, (first_stage(_number),))
+    if _number < 6:
+        _register(f"{_key}_routed", _number, (first_stage(_number), routing(first_stage(_number))), "routing", _key)
+_register("ride_distil", 3, distilled(3), "distillation", "ride")
+_register("ride_distil_routed", 3, (*distilled(3), routing(distilled(3)[1])), "distillation, routing", "ride_distil")

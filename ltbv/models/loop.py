@@ -3,8 +3,9 @@
 Slower than `stack`'s layers for small networks, but it takes any module that maps images to feature vectors.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import copy as shallow
 
 import numpy as np
 import torch
@@ -33,6 +34,12 @@ class Loop(Layer):
 
     def copy_state(self, copy: int) -> dict[str, Tensor]:
         return self.members[copy].state_dict(keep_vars=True)
+
+    def take(self, copies: Sequence[int]) -> "Loop":
+        taken = shallow(self)
+        taken.copies, taken.draws = len(copies), [self.draws[copy] for copy in copies]
+        taken._modules = {"members": nn.ModuleList(self.members[copy] for copy in copies)}
+        return taken
 
     def forward(self, x: Tensor) -> Tensor:
         images = x.unflatten(1, (self.copies, -1)).unbind(1)

@@ -1,4 +1,4 @@
-"""How are many small networks trained as one? Three layers hold K copies of themselves; nothing else knows about it.
+"""How are many small networks trained as one? A few layers hold K copies of themselves; nothing else knows about it.
 
 A feature map of K copies is [B, K*C, H, W] in channels-last memory, a feature vector [K, B, D]. Parameters are
 [K, ...]. Copies never touch: a convolution is grouped by copy, a norm works channel by channel, a linear layer is a
@@ -9,11 +9,15 @@ r*E + e.
 """
 
 import math
+from collections.abc import Sequence
+from copy import copy as shallow
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+NEVER = -1e4  # logit of a class that cannot be predicted; float16 holds it
 
 
 class Layer(nn.Module):
@@ -29,6 +33,14 @@ class Layer(nn.Module):
         """Weights and buffers of one copy; the tensors are views, so that they can be filled."""
         own = (*self.named_parameters(recurse=False), *self.named_buffers(recurse=False))
         return {name: tensor[copy] for name, tensor in own}
+
+    def take(self, copies: Sequence[int]) -> "Layer":
+        """A layer of some of the copies, in this order, for looking at: with weights of its own."""
+        taken = shallow(self)
+        taken.copies, at = len(copies), list(copies)
+        taken._parameters = {name: nn.Parameter(p[at], requires_grad=False) for name, p in self._parameters.items()}
+        taken._buffers = {name: buffer[at] for name, buffer in self._buffers.items()}
+        return taken
 
     def _fill(self, parameter: Tensor, copy: int, values: np.ndarray | float) -> None:
         with torch.no_grad():
@@ -98,6 +110,44 @@ class Linear(Layer):
         return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
 
 
+class Scale(Layer):
+    """Each class's logit times a factor of its own, 1 at first: [K, B, C] -> the same shape (LWS, Kang et al.,
+    2020)."""
+
+    def __init__(self, copies: int, classes: int):
+        super().__init__()
+        self.copies = copies
+        self.weight = nn.Parameter(torch.ones(copies, classes))
+
+    def draw(self, copy: int, generator: np.random.Generator) -> None:
+        del generator
+        self._fill(self.weight, copy, 1.0)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits * self.weight.unsqueeze(1)
+
+
+class NearestMean(Layer):
+    """2 f'.c_k - |c_k|^2 with f' = (f - m) / |f - m|: [K, B, D] -> [K, B, C], the nearer the mean c_k, the larger.
+
+    It differs from -|f' - c_k|^2 by |f'|^2 = 1, the same for all classes. Not trained: `mean` [K, D] and `centres`
+    [K, C, D] are filled from features; a class with no centre (NaN) is never nearest. Nearest class mean, 'cl2n' of
+    Kang et al., 2020.
+    """
+
+    def __init__(self, mean: Tensor, centres: Tensor):
+        super().__init__()
+        self.copies = len(mean)
+        self.register_buffer("mean", mean)
+        self.register_buffer("centres", centres)
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = F.normalize(x - self.mean.unsqueeze(1), dim=-1)
+        squares = self.centres.square().sum(-1).unsqueeze(1)
+        logits = 2 * torch.bmm(centred, self.centres.transpose(1, 2)) - squares
+        return logits.nan_to_num(nan=NEVER)
+
+
 class CosineLinear(Layer):
     """scale * cos(x, w_k): [K, B, inputs] -> [K, B, outputs]; no bias (Cao et al., LDAM, 2019).
 
@@ -121,6 +171,17 @@ class CosineLinear(Layer):
 def layers(module: nn.Module) -> list[Layer]:
     """The layers of a network in a fixed order (the order in which their weights are drawn)."""
     return [m for m in module.modules() if isinstance(m, Layer)]
+
+
+def take(module: nn.Module, copies: Sequence[int]) -> nn.Module:
+    """A module of some of a stack's copies, in this order, for looking at."""
+    if isinstance(module, Layer):
+        return module.take(copies)
+    taken = shallow(module)
+    taken._modules = {name: take(child, copies) for name, child in module._modules.items()}
+    if hasattr(module, "copies"):
+        taken.copies = len(copies)
+    return taken
 
 
 def draw_run(module: nn.Module, run: int, runs: int, generator: np.random.Generator) -> None:
