@@ -3,12 +3,14 @@
     evidence             predictions of some methods on one test set, and how they came about
     study                reads them from a study directory
     tables               what `ltbv.stats` says of them, tidy; parts of it: rows, claims, hardest (negatives),
-                         confusion, cost, verdict (in words), cautions
+                         confusion, cost, routing, additions, families, verdict (in words), cautions
     sheet, sheets        tables laid out for reading; captions go with them
     terminal, markdown, latex, machine (CSV, JSON)    show them
-    figures, curves      draw them; `style` says how
+    figures, curves      draw them; `lines` does where there are many methods, `experts` what is about experts;
+                         `style` says how
     published            numbers of the literature beside measured ones
     page                 everything in one HTML file: page.html, page.css, page.js
+    manifest             what an earlier report left over
 
 No torch here: a report is made where there is none.
 """
@@ -45,10 +47,11 @@ def write_report(
     published    the numbers of the literature too, where there are some for the data set
     as_json      give back report.json instead of text
 
-    Everything is computed before the first file is written, and each file is whole or absent.
+    Everything is computed before the first file is written, and each file is whole or absent. What an earlier report
+    wrote in `output` and this one does not is removed; anything else there is left.
     """
     from ltbv.harness.files import write_bytes
-    from ltbv.report import captions, figures, latex, machine, markdown, page, sheets, tables, terminal
+    from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
     from ltbv.report import published as literature
     from ltbv.report.evidence import Evidence
     from ltbv.report.study import read_study
@@ -59,11 +62,8 @@ def write_report(
     others, missing = literature.beside(found, evidence) if published else ([], [])
     found = replace(found, cautions=(*found.cautions, *missing))
     made = sheets.printed(found, evidence)
-    whole = machine.document(found, evidence)
-    shown = whole if as_json else terminal.show(found, evidence, others)
     files = {f"tables/{name}.csv": machine.csv(table) for name, table in machine.tidy(found).items()}
     files |= {f"tables/{sheet.key}.tex": latex.table(sheet).encode() for sheet in (*made, *others)}
-    files["report.json"] = whole.encode()
     files["report.md"] = markdown.document(
         captions.setting(evidence), found.verdicts, [*made, *others], found.cautions
     ).encode()
@@ -75,9 +75,16 @@ def write_report(
             images[name] = files[f"figures/{name}.png"] = rendered(figure, "png")
             files[f"figures/{name}.pdf"] = rendered(figure, "pdf")
     files["report.html"] = page.page(found, evidence, made, images, look, others).encode()
+    whole = machine.document(found, evidence, manifest.digests(files))
+    shown = whole if as_json else terminal.show(found, evidence, others)
 
+    output = Path(output)
+    left_over = manifest.left_over(output, files)
     for name, content in files.items():
-        write_bytes(Path(output) / name, content)
+        write_bytes(output / name, content)
+    for path in left_over:
+        path.unlink(missing_ok=True)
+    write_bytes(output / manifest.MANIFEST, whole.encode())  # last: until then, the earlier one says what is whose
     if as_json:
         return shown
     return f"{shown}\n\nReport: {output}/report.html (and .md, .json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv)"

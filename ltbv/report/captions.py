@@ -6,6 +6,8 @@ from ltbv.report.evidence import SPLITS, Evidence
 from ltbv.report.names import printable
 from ltbv.report.rows import LEVEL
 
+MOST_NAMED = 8  # methods in a sentence
+
 
 def setting(evidence: Evidence) -> list[str]:
     """Data, classes, scheme with what two runs share, runs: a sentence or two each."""
@@ -23,13 +25,30 @@ def setting(evidence: Evidence) -> list[str]:
     splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present.items()]
     shares = [f"{np.mean(of.shared[ids]):.1%} in {name}" for name, ids in present.items()]
     overlap = f"; two runs share of a class's images {', '.join(shares)}" if np.isfinite(of.shared).any() else ""
-    runs = ", ".join(f"{printable(method.label)} {len(method.runs)}" for method in evidence.methods)
     return [
         f"{printable(of.dataset)}: {', '.join(parts)}.",
         f"Classes: {', '.join(splits)}.",
         f"Scheme {printable(of.scheme)}{overlap}.",
-        f"Runs R: {runs}.",
+        f"Runs R: {_runs(evidence)}.",
     ]
+
+
+def _runs(evidence: Evidence) -> str:
+    """Of each method; of many methods, those with one number of runs together."""
+    if len(evidence.methods) <= MOST_NAMED:
+        return ", ".join(f"{printable(method.label)} {len(method.runs)}" for method in evidence.methods)
+    by_runs: dict[int, list[str]] = {}
+    for method in evidence.methods:
+        by_runs.setdefault(len(method.runs), []).append(printable(method.label))
+    if len(by_runs) == 1:
+        return f"{next(iter(by_runs))} of each of {len(evidence.methods)} methods"
+    return "; ".join(f"{runs} of {', '.join(labels)}" for runs, labels in sorted(by_runs.items(), reverse=True))
+
+
+def methods(evidence: Evidence) -> str:
+    """Their names, or how many they are."""
+    names = evidence.names.values()
+    return ", ".join(map(printable, names)) if len(names) <= MOST_NAMED else f"{len(names)} methods"
 
 
 def short(evidence: Evidence) -> str:

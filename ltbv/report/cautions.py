@@ -11,15 +11,15 @@ def cautions(
     evidence: Evidence,
     records: dict[str, stats.Record],
     estimates: dict[str, list[stats.Estimate]],
+    scales: hardest.Scales,
     *,
     flipped: bool,
-    allow_scale: bool,
 ) -> tuple[str, ...]:
     """All of them; `flipped` says whether the exact test was done."""
     return (
         *_pairing(evidence),
         *_of_statistics(evidence, records, estimates),
-        *hardest.cautions(evidence, allow_scale=allow_scale),
+        *hardest.cautions(evidence, scales),
         *_unseen_classes(evidence),
         *_not_flipped(evidence, done=flipped),
         *evidence.setting.notes,

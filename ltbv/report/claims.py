@@ -30,7 +30,8 @@ COLUMNS = (
 QUANTITIES = ("error", "bias", "variance")
 ALPHA = 0.05
 FEWEST_FLIPPED = 9  # runs, for nine claims
-QUICK = 30_000_000  # ways to swap x test points x methods: some 5 seconds of one core
+QUICK = 35_000_000  # ways to swap x (test points + OVERHEAD) x methods: some 5 seconds of one core
+OVERHEAD = 3000  # test points that take as long as what a way costs, however few there are
 
 
 def claims(differences: Mapping[str, Sequence[stats.Difference]], flips: pd.DataFrame) -> pd.DataFrame:
@@ -62,7 +63,7 @@ def flippable(evidence: Evidence) -> list[MethodRuns]:
 def is_quick(evidence: Evidence) -> bool:
     """Would the exact test of all methods take a few seconds only?"""
     ways = sum(2.0 ** (min(len(evidence.paired_runs(method)), 15) - 1) for method in flippable(evidence))
-    return ways * evidence.labels.size <= QUICK
+    return ways * (evidence.labels.size + OVERHEAD) <= QUICK
 
 
 def flips(evidence: Evidence, records: Mapping[str, stats.Record], *, wanted: bool) -> pd.DataFrame:

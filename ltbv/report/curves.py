@@ -1,4 +1,7 @@
-"""What happens along the tail? Figures over the classes, most training images first. Nothing is computed here."""
+"""What happens along the tail? Figures over the classes, most training images first. Nothing is computed here.
+
+Words in figures keep clear of "ff", "fi", "fl": the font has single letters for them, which are one more font in a PDF.
+"""
 
 from collections.abc import Mapping
 
@@ -27,21 +30,24 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
     figure = Figure((WIDTH, height))
     grid = figure.subplots(len(methods), len(QUANTITIES), sharex=True, sharey=True, squeeze=False)
     figure.subplots_adjust(0.42 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.48 / height, wspace=0.08, hspace=0.3)
-    place = pd.Series(np.arange(len(profile)), index=profile["group"])
-    dots = dict(iter(classes.groupby(["method", "quantity"])))
-    lines = dict(iter(curves.groupby(["method", "quantity"])))
+    # Limits first: a panel with open limits asks all panels that share its axes for theirs, with every line drawn.
+    grid[0, 0].set_xlim(-1, len(profile))
+    grid[0, 0].set_ylim(-0.1, 1.1)
+    place = np.empty(len(profile), int)
+    place[profile["group"].to_numpy()] = np.arange(len(profile))
+    dots = {of: own[["group", "estimate"]].to_numpy(float) for of, own in classes.groupby(["method", "quantity"])}
+    ends = ["first", "last", "estimate", "low", "high"]
+    lines = {of: own[ends].to_numpy(float).T for of, own in curves.groupby(["method", "quantity"])}
+    size = 2.4 if len(profile) <= 200 else 1
     for method, row in zip(methods, grid, strict=True):
         for quantity, panel in zip(QUANTITIES, row, strict=True):
             for key in dict.fromkeys((reference, method)):
-                of_class, of_bin = dots[key, quantity], lines[key, quantity]
-                middle = (of_bin["first"] + of_bin["last"]) / 2
-                size = 2.4 if len(profile) <= 200 else 1
-                colour = looks[key].colour
-                panel.plot(
-                    place[of_class["group"]], of_class["estimate"], ".", ms=size, color=colour, alpha=0.45, mew=0
-                )
-                panel.fill_between(middle, of_bin["low"], of_bin["high"], color=colour, alpha=0.2, linewidth=0)
-                panel.plot(middle, of_bin["estimate"], color=colour, linewidth=1.2)
+                group, of_class = dots[key, quantity].T
+                first, last, of_bin, low, high = lines[key, quantity]
+                middle, colour = (first + last) / 2, looks[key].colour
+                panel.plot(place[group.astype(int)], of_class, ".", ms=size, color=colour, alpha=0.45, mew=0)
+                panel.fill_between(middle, low, high, color=colour, alpha=0.2, linewidth=0)
+                panel.plot(middle, of_bin, color=colour, linewidth=1.2)
             _edges(panel, profile)
             panel.grid(axis="y")
             panel.set_axisbelow(True)
@@ -50,15 +56,13 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
         panel.annotate(
             quantity, (0.5, 1), xytext=(0, 18), xycoords="axes fraction", textcoords="offset points", ha="center"
         )
-    grid[0, 0].set_xlim(-1, len(profile))
-    grid[0, 0].set_ylim(-0.1, 1.1)
     grid[0, 0].set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     hide_inner_axes(grid, y=False)
     for panel in grid[-1]:
         _counts_below(panel, profile)
     grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)[0]
     figure.supxlabel(
-        f"Training images of a class, most first. Grey: {grey}. Dots: classes; lines: means of neighbouring classes",
+        f"Training images of a class, most at the left. Grey: {grey}. Dots: classes; lines: means of neighbours",
         fontsize=8,
         y=0.06 / height,
         va="bottom",
@@ -94,7 +98,7 @@ def counts(profile: pd.DataFrame) -> Figure:
     for panel in panels:
         panel.tick_params(axis="x", length=0)
         panel.set_xticks([])
-        panel.set_xlabel(f"{len(profile)} classes, most training images first")
+        panel.set_xlabel(f"{len(profile)} classes, most training images at the left")
     return figure
 
 

@@ -24,8 +24,12 @@ class MethodRuns:
     p_true        (R, N) softmax probability of the true class
     p_negative    (R, N) largest softmax probability among the other classes: the hardest negative
     negatives     (R, N) the class of the hardest negative
-    experts_used  (R, N) experts that a routed method asked
-    cost          parameters, macs (without and with_norm), training_images_times_macs
+    experts_used  (R, N) experts that a routed method asked, from 1
+    cost          parameters, macs (without and with_norm), training_images_times_macs; macs_by_experts: a pair of MACs
+                  (without and with norm) for 1, 2, … experts asked, routers included
+    adds_to       key of the method that this one is built on
+    family        methods of one family differ in their number of experts
+    experts       how many it has
 
     None, but for predictions: not known. p_true and p_negative are known together.
     """
@@ -38,7 +42,10 @@ class MethodRuns:
     p_negative: np.ndarray | None = None
     negatives: np.ndarray | None = None
     experts_used: np.ndarray | None = None
-    cost: Mapping[str, float] | None = None
+    cost: Mapping[str, Any] | None = None
+    adds_to: str | None = None
+    family: str | None = None
+    experts: int | None = None
 
     def rows(self, runs: Sequence[int]) -> "MethodRuns":
         """The same method with the runs of these numbers, in this order."""
@@ -119,6 +126,11 @@ class Evidence:
     def points(self, group: str | int) -> int:
         """Test points of a group, or of one class."""
         return int(self.points_by_class[self.groups[group] if isinstance(group, str) else group].sum())
+
+    @cached_property
+    def additions(self) -> list[tuple[MethodRuns, MethodRuns]]:
+        """(base, built on it) for each method that is built on another one of these, bases in the order of methods."""
+        return [(base, method) for base in self.methods for method in self.methods if method.adds_to == base.key]
 
     def paired_runs(self, method: MethodRuns) -> list[int]:
         """Run numbers that a method and the reference both have: same samples and seeds, so these are compared."""

@@ -9,29 +9,41 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ltbv.report import curves
+from ltbv.report import curves, experts, lines
 from ltbv.report.evidence import GROUPS, SPLITS
 from ltbv.report.names import wrapped
-from ltbv.report.style import GREY, WIDTH, Look, hide_inner_axes
+from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, GREY, WIDTH, Look, hide_inner_axes
 from ltbv.report.tables import Tables
 
 QUANTITIES = ("bias", "variance")
 LEGEND_LETTERS, HANDLE_LETTERS = 108, 8  # letters of 8 points across WIDTH; the room of a line and the gap after it
-FLOWS_BESIDE, FLOW_COLOURS, FLOW_MOST = 3, "PuOr_r", 8  # orange: more than expected, purple: less
+FLOWS_BESIDE = 3
 TITLE_LETTERS = 80
 ROOT_TICKS = (0, 1, 4, 10, 20, 40)
 
 
 def drawn(tables: Tables, looks: Mapping[str, Look]) -> Iterator[tuple[str, Figure, pd.DataFrame]]:
-    """Every figure of a report: its name, the figure, the table that it shows."""
+    """Every figure of a report that has something to show: its name, the figure, the table that it shows."""
+    many = len(looks) > lines.MOST_BY_COLOUR
     shown = tables.splits[tables.splits["quantity"].isin(QUANTITIES)]
-    yield "bias_variance", bias_variance(shown, looks), shown
-    if len(tables.histogram):
+    yield "bias_variance", lines.bias_variance(shown, looks) if many else bias_variance(shown, looks), shown
+    if len(tables.histogram) and many:
+        yield "hardest_negatives", lines.hardest_negatives(tables.hardest_negatives, looks), tables.hardest_negatives
+    elif len(tables.histogram):
         figure = hardest_negatives(tables.histogram, tables.hardest_negatives, looks)
         yield "hardest_negatives", figure, tables.histogram
     if len(tables.flows):
-        yield "flow", flow(tables.flows, looks), tables.flows
-    yield "by_class", curves.by_class(tables.classes, tables.curves, tables.profile, looks), tables.curves
+        yield "flow", lines.flow(tables.flows, looks) if many else flow(tables.flows, looks), tables.flows
+    if many:
+        yield "by_class", lines.by_class(tables.curves, tables.profile, looks), tables.curves
+    else:
+        yield "by_class", curves.by_class(tables.classes, tables.curves, tables.profile, looks), tables.curves
+    if len(tables.additions):
+        yield "additions", experts.additions(tables.additions, looks), tables.additions
+    if len(tables.families):
+        yield "experts", experts.families(tables.families, looks), tables.families
+    if len(tables.usage):
+        yield "usage", experts.usage(tables.usage, looks), tables.usage
     yield "counts", curves.counts(tables.profile), tables.profile
 
 
@@ -99,20 +111,31 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
 
     Lines stand at the means, bars across them are their intervals. Wang et al., ICLR 2021, Figure 1b.
     """
+    means = {(row["method"], row["group"]): row for row in table[table["quantity"] == "mean"].to_dict("records")}
     reference, *others = looks
-    methods = others or [reference]
+    methods = [key for key in others if (key, SPLITS[0]) in means] or [reference]
+    grey = [reference] if (reference, SPLITS[0]) in means else []  # of the reference, labels alone may be known
     height = 0.98 + 1.35 * len(methods)
     figure = Figure((WIDTH, height))
     grid = figure.subplots(len(methods), len(SPLITS), sharex=True, sharey=True, squeeze=False)
     # by hand: names stand over their panels, so there is nothing to fit and half a second is saved
     figure.subplots_adjust(0.5 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.48 / height, wspace=0.08, hspace=0.3)
-    means = table[table["quantity"] == "mean"].set_index(["method", "group"])
-    densities = dict(iter(histogram.groupby(["method", "group"])))
+    highest = histogram["density"].max()
+    # Where a network is sure, nine scores of ten lie in the first or last bin; on a plain scale one sees nothing else.
+    grid[0, 0].set_yscale("function", functions=(_root, np.square))
+    grid[0, 0].set_xlim(0, 1)
+    grid[0, 0].set_ylim(0, 1.05 * highest if highest > 0 else 1)
+    densities = {
+        of: (np.append(own["left"], own["right"].iloc[-1]), own["density"].to_numpy())
+        for of, own in histogram.groupby(["method", "group"])
+    }
     for method, row in zip(methods, grid, strict=True):
         for split, panel in zip(SPLITS, row, strict=True):
-            for level, key in enumerate(dict.fromkeys((reference, method))):
-                _draw_histogram(panel, densities[key, split], looks[key], filled=key == reference)
-                _draw_mean(panel, means.loc[(key, split)], looks[key], height=0.96 - 0.08 * level)
+            for level, key in enumerate(dict.fromkeys((*grey, method))):
+                _draw_histogram(panel, *densities[key, split], looks[key], filled=key == reference)
+                _draw_mean(panel, means[key, split], looks[key], height=0.96 - 0.08 * level)
+            if all(np.isnan(densities[key, split][1]).all() for key in (*grey, method)):
+                _say(panel, "no test points")
         row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontsize=9)
         row[0].set_ylabel("density (root scale)")
     for split, panel in zip(SPLITS, grid[0], strict=True):
@@ -120,15 +143,11 @@ def hardest_negatives(histogram: pd.DataFrame, table: pd.DataFrame, looks: Mappi
             split, (0.5, 1), xytext=(0, 18), xycoords="axes fraction", textcoords="offset points", ha="center"
         )
     hide_inner_axes(grid)
-    grid[0, 0].set_xlim(0, 1)
-    # Where a network is sure, nine scores of ten lie in the first or last bin; on a plain scale one sees nothing else.
-    grid[0, 0].set_yscale("function", functions=(_root, np.square))
-    grid[0, 0].set_yticks([tick for tick in ROOT_TICKS if tick < histogram["density"].max()])
-    grid[0, 0].set_ylim(bottom=0)
+    grid[0, 0].set_yticks([tick for tick in ROOT_TICKS if tick < highest])
     grid[0, 0].xaxis.set_major_formatter("{x:g}")
-    grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)[0]
+    behind = "".join(f" Grey: {wrapped(looks[key].label, TITLE_LETTERS // 3, 1)[0]}." for key in grey)
     figure.supxlabel(
-        f"Largest softmax score of a wrong class. Grey: {grey}. Dashed: means with their intervals",
+        f"Largest softmax score of a wrong class.{behind} Dashed: means with their intervals",
         fontsize=8,
         y=0.06 / height,
         va="bottom",
@@ -143,10 +162,10 @@ def flow(flows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """
     methods = [key for key in looks if key in set(flows["method"])]
     columns = min(len(methods), FLOWS_BESIDE)
-    lines = -(-len(methods) // columns)
-    height = 0.72 + 1.5 * lines
+    tall = -(-len(methods) // columns)
+    height = 0.72 + 1.5 * tall
     figure = Figure((WIDTH, height))
-    grid = figure.subplots(lines, FLOWS_BESIDE, squeeze=False, sharex=True, sharey=True)
+    grid = figure.subplots(tall, FLOWS_BESIDE, squeeze=False, sharex=True, sharey=True)
     figure.subplots_adjust(0.82 / WIDTH, 0.5 / height, 1 - 0.08 / WIDTH, 1 - 0.22 / height, wspace=0.06, hspace=0.2)
     of_method = {
         key: own.pivot(index="true", columns="negative", values="ratio") for key, own in flows.groupby("method")
@@ -155,14 +174,13 @@ def flow(flows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         panel.set_axis_off()
     for panel, key in zip(grid.flat, methods, strict=False):
         ratios = of_method[key].loc[list(SPLITS), list(SPLITS)].to_numpy()
-        panel.imshow(ratios, cmap=FLOW_COLOURS, norm=LogNorm(1 / FLOW_MOST, FLOW_MOST, clip=True), aspect="auto")
+        lines.cells(panel, ratios, FLOW_COLOURS, LogNorm(1 / FLOW_MOST, FLOW_MOST, clip=True))
         for (i, j), ratio in np.ndenumerate(ratios):
             dark = max(ratio, 1 / ratio) > FLOW_MOST**0.5 if ratio > 0 else True
             words = f"{ratio:.2f}" if np.isfinite(ratio) else "-"
             panel.text(j, i, words, ha="center", va="center", color="white" if dark else "black")
         panel.set_title(wrapped(looks[key].label, TITLE_LETTERS // FLOWS_BESIDE, 1)[0], loc="left", fontsize=9)
-        panel.tick_params(length=0)
-        panel.spines[:].set_visible(False)
+    grid[0, 0].set_ylim(len(SPLITS) - 0.5, -0.5)
     grid[0, 0].set_xticks(range(len(SPLITS)), SPLITS)
     grid[0, 0].set_yticks(range(len(SPLITS)), SPLITS)
     hide_inner_axes(grid)
@@ -184,19 +202,16 @@ def _root(values: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(values, 0))
 
 
-def _draw_histogram(panel: Axes, bins: pd.DataFrame, look: Look, *, filled: bool) -> None:
-    if bins["density"].isna().all():
-        if filled:
-            _say(panel, "no test points")
+def _draw_histogram(panel: Axes, edges: np.ndarray, density: np.ndarray, look: Look, *, filled: bool) -> None:
+    if np.isnan(density).all():
         return
-    edges = [*bins["left"], bins["right"].iloc[-1]]
     if filled:
-        panel.stairs(bins["density"], edges, fill=True, color=look.colour, alpha=0.35, linewidth=0)
+        panel.stairs(density, edges, fill=True, color=look.colour, alpha=0.35, linewidth=0)
     else:
-        panel.stairs(bins["density"], edges, color=look.colour, linewidth=1.1)
+        panel.stairs(density, edges, color=look.colour, linewidth=1.1)
 
 
-def _draw_mean(panel: Axes, mean: pd.Series, look: Look, *, height: float) -> None:
+def _draw_mean(panel: Axes, mean: Mapping[str, float], look: Look, *, height: float) -> None:
     along = {"color": look.colour, "transform": panel.get_xaxis_transform()}
     panel.plot([mean["estimate"]] * 2, [0, 1], linewidth=0.9, linestyle=(0, (4, 2)), **along)
     panel.plot([mean["low"], mean["high"]], [height] * 2, linewidth=2.2, solid_capstyle="butt", **along)

@@ -21,7 +21,11 @@ def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
         "flows": tables.flows,
         "pairs": tables.pairs,
         "costs": tables.costs,
+        "routed_costs": tables.routed_costs,
         "experts": tables.experts,
+        "usage": tables.usage,
+        "additions": tables.additions,
+        "families": tables.families,
     }
     return always | {name: table for name, table in optional.items() if len(table)}
 
@@ -31,9 +35,13 @@ def csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, float_format="%.10g").encode()
 
 
-def document(tables: Tables, evidence: Evidence) -> str:
-    """Setting, methods, verdicts, warnings and `tidy` as JSON; a table is its columns and rows."""
-    methods = [{"key": m.key, "label": m.label, "runs": m.runs, "cost": m.cost} for m in evidence.methods]
+def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None = None) -> str:
+    """Setting, methods, verdicts, warnings and `tidy` as JSON; a table is its columns and rows.
+
+    `files` are the other files of the report with their digests, see `manifest`.
+    """
+    of_method = ("key", "label", "runs", "cost", "adds_to", "family", "experts")
+    methods = [{name: getattr(method, name) for name in of_method} for method in evidence.methods]
     whole = {
         "ltbv": ltbv.__version__,
         "setting": vars(evidence.setting),
@@ -50,6 +58,7 @@ def document(tables: Tables, evidence: Evidence) -> str:
             name: json.loads(table.to_json(orient="split", index=False, double_precision=10))
             for name, table in tidy(tables).items()
         },
+        "files": files or {},
     }
     return json.dumps(_plain(whole), ensure_ascii=False, allow_nan=False) + "\n"
 

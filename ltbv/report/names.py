@@ -8,6 +8,15 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else " " for c in name)
 
 
+def shortened(name: str, letters: int) -> str:
+    """A name on one line of at most so many letters; the middle gives way, since variants differ at their end."""
+    shown = " ".join(printable(name).split()) or "?"
+    if len(shown) <= letters:
+        return shown
+    tail = (letters - 1) // 2
+    return f"{shown[: letters - 1 - tail].rstrip()}…{shown[len(shown) - tail :].lstrip()}"
+
+
 def wrapped(name: str, width: int, lines: int) -> list[str]:
     """A name on at most `lines` lines of at most `width` letters; what does not fit ends in an ellipsis."""
     found = textwrap.wrap(printable(name), width, max_lines=lines, placeholder="…")

@@ -18,6 +18,7 @@ from markupsafe import Markup
 import ltbv
 from ltbv.report import captions
 from ltbv.report.evidence import Evidence
+from ltbv.report.lines import MOST_BY_COLOUR
 from ltbv.report.names import printable
 from ltbv.report.sheet import Cell, Column, Sheet
 from ltbv.report.style import Look
@@ -53,6 +54,7 @@ def page(
         setting=captions.setting(evidence),
         contents=[*(sections | {"protocol": "Protocol"}).items()],
         verdicts=tables.verdicts,
+        folded=len(tables.verdicts) > captions.MOST_NAMED,
         looks=looks,
         warnings=(*tables.cautions, *too_long),
         figures=[_figure(name, content, evidence) for name, content in images.items()],
@@ -82,7 +84,9 @@ def _question(evidence: Evidence) -> str:
 
 def _figure(name: str, content: bytes, evidence: Evidence) -> dict[str, Any]:
     width, height = struct.unpack(">II", content[16:24])  # of a PNG
-    methods, reference = ", ".join(evidence.names.values()), evidence.reference.label
+    methods, reference = captions.methods(evidence), evidence.reference.label
+    in_colour = f"each method in colour over {reference} in grey"
+    many = len(evidence.methods) > MOST_BY_COLOUR
     captions_of = {
         "bias_variance": (
             "Bias and variance by split, with intervals for new training runs and new test images.",
@@ -90,16 +94,37 @@ def _figure(name: str, content: bytes, evidence: Evidence) -> dict[str, Any]:
             " the numbers are in the table of accuracy, bias and variance by split.",
         ),
         "hardest_negatives": (
-            f"Hardest negatives by split: each method in colour over {reference} in grey.",
-            f"Histograms of the largest softmax score of a wrong class for {methods}, by split; means and quantiles"
-            " are in the table of hardest negatives.",
+            "Hardest negatives by split: mean, median, and quantiles of the scores."
+            if many
+            else f"Hardest negatives by split: {in_colour if evidence.reference.p_negative is not None else methods}.",
+            f"{'Quantiles' if many else 'Histograms'} of the largest softmax score of a wrong class for {methods}, by"
+            " split; means and quantiles are in the table of hardest negatives.",
         ),
         "flow": (
             "Confusion flow: which split do the hardest negatives of a split lie in?",
             f"Three by three numbers for each of {methods}; they are in the table of confusion flow.",
         ),
+        "additions": (
+            "What a method brings on top of another: accuracy by split with and without it, with intervals, and the"
+            " difference paired by run.",
+            "Points with intervals in a block for each method that others are built on; the numbers are in the table"
+            " of what a method brings on top of another.",
+        ),
+        "experts": (
+            f"Accuracy against the number of experts, by split: differences from {reference}, so that all splits share"
+            " a scale and intervals are paired by run.",
+            "A line for each family of methods that differ in their number of experts; the numbers are in the table of"
+            " accuracy, bias and variance by split.",
+        ),
+        "usage": (
+            "Experts used by split: for which share of the test images a router asked 1, 2 and more experts.",
+            "Stacked bars by split for each method with a router; the numbers are in the table of test images by the"
+            " number of experts asked.",
+        ),
         "by_class": (
-            f"Along the tail: each method in colour over {reference} in grey.",
+            f"Along the tail: difference of each method from {reference}, means of neighbouring classes."
+            if many
+            else f"Along the tail: {in_colour}.",
             f"Accuracy, bias and variance of every class for {methods}, classes with most training images first; the"
             " numbers are in the table of every class.",
         ),

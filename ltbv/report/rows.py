@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ltbv import stats
+from ltbv.report import routing
 from ltbv.report.evidence import Evidence, MethodRuns
 
 COLUMNS = (
@@ -36,7 +37,6 @@ COLUMNS = (
     "points",
 )
 DIFFERENCE = COLUMNS[7:11]
-EXPERTS = "experts_used"
 BINS_OF_CLASSES = 20
 LEVEL = 0.95  # of every interval
 
@@ -58,8 +58,7 @@ def record(evidence: Evidence, method: MethodRuns) -> stats.Record:
     per_run = {}
     if method.p_negative is not None:
         per_run |= {"hardest_negative": method.p_negative, "hardest_above_true": method.p_negative > method.p_true}
-    if method.experts_used is not None:
-        per_run[EXPERTS] = method.experts_used
+    per_run |= routing.values(method)
     return stats.Record(
         method.predictions,
         evidence.labels,
@@ -78,7 +77,7 @@ def compare(evidence: Evidence, method: stats.Record, reference: stats.Record) -
     """Differences from the reference over the runs that both have; none without such runs."""
     if not set(method.runs) & set(reference.runs):
         return []
-    return stats.compare(method, reference, groups(evidence), level=LEVEL)
+    return stats.compare(method, reference, groups(evidence) | bins(evidence), level=LEVEL)
 
 
 def rows(

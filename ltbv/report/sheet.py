@@ -1,10 +1,9 @@
 """What does a table look like before it is Markdown, LaTeX or HTML? Columns, rows of cells, a caption."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 HIGHER_IS_BETTER = ("accuracy",)
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
@@ -63,7 +62,7 @@ def formatted(value: float, quantity: str = "", *, sign: str = "", digits: int =
     return text.replace("-", "", 1) if text.startswith("-") and not float(text) else text
 
 
-def estimate(row: pd.Series, quantity: str) -> Cell:
+def estimate(row: Mapping[str, float], quantity: str) -> Cell:
     """The estimate with half its interval, where there is one."""
     text = formatted(row["estimate"], quantity)
     if np.isfinite(row["low"]):
@@ -71,7 +70,7 @@ def estimate(row: pd.Series, quantity: str) -> Cell:
     return Cell(text, _sortable(row["estimate"]))
 
 
-def difference(row: pd.Series, quantity: str) -> Cell:
+def difference(row: Mapping[str, float], quantity: str) -> Cell:
     """The difference from the reference: starred and marked where its interval excludes 0."""
     value = row["reference_difference"]
     if not np.isfinite(value):

@@ -4,7 +4,8 @@
 they can be sorted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -12,12 +13,15 @@ from ltbv.report import captions
 from ltbv.report.cost import COLUMNS as COSTS
 from ltbv.report.evidence import GROUPS, SPLITS, Evidence
 from ltbv.report.hardest import DISTANCE, QUANTILES
+from ltbv.report.routing import EXPERTS, SHARE, SPENT
 from ltbv.report.sheet import Cell, Column, Sheet, closing, difference, estimate, formatted, number, word
 from ltbv.report.tables import OF_CLASSES, Tables
 
 SHORT = {"accuracy": "acc. %", "bias": "bias", "variance": "variance"}
 METHOD = Column("method", numeric=False, filtered=True)
 SPLIT = Column("split", numeric=False, filtered=True)
+MOST_READ = 200  # rows; more are for looking up
+MACS = {"macs": "MACs", "macs_with_norm": "MACs with norm"}
 IDENTITY = ("error", "bias", "unbiased_variance", "hits")
 
 
@@ -27,7 +31,7 @@ def overview(tables: Tables, evidence: Evidence) -> Sheet:
     reference = evidence.reference.label
     lines = []
     for method in evidence.methods:
-        cells = [(quantity, rows.loc[(method.key, group, quantity)]) for group in GROUPS for quantity in SHORT]
+        cells = [(quantity, rows[method.key, group, quantity]) for group in GROUPS for quantity in SHORT]
         lines.append((word(method.label), *(number(cell["estimate"], quantity) for quantity, cell in cells)))
         halves = [(cell["high"] - cell["low"]) / 2 for _, cell in cells]
         if any(half == half for half in halves):
@@ -51,7 +55,7 @@ def by_split(tables: Tables, evidence: Evidence) -> Sheet:
     lines = []
     for method in evidence.methods:
         for place, group in enumerate(GROUPS):
-            cells = [(quantity, rows.loc[(method.key, group, quantity)]) for quantity in SHORT]
+            cells = [(quantity, rows[method.key, group, quantity]) for quantity in SHORT]
             lines.append(
                 (
                     word(method.label),
@@ -72,7 +76,7 @@ def by_split(tables: Tables, evidence: Evidence) -> Sheet:
 
 def plug_in(tables: Tables, evidence: Evidence) -> Sheet:
     """What published tables show."""
-    rows = _indexed(tables.splits)["plug_in"]
+    rows = {at: row["plug_in"] for at, row in _indexed(tables.splits).items()}
     return Sheet(
         "plug_in",
         "Plug-in values, as published tables have them",
@@ -81,7 +85,7 @@ def plug_in(tables: Tables, evidence: Evidence) -> Sheet:
         tuple(
             (
                 word(m.label),
-                *(number(rows[(m.key, group, quantity)], quantity) for group in GROUPS for quantity in SHORT),
+                *(number(rows[m.key, group, quantity], quantity) for group in GROUPS for quantity in SHORT),
             )
             for m in evidence.methods
         ),
@@ -90,11 +94,11 @@ def plug_in(tables: Tables, evidence: Evidence) -> Sheet:
 
 def identity(tables: Tables, evidence: Evidence) -> Sheet:
     """Why bias and variance do not add up to the error, and what does."""
-    rows = _indexed(tables.splits)["plug_in"]
+    rows = {at: row["plug_in"] for at, row in _indexed(tables.splits).items()}
     lines = []
     for method in evidence.methods:
         for place, group in enumerate(GROUPS):
-            error, bias, unbiased, hits = (rows[(method.key, group, quantity)] for quantity in IDENTITY)
+            error, bias, unbiased, hits = (rows[method.key, group, quantity] for quantity in IDENTITY)
             texts = (text.replace("-", "") or "-" for text in closing(error, (bias, unbiased, -hits)))
             numbers = (Cell(text, value) for text, value in zip(texts, (error, bias, unbiased, hits), strict=True))
             lines.append((word(method.label), word(group, place), *numbers))
@@ -158,8 +162,8 @@ def hardest_negatives(tables: Tables, evidence: Evidence) -> Sheet:
     lines = []
     for method in dict.fromkeys(tables.hardest_negatives["method"]):
         for place, group in enumerate(GROUPS):
-            cells = [rows.loc[(method, group, quantity)] for quantity in shown]
-            quantiles = (rows.loc[(method, group, f"quantile_{share:g}")]["estimate"] for share in QUANTILES)
+            cells = [rows[method, group, quantity] for quantity in shown]
+            quantiles = (rows[method, group, f"quantile_{share:g}"]["estimate"] for share in QUANTILES)
             lines.append(
                 (
                     word(names[method]),
@@ -190,7 +194,7 @@ def hardest_negatives(tables: Tables, evidence: Evidence) -> Sheet:
 
 def gaps(tables: Tables, evidence: Evidence) -> Sheet:
     """How much more the tail is confused than the head."""
-    rows = tables.gaps.set_index(["method", "quantity"])
+    rows = _indexed(tables.gaps, "method", "quantity")
     shown = ("mean", "share_above_true")
     return Sheet(
         "gaps",
@@ -200,8 +204,8 @@ def gaps(tables: Tables, evidence: Evidence) -> Sheet:
         tuple(
             (
                 word(evidence.names[method]),
-                *(estimate(rows.loc[(method, quantity)], "") for quantity in shown),
-                *(difference(rows.loc[(method, quantity)], "") for quantity in shown),
+                *(estimate(rows[method, quantity], "") for quantity in shown),
+                *(difference(rows[method, quantity], "") for quantity in shown),
             )
             for method in dict.fromkeys(tables.gaps["method"])
         ),
@@ -210,13 +214,13 @@ def gaps(tables: Tables, evidence: Evidence) -> Sheet:
 
 def flow(tables: Tables, evidence: Evidence) -> Sheet:
     """From the split of the true class to that of its strongest rival."""
-    rows = tables.flows.set_index(["method", "true", "negative"])
+    rows = _indexed(tables.flows, "method", "true", "negative")
     lines = [
         (
             word(evidence.names[method]),
             word(true, GROUPS.index(true)),
-            *(number(rows.loc[(method, true, negative)]["mass"]) for negative in SPLITS),
-            *(number(rows.loc[(method, true, negative)]["ratio"], digits=2) for negative in SPLITS),
+            *(number(rows[method, true, negative]["mass"]) for negative in SPLITS),
+            *(number(rows[method, true, negative]["ratio"], digits=2) for negative in SPLITS),
         )
         for method in dict.fromkeys(tables.flows["method"])
         for true in SPLITS
@@ -264,17 +268,13 @@ def pairs(tables: Tables, evidence: Evidence) -> Sheet:
             Column("mass lost"),
         ),
         tuple(lines),
+        long=len(lines) > MOST_READ,
     )
 
 
 def cost(tables: Tables, evidence: Evidence) -> Sheet:
     """What a method's network costs."""
-    names = {
-        "parameters": "parameters",
-        "macs": "MACs",
-        "macs_with_norm": "MACs with norm",
-        "training_images_times_macs": "training MACs",
-    }
+    names = {"parameters": "parameters", **MACS, "training_images_times_macs": "training MACs"}
     lines = [
         (
             word(evidence.names[row["method"]]),
@@ -303,20 +303,100 @@ def experts(tables: Tables, evidence: Evidence) -> Sheet:
         tuple(
             (
                 word(evidence.names[method]),
-                *(estimate(rows.loc[(method, group, "experts_used")], "") for group in GROUPS),
+                *(estimate(rows[method, group, EXPERTS], "") for group in GROUPS),
             )
             for method in dict.fromkeys(tables.experts["method"])
         ),
     )
 
 
+def usage(tables: Tables, evidence: Evidence) -> Sheet:
+    """For which share of the test images exactly 1, 2, … experts were asked."""
+    rows, numbers = _indexed(tables.usage), range(1, tables.usage["experts"].max() + 1)
+    lines = []
+    for method in dict.fromkeys(tables.usage["method"]):
+        for place, group in enumerate(GROUPS):
+            of = (rows.get((method, group, f"{SHARE}{number}")) for number in numbers)
+            cells = (Cell("") if row is None else estimate(row, "accuracy") for row in of)
+            lines.append((word(evidence.names[method]), word(group, place), *cells))
+    return Sheet(
+        "usage",
+        "Test images by the number of experts asked",
+        f"In percent, mean over classes and runs; {captions.INTERVAL}. {captions.short(evidence)}",
+        (METHOD, SPLIT, *(Column(str(number), "experts asked, %") for number in numbers)),
+        tuple(lines),
+    )
+
+
+def routed_cost(tables: Tables, evidence: Evidence) -> Sheet:
+    """What a router spends, beside what all experts cost."""
+    rows = _indexed(tables.routed_costs)
+    lines = []
+    for method in dict.fromkeys(tables.routed_costs["method"]):
+        for full, spent in SPENT.items():
+            of = [rows[method, group, spent] for group in GROUPS]
+            cells = (_size(row["estimate"], row["share"]) for row in of)
+            lines.append((word(evidence.names[method]), word(MACS[full]), _size(of[0]["full"], float("nan")), *cells))
+    return Sheet(
+        "routed_cost",
+        "What a router spends on a test image",
+        "MACs: multiply-adds of one image, without and with batch norm; all experts asked, then as many as the router"
+        " asked, its own included: mean over classes and runs, in brackets times that of all experts."
+        f" {captions.short(evidence)}",
+        (
+            METHOD,
+            Column("counted", numeric=False, filtered=True),
+            Column("all experts"),
+            *(Column(group, "routed") for group in GROUPS),
+        ),
+        tuple(lines),
+    )
+
+
+def additions(tables: Tables, evidence: Evidence) -> Sheet:
+    """A method and what it is built on."""
+    named = tables.additions.rename(columns={"difference": "reference_difference"})
+    rows = _indexed(named, "base", "method", "group", "quantity")
+    lines = []
+    for base, method in dict.fromkeys((base, method) for base, method, *_ in rows):
+        for place, group in enumerate(GROUPS):
+            cells = {quantity: rows[base, method, group, quantity] for quantity in SHORT}
+            of = cells["accuracy"]
+            before = {name: of[f"base_{name}"] for name in ("estimate", "low", "high")}
+            lines.append(
+                (
+                    word(evidence.names[method]),
+                    word(evidence.names[base]),
+                    word(group, place),
+                    estimate(before, "accuracy"),
+                    estimate(of, "accuracy"),
+                    *(difference(cell, quantity) for quantity, cell in cells.items()),
+                )
+            )
+    return Sheet(
+        "additions",
+        "What a method brings on top of another",
+        f"Corrected for the number of runs; {captions.INTERVAL}. Differences from the method without the addition are"
+        f" paired by run; * where the interval excludes 0. {captions.short(evidence)}",
+        (
+            METHOD,
+            Column("built on", numeric=False, filtered=True),
+            SPLIT,
+            Column("without", "acc. %"),
+            Column("with", "acc. %"),
+            *(Column(short, "what it brings") for short in SHORT.values()),
+        ),
+        tuple(lines),
+    )
+
+
 def classes(tables: Tables, evidence: Evidence) -> Sheet:
     """Every class of every method."""
-    rows = {(row["method"], row["group"], row["quantity"]): row for row in tables.classes.to_dict("records")}
+    rows = _indexed(tables.classes)
     lines = []
     for method in evidence.methods:
         for class_id in evidence.by_count:
-            cells = [(quantity, rows[(method.key, class_id, quantity)]) for quantity in OF_CLASSES]
+            cells = [(quantity, rows[method.key, class_id, quantity]) for quantity in OF_CLASSES]
             of_class = cells[0][1]
             lines.append(
                 (
@@ -357,14 +437,19 @@ def printed(tables: Tables, evidence: Evidence) -> list[Sheet]:
         flow: tables.flows,
         pairs: tables.pairs,
         cost: tables.costs,
+        routed_cost: tables.routed_costs,
         experts: tables.experts,
+        usage: tables.usage,
+        additions: tables.additions,
     }
     made += [make for make, table in optional.items() if len(table)]
     return [sheet for make in (*made, classes) if (sheet := make(tables, evidence)).rows]
 
 
-def _indexed(table: pd.DataFrame) -> pd.DataFrame:
-    return table.set_index(["method", "group", "quantity"])
+def _indexed(table: pd.DataFrame, *columns: str) -> dict[tuple, dict[str, Any]]:
+    """Rows of a table by some columns."""
+    rows = table.to_dict("records")
+    return {tuple(row[column] for column in columns or ("method", "group", "quantity")): row for row in rows}
 
 
 def _pairs(quantities: Iterable[str], evidence: Evidence) -> tuple[Column, ...]:
@@ -374,9 +459,9 @@ def _pairs(quantities: Iterable[str], evidence: Evidence) -> tuple[Column, ...]:
     return (*(Column(name, "estimate") for name in names), *(Column(name, minus) for name in names))
 
 
-def _distance(rows: pd.DataFrame, method: str, group: str) -> Cell:
+def _distance(rows: Mapping[tuple, Mapping[str, Any]], method: str, group: str) -> Cell:
     at = (method, group, DISTANCE)
-    return number(rows.loc[at]["estimate"]) if at in rows.index else Cell("")
+    return number(rows[at]["estimate"]) if at in rows else Cell("")
 
 
 def _p(value: float) -> Cell:

@@ -83,7 +83,8 @@ def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarr
         for field, name in (REQUIRED | OPTIONAL).items()
         if all(field in fields for fields in of_runs)
     }
-    return MethodRuns(key, recipe["label"], tuple(runs), **arrays, cost=recipe.get("cost"))
+    known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts")}
+    return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known)
 
 
 def _read_fields(path: Path, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
@@ -101,6 +102,8 @@ def _read_fields(path: Path, labels: np.ndarray, num_classes: int) -> dict[str, 
     for name in set(CLASS_IDS) & set(fields):
         if (wrong := fields[name] >= num_classes).any():
             raise Refusal(f"has {name} {fields[name][wrong][0]}, but there are {num_classes} classes")
+    if "experts_used" in fields and (fields["experts_used"] < 1).any():
+        raise Refusal(f"has experts_used {fields['experts_used'].min()}, but a router asks one expert or more")
     for name in PROBABILITIES:
         if wrong := int((~((fields[name] >= 0) & (fields[name] <= 1))).sum()):  # NaN is neither
             raise Refusal(f"has {name} that is NaN or no probability at {wrong} of {labels.size} points")

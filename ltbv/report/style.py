@@ -16,6 +16,7 @@ GREY = "#555555"
 # two of 42 methods look the same, and those of a first row stay apart in black and white.
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")
 SPLIT_COLOURS = {"many": "#222255", "medium": "#7777AA", "few": "#BBBBDD"}  # dark to light: no method's colours
+FLOW_COLOURS, FLOW_MOST = "PuOr_r", 8  # of confusion flow; orange: more than expected, purple: less
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
 SETTINGS = {
     "font.family": "DejaVu Sans",

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ltbv.report import claims as of_claims
-from ltbv.report import hardest
+from ltbv.report import hardest, routing
+from ltbv.report.additions import additions
 from ltbv.report.cautions import cautions
 from ltbv.report.confusion import flows, pairs
 from ltbv.report.cost import costs
 from ltbv.report.evidence import GROUPS, Evidence
-from ltbv.report.rows import COLUMNS, EXPERTS, LEVEL, bins, compare, estimate, record, rows
+from ltbv.report.families import families
+from ltbv.report.rows import COLUMNS, DIFFERENCE, LEVEL, bins, compare, estimate, record, rows
 from ltbv.report.verdict import MARGIN, Verdict, verdicts
 
 __all__ = ["COLUMNS", "LEVEL", "OF_CLASSES", "Tables", "build"]
@@ -34,13 +36,17 @@ class Tables:
     gaps               the same, few - many
     histogram          its density: method, group, left, right, density
     curves             accuracy, bias and variance of bins of like classes: method, quantity, first, last (places
-                       in the order by count), estimate, low, high
+                       in the order by count), estimate, low, high, and the difference from the reference
     profile            class by class, most training images first: group, class_name, split, train_count, pool_size,
                        shared (by two runs, 0-1)
     claims             the nine claims of each method: see `claims`
     flows, pairs       where hardest negatives lead: see `confusion`; no rows where their classes are not known
     costs              see `cost`
-    experts            experts asked for a test point, by split; no rows where no method chooses
+    experts, usage     experts asked for a test point, by split, and how often exactly 1, 2, …; no rows where no method
+                       chooses
+    routed_costs       MACs that were spent on a test point then
+    additions          a method and what it is built on: see `additions`
+    families           methods that differ in their number of experts: see `families`
     verdicts           a method in words
     cautions           lines that a reader must know
     """
@@ -57,6 +63,10 @@ class Tables:
     pairs: pd.DataFrame
     costs: pd.DataFrame
     experts: pd.DataFrame
+    usage: pd.DataFrame
+    routed_costs: pd.DataFrame
+    additions: pd.DataFrame
+    families: pd.DataFrame
     verdicts: tuple[Verdict, ...]
     cautions: tuple[str, ...]
 
@@ -80,33 +90,40 @@ def build(
     )
     group, quantity = everything["group"], everything["quantity"]
     of_bin, of_group = group.isin(bins(evidence)), group.isin(GROUPS)
-    of_hardest, of_experts = quantity.isin(hardest.QUANTITIES), quantity == EXPERTS
+    of_hardest, of_routing = quantity.isin(hardest.QUANTITIES), routing.is_of_routing(quantity)
     of_class = ~of_bin & ~of_group & quantity.isin(OF_CLASSES)
-    splits = everything[of_group & ~of_hardest & ~of_experts].reset_index(drop=True)
+    splits = everything[of_group & ~of_hardest & ~of_routing].reset_index(drop=True)
+    scales = hardest.Scales.of(evidence, allow_scale=allow_scale)
+    described, histogram = hardest.describe(evidence, scales)
+    routed = everything[of_group & of_routing]
     flip = of_claims.is_quick(evidence) if exact is None else exact
     claims = of_claims.claims(differences, of_claims.flips(evidence, records, wanted=flip))
     return Tables(
         splits=splits,
         classes=_describe_classes(evidence, everything[of_class].reset_index(drop=True)),
-        hardest_negatives=hardest.table(evidence, everything[of_group & of_hardest], allow_scale=allow_scale),
-        gaps=hardest.gaps(evidence, allow_scale=allow_scale),
-        histogram=hardest.histogram(evidence),
+        hardest_negatives=hardest.table(everything[of_group & of_hardest], scales, described),
+        gaps=hardest.gaps(evidence, scales),
+        histogram=histogram,
         curves=_curves(everything[of_bin]),
         profile=_profile(evidence),
         claims=claims,
         flows=flows(evidence),
         pairs=pairs(evidence, LEVEL),
         costs=costs(evidence),
-        experts=everything[of_group & of_experts].reset_index(drop=True),
+        experts=routing.experts(routed),
+        usage=routing.usage(routed),
+        routed_costs=routing.routed_costs(routed, evidence),
+        additions=additions(evidence, records, estimates),
+        families=families(evidence, splits),
         verdicts=verdicts(evidence, splits, claims, margin),
-        cautions=cautions(evidence, records, estimates, flipped=flip, allow_scale=allow_scale),
+        cautions=cautions(evidence, records, estimates, scales, flipped=flip),
     )
 
 
 def _curves(rows: pd.DataFrame) -> pd.DataFrame:
     shown = rows[rows["quantity"].isin(OF_CLASSES)]
     places = shown["group"].str.split(" ")
-    columns = shown[["method", "quantity", "estimate", "low", "high"]]
+    columns = shown[["method", "quantity", "estimate", "low", "high", *DIFFERENCE]]
     return columns.assign(first=places.str[1].astype(int), last=places.str[2].astype(int)).reset_index(drop=True)
 
 

@@ -1,6 +1,8 @@
 """Studies made up in a moment: predictions with the shape of a long tail, written as `ltbv bootstrap` writes them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,8 +59,14 @@ def make_study(
     points: int = 10,
     class_names: list[str] | None = None,
     labels: np.ndarray | None = None,
+    recipes: Mapping[str, Mapping[str, Any]] | None = None,
+    routed: Mapping[str, int] | None = None,
 ) -> Path:
-    """A study directory with `methods` (label by key), `points` test points a class."""
+    """A study directory with `methods` (label by key), `points` test points a class.
+
+    recipes  further fields of the recipes, by key
+    routed   methods with a router, and their numbers of experts; the less sure of the true class, the more it asks
+    """
     store = Store(path)
     counts = long_tail_counts(num_classes, ASKED["head"], ASKED["imbalance"])
     data = {
@@ -76,9 +84,13 @@ def make_study(
     labels = np.repeat(np.arange(num_classes), points) if labels is None else labels
     store.write_test_labels(labels)
     for order, (key, label) in enumerate(methods.items()):
-        store.open_method(key, {"key": key, "label": label, "order": order, "stages": []})
+        recipe = {"key": key, "label": label, "order": order, "stages": []}
+        store.open_method(key, recipe | dict((recipes or {}).get(key, {})))
         for run in of_method[key]:
-            write_arrays(store.prediction_file(key, run), one_run(labels, num_classes, key, run))
+            fields = one_run(labels, num_classes, key, run)
+            if key in (routed or {}):
+                fields["experts_used"] = np.ceil(routed[key] * (1 - fields["p_true"])).clip(1).astype(np.uint8)
+            write_arrays(store.prediction_file(key, run), fields)
     return path
 
 
@@ -87,7 +99,8 @@ def study(tmp_path):
     """Make a study with CE and the methods named: study(ride="RIDE", runs=6)."""
 
     def make(*, ce: str | None = "CE", runs: int | dict[str, range] = 6, **rest) -> Path:
-        settings = {name: rest.pop(name) for name in ("num_classes", "points", "class_names", "labels") if name in rest}
+        names = ("num_classes", "points", "class_names", "labels", "recipes", "routed")
+        settings = {name: rest.pop(name) for name in names if name in rest}
         methods = ({"ce": ce} if ce else {}) | rest
         return make_study(tmp_path / "study", methods, runs=runs, **settings)
 

@@ -1,14 +1,15 @@
 """Are the figures drawn from the tables alone, the same way every time, whatever the names?"""
 
-from itertools import combinations
+from dataclasses import replace
+from itertools import combinations, islice
 
 import matplotlib
 import numpy as np
 import pytest
 
 from ltbv import stats
-from ltbv.report import curves, figures, style, tables
-from ltbv.report.names import printable, wrapped
+from ltbv.report import curves, figures, lines, style, tables
+from ltbv.report.names import printable, shortened, wrapped
 from ltbv.report.study import read_study
 
 AWKWARD = 'a,b "c" $\\alpha$ \\textbf{d} & <script>e</script> % # _ ^ {\t\n名前'
@@ -56,6 +57,53 @@ def test_no_text_lies_on_another_or_beyond_the_page(study, others):
     assert [content[:4] for content in files] == [b"\x89PNG", b"%PDF"] * len(drawn)
     for figure in drawn:
         assert not colliding(figure)
+
+
+EXPERTS = {"ride": {"family": "ride", "experts": 3, "adds_to": "ce"}, "ride2": {"family": "ride", "experts": 2}}
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
+@pytest.mark.parametrize("more", [0, 7, 32])
+def test_many_methods_with_all_there_is_to_say_of_experts(study, more):
+    others = {f"m{i}": f"RIDE (3 experts) + distillation, {i} times, " + AWKWARD[: 3 * i] for i in range(more)}
+    recipes = EXPERTS | {key: {"adds_to": "ride", "family": AWKWARD, "experts": i} for i, key in enumerate(others, 1)}
+    routed = {"ride": 3} | {key: 2 + i % 5 for i, key in enumerate(others) if i % 4 == 0}
+    drawn, _ = draw(
+        study(ride="RIDE", ride2="RIDE (2 experts)", runs=4, points=3, recipes=recipes, routed=routed, **others)
+    )
+    assert len(drawn) == 8
+    for figure in drawn:
+        assert not colliding(figure)
+        assert figure.get_figheight() < 9 or more == 32
+
+
+def test_the_reference_may_have_labels_alone(study):
+    evidence = read_study(study(ride="RIDE", runs=4, points=4))
+    ce, ride = evidence.methods
+    bare = replace(evidence, methods=(replace(ce, p_true=None, p_negative=None, negatives=None), ride))
+    built = tables.build(bare)
+    with style.house_style():
+        figure = figures.hardest_negatives(built.histogram, built.hardest_negatives, style.looks(bare.names))
+    assert len(figure.axes) == 3 and not colliding(figure)
+    assert not any("Grey" in text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+def test_lines_show_the_same_numbers_as_panels(study):
+    others = {f"m{i}": f"Method {i}" for i in range(9)}
+    evidence = read_study(study(runs=4, points=4, **others))
+    built, looks = tables.build(evidence), style.looks(evidence.names)
+    with style.house_style():
+        figure = lines.bias_variance(built.splits, looks)
+        classes = lines.by_class(built.curves, built.profile, looks)
+    table = built.splits.set_index(["quantity", "group", "method"]).estimate.sort_index()
+    panels = iter(figure.axes)
+    for quantity in ("bias", "variance"):
+        for group, panel in zip(tables.GROUPS, islice(panels, 4), strict=True):
+            points = [line.get_xdata()[0] for line in panel.lines if len(line.get_xdata()) == 1]
+            np.testing.assert_array_equal(points, table[quantity, group][list(looks)])
+    bias = built.curves[(built.curves.quantity == "bias") & (built.curves.method == "m0")]
+    cells = classes.axes[1].collections[0].get_array()
+    np.testing.assert_allclose(cells[0], -bias.reference_difference)
 
 
 @pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
@@ -131,3 +179,5 @@ def test_names():
     assert wrapped("one two three", 7, 2) == ["one two", "three"]
     assert wrapped("one two three four five", 9, 2) == ["one two", "three…"]
     assert wrapped(" \n", 5, 1) == ["?"]
+    assert shortened("a name that is long + router", 17) == "a name t…+ router"
+    assert (shortened("a\nb", 3), shortened("\t", 3)) == ("a b", "?")

@@ -109,6 +109,21 @@ def test_a_table_too_long_for_a_page_is_named(study, monkeypatch):
     assert "classes" not in Elements(text).tables
 
 
+def test_many_methods_are_counted_and_their_numbers_folded(study, tmp_path):
+    few, many = ({f"m{i}": f"Method {i}" for i in range(n)} for n in (2, 9))
+    for others, folded in ((few, 0), (many, 9)):
+        path = study(runs=4, points=3, recipes={"m1": {"adds_to": "m0"}}, **others).rename(tmp_path / f"s{folded}")
+        write_report(path, tmp_path / "out")
+        text = (tmp_path / "out/report.html").read_text()
+        whole = Elements(text)
+        assert len(whole.of("details")) == len(whole.of("summary")) == folded
+        assert ("Runs R: 4 of each of 10 methods." in text) == bool(folded)
+        alt = next(of["alt"] for of in whole.of("img") if of["alt"].startswith("Confusion flow"))
+        assert ("each of 10 methods" in alt) == bool(folded)
+        assert any(of["alt"].startswith("What a method brings on top of another") for of in whole.of("img"))
+        assert "additions" in whole.tables
+
+
 @pytest.fixture
 def browse(report, tmp_path):
     """Open the page in Chromium, served from this machine: the DOM after scripts, and the paths that were asked for."""

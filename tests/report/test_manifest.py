@@ -1,0 +1,78 @@
+"""Does a report take its earlier files away with it, and nothing of anybody else's?"""
+
+import json
+import shutil
+
+import pytest
+
+from ltbv.report import write_report
+
+
+@pytest.fixture
+def out(study, tmp_path):
+    """A report with every figure; and the same study without what most of them need, to be reported there again."""
+    recipes = {"ride": {"adds_to": "ce", "cost": {"macs": 3.0, "parameters": 1.0}}}
+    path = study(ride="RIDE", runs=2, points=2, recipes=recipes, routed={"ride": 2})
+    write_report(path, tmp_path / "out")
+    shutil.rmtree(path / "predictions" / "ride")
+    return path, tmp_path / "out"
+
+
+STALE = [f"figures/{name}.{kind}" for name in ("additions", "usage") for kind in ("png", "pdf", "csv")]
+STALE += ["tables/experts.csv", "tables/experts.tex", "tables/cost.tex", "tables/costs.csv"]
+
+
+def names(output) -> set[str]:
+    return {str(path.relative_to(output)) for path in output.rglob("*") if path.is_file()}
+
+
+def test_what_the_earlier_report_wrote_is_removed(out, tmp_path):
+    path, output = out
+    assert set(STALE) <= names(output)
+    write_report(path, output)
+    write_report(path, tmp_path / "fresh")
+    assert names(output) == names(tmp_path / "fresh")
+    listed = json.loads((output / "report.json").read_text())["files"]
+    assert names(output) == {*listed, "report.json"}
+
+
+def test_what_somebody_else_put_there_stays(out):
+    path, output = out
+    own = {"notes.md": "mine", "figures/mine.png": "mine", "tables/experts.csv": "changed by hand"}
+    for name, text in own.items():
+        (output / name).write_text(text)
+    write_report(path, output)
+    assert {name: (output / name).read_text() for name in own} == own
+    assert not (set(STALE) - set(own)) & names(output)
+
+
+def test_a_manifest_that_names_other_files_removes_none(out, tmp_path):
+    path, output = out
+    whole = json.loads((output / "report.json").read_text())
+    kept = {"notes.md": "a", "figures/sub/x.png": "b", "../beside.csv": "c"}
+    (output / "figures/sub").mkdir()
+    for name, text in kept.items():
+        (output / name).write_text(text)
+    from hashlib import sha256
+
+    whole["files"] |= {name: sha256(text.encode()).hexdigest() for name, text in kept.items()}
+    (output / "report.json").write_text(json.dumps(whole))
+    write_report(path, output)
+    assert all((output / name).read_text() == text for name, text in kept.items())
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', '{"files": {"tables/experts.csv": null}}', "no json"])
+def test_without_a_manifest_nothing_is_removed(out, text):
+    path, output = out
+    (output / "report.json").write_text(text)
+    write_report(path, output)
+    assert set(STALE) <= names(output)
+
+
+def test_a_link_is_left(out, tmp_path):
+    path, output = out
+    elsewhere = tmp_path / "elsewhere.csv"
+    (output / "tables/experts.csv").rename(elsewhere)
+    (output / "tables/experts.csv").symlink_to(elsewhere)
+    write_report(path, output)
+    assert elsewhere.exists() and (output / "tables/experts.csv").is_symlink()
