@@ -3,6 +3,7 @@
 Every command imports what it needs when it runs, so that `--help` is quick and `report` works where there is no torch.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -34,48 +35,96 @@ def main() -> None:
     """Bias and variance of long-tailed classifiers: retrain on resamples, then report by split, against CE."""
 
 
+def _options(*options):
+    """One decorator of several."""
+
+    def decorate(command):
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_what_study = _options(
+    click.option(
+        "--method", "methods", multiple=True, metavar="KEY", help="Method to train; again for more. [ce, ride]"
+    ),
+    click.option("--dataset", default="glyphs-lt", show_default=True, metavar="NAME", help="See `ltbv datasets`."),
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Where the files of the data set are."),
+    click.option("--scheme", metavar="NAME", help="How runs resample: subsample, fresh, stratified_bootstrap, …"),
+    click.option("--imbalance", type=float, help="Largest over smallest class."),
+    click.option("--head", type=int, help="Training images of the largest class."),
+    click.option("--profile", "kind", metavar="KIND", help="exp or step."),
+    click.option("--epochs", type=int, help="Instead of the protocol's."),
+    click.option("--network", default="", metavar="torchvision:NAME", help="Instead of the protocol's."),
+    click.option("--seed", default=0, show_default=True, help="Of every random draw of the study."),
+    click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--checkpoint-minutes", default=10.0, show_default=True, help="How often a long stage is kept."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, errors only."),
+    click.option("-v", "--verbose", is_flag=True, help="A line for every stage and run."),
+)
+
+
 @main.command()
-@click.option("--method", "methods", multiple=True, metavar="KEY", help="Method to train; again for more. [ce, ride]")
 @click.option("--runs", default=10, show_default=True, help="Retrainings, each on its own resample.")
-@click.option("--dataset", default="glyphs-lt", show_default=True, metavar="NAME", help="See `ltbv datasets`.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where the files of the data set are.")
-@click.option("--scheme", metavar="NAME", help="How runs resample: subsample, fresh, stratified_bootstrap, …")
-@click.option("--imbalance", type=float, help="Largest over smallest class.")
-@click.option("--head", type=int, help="Training images of the largest class.")
-@click.option("--profile", "kind", metavar="KIND", help="exp or step.")
-@click.option("--epochs", type=int, help="Instead of the protocol's.")
-@click.option("--network", default="", metavar="torchvision:NAME", help="Instead of the protocol's.")
-@click.option("--seed", default=0, show_default=True, help="Of every random draw of the study.")
-@click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]")
-@click.option("--jobs", type=int, help="Worker processes. [one a core; one on a GPU]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@_what_study
+@click.option("--jobs", type=int, help="Worker processes. [one a core; on GPUs as --per-device says]")
+@click.option("--per-device", default=1, show_default=True, help="Worker processes a GPU.")
 @click.option("--stack", type=int, help="Runs trained side by side in one process; changes speed, not the study.")
-@click.option("--executor", default="local", show_default=True, help="local (worker processes) or inline.")
+@click.option("--executor", default="local", show_default=True, help="local (worker processes), inline or ray.")
+@click.option("--address", default="", metavar="auto|HOST:PORT", help="Of a Ray cluster. [one on this machine]")
+@click.option("--retries", default=1, show_default=True, help="How often a chunk whose worker died is tried again.")
 @click.option("--force", is_flag=True, help="Train the methods again; discard a study with other settings.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, how long and how large; write nothing.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, errors only.")
-@click.option("-v", "--verbose", is_flag=True, help="A line for every stage and run.")
-def bootstrap(methods, runs, study, quiet, verbose, dry_run, **options) -> None:
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: the chunks, each with a command, as JSON.")
+def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
     """Retrain methods on resampled long-tailed training sets.
 
-    Run the same command again to go on after an interruption, with more --method or --runs to extend a study.
+    Run the same command again to go on after an interruption, with more --method or --runs to extend a study. Several
+    commands may work on one study at once.
 
     \b
     ltbv bootstrap --method ce --method ride --runs 10
     ltbv bootstrap --dataset cifar100-lt --data-dir DATA --method ride
     """
+    if as_json and not dry_run:
+        raise Refusal("--json goes with --dry-run; ltbv status --json says how far a study is")
+    job = _prepared(**options)
+    if dry_run:
+        from ltbv.harness import outlook
+
+        click.echo(outlook.as_json(job) if as_json else outlook.outlook(job))
+        return
+    _carry_out(job, quiet, verbose)
+
+
+@main.command()
+@click.argument("chunk")
+@_what_study
+def run(chunk, quiet, verbose, **options) -> None:
+    """Do one chunk of a study in this process: CHUNK is a range of runs, such as 0-4.
+
+    For schedulers of clusters: `ltbv bootstrap --dry-run --json` lists the chunks of a study with their commands.
+    """
+    first, _, last = chunk.partition("-")
+    if not (first.isdigit() and (last or first).isdigit() and int(first) <= int(last or first)):
+        raise Refusal(f"chunk {chunk!r}: give a range of runs, such as 0-4, or a run, such as 7")
+    only = tuple(range(int(first), int(last or first) + 1))
+    _carry_out(_prepared(**options, runs=only[-1] + 1, only=only, executor="inline"), quiet, verbose)
+
+
+def _prepared(methods, study, **options):
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
     from ltbv.harness.bootstrap import Request, prepare
 
     sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     where = study or Path("runs") / options["dataset"]
-    request = Request(methods=methods or DEFAULT_METHODS, runs=runs, store=where, **options)
-    job = prepare(request)
-    if dry_run:
-        from ltbv.harness.outlook import outlook
+    return prepare(Request(methods=methods or DEFAULT_METHODS, store=where, **options))
 
-        click.echo(outlook(job))
-        return
+
+def _carry_out(job, quiet, verbose) -> None:
     from ltbv.display import Display
 
     with Display(job, quiet=quiet, verbose=verbose) as display:
@@ -83,7 +132,8 @@ def bootstrap(methods, runs, study, quiet, verbose, dry_run, **options) -> None:
     for failure in failures:
         click.echo(f"ltbv: {failure}", err=True)
     if not quiet:
-        click.echo(job.summary() + (" The same command tries again." if failures else f" Next: ltbv report {where}"))
+        then = "The same command tries again." if failures else f"Next: ltbv report {job.store.path}"
+        click.echo(f"{job.summary()} {then}")
     if failures:
         sys.exit(1)
 
@@ -133,28 +183,48 @@ def report(sources, output, train_counts, labels, classes, quiet, **options) -> 
 
 @main.command()
 @click.argument("study", type=click.Path(path_type=Path), default=Path("runs/glyphs-lt"))
-def status(study) -> None:
-    """What a study holds: runs done, by method."""
+@click.option("--verify", is_flag=True, help="Read every file; set damaged ones aside, to be made again.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(study, verify, as_json) -> None:
+    """How far a study is: runs done, failed and left by method, who works on it, how fast."""
+    from ltbv.harness import status as of_study
     from ltbv.harness.store import Store
 
     store = Store(study)
-    asked = store.study()["asked"]
-    shape = f"head {asked['head']}, imbalance {asked['imbalance']:g}, seed {asked['seed']}"
-    click.echo(f"{study}: {asked['dataset']}, {asked['scheme']}, {shape}")
-    for method in store.methods():
-        click.echo(f"  {store.recipe(method)['label']:<20} {len(store.runs(method))} runs")
+    damaged = of_study.verify(store) if verify else []
+    found = of_study.status(store)
+    if as_json:
+        click.echo(json.dumps({**found, **({"damaged": damaged} if verify else {})}, indent=1))
+    else:
+        click.echo(
+            "\n".join([*of_study.lines(found), *damaged, *(["every file is whole"] if verify else [])[: not damaged]])
+        )
+    if damaged:
+        sys.exit(1)
 
 
 @main.command()
-def methods() -> None:
-    """The methods there are."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from ltbv.methods import METHODS
+@click.argument("key", required=False)
+@click.option("--dataset", default="glyphs-lt", show_default=True, metavar="NAME", help="Cost on which data set.")
+def methods(key, dataset) -> None:
+    """The methods there are; with a KEY, what one does: formulas, settings, where paper and code differ.
 
-    for method in METHODS.values():
+    KEY may be package.module:name, for a method of one's own.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.path.append(os.getcwd())
+    from ltbv.harness.describe import COLUMNS, explanation, listing
+
+    if key:
+        click.echo(explanation(key, dataset))
+        return
+    rows = [COLUMNS, *listing(dataset)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS) - 1)]
+    for row in rows:
         click.echo(
-            f"{method.key:<10} {method.label:<17} {method.summary}" + (f" ({method.paper})" if method.paper else "")
+            "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
         )
+    click.echo(f"\nasking and training: multiply-adds on {dataset}, against {rows[1][1]}. More: ltbv methods KEY")
 
 
 @main.command()

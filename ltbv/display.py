@@ -11,6 +11,7 @@ class Display:
 
     def __init__(self, job: Job, *, quiet: bool, verbose: bool):
         self.job, self.quiet, self.verbose = job, quiet, verbose
+        self.said: set[str] = set()
         self.console = Console(stderr=True, quiet=quiet)
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -36,7 +37,8 @@ class Display:
         self.bar.stop()
 
     def tell(self, event: dict) -> None:
-        """Take one event of `harness.chunk`."""
+        """Take one event of `harness.chunk` or of an executor."""
+        self.say_once(event)
         if event["event"] == "images":
             self.bar.advance(self.task, event["images"])
             speed = self.bar.tasks[0].speed
@@ -47,3 +49,15 @@ class Display:
             )
             if what:
                 self.console.print(what.format(**event), highlight=False, markup=False)
+
+    def say_once(self, event: dict) -> None:
+        """What a person wants to hear even without --verbose: who else works here, what is tried again."""
+        words = {
+            "busy": "runs {runs} are in the hands of {holder}",
+            "retry": "{why}; runs {runs} are tried again",
+            "split": "runs {runs} did not fit into memory side by side; half of them are tried",
+            "damaged": "{path} was damaged and is trained again",
+        }.get(event["event"])
+        if words and (said := words.format(**event)) not in self.said:
+            self.said.add(said)
+            self.console.print(said, highlight=False, markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,7 +13,8 @@ from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import set_learning
 from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Moment, Stage
-from ltbv.models.experts import Experts
+from ltbv.models.experts import Experts, Net
+from ltbv.models.resnet import Resnet
 from ltbv.models.router import means_so_far
 from ltbv.models.stack import Norm, draw_run
 from ltbv.seeds import generator
@@ -59,17 +61,22 @@ def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, 
     return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
-@torch.no_grad()
-def network_cost(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
+def network_cost(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
     """What one run's network takes to hold and to ask.
 
     parameters      numbers that are learnt
     macs            multiply-adds of convolutions and linear layers for one image, all experts (and routers)
     macs_with_norm  and two for each element that a batch norm puts out: the convention of the papers' tables
     """
+    return dict(_counted(net, backbone, image_shape, classes))
+
+
+@lru_cache(maxsize=256)
+@torch.no_grad()
+def _counted(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
     height, width, channels = image_shape
     with torch.device("meta"):
-        network = build(stage, protocol, 1, image_shape, classes).eval()
+        network = net.build(backbone, runs=1, channels=channels, classes=classes).eval()
         image = torch.zeros(1, channels, height, width)
     normed: list[int] = []
     for module in network.modules():
@@ -85,24 +92,22 @@ def network_cost(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, 
 
 
 def costs_by_experts(
-    stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int
+    net: Net, backbone: Resnet, image_shape: tuple[int, int, int], classes: int
 ) -> list[tuple[int, int]]:
     """macs and macs_with_norm of an image for which 1, 2, .. E experts were asked, the routers asked included."""
-    one, all_of_them = (
-        network_cost(replace(stage, net=net), protocol, image_shape, classes)
-        for net in (replace(stage.net, experts=1, width=stage.net.factor, router=0), replace(stage.net, router=0))
+    nets = replace(net, experts=1, width=net.factor, router=0), replace(net, router=0), net
+    one, every, routed = (network_cost(each, backbone, image_shape, classes) for each in nets)
+    further, router = (
+        {name: (more[name] - less[name]) // (net.experts - 1) for name in more}
+        for less, more in ((one, every), (every, routed))
     )
-    routed = network_cost(stage, protocol, image_shape, classes)
-    experts, found = stage.net.experts, []
-    for asked in range(1, experts + 1):
-        routers = min(asked, experts - 1) * (routed["macs"] - all_of_them["macs"]) // (experts - 1)
-        found.append(
-            tuple(
-                one[name] + (asked - 1) * (all_of_them[name] - one[name]) // (experts - 1) + routers
-                for name in ("macs", "macs_with_norm")
-            )
+    return [
+        tuple(
+            one[name] + (asked - 1) * further[name] + min(asked, net.experts - 1) * router[name]
+            for name in ("macs", "macs_with_norm")
         )
-    return found
+        for asked in range(1, net.experts + 1)
+    ]
 
 
 def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> None:

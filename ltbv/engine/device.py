@@ -19,6 +19,11 @@ def choose(name: str) -> torch.device:
     return torch.device(name)
 
 
+def count(device: torch.device) -> int:
+    """How many devices a study may use: all GPUs for `cuda`, one for `cuda:1` and the CPU."""
+    return max(1, torch.cuda.device_count()) if device.type == "cuda" and device.index is None else 1
+
+
 def precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
     """bfloat16 products on a GPU (no loss scaling needed), plain float32 on the CPU, where bfloat16 is slower."""
     if device.type == "cuda" and dtype is torch.float32:

@@ -8,6 +8,7 @@ import torch
 from ltbv.data.batches import Feed
 from ltbv.engine.device import precision
 from ltbv.engine.protocol import Protocol
+from ltbv.engine.snapshot import Keeper, restore, take_snapshot
 from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import PARTS, Experts
 from ltbv.schedules import value
@@ -24,11 +25,13 @@ def train(
     position: int = 0,
     given: tuple[Experts, ...] = (),
     report: Callable[[int], None] = lambda images: None,
+    keeper: Keeper | None = None,
 ) -> np.ndarray:
     """Train `network` in place to the last epoch; gives back the mean loss of each run and epoch, [R, epochs].
 
     position   which stage of its method this is (0 first): part of the key of its random draws
     report     is told how many images (of all runs together) were just trained on
+    keeper     keeps snapshots between epochs; training goes on from the last one it has
     """
     learning = set_learning(network, stage.train)
     device = learning[0].device
@@ -43,8 +46,9 @@ def train(
         fused=True,
     )
     counts = torch.as_tensor(feed.counts).to(device)
-    history = []
-    for epoch in range(epochs):
+    kept = keeper.load() if keeper else None
+    history = [] if kept is None else list(restore(kept, network, optimiser).T)
+    for epoch in range(len(history), epochs):
         for group in optimiser.param_groups:
             group["lr"] = value(rate, epoch, epochs)
         now = Moment(epoch, epochs, counts)
@@ -60,6 +64,8 @@ def train(
             seen += size
             report(size * len(runs))
         history.append((total / seen).cpu().numpy())
+        if keeper and epoch + 1 < epochs and keeper.is_due():
+            keeper.save(take_snapshot(network, optimiser, np.stack(history, axis=1)))
     return np.stack(history, axis=1)
 
 

@@ -1,5 +1,6 @@
 """From a request to a finished study: check everything, open the directory, find what is missing, hand it out."""
 
+import contextlib
 import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,10 +10,12 @@ import numpy as np
 
 from ltbv.data.resample import lost_classes, overlap
 from ltbv.engine.cost import check
-from ltbv.engine.device import choose
+from ltbv.engine.device import choose, count
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.executors import EXECUTORS
+from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk, Training, chunks, stack_size, trainings
+from ltbv.harness.pulse import Pulse
 from ltbv.harness.store import Store
 from ltbv.harness.study import Study, fingerprint, made_with, resolve
 from ltbv.harness.work import Order, Tell
@@ -40,6 +43,11 @@ class Request:
     device: str = "auto"
     stack: int | None = None
     executor: str = "local"
+    address: str = ""
+    only: tuple[int, ...] | None = None  # a single chunk of these runs
+    retries: int = 1
+    per_device: int = 1
+    checkpoint_minutes: float = 10.0
     force: bool = False
 
     def asked(self) -> dict:
@@ -63,6 +71,7 @@ class Job:
     store: Store
     methods: dict[str, Method]
     device: str
+    devices: int
     jobs: int
     recipes: dict[str, dict] = field(repr=False)
     description: dict = field(repr=False)
@@ -84,35 +93,76 @@ class Job:
     def carry_out(self, tell: Tell) -> list[str]:
         """Open the directory and do what is missing; gives back one line for everything that failed."""
         request = self.request
-        self.store.open(self.study.asked(), self.description, made_with(), force=request.force)
-        for key, recipe in self.recipes.items():
-            self.store.open_method(key, recipe, force=request.force)
+        self.open()
         if not self.chunks:
             return []
-        self.store.write_samples(self.samples)
-        self.store.write_test_labels(self.test_labels)
         failures: list[str] = []
+        pulse = Pulse(self.store.path, self.images, self.jobs)
 
         def listen(event: dict) -> None:
             if event["event"] == "failed":
-                runs = ", ".join(str(run) for run in event["runs"])
-                failures.append(f"{event.get('method', 'all methods')}, run {runs}: {event['why']}")
+                failures.append(self.note(event))
+            pulse.hear(event)
             tell(event)
 
-        order = Order(
+        with pulse:
+            EXECUTORS[request.executor](self.chunks, self.order(), listen)
+        return failures
+
+    def open(self) -> None:
+        """Write what the directory holds beside runs; one command at a time."""
+        force = self.request.force
+        self.store.check(self.study.asked(), force=force)
+        if force:
+            self.store.refuse_if_worked_on()
+        try:
+            with self.store.opening():
+                self.store.sweep_opening()
+                self.store.open(self.study.asked(), self.description, made_with(), force=force)
+                for key, recipe in self.recipes.items():
+                    self.store.open_method(key, recipe, force=force)
+                if self.chunks or not self.store.runs_asked():
+                    self.store.write_samples(self.samples)
+                    self.store.write_test_labels(self.test_labels)
+        except Busy as busy:
+            raise Refusal(f"{self.store.path} is being opened by {busy}; try again when it is done") from None
+
+    def note(self, event: dict) -> str:
+        """One line on a failure, which is kept for `status` too."""
+        methods = [event["method"]] if "method" in event else [self.methods[name].key for name in event["methods"]]
+        with contextlib.suppress(Refusal):  # a full disk may be the failure itself
+            for method in methods:
+                for run in event["runs"]:
+                    self.store.note_failure(method, run, event["why"])
+        who = event.get("method", "all methods")
+        return f"{who}, run {', '.join(str(run) for run in event['runs'])}: {event['why']}"
+
+    def order(self) -> Order:
+        """What workers need to know."""
+        request = self.request
+        return Order(
             store=str(self.store.path),
             asked=request.asked(),
             methods=tuple(self.methods),
             data_dir=str(request.data_dir) if request.data_dir else None,
             device=self.device,
             jobs=self.jobs,
+            address=request.address,
+            devices=self.devices,
+            retries=request.retries,
+            checkpoint_minutes=request.checkpoint_minutes,
         )
-        EXECUTORS[request.executor](self.chunks, order, listen)
-        return failures
 
     def notes(self) -> list[str]:
         """What a reader of the results must know of the samples."""
         found, classes = [], len(self.study.counts)
+        stages = sum(len(method.needed()) for method in self.methods.values())
+        distinct = {self.study.stage_key(m, stage) for m in self.methods.values() for stage in m.needed()}
+        if len(distinct) < stages:
+            found.append(
+                f"{len(self.methods)} methods stand on {stages} stages, {len(distinct)} of them different: what methods"
+                " share is trained once"
+            )
         lost = [len(lost_classes(ids, classes)) for ids in self.samples]
         if any(lost):
             found.append(
@@ -136,14 +186,15 @@ def prepare(request: Request) -> Job:
     """Check a request down to the data, so that what is wrong is said before anything is written."""
     if request.runs < 1:
         raise Refusal(f"--runs {request.runs}: at least 1; 10 for intervals worth having")
-    for name in ("jobs", "stack"):
-        if (number := getattr(request, name)) is not None and number < 1:
-            raise Refusal(f"--{name} {number}: at least 1")
+    for name, least in (("jobs", 1), ("stack", 1), ("per_device", 1), ("retries", 0), ("checkpoint_minutes", 0)):
+        if (number := getattr(request, name)) is not None and number < least:
+            raise Refusal(f"--{name.replace('_', '-')} {number}: at least {least}")
     if request.executor not in EXECUTORS:
         raise unknown("executor", request.executor, EXECUTORS)
     methods = _methods(request.methods)
     study = resolve(**request.asked())
     device = choose(request.device)
+    devices = count(device)
     for method in methods.values():
         for stage in method.stages:
             check(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
@@ -157,14 +208,15 @@ def prepare(request: Request) -> Job:
         store.check_method(key, recipe, force=request.force)
     there = Store(request.store / "nothing") if request.force else store
     stack = request.stack or stack_size(request.runs, study.protocol.stack)
-    missing = chunks(there, methods, request.runs, stack)
+    missing = chunks(there, methods, request.runs, stack, only=request.only)
     return Job(
         request=request,
         study=study,
         store=store,
         methods=methods,
         device=str(device),
-        jobs=_jobs(request.jobs, device.type, -(-request.runs // stack)),
+        devices=devices,
+        jobs=_jobs(request.jobs, devices * request.per_device if device.type == "cuda" else 0, len(missing) or 1),
         recipes=recipes,
         description=study.data(dataset),
         test_labels=dataset.test.labels,
@@ -191,7 +243,7 @@ def _place(method: Method) -> int:
     return known.index(method.key) if method.key in known else len(known)
 
 
-def _jobs(asked: int | None, device: str, chunks: int) -> int:
-    """As many processes as asked, or as there are cores (one on a GPU), but no more than chunks."""
+def _jobs(asked: int | None, on_devices: int, chunks: int) -> int:
+    """As many processes as asked, or as the GPUs are to have, or as there are cores, but no more than chunks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(asked or (1 if device == "cuda" else cores), chunks)
+    return min(asked or on_devices or cores, chunks)

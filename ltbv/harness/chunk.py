@@ -3,8 +3,10 @@
 Whatever is already in the store is taken, not made again; what is made twice after an interruption is made alike.
 """
 
+import time
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,9 @@ from ltbv.data.batches import Feed, Pictures
 from ltbv.data.dataset import Dataset
 from ltbv.engine.cost import build
 from ltbv.engine.predict import predict, record
+from ltbv.engine.snapshot import Keeper
 from ltbv.engine.train import train
-from ltbv.errors import reason
+from ltbv.errors import Refusal, reason
 from ltbv.harness.files import read_arrays, write_arrays
 from ltbv.harness.plan import Chunk
 from ltbv.harness.store import Store
@@ -24,6 +27,27 @@ from ltbv.methods.base import Method, Stage
 from ltbv.models.experts import Experts
 from ltbv.models.stack import draw_run, load_run_state, run_state
 from ltbv.seeds import generator
+
+
+class Checkpoint(Keeper):
+    """Keeps the snapshots of a stage in a file, one every so many seconds; a damaged one is not used."""
+
+    def __init__(self, path: Path, seconds: float):
+        self.path, self.seconds, self.last = path, seconds, time.monotonic()
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        try:
+            return read_arrays(self.path) if self.path.exists() else None
+        except Refusal:
+            return None
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self.last >= self.seconds
+
+    def save(self, arrays: dict[str, np.ndarray]) -> None:
+        write_arrays(self.path, arrays)
+        self.last = time.monotonic()
+
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -41,7 +65,9 @@ class Workshop:
         device: torch.device,
         tell: Tell = lambda event: None,
         dtype: torch.dtype = torch.float32,
+        checkpoint_minutes: float = float("inf"),
     ):
+        self.checkpoint_minutes = checkpoint_minutes
         self.study, self.store, self.dataset, self.runs, self.tell = study, store, dataset, runs, tell
         self.device, self.dtype = device, dtype
         self.feed = Feed(dataset, np.stack([study.sample(run) for run in runs]), device=device, dtype=dtype)
@@ -53,6 +79,8 @@ class Workshop:
             if missing := self.store.missing(method.key, self.runs):
                 try:
                     self.write_predictions(method, missing)
+                except torch.OutOfMemoryError:  # of the stack, not of the method
+                    raise
                 except Exception as error:
                     traceback.print_exc()
                     self.fail(method, self.runs, reason(error))
@@ -83,13 +111,12 @@ class Workshop:
         key = self.study.stage_key(method, stage)
         network = build(stage, self.study.protocol, len(self.runs), self.dataset.image_shape, self.dataset.num_classes)
         network.to(self.device, self.dtype)
-        if self.store.has_stage(key, self.runs):
-            for position, run in enumerate(self.runs):
-                load_run_state(network, position, len(self.runs), read_arrays(self.store.stage_file(key, run)))
+        if self.store.has_stage(key, self.runs) and self.load(network, key):
             return network
         place = method.stages.index(stage)
         self.start(network, method, stage, place)
         given = tuple(self.obtain(method, method.stage(name)).eval().requires_grad_(False) for name in stage.given)
+        keeper = Checkpoint(self.store.checkpoint_file(key, self.runs), self.checkpoint_minutes * 60)
         self.tell({"event": "stage", "method": method.key, "stage": stage.name, "runs": self.runs})
         losses = train(
             stage,
@@ -101,13 +128,27 @@ class Workshop:
             position=place,
             given=given,
             report=lambda images: self.tell({"event": "images", "images": images}),
+            keeper=keeper,
         )
         for position, run in enumerate(self.runs):
             path = self.store.stage_file(key, run)
             if np.isfinite(losses[position]).all() and not path.exists():
                 state = run_state(network, position, len(self.runs))
                 write_arrays(path, {**state, "loss_by_epoch": losses[position]})
+        keeper.path.unlink(missing_ok=True)
         return network
+
+    def load(self, network: Experts, key: str) -> bool:
+        """Fill a network from the files of its stage; a damaged file is removed, and False says to train again."""
+        for position, run in enumerate(self.runs):
+            path = self.store.stage_file(key, run)
+            try:
+                load_run_state(network, position, len(self.runs), read_arrays(path))
+            except (Refusal, KeyError, RuntimeError, ValueError) as error:
+                self.tell({"event": "damaged", "path": str(path), "why": reason(error)})
+                path.unlink(missing_ok=True)
+                return False
+        return True
 
     def start(self, network: Experts, method: Method, stage: Stage, place: int) -> None:
         """Weights before the first step: an earlier stage's, with the `reset` parts drawn anew, or all drawn."""
@@ -133,7 +174,16 @@ def carry_out(
     methods: dict[str, Method],
     device: torch.device,
     tell: Tell,
+    *,
+    checkpoint_minutes: float = float("inf"),
 ) -> None:
-    """Do one chunk: the only thing an executor has to call, in whatever process."""
-    workshop = Workshop(study, store, dataset, chunk.runs, device=device, tell=tell)
-    workshop.carry_out({name: methods[name] for name in chunk.methods})
+    """Do one chunk: the only thing an executor has to call, in whatever process.
+
+    `Busy` if another command has one of its runs in hand; what is there already is not made again.
+    """
+    with store.working(chunk.runs):
+        store.sweep(chunk.runs)
+        if any(store.missing(method.key, chunk.runs) for method in methods.values()):
+            Workshop(
+                study, store, dataset, chunk.runs, device=device, tell=tell, checkpoint_minutes=checkpoint_minutes
+            ).carry_out(methods)

@@ -1,17 +1,26 @@
-"""How is a file written so that it is whole or absent? Another name, flush, fsync, rename last."""
+"""How is a file written so that it is whole or absent, and read so that nothing in it is trusted?
+
+Written under another name, flushed, fsynced, renamed last, the directory fsynced too. Arrays are .npz of plain arrays:
+the archive keeps a checksum (CRC-32) of each, which every reading checks; nothing is unpickled, and nothing is
+allocated that the file is too short to hold.
+"""
 
 import contextlib
 import io
 import json
+import math
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ltbv.errors import Refusal
+
+LARGEST_JSON = 100_000_000  # bytes
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -57,8 +66,9 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
     """The arrays of an .npz (those of `names`, or all), never unpickled."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in (arrays.files if names is None else names)}
+        with zipfile.ZipFile(path) as archive:
+            wanted = [name.removesuffix(".npy") for name in archive.namelist()] if names is None else names
+            return {name: _read_member(archive, name) for name in wanted}
     except Exception as error:  # OSError, ValueError, zipfile.BadZipFile, zlib.error, …: damage has many names
         what = " ".join(str(error).split())
         raise Refusal(
@@ -66,9 +76,42 @@ def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, np.
         ) from error
 
 
-def read_json(path: Path) -> Any:
-    """The value of a JSON file."""
+def shape_of(path: Path, name: str) -> tuple[int, ...]:
+    """The shape of one array of an .npz, without reading its values."""
     try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+            return _header(member)[0]
+    except Exception as error:
+        raise Refusal(f"{path} is not a whole .npz of plain arrays ({' '.join(str(error).split())})") from error
+
+
+def _header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(member)
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array; refused if it holds objects, or if its header promises more than the file has."""
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as member:
+        shape, fortran, dtype = _header(member)
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds Python objects")
+        size = math.prod(shape) * dtype.itemsize
+        if info.compress_type != zipfile.ZIP_STORED or size > info.file_size:
+            raise ValueError(f"{name} is compressed, or its header promises {size} bytes of {info.file_size}")
+        content = member.read()  # to the end, where the checksum is compared
+    if len(content) != size:
+        raise ValueError(f"{name} has {len(content)} bytes of {size}")
+    return np.frombuffer(bytearray(content), dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file of at most LARGEST_JSON bytes."""
+    try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes, ltbv writes at most {LARGEST_JSON:,}")
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Refusal(f"{path} cannot be read as JSON: {error}") from error

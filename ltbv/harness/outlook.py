@@ -1,10 +1,31 @@
 """What would a study take? Trainings, disk, and time as measured here a moment ago."""
 
+import json
+import shlex
+from pathlib import Path
+
 from ltbv.engine.cost import seconds_per_image, stored_bytes
 from ltbv.engine.train import stage_epochs
-from ltbv.harness.bootstrap import Job
+from ltbv.harness.bootstrap import Job, Request
+from ltbv.harness.store import span
 
 BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits
+
+
+OPTIONS = {  # of `ltbv run`, by field of a request
+    "dataset": "--dataset",
+    "data_dir": "--data-dir",
+    "scheme": "--scheme",
+    "imbalance": "--imbalance",
+    "head": "--head",
+    "kind": "--profile",
+    "epochs": "--epochs",
+    "network": "--network",
+    "seed": "--seed",
+    "device": "--device",
+    "checkpoint_minutes": "--checkpoint-minutes",
+    "store": "--study",
+}
 
 
 def outlook(job: Job) -> str:
@@ -34,6 +55,24 @@ def outlook(job: Job) -> str:
     return "\n".join(
         [*lines, f"  {files} prediction files, {size / 1e6:.0f} MB, about {_span(seconds / job.jobs)} in {jobs}"]
     )
+
+
+def as_json(job: Job) -> str:
+    """The chunks with something missing, each with the command that does it: for schedulers."""
+    found = []
+    for chunk in job.chunks:
+        methods = [word for name in chunk.methods for word in ("--method", name)]
+        command = shlex.join(["ltbv", "run", span(chunk.runs), *methods, *_words(job.request)])
+        found.append({"runs": span(chunk.runs), "methods": list(chunk.methods), "command": command})
+    return json.dumps({"study": str(job.store.path), "runs": job.request.runs, "chunks": found}, indent=1)
+
+
+def _words(request: Request) -> list[str]:
+    """The options that are not as they are by default."""
+    plain = Request(methods=(), runs=1, store=Path())
+    asked = {option: getattr(request, name) for name, option in OPTIONS.items()}
+    default = {option: getattr(plain, name) for name, option in OPTIONS.items()}
+    return [str(word) for option, value in asked.items() if value != default[option] for word in (option, value)]
 
 
 def _span(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import stage_epochs
-from ltbv.harness.store import Store
+from ltbv.harness.store import Store, span
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
 
@@ -21,6 +21,16 @@ class Chunk:
 
     runs: tuple[int, ...]
     methods: tuple[str, ...]
+
+    def halves(self) -> tuple["Chunk", "Chunk"]:
+        """Two chunks of half the runs each, for a stack that did not fit into memory."""
+        middle = len(self.runs) // 2
+        return Chunk(self.runs[:middle], self.methods), Chunk(self.runs[middle:], self.methods)
+
+    @property
+    def name(self) -> str:
+        """Of its log: runs-0-4."""
+        return f"runs-{span(self.runs)}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,9 +55,14 @@ def stack_size(runs: int, largest: int) -> int:
     return max(1, min(largest, (runs + 1) // 2))
 
 
-def chunks(store: Store, methods: dict[str, Method], runs: int, size: int) -> list[Chunk]:
-    """The chunks of `size` runs with something missing. `methods` is name -> method, in the order asked."""
-    groups = [tuple(range(start, min(start + size, runs))) for start in range(0, runs, size)]
+def chunks(
+    store: Store, methods: dict[str, Method], runs: int, size: int, *, only: tuple[int, ...] | None = None
+) -> list[Chunk]:
+    """The chunks of `size` runs with something missing, or a single one of the runs `only`.
+
+    `methods` is name -> method, in the order asked.
+    """
+    groups = [only] if only else [tuple(range(start, min(start + size, runs))) for start in range(0, runs, size)]
     wanted = [(group, tuple(name for name, m in methods.items() if store.missing(m.key, group))) for group in groups]
     return [Chunk(group, names) for group, names in wanted if names]
 

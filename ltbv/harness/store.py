@@ -5,21 +5,24 @@
     stages/<key>/r007.npz              weights of a stage, by run, and its loss by epoch
     predictions/<method>/recipe.json   label, stages and their keys
     predictions/<method>/r007.npz      what run 7 says of every test point (`engine.predict.record`)
+    locks/  logs/  failures/           who works on what; what workers printed; why a run is missing
 
-A file that exists is whole (see `files`). There is no table of states to go stale. No torch here: `report` and `status`
-read studies on machines that have none.
+A file that exists is whole (see `files`), and its arrays carry checksums. There is no table of states to go stale. No
+torch here: `report` and `status` read studies on machines that have none.
 """
 
+import contextlib
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.harness.files import read_arrays, read_json, write_arrays, write_json
+from ltbv.harness.files import read_arrays, read_json, shape_of, write_arrays, write_bytes, write_json
+from ltbv.harness.locks import held, holders
 
 FORMAT = 1
 
@@ -82,7 +85,7 @@ class Store:
 
     def _empty(self) -> bool:
         """A directory with nothing in it but what an interrupted first write left."""
-        return self.path.is_dir() and all(p.name.endswith(".part") for p in self.path.iterdir())
+        return self.path.is_dir() and all(p.name.endswith(".part") or p.name == "locks" for p in self.path.iterdir())
 
     @staticmethod
     def _remove(path: Path) -> None:
@@ -91,13 +94,78 @@ class Store:
         else:
             path.unlink(missing_ok=True)
 
+    # who works on it
+
+    def opening(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the study while its settings, recipes and samples are written; a minute's patience for another."""
+        return self._held(["study"], "opening the study", wait=60.0)
+
+    def working(self, runs: Sequence[int], doing: str = "") -> contextlib.AbstractContextManager[None]:
+        """Hold some runs while they are trained; `Busy` if another command has one of them."""
+        return self._held([f"r{run:03d}" for run in runs], doing or f"runs {span(runs)}")
+
+    def _held(self, names: list[str], doing: str, wait: float = 0.0) -> contextlib.AbstractContextManager[None]:
+        return held(self.path / "locks", names, doing, wait=wait)
+
+    def refuse_if_worked_on(self) -> None:
+        """Nothing may be discarded that another command is working on."""
+        for name, holder in holders(self.path / "locks").items():
+            if name != "study":
+                raise Refusal(
+                    f"{self.path} is being worked on by process {holder.get('pid')} on {holder.get('host')}"
+                    f" ({holder.get('doing')}); wait for it or stop it before --force"
+                )
+
+    def workers(self) -> dict[int, dict[str, Any]]:
+        """Who works on which run now: host, pid, since, doing."""
+        found = holders(self.path / "locks")
+        return {int(name[1:]): holder for name, holder in found.items() if re.fullmatch(r"r\d+", name)}
+
+    def sweep(self, runs: Sequence[int]) -> None:
+        """Remove what killed writers of these runs left: half-written files, snapshots of stages that are whole.
+
+        Only for who holds the runs.
+        """
+        left = [path for run in runs for path in self.path.glob(f"*/*/.r{run:03d}.npz.*.part")]
+        left += self.path.glob(f"stages/*/.part-{span(runs)}.npz.*.part")
+        kept = self.path.glob(f"stages/*/part-{span(runs)}.npz")
+        left += (path for path in kept if self.has_stage(path.parent.name, runs))
+        for path in left:
+            path.unlink(missing_ok=True)
+
+    def sweep_opening(self) -> None:
+        """Remove what killed writers of settings, recipes and samples left; only for who is opening the study."""
+        for pattern in (".*.part", "predictions/*/.recipe.json.*.part"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
+
+    # what failed
+
+    def note_failure(self, method: str, run: int, why: str) -> None:
+        """Why a run is missing, for `status`; forgotten when it is there after all."""
+        write_bytes(self.path / "failures" / method / f"r{run:03d}.txt", f"{why}\n".encode())
+
+    def failures(self, method: str) -> dict[int, str]:
+        """Why runs of a method are missing, of those that failed and were not made since."""
+        found = {}
+        for path in sorted((self.path / "failures" / method).glob("r*.txt")):
+            run = int(path.stem[1:])
+            if not self.prediction_file(method, run).exists():
+                found[run] = path.read_text(errors="replace").strip()
+        return found
+
     # samples and test set
 
     def write_samples(self, ids: np.ndarray) -> None:
         """ids [R, n]; a file that already holds these runs and more is left."""
         path = self.path / "samples.npz"
-        if not path.exists() or len(read_arrays(path)["ids"]) < len(ids):
+        if not path.exists() or self.runs_asked() < len(ids):
             write_arrays(path, {"ids": ids})
+
+    def runs_asked(self) -> int:
+        """The most runs that were ever asked of this study; 0 before the first."""
+        path = self.path / "samples.npz"
+        return shape_of(path, "ids")[0] if path.exists() else 0
 
     def samples(self) -> np.ndarray:
         """ids [R, n] of the images each run saw."""
@@ -116,6 +184,10 @@ class Store:
     def stage_file(self, key: str, run: int) -> Path:
         return self.path / "stages" / key / f"r{run:03d}.npz"
 
+    def checkpoint_file(self, key: str, runs: Sequence[int]) -> Path:
+        """Where a stage that is being trained on these runs keeps how far it is."""
+        return self.path / "stages" / key / f"part-{span(runs)}.npz"
+
     def has_stage(self, key: str, runs: Iterable[int]) -> bool:
         return all(self.stage_file(key, run).exists() for run in runs)
 
@@ -128,18 +200,25 @@ class Store:
 
     def methods(self) -> list[str]:
         """Methods that have predictions, in the order of their recipes."""
-        found = [
-            p.parent.name for p in sorted((self.path / "predictions").glob("*/recipe.json")) if self.runs(p.parent.name)
-        ]
-        return sorted(found, key=lambda name: (self.recipe(name).get("order", 0), name))
+        return [name for name in self.recipes() if self.runs(name)]
 
     def runs(self, method: str) -> list[int]:
         """Runs of a method that are done."""
         names = (re.fullmatch(r"r(\d+)\.npz", p.name) for p in (self.path / "predictions" / method).glob("r*.npz"))
         return sorted(int(m[1]) for m in names if m)
 
+    def recipes(self) -> list[str]:
+        """Methods that were asked of this study, in the order of their recipes, done or not."""
+        names = (path.parent.name for path in sorted((self.path / "predictions").glob("*/recipe.json")))
+        return sorted(names, key=lambda name: (self.recipe(name).get("order", 0), name))
+
     def recipe(self, method: str) -> dict[str, Any]:
-        return read_json(self._recipe_file(method))
+        """recipe.json; stage keys are checked, because they name directories."""
+        recipe = read_json(self._recipe_file(method))
+        keys = [stage.get("key") for stage in recipe["stages"]] if _is_recipe(recipe) else [None]
+        if not all(isinstance(key, str) and re.fullmatch(r"[0-9a-f]{16}", key) for key in keys):
+            raise Refusal(f"{self._recipe_file(method)} is not a recipe as ltbv writes it; delete the folder it is in")
+        return recipe
 
     def check_method(self, method: str, recipe: dict[str, Any], *, force: bool = False) -> None:
         """Refuse predictions that another recipe made under the same key."""
@@ -149,21 +228,24 @@ class Store:
             raise Refusal(f"{where} was made by another recipe of method {method!r} than today's; {cure}")
 
     def open_method(self, method: str, recipe: dict[str, Any], *, force: bool = False) -> None:
-        """Note a method's recipe; `force` discards what an earlier one made."""
+        """Note a method's recipe; `force` discards what an earlier one made.
+
+        Where the recipe is the same but what is said of it (label, cost) is not, the later word stands.
+        """
         self.check_method(method, recipe, force=force)
         if force:
             self.discard(method)
-        if not self._recipe_file(method).exists():
+        if not self._recipe_file(method).exists() or self.recipe(method) != recipe:
             write_json(self._recipe_file(method), recipe)
 
     def discard(self, method: str) -> None:
         """Delete a method's predictions and the stages its recipe names; the recipe last: what is left is its own."""
+        stages = self.recipe(method)["stages"] if self._recipe_file(method).exists() else []
         for run in self.runs(method):
             self.prediction_file(method, run).unlink()
-        if self._recipe_file(method).exists():
-            for stage in self.recipe(method)["stages"]:
-                self._remove(self.path / "stages" / stage["key"])
-            self._recipe_file(method).unlink()
+        for stage in stages:
+            self._remove(self.path / "stages" / stage["key"])
+        self._recipe_file(method).unlink(missing_ok=True)
 
     def _recipe_file(self, method: str) -> Path:
         return self.path / "predictions" / method / "recipe.json"
@@ -172,6 +254,16 @@ class Store:
         """One field of the runs of a method, stacked: [R, N] or [R, N, C]."""
         files = [self.prediction_file(method, run) for run in (self.runs(method) if runs is None else runs)]
         return np.stack([read_arrays(path, [field])[field] for path in files])
+
+
+def span(runs: Sequence[int]) -> str:
+    """Consecutive run numbers as people write them: 0-4."""
+    return f"{runs[0]}-{runs[-1]}" if len(runs) > 1 else str(runs[0])
+
+
+def _is_recipe(value: Any) -> bool:
+    stages = value.get("stages") if isinstance(value, dict) else None
+    return isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

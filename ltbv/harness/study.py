@@ -89,19 +89,21 @@ class Study:
         """`engine.cost.network_cost` of the network that predicts, and what training takes.
 
         training_images_times_macs   images gone through, times multiply-adds of a forward pass, summed over the stages
-                                     that the method stands on (a backward pass costs twice as much again)
+                                     that the method stands on. A backward pass costs twice as much again, so a network
+                                     that is only looked at (frozen but for its head, or a teacher) counts a third
         macs_by_experts              `costs_by_experts`, where a router chooses among them
         """
-        shape, classes, images = self.entry.image_shape, self.entry.num_classes, int(self.counts.sum())
-        each = {s: network_cost(s, self.protocol, shape, classes) for s in method.needed()}
-        work = sum(stage_epochs(s, self.protocol) * images * found["macs"] for s, found in each.items())
-        last = method.stages[-1]
-        routed = costs_by_experts(last, self.protocol, shape, classes) if last.net.router else None
-        return {
-            **each[last],
-            "training_images_times_macs": work,
-            **({"macs_by_experts": [list(pair) for pair in routed]} if routed else {}),
-        }
+        last, of = method.stages[-1], (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes)
+        work = 0.0
+        for stage in method.needed():
+            body = 1 if {"stem", "branches"} & set(stage.train) else 1 / 3
+            macs = body * network_cost(stage.net, *of)["macs"]
+            macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
+            work += stage_epochs(stage, self.protocol) * int(self.counts.sum()) * macs
+        routed = (
+            {"macs_by_experts": [list(pair) for pair in costs_by_experts(last.net, *of)]} if last.net.router else {}
+        )
+        return {**network_cost(last.net, *of), "training_images_times_macs": round(work), **routed}
 
     def recipe(self, method: Method, order: int) -> dict[str, Any]:
         """recipe.json of a method: how to name it, and from which stages its predictions come."""

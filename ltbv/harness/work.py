@@ -8,6 +8,8 @@ from ltbv.harness.plan import Chunk
 from ltbv.harness.store import Store
 from ltbv.harness.study import fingerprint, resolve
 
+PATIENCE = 0.5  # seconds between two looks at a chunk that another command has in hand
+
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -21,13 +23,20 @@ class Order:
     data_dir: str | None = None
     device: str = "cpu"
     jobs: int = 1
+    address: str = ""  # of a cluster
+    devices: int = 1  # GPUs that the workers are spread over
+    retries: int = 1  # of a chunk whose worker died
+    checkpoint_minutes: float = 10.0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def work(order: Order) -> Callable[[Chunk, Tell], None]:
-    """Read the data once; what comes back carries out one chunk after another."""
+    """Read the data once; what comes back carries out one chunk after another.
+
+    It raises `Busy` where another command has the chunk in hand, and `OutOfMemory` where the stack was too large.
+    """
     from ltbv.engine.device import choose
     from ltbv.harness.chunk import carry_out
     from ltbv.methods import find
@@ -37,4 +46,11 @@ def work(order: Order) -> Callable[[Chunk, Tell], None]:
     study = replace(study, fingerprint=fingerprint(dataset))
     methods = {name: find(name) for name in order.methods}
     device = choose(order.device)
-    return lambda chunk, tell: carry_out(chunk, study, Store(order.store), dataset, methods, device, tell)
+
+    def do(chunk: Chunk, tell: Tell) -> None:
+        own = {name: methods[name] for name in chunk.methods}
+        carry_out(
+            chunk, study, Store(order.store), dataset, own, device, tell, checkpoint_minutes=order.checkpoint_minutes
+        )
+
+    return do

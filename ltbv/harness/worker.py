@@ -1,14 +1,18 @@
 """A worker process: reads an order and then chunks from standard input, writes events to standard output; JSON lines.
 
-It stops at once when its input ends: nothing is in hand then, or the process that fed it has died.
+It stops at once when its input ends: nothing is in hand then, or the process that fed it has died. What a chunk prints,
+tracebacks too, goes to a log of its own in the study.
 """
 
+import contextlib
 import json
 import os
 import queue
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from pathlib import Path
 
 
 def main() -> None:
@@ -26,6 +30,7 @@ def main() -> None:
     import torch
 
     from ltbv.errors import reason
+    from ltbv.harness.locks import Busy
     from ltbv.harness.plan import Chunk
     from ltbv.harness.work import Order, work
 
@@ -35,13 +40,44 @@ def main() -> None:
     while line := lines.get():
         asked = json.loads(line)
         chunk = Chunk(tuple(asked["runs"]), tuple(asked["methods"]))
-        try:
-            do = do or work(order)
-            do(chunk, tell)
-        except Exception as error:
-            traceback.print_exc()
-            tell({"event": "failed", "runs": chunk.runs, "why": reason(error)})
-        tell({"event": "end"})
+        end = {"event": "end"}
+        with _logged(Path(order.store) / "logs" / f"{chunk.name}.log"):
+            try:
+                do = do or work(order)
+                do(chunk, tell)
+            except Busy as busy:
+                end = {"event": "busy", "runs": chunk.runs, "holder": str(busy)}
+            except torch.OutOfMemoryError as error:
+                traceback.print_exc()
+                end = {"event": "memory", "runs": chunk.runs, "why": reason(error)}
+            except Exception as error:
+                traceback.print_exc()
+                tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": reason(error)})
+        if end["event"] == "memory":
+            torch.cuda.empty_cache()
+        tell(end)
+
+
+@contextlib.contextmanager
+def _logged(log: Path) -> Iterator[None]:
+    """Send what is printed to `log` meanwhile; an empty log is removed."""
+    before = os.dup(2)
+    with contextlib.suppress(OSError):  # a full disk, a directory that is gone: the chunk will say so
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            for stream in (1, 2):
+                os.dup2(file.fileno(), stream)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for stream in (1, 2):
+            os.dup2(before, stream)
+        os.close(before)
+        with contextlib.suppress(OSError):
+            if log.stat().st_size == 0:
+                log.unlink()
 
 
 def _listen(lines: queue.SimpleQueue) -> None:

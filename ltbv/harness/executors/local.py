@@ -1,8 +1,8 @@
 """Worker processes on this machine, one thread each: faster than threads for small networks, and safe to lose.
 
 A worker is `python -m ltbv.harness.worker`: it reads an order and then chunks, one JSON line each, and writes events.
-One that dies takes its chunk with it, nothing else; a fresh worker takes the next chunk. When this process dies,
-workers see the end of their input and stop at once.
+One that dies takes nothing with it but its chunk's unfinished stages; a fresh worker takes the chunk again, at most
+`order.retries` times. When this process dies, workers see the end of their input and stop at once.
 """
 
 import contextlib
@@ -12,11 +12,13 @@ import queue
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ltbv.harness.plan import Chunk
-from ltbv.harness.work import Order, Tell
+from ltbv.harness.work import PATIENCE, Order, Tell
 
 ENVIRONMENT = {
     # Read when torch is imported. Threads that spin for work can be 15 times slower than none on a shared machine.
@@ -28,65 +30,96 @@ ENVIRONMENT = {
 
 def local(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
     """Carry out `chunks` in `order.jobs` processes."""
-    waiting: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
+    crew = _Crew(order)
     for chunk in chunks:
-        waiting.put(chunk)
-    events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
-    stop = threading.Event()
-    crew = [
-        threading.Thread(target=_serve, args=(number, waiting, order, events.put, stop), daemon=True)
+        crew.waiting.put(chunk)
+    workers = [
+        threading.Thread(target=crew.serve, args=(number,), daemon=True)
         for number in range(min(order.jobs, len(chunks)))
     ]
-    for thread in crew:
-        thread.start()
+    for worker in workers:
+        worker.start()
     try:
-        for _ in crew:
-            while (event := events.get()) is not None:
+        for _ in workers:
+            while (event := crew.events.get()) is not None:
                 tell(event)
     finally:
-        stop.set()
-        for thread in crew:
-            thread.join()
+        crew.stop.set()
+        for worker in workers:
+            worker.join()
 
 
-def _serve(number: int, waiting: queue.SimpleQueue, order: Order, put: Tell, stop: threading.Event) -> None:
-    """One worker after another until nothing is waiting; ends with None."""
-    worker = None
-    log = Path(order.store) / "logs" / f"worker-{number}.log"
-    try:
-        while not stop.is_set():
-            try:
-                chunk = waiting.get_nowait()
-            except queue.Empty:
-                break
-            try:
-                worker = worker or _hire(order, log)
-            except OSError as error:
-                put({"event": "failed", "runs": chunk.runs, "why": f"no worker process with its log in {log}: {error}"})
-                continue
-            if not _one(worker, chunk, put, stop):
-                worker.kill()
-                code = _dismiss(worker)
-                if not stop.is_set():
-                    cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-                    put(
-                        {
-                            "event": "failed",
-                            "runs": chunk.runs,
-                            "why": f"the worker process {cause}; its output is in {log}",
-                        }
-                    )
-                worker = None
-    finally:
-        if worker is not None:
-            _dismiss(worker)
-        if log.exists() and log.stat().st_size == 0:
-            log.unlink()
-        put(None)
+@dataclass
+class _Crew:
+    """What the threads that feed workers share. `deaths` counts the workers that died over a chunk."""
+
+    order: Order
+    waiting: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
+    events: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
+    stop: threading.Event = field(default_factory=threading.Event)
+    deaths: Counter = field(default_factory=Counter)
+
+    def serve(self, number: int) -> None:
+        """One worker after another until nothing is waiting; ends with None."""
+        worker = None
+        log = Path(self.order.store) / "logs" / f"worker-{number}.log"
+        try:
+            while not self.stop.is_set():
+                try:
+                    chunk = self.waiting.get_nowait()
+                except queue.Empty:
+                    break
+                try:
+                    worker = worker or _hire(self.order, log, number)
+                except OSError as error:
+                    self.fail(chunk, f"no worker process with its log in {log}: {error}")
+                    continue
+                end = _one(worker, chunk, self.events.put, self.stop)
+                if end is None:
+                    worker.kill()
+                    code = _dismiss(worker)
+                    worker = None
+                    if not self.stop.is_set():
+                        self.bury(chunk, code, log)
+                elif end["event"] == "busy":
+                    self.events.put(end)
+                    self.waiting.put(chunk)
+                    self.stop.wait(PATIENCE)
+                elif end["event"] == "memory":
+                    self.split(chunk, end["why"])
+        finally:
+            if worker is not None:
+                _dismiss(worker)
+            if log.exists() and log.stat().st_size == 0:
+                log.unlink()
+            self.events.put(None)
+
+    def bury(self, chunk: Chunk, code: int, log: Path) -> None:
+        """A worker died over a chunk: again, or not any more."""
+        cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        self.deaths[chunk] += 1
+        if self.deaths[chunk] <= self.order.retries:
+            self.events.put({"event": "retry", "runs": chunk.runs, "why": f"the worker process {cause}"})
+            self.waiting.put(chunk)
+        else:
+            self.fail(chunk, f"the worker process {cause}; its output is in {log.with_name(chunk.name)}.log")
+
+    def split(self, chunk: Chunk, why: str) -> None:
+        """A stack did not fit into memory: half of it may."""
+        if len(chunk.runs) == 1:
+            self.fail(chunk, f"out of memory with a single run: {why}")
+            return
+        self.events.put({"event": "split", "runs": chunk.runs})
+        for half in chunk.halves():
+            self.waiting.put(half)
+
+    def fail(self, chunk: Chunk, why: str) -> None:
+        self.events.put({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": why})
 
 
-def _hire(order: Order, log: Path) -> subprocess.Popen:
+def _hire(order: Order, log: Path, number: int) -> subprocess.Popen:
     log.parent.mkdir(parents=True, exist_ok=True)
+    device = {"CUDA_VISIBLE_DEVICES": _device(number, order.devices)} if order.devices > 1 else {}
     with log.open("ab") as errors:
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "ltbv.harness.worker"],
@@ -94,10 +127,16 @@ def _hire(order: Order, log: Path) -> subprocess.Popen:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, **ENVIRONMENT, **device, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
     worker.stdin.write(json.dumps(order.as_json()) + "\n")
     return worker
+
+
+def _device(number: int, devices: int) -> str:
+    """The GPU of worker `number`, in turn, as CUDA_VISIBLE_DEVICES names it."""
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return (visible or [str(device) for device in range(devices)])[number % devices]
 
 
 def _dismiss(worker: subprocess.Popen) -> int:
@@ -107,18 +146,18 @@ def _dismiss(worker: subprocess.Popen) -> int:
     return worker.wait()
 
 
-def _one(worker: subprocess.Popen, chunk: Chunk, put: Tell, stop: threading.Event) -> bool:
-    """Hand a chunk over and pass its events on; False if the worker died or was told to stop."""
+def _one(worker: subprocess.Popen, chunk: Chunk, put: Tell, stop: threading.Event) -> dict | None:
+    """Hand a chunk over and pass its events on; how it ended, or None if the worker died or was told to stop."""
     try:
         worker.stdin.write(json.dumps(chunk.as_json()) + "\n")
         worker.stdin.flush()
     except OSError:
-        return False
+        return None
     for line in worker.stdout:
         if stop.is_set():
-            return False
+            return None
         event = json.loads(line)
-        if event["event"] == "end":
-            return True
+        if event["event"] in ("end", "busy", "memory"):
+            return event
         put(event)
-    return False
+    return None

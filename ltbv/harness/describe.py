@@ -1,0 +1,94 @@
+"""Which methods are there, and what does one do? For `ltbv methods`: a table of all, or one with all its settings."""
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from ltbv.engine.protocol import Protocol
+from ltbv.errors import Refusal
+from ltbv.harness.study import resolve
+from ltbv.methods import METHODS, find
+from ltbv.methods.base import Method, Stage, brought
+
+COLUMNS = ("key", "method", "stages", "parameters", "asking", "training", "paper")
+
+
+def listing(dataset: str) -> list[tuple[str, ...]]:
+    """COLUMNS of every method. Asking (multiply-adds for one image) and training (for all) are multiples of the first.
+
+    Methods that other packages bring come last, by name; one that cannot be imported says why.
+    """
+    study = resolve(dataset)
+    rows, first = [], None
+    for name in dict.fromkeys((*METHODS, *brought())):
+        try:
+            method = find(name)
+        except Refusal as refusal:
+            rows.append((name, str(refusal), *[""] * (len(COLUMNS) - 2)))
+            continue
+        cost = study.cost(method)
+        first = first or cost
+        asking, training = (cost[what] / first[what] for what in ("macs", "training_images_times_macs"))
+        rows.append(
+            (
+                name,
+                method.label,
+                str(len(method.needed())),
+                f"{cost['parameters']:,}",
+                f"{asking:.2f}x",
+                f"{training:.2f}x",
+                method.paper,
+            )
+        )
+    return rows
+
+
+def explanation(name: str, dataset: str) -> str:
+    """One method: what it is, its stages with every setting, its cost, and what its file says of it."""
+    method, study = find(name), resolve(dataset)
+    cost = study.cost(method)
+    lines = [f"{method.label} ({method.key})", method.summary, method.paper, ""]
+    for number, stage in enumerate(method.needed(), 1):
+        lines += [f"stage {number}: {stage.name}", *(f"  {line}" for line in _stage(stage, study.protocol)), ""]
+    if method.posthoc:
+        lines += [f"then, without training: {_shown(method.posthoc)}"]
+    lines += [
+        f"answers by: {_shown(method.predict)}",
+        f"cost on {dataset}: {cost['parameters']:,} parameters, {cost['macs']:,} multiply-adds an image"
+        f" ({cost['macs_with_norm']:,} with batch norm as papers count)",
+    ]
+    if by_experts := cost.get("macs_by_experts"):
+        each = ", ".join(f"{macs:,} for {asked}" for asked, (macs, _) in enumerate(by_experts, 1))
+        lines += [f"multiply-adds by number of experts asked: {each}"]
+    if shared := _shares(method):
+        lines += [f"its first stage is trained once with: {', '.join(shared)}"]
+    return "\n".join([*lines, "", method.about.strip()]).strip()
+
+
+def _stage(stage: Stage, protocol: Protocol) -> list[str]:
+    """A line for each thing that is settled about a stage."""
+    rate = protocol.learning_rate if stage.learning_rate is None else stage.learning_rate
+    found = {
+        "minimises": _shown(stage.objective),
+        "network": _shown(stage.net),
+        "starts from": stage.start,
+        "drawn anew": ", ".join(stage.reset),
+        "learns": ", ".join(part for part in stage.net.parts if part in stage.train),
+        "images by": ", ".join(_shown(sampler) for sampler in stage.sampler),
+        "consults": ", ".join(stage.given),
+        "epochs": f"{stage.epochs:g} of the protocol's",
+        "learning rate": _shown(rate),
+    }
+    return [f"{what:<14} {value}" for what, value in found.items() if value]
+
+
+def _shares(method: Method) -> list[str]:
+    """Keys of the methods whose first stage is the same."""
+    return [key for key, other in METHODS.items() if key != method.key and other.stages[0] == method.stages[0]]
+
+
+def _shown(value: Any) -> str:
+    """A value of the vocabulary as it is written: Loss(cross_entropy, beta=Step(0, 0.9999, at=0.8))."""
+    if is_dataclass(value) and not isinstance(value, type):
+        inside = ", ".join(f"{f.name}={_shown(getattr(value, f.name))}" for f in fields(value))
+        return f"{type(value).__name__}({inside})"
+    return getattr(value, "__name__", None) or (f"{value:g}" if isinstance(value, float) else repr(value))

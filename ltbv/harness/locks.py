@@ -1,0 +1,135 @@
+"""Who works on which runs? Locks, so that several commands, on one machine or many, share a study directory.
+
+A lock is held on each run of a chunk while the chunk is in hand. It is the operating system's (flock), which lets go of
+it when the holder dies, however it dies. Where a file system has no such locks, or with LTBV_LOCKS=soft, a lock is a
+file that its holder touches: one not touched for STALE seconds, or whose process on this machine is gone, is nobody's.
+Beside each lock lies a note that says who holds it.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
+from ltbv.errors import Refusal
+
+BEAT, STALE = 20.0, 120.0  # seconds
+
+
+class Busy(Exception):
+    """Somebody else works on it; says who."""
+
+
+@contextlib.contextmanager
+def held(folder: Path, names: Iterable[str], doing: str, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold the locks of `names` in `folder`, all or none; `Busy` after `wait` seconds if one is somebody else's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time(), "doing": doing})
+    with contextlib.ExitStack() as stack:
+        soft: list[Path] = []
+        for name in sorted(names):
+            lock = _acquire(folder / f"{name}.lock", wait)
+            stack.callback(lock.release)
+            if isinstance(lock, SoftFileLock):
+                soft.append(Path(lock.lock_file))
+            beside = folder / f"{name}.json"
+            beside.write_text(note)
+            stack.callback(beside.unlink, missing_ok=True)
+        if soft:
+            ended = threading.Event()
+            threading.Thread(target=_beat, args=(soft, ended), daemon=True).start()
+            stack.callback(ended.set)
+        yield
+
+
+def holders(folder: Path) -> dict[str, dict[str, Any]]:
+    """Who holds what, by name: host, pid, since (seconds since 1970), doing. What nobody holds any more is left out."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(OSError, ValueError):
+            note = json.loads(path.read_text())
+            if _is_held(path.with_suffix(".lock")):
+                found[path.stem] = note
+    return found
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        lock = _acquire(path, 0.0)
+    except Busy:
+        return True
+    except Refusal:
+        return False
+    lock.release()
+    return False
+
+
+def _acquire(path: Path, wait: float) -> BaseFileLock:
+    try:
+        if os.environ.get("LTBV_LOCKS") == "soft":
+            return _acquire_soft(path, wait)
+        try:
+            lock = FileLock(path)
+            lock.acquire(timeout=wait)
+            return lock
+        except NotImplementedError:
+            return _acquire_soft(path, wait)
+    except Timeout:
+        raise Busy(_who(path)) from None
+    except OSError as error:
+        raise Refusal(f"cannot lock {path}: {error.strerror or error}") from error
+
+
+def _acquire_soft(path: Path, wait: float) -> BaseFileLock:
+    path = path.with_suffix(".soft")
+    with contextlib.suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime > STALE or _died(path):
+            path.unlink(missing_ok=True)
+    lock = SoftFileLock(path)
+    lock.acquire(timeout=wait)
+    return lock
+
+
+def _note(path: Path) -> dict[str, Any]:
+    try:
+        note = json.loads(path.with_suffix(".json").read_text())
+        return note if isinstance(note, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _died(path: Path) -> bool:
+    """Is the holder a process of this machine that is gone?"""
+    note = _note(path)
+    return note.get("host") == socket.gethostname() and not is_alive(note.get("pid"))
+
+
+def is_alive(pid: Any) -> bool:
+    """Is there a process of this number here?"""
+    try:
+        os.kill(int(pid), 0)
+    except (OSError, TypeError, ValueError) as error:
+        return isinstance(error, PermissionError)
+    return True
+
+
+def _who(path: Path) -> str:
+    note = _note(path)
+    if not note:
+        return "another command"
+    since = time.strftime("%H:%M:%S", time.localtime(float(note.get("since", 0))))
+    return f"process {note.get('pid')} on {note.get('host')}, since {since}: {note.get('doing')}"
+
+
+def _beat(files: list[Path], ended: threading.Event) -> None:
+    while not ended.wait(BEAT):
+        for path in files:
+            with contextlib.suppress(OSError):
+                path.touch(exist_ok=True)

@@ -1,0 +1,72 @@
+"""How far is a command, for whoever asks from elsewhere? A small file that the driver renews, and removes at its end.
+
+It decides nothing: it is for `ltbv status`. One not renewed for a minute, or of a process of this machine that is gone,
+is not believed.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from ltbv.harness.locks import is_alive
+
+EVERY, BELIEVED = 2.0, 60.0  # seconds
+
+
+class Pulse:
+    """Hears the events of a job of so many images; a context, whose end removes the file."""
+
+    def __init__(self, study: Path, images: int, jobs: int):
+        self.path = study / "progress" / f"{socket.gethostname()}-{os.getpid()}.json"
+        self.of, self.jobs, self.images = images, jobs, 0
+        self.start = time.time()
+        self.last = 0.0
+
+    def __enter__(self) -> "Pulse":
+        self.beat()
+        return self
+
+    def __exit__(self, *error) -> None:
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+            self.path.parent.rmdir()
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """Count images."""
+        self.images += event["images"] if event["event"] == "images" else 0
+        if time.time() - self.last > EVERY:
+            self.beat()
+
+    def beat(self) -> None:
+        """Renew the file; where that cannot be, nothing is lost."""
+        self.last = time.time()
+        note = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "since": self.start,
+            "updated": self.last,
+            "images": self.images,
+            "of": self.of,
+            "jobs": self.jobs,
+        }
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(exist_ok=True)
+            new = self.path.with_suffix(".part")
+            new.write_text(json.dumps(note))
+            new.replace(self.path)
+
+
+def pulses(study: Path) -> list[dict[str, Any]]:
+    """The commands that are at work on a study now."""
+    found = []
+    for path in sorted((study / "progress").glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            note = json.loads(path.read_text())
+            here = note["host"] == socket.gethostname()
+            if time.time() - note["updated"] < BELIEVED and (is_alive(note["pid"]) if here else True):
+                found.append(note)
+    return found

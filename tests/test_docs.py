@@ -1,0 +1,60 @@
+"""What the pages show is what runs: their code is taken from them and run."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+METHODS = Path(__file__).parents[1] / "docs" / "methods.md"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
+
+
+def ltbv(*words: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(path or ""), "LTBV_CACHE": str(cwd.parent / "cache")}
+    command = [sys.executable, "-m", "ltbv.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+@pytest.fixture
+def here(tmp_path) -> Path:
+    (tmp_path / "here").mkdir()
+    return tmp_path / "here"
+
+
+def test_the_method_of_the_page_is_trained_from_a_file(here):
+    (here / "mine.py").write_text(blocks(METHODS, "python")[0])
+    asked = ("bootstrap", "--method", "ce", "--method", "mine:mine", "--runs", "1", "--epochs", "1", "--head", "40")
+    done = ltbv(*asked, "--imbalance", "10", "--study", "study", cwd=here)
+    assert done.returncode == 0, done.stderr
+    assert {path.parent.name for path in here.glob("study/predictions/*/r*.npz")} == {"ce", "mine"}
+
+
+def test_the_method_of_the_page_is_known_by_name_from_an_installed_package(here):
+    source, place = here / "source", here / "installed"
+    source.mkdir()
+    (source / "mine.py").write_text(blocks(METHODS, "python")[0])
+    (source / "pyproject.toml").write_text(blocks(METHODS, "toml")[0])
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(place)]
+    done = subprocess.run([*pip, str(source)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed = ltbv("methods", cwd=here, path=place)
+    assert listed.returncode == 0 and re.search(r"^mine +Re-weighted halfway", listed.stdout, re.M), listed.stderr
+    told = ltbv("methods", "mine", cwd=here, path=place)
+    assert "beta=Step(before=0, after=0.999, at=0.5)" in told.stdout, told.stderr
+    assert "unknown method 'mine'" in ltbv("methods", "mine", cwd=here).stderr
+
+
+def test_the_loss_of_the_page_is_a_loss():
+    import torch
+
+    found: dict = {}
+    exec(blocks(METHODS, "python")[1], found)
+    logits, labels = torch.zeros(2, 3), torch.tensor([0, 2])
+    losses = found["softened"](logits, labels, torch.tensor([4, 1, 1]))
+    assert losses.tolist() == pytest.approx([0.6931, 1.3863], abs=1e-4)
