@@ -19,7 +19,7 @@ from ltbv.engine.predict import predict, record
 from ltbv.engine.snapshot import Keeper
 from ltbv.engine.train import train
 from ltbv.errors import Refusal, reason
-from ltbv.harness.files import read_arrays, write_arrays
+from ltbv.harness.files import read_arrays
 from ltbv.harness.plan import Chunk
 from ltbv.harness.store import Store
 from ltbv.harness.study import Study
@@ -32,8 +32,8 @@ from ltbv.seeds import generator
 class Checkpoint(Keeper):
     """Keeps the snapshots of a stage in a file, one every so many seconds; a damaged one is not used."""
 
-    def __init__(self, path: Path, seconds: float):
-        self.path, self.seconds, self.last = path, seconds, time.monotonic()
+    def __init__(self, store: Store, path: Path, seconds: float):
+        self.store, self.path, self.seconds, self.last = store, path, seconds, time.monotonic()
 
     def load(self) -> dict[str, np.ndarray] | None:
         try:
@@ -45,7 +45,7 @@ class Checkpoint(Keeper):
         return time.monotonic() - self.last >= self.seconds
 
     def save(self, arrays: dict[str, np.ndarray]) -> None:
-        write_arrays(self.path, arrays)
+        self.store.write(self.path, arrays)
         self.last = time.monotonic()
 
 
@@ -95,7 +95,7 @@ class Workshop:
                 self.fail(method, [run], f"training diverged: logits of {bad} test images are not finite")
             elif run in missing:
                 of_run = logits[position], self.dataset.test.labels, None if asked is None else asked[position]
-                write_arrays(self.store.prediction_file(method.key, run), record(*of_run))
+                self.store.write(self.store.prediction_file(method.key, run), record(*of_run))
                 self.tell({"event": "done", "method": method.key, "run": run})
 
     def finished(self, method: Method) -> Experts:
@@ -116,7 +116,7 @@ class Workshop:
         place = method.stages.index(stage)
         self.start(network, method, stage, place)
         given = tuple(self.obtain(method, method.stage(name)).eval().requires_grad_(False) for name in stage.given)
-        keeper = Checkpoint(self.store.checkpoint_file(key, self.runs), self.checkpoint_minutes * 60)
+        keeper = Checkpoint(self.store, self.store.checkpoint_file(key, self.runs), self.checkpoint_minutes * 60)
         self.tell({"event": "stage", "method": method.key, "stage": stage.name, "runs": self.runs})
         losses = train(
             stage,
@@ -134,7 +134,7 @@ class Workshop:
             path = self.store.stage_file(key, run)
             if np.isfinite(losses[position]).all() and not path.exists():
                 state = run_state(network, position, len(self.runs))
-                write_arrays(path, {**state, "loss_by_epoch": losses[position]})
+                self.store.write(path, {**state, "loss_by_epoch": losses[position]})
         keeper.path.unlink(missing_ok=True)
         return network
 

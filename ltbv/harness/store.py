@@ -32,6 +32,7 @@ class Store:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
+        self.opened = False  # once it was, it has to stay
 
     # what was asked
 
@@ -71,12 +72,14 @@ class Store:
         self.check(asked, force=force)
         if self.exists:
             if not self._differences(asked):
+                self.opened = True
                 return
             for method in (path.parent.name for path in (self.path / "predictions").glob("*/recipe.json")):
                 self.discard(method)
             for part in ("predictions", "stages", "samples.npz", "test.npz"):
                 self._remove(self.path / part)
         write_json(self.path / "study.json", {"format": FORMAT, "asked": asked, "data": data, "made_with": made_with})
+        self.opened = True
 
     def _differences(self, asked: dict[str, Any]) -> list[str]:
         before, now = _flat(self.study()["asked"]), _flat(asked)
@@ -102,6 +105,8 @@ class Store:
 
     def working(self, runs: Sequence[int], doing: str = "") -> contextlib.AbstractContextManager[None]:
         """Hold some runs while they are trained; `Busy` if another command has one of them."""
+        self.opened = True
+        self._refuse_if_gone()
         return self._held([f"r{run:03d}" for run in runs], doing or f"runs {span(runs)}")
 
     def _held(self, names: list[str], doing: str, wait: float = 0.0) -> contextlib.AbstractContextManager[None]:
@@ -143,6 +148,7 @@ class Store:
 
     def note_failure(self, method: str, run: int, why: str) -> None:
         """Why a run is missing, for `status`; forgotten when it is there after all."""
+        self._refuse_if_gone()
         write_bytes(self.path / "failures" / method / f"r{run:03d}.txt", f"{why}\n".encode())
 
     def failures(self, method: str) -> dict[int, str]:
@@ -180,6 +186,15 @@ class Store:
         return read_arrays(self.path / "test.npz")["labels"]
 
     # stages and predictions
+
+    def write(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
+        """Write a file of a run, if the study is still there."""
+        self._refuse_if_gone()
+        write_arrays(path, arrays)
+
+    def _refuse_if_gone(self) -> None:
+        if self.opened and not self.exists:
+            raise Refusal(f"{self.path} was removed under way; the same command makes it again")
 
     def stage_file(self, key: str, run: int) -> Path:
         return self.path / "stages" / key / f"r{run:03d}.npz"

@@ -63,7 +63,7 @@ def _logged(log: Path) -> Iterator[None]:
     """Send what is printed to `log` meanwhile; an empty log is removed."""
     before = os.dup(2)
     with contextlib.suppress(OSError):  # a full disk, a directory that is gone: the chunk will say so
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(exist_ok=True)
         with log.open("ab") as file:
             for stream in (1, 2):
                 os.dup2(file.fileno(), stream)

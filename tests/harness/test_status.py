@@ -199,6 +199,7 @@ def test_chunks_in_other_hands_are_left_until_they_are_free(tiny_lt, tmp_path, m
     monkeypatch.setattr(sys.modules["ltbv.harness.executors.inline"], "PATIENCE", 0.01)
     store, order = Store(tmp_path / "s"), []
     asked = Request(methods=("ce",), runs=2, store=store.path, dataset="tiny-lt", executor="inline", stack=1)
+    prepare(asked).open()
     other = store.working([0])
     other.__enter__()
 

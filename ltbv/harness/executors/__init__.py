@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 from ltbv.harness.executors.inline import inline
 from ltbv.harness.executors.local import local
+from ltbv.harness.executors.ray import ray
 from ltbv.harness.plan import Chunk
 from ltbv.harness.work import Order, Tell
 
 Executor = Callable[[Sequence[Chunk], Order, Tell], None]
 
-EXECUTORS: dict[str, Executor] = {"local": local, "inline": inline}
+EXECUTORS: dict[str, Executor] = {"local": local, "inline": inline, "ray": ray}

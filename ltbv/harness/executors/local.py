@@ -118,7 +118,7 @@ class _Crew:
 
 
 def _hire(order: Order, log: Path, number: int) -> subprocess.Popen:
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(exist_ok=True)
     device = {"CUDA_VISIBLE_DEVICES": _device(number, order.devices)} if order.devices > 1 else {}
     with log.open("ab") as errors:
         worker = subprocess.Popen(

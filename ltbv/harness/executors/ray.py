@@ -1,0 +1,465 @@
+"""How does a study go on several machines? Each chunk is a task of a Ray cluster; the directory stays the only truth.
+
+A node that sees the study directory (it finds the token that the driver put there) works in it, as a process of this
+machine would. One that does not is handed the chunk a second time, with what is there of its stages: it works in a
+directory of its own and gives the files back, and the driver, which holds the chunk's locks meanwhile, writes them.
+
+A task whose process or node is lost is handed out again, at most `order.retries` times; what Python raises in it is not
+tried again. Ray's own retries are off: they would not be told, and after the memory of a node ran out they never end.
+When the driver dies, its tasks die with it. A cluster is left as it was found: one that was not started here is only
+disconnected from.
+"""
+
+import contextlib
+import functools
+import json
+import math
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ltbv
+from ltbv.errors import Refusal, reason
+from ltbv.harness.executors.local import ENVIRONMENT
+from ltbv.harness.files import write_bytes
+from ltbv.harness.locks import Busy, is_alive
+from ltbv.harness.plan import Chunk
+from ltbv.harness.store import Store
+from ltbv.harness.work import PATIENCE, Order, Tell, work
+from ltbv.harness.worker import _logged as logged
+
+CONNECT = 30.0  # seconds in which a cluster has to answer
+GONE = 60.0  # seconds after which a cluster without a single fitting node is given up
+CANCEL = 5.0  # seconds that cancelled tasks have to let go of their locks
+OBJECTS = 100_000_000  # bytes of the object store of an instance started here, where results are files
+
+# Not asked in this process: Ray ends the process, or never answers, where the other side is not what it expects.
+PROBE = """
+import sys, ray
+try:
+    ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+    print("ADDRESS", ray.get_runtime_context().gcs_address, flush=True)
+except BaseException as error:
+    print("ERROR", type(error).__name__ + ":", " ".join(str(error).split())[:300], flush=True)
+"""
+
+
+def ray(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
+    """Carry out `chunks` as tasks of the cluster at `order.address`; without one, of an instance started here."""
+    library = _library()
+    order = replace(
+        order,
+        store=str(Path(order.store).resolve()),
+        data_dir=order.data_dir and str(Path(order.data_dir).resolve()),
+        device=order.device.partition(":")[0],  # which GPU, Ray says
+    )
+    with _connected(library, order):
+        crew = _Crew(library, order, tell, wants(order))
+        if not crew.places():
+            raise Refusal(f"no node of the Ray cluster can do a task: it needs {crew.needed()}, there is {crew.had()}")
+        with _token(Path(order.store)) as crew.token:
+            crew.serve(chunks)
+
+
+def wants(order: Order) -> dict[str, float]:
+    """What a task asks of a node: a core, and its share of a GPU as --per-device or --jobs give it."""
+    if order.device != "cuda":
+        return {"CPU": 1}
+    return {"CPU": 1, "GPU": math.floor(1e4 / math.ceil(order.jobs / order.devices)) / 1e4}  # Ray counts in 1/10000
+
+
+def _library() -> ModuleType:
+    """Ray, told to keep quiet."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray as library
+    except ImportError:
+        raise Refusal('--executor ray needs Ray: pip install "ltbv[ray]"') from None
+    return library
+
+
+# reaching a cluster
+
+
+@contextlib.contextmanager
+def _connected(library: ModuleType, order: Order) -> Iterator[None]:
+    """Connected to a cluster; a program that is connected already stays so."""
+    if library.is_initialized():
+        yield
+        return
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    with contextlib.ExitStack() as stack:
+        if order.address:
+            library.init(address=_reach(order.address), **quiet)
+        else:
+            if not any(name.startswith("RAY_AUTH_") for name in os.environ):
+                os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray writes one into the home directory
+            # Names of sockets in it must stay short.
+            kept = tempfile.TemporaryDirectory(prefix="ltbv-", dir="/tmp", ignore_cleanup_errors=True)
+            library.init(
+                address="local",  # never a cluster that happens to be there
+                num_cpus=order.jobs,
+                num_gpus=order.devices if order.device == "cuda" else 0,
+                include_dashboard=False,
+                object_store_memory=OBJECTS,
+                _temp_dir=stack.enter_context(kept),
+                **quiet,
+            )
+        stack.callback(library.shutdown)
+        yield
+
+
+def _reach(address: str) -> str:
+    """HOST:PORT of the cluster's head, or a refusal in bounded time."""
+    found = re.fullmatch(r"auto|(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})", address)
+    if not found:
+        raise Refusal(f"--address {address!r}: give auto, or HOST:PORT of the head, on a machine of the cluster")
+    if found[1]:
+        try:
+            socket.create_connection((found[1].strip("[]"), int(found[2])), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise Refusal(f"no Ray cluster at {address}: {getattr(error, 'strerror', None) or error}") from None
+    asked = [sys.executable, "-P", "-c", PROBE, address]
+    said = f"no answer within {CONNECT:.0f} s"
+    with subprocess.Popen(
+        asked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as probe:
+        clock = threading.Timer(CONNECT, probe.kill)
+        clock.start()
+        try:
+            for line in probe.stdout:
+                if line.startswith("ADDRESS "):
+                    return line.split()[1]
+                if "InvalidAuthToken" in line:
+                    said = "its token is another one; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as its nodes have them"
+                    break
+                if line.startswith("ERROR "):
+                    said = line.removeprefix("ERROR ").strip()
+        finally:
+            clock.cancel()
+            probe.kill()
+    raise Refusal(f"no Ray cluster at {address}: {said}")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A file that only this driver could have put into the study: who sees it, sees the study."""
+
+    path: str
+    content: str
+
+    def is_seen(self) -> bool:
+        try:
+            return Path(self.path).read_text() == self.content
+        except (OSError, ValueError):
+            return False
+
+
+@contextlib.contextmanager
+def _token(study: Path) -> Iterator[Token]:
+    """A token in the study, for a while; those of drivers of this machine that are gone are removed."""
+    host = socket.gethostname()
+    for path in (study / "locks").glob(f"ray-{host}-*.token"):
+        if not is_alive(path.stem.rpartition("-")[2]):
+            path.unlink(missing_ok=True)
+    token = Token(str(study / "locks" / f"ray-{host}-{os.getpid()}.token"), secrets.token_hex(16))
+    write_bytes(Path(token.path), token.content.encode())
+    try:
+        yield token
+    finally:
+        with contextlib.suppress(OSError):
+            Path(token.path).unlink(missing_ok=True)
+
+
+# the driver
+
+
+@dataclass
+class _Task:
+    """A chunk in the hands of the cluster; `apart` from the study, the locks of its runs are held here."""
+
+    chunk: Chunk
+    apart: bool = False
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+
+@dataclass
+class _Crew:
+    """Hands tasks out and takes in what comes back. `deaths` counts the processes that were lost over a chunk."""
+
+    library: ModuleType
+    order: Order
+    tell: Tell
+    wants: dict[str, float]
+    token: Token | None = None
+    waiting: deque[Chunk] = field(default_factory=deque)
+    later: deque[tuple[float, Chunk]] = field(default_factory=deque)
+    tasks: dict[Any, _Task] = field(default_factory=dict)
+    deaths: Counter = field(default_factory=Counter)
+
+    def __post_init__(self):
+        own = {name: value for name, value in os.environ.items() if name.startswith("LTBV_")}
+        self.remote = self.library.remote(
+            num_cpus=self.wants["CPU"],
+            num_gpus=self.wants.get("GPU", 0),
+            max_retries=0,
+            runtime_env={"env_vars": {**own, **ENVIRONMENT}},
+        )(carry_out)
+
+    # what the cluster has
+
+    def nodes(self) -> list[dict[str, float]]:
+        """Resources of the nodes that are alive."""
+        return [node["Resources"] for node in self.library.nodes() if node["Alive"]]
+
+    def places(self) -> int:
+        """How many tasks the cluster can do at a time, if it does nothing else."""
+        return sum(int(min(node.get(name, 0) / much for name, much in self.wants.items())) for node in self.nodes())
+
+    def needed(self) -> str:
+        return " and ".join(f"{much:g} {name}" for name, much in self.wants.items())
+
+    def had(self) -> str:
+        """What the nodes have of what is needed."""
+        shown = (" and ".join(f"{node.get(name, 0):g} {name}" for name in self.wants) for node in self.nodes())
+        return "; ".join(f"{number} x {node}" for node, number in Counter(shown).items()) or "no node"
+
+    # handing out
+
+    def serve(self, chunks: Sequence[Chunk]) -> None:
+        """Until every chunk is done or has failed. What is under way when this is left is cancelled."""
+        self.waiting.extend(chunks)
+        fitting = time.monotonic()
+        try:
+            while self.waiting or self.later or self.tasks:
+                places = self.places()
+                fitting = time.monotonic() if places else fitting
+                if time.monotonic() - fitting > GONE:
+                    self.give_up()
+                    return
+                while self.later and self.later[0][0] <= time.monotonic():
+                    self.waiting.append(self.later.popleft()[1])
+                while self.waiting and len(self.tasks) < 2 * places:  # the second of each is there when it is wanted
+                    self.hand_out(_Task(self.waiting.popleft()))
+                if not self.tasks:
+                    time.sleep(PATIENCE)
+                    continue
+                ready, _ = self.library.wait(list(self.tasks), timeout=PATIENCE)
+                for reference in ready:
+                    task = self.tasks.pop(reference)
+                    with task.held:
+                        again = self.take_in(task, reference)
+                    if again:
+                        self.hand_out(again)
+        finally:
+            self.cancel()
+
+    def hand_out(self, task: _Task) -> None:
+        brought = None
+        if task.apart:
+            store = Store(self.order.store)
+            try:
+                task.held.enter_context(store.working(task.chunk.runs))
+            except Busy as busy:
+                self.put_off(task.chunk, str(busy))
+                return
+            there = (name for name in sorted(names(store, task.chunk)) if name.startswith("stages/"))
+            brought = {name: (store.path / name).read_bytes() for name in there if (store.path / name).exists()}
+        reference = self.remote.remote(task.chunk, self.order, ltbv.__version__, sys.path, self.token, brought)
+        self.tasks[reference] = task
+
+    def cancel(self) -> None:
+        """Take back what is under way, and wait a moment until it has let go."""
+        with contextlib.suppress(Exception):  # of a cluster that is gone
+            for reference in self.tasks:
+                self.library.cancel(reference)
+            if self.tasks:
+                self.library.wait(list(self.tasks), num_returns=len(self.tasks), timeout=CANCEL)
+        for task in self.tasks.values():
+            task.held.close()
+
+    def give_up(self) -> None:
+        """No node can do a task any more, and none came back."""
+        left = [*self.waiting, *(chunk for _, chunk in self.later), *(task.chunk for task in self.tasks.values())]
+        for chunk in left:
+            self.fail(chunk, f"no node of the Ray cluster has {self.needed()} any more")
+
+    # taking in
+
+    def take_in(self, task: _Task, reference: Any) -> _Task | None:
+        """What became of a task; gives back what is to be handed out at once."""
+        errors, chunk = self.library.exceptions, task.chunk
+        try:
+            result = self.library.get(reference)
+        except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:  # outside of the chunk: no ltbv there, …
+            self.log(chunk, f"{error}\n".encode())
+            self.fail(chunk, reason(getattr(error, "cause", None) or error))
+            return None
+        except errors.RayError as error:
+            self.bury(chunk, f"{type(error).__name__} ({' '.join(str(error).split())[:200]})")
+            return None
+        if result["end"] == "unseen":
+            return _Task(chunk, apart=True)
+        if result["end"] == "busy":
+            self.put_off(chunk, result["why"])
+            return None
+        try:
+            write_back(Store(self.order.store), chunk, result["files"])
+        except Refusal as refusal:
+            self.fail(chunk, str(refusal))
+            return None
+        self.log(chunk, result["log"])
+        for event in result["events"]:
+            self.tell(event)
+        if result["end"] == "memory":
+            self.split(chunk, result["why"])
+        return None
+
+    def log(self, chunk: Chunk, text: bytes) -> None:
+        """What was printed where the study is not seen."""
+        if text:
+            with contextlib.suppress(OSError):
+                path = Path(self.order.store) / "logs" / f"{chunk.name}.log"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("ab") as file:
+                    file.write(text)
+
+    def put_off(self, chunk: Chunk, holder: str) -> None:
+        """Another command has these runs in hand."""
+        self.tell({"event": "busy", "runs": chunk.runs, "holder": holder})
+        self.later.append((time.monotonic() + PATIENCE, chunk))
+
+    def bury(self, chunk: Chunk, cause: str) -> None:
+        """A process or a node was lost over a chunk: again, or not any more."""
+        self.deaths[chunk] += 1
+        if self.deaths[chunk] <= self.order.retries:
+            self.tell({"event": "retry", "runs": chunk.runs, "why": f"the worker process was lost: {cause}"})
+            self.waiting.append(chunk)
+        else:
+            self.fail(chunk, f"the worker process was lost: {cause}")
+
+    def split(self, chunk: Chunk, why: str) -> None:
+        """A stack did not fit into memory: half of it may."""
+        if len(chunk.runs) == 1:
+            self.fail(chunk, f"out of memory with a single run: {why}")
+            return
+        self.tell({"event": "split", "runs": chunk.runs})
+        self.waiting.extend(chunk.halves())
+
+    def fail(self, chunk: Chunk, why: str) -> None:
+        self.tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": why})
+
+
+def names(store: Store, chunk: Chunk) -> set[str]:
+    """The files that a chunk can make, relative to the study."""
+    from ltbv.methods import find
+
+    keys = [find(name).key for name in chunk.methods]
+    stages = {stage["key"] for key in keys for stage in store.recipe(key)["stages"]}
+    paths = [store.prediction_file(key, run) for key in keys for run in chunk.runs]
+    paths += [store.stage_file(key, run) for key in stages for run in chunk.runs]
+    return {path.relative_to(store.path).as_posix() for path in paths}
+
+
+def write_back(store: Store, chunk: Chunk, files: dict[str, bytes]) -> None:
+    """Write what a node gave back, predictions last; any other file than the chunk's own is refused, and all with it.
+
+    What is there already was made alike, and is left.
+    """
+    if strange := sorted(map(str, files.keys() - names(store, chunk) if files else ())):
+        raise Refusal(f"a node gave back {strange[0]!r}, which is no file of runs {list(chunk.runs)}; nothing written")
+    for name in sorted(files, reverse=True):
+        if not (store.path / name).exists():
+            write_bytes(store.path / name, files[name])
+
+
+# on a node
+
+
+def carry_out(
+    chunk: Chunk, order: Order, version: str, path: list[str], token: Token, brought: dict[str, bytes] | None
+) -> dict[str, Any]:
+    """The task: do one chunk, in the study if it is seen here, else apart from it with the files `brought`.
+
+    end      done, unseen (nothing was done), busy or memory, and `why`
+    events   what was told, images in one sum
+    files    by name in the study, and
+    log      what was printed, where it was done apart
+    """
+    import torch
+
+    sys.path.extend(entry for entry in path if entry not in sys.path)
+    torch.set_num_threads(1)
+    if version != ltbv.__version__:
+        raise Refusal(f"{socket.gethostname()} has ltbv {ltbv.__version__}, the driver {version}; install the same")
+    if brought is None:
+        return {**_do(chunk, order), "files": {}, "log": b""} if token.is_seen() else {"end": "unseen"}
+    place = _place()
+    place.mkdir(mode=0o700, exist_ok=True)
+    try:
+        for name, content in brought.items():
+            write_bytes(place / name, content)
+        result = _do(chunk, replace(order, store=str(place)))
+        made = [file for kind in ("predictions", "stages") for file in place.glob(f"{kind}/*/r*.npz")]
+        files = {file.relative_to(place).as_posix(): file.read_bytes() for file in made}
+        log = b"".join(file.read_bytes() for file in place.glob("logs/*.log"))
+        return {**result, "files": {name: files[name] for name in files.keys() - brought.keys()}, "log": log}
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _do(chunk: Chunk, order: Order) -> dict[str, Any]:
+    import torch
+
+    result: dict[str, Any] = {"end": "done", "events": []}
+    images = 0
+
+    def tell(event: dict[str, Any]) -> None:
+        nonlocal images
+        if event["event"] == "images":
+            images += event["images"]
+        else:
+            result["events"].append(event)
+
+    with logged(Path(order.store) / "logs" / f"{chunk.name}.log"):
+        try:
+            _worker(json.dumps(order.as_json()))(chunk, tell)
+        except Busy as busy:
+            result |= {"end": "busy", "why": str(busy)}
+        except torch.OutOfMemoryError as error:
+            traceback.print_exc()
+            result |= {"end": "memory", "why": reason(error)}
+        except Exception as error:
+            traceback.print_exc()
+            tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": reason(error)})
+    if result["end"] == "memory":
+        torch.cuda.empty_cache()
+    result["events"].append({"event": "images", "images": images})
+    return result
+
+
+@functools.lru_cache(maxsize=1)
+def _worker(order: str):
+    """`work`, once for all chunks of an order in this process."""
+    return work(Order(**json.loads(order)))
+
+
+@functools.cache
+def _place() -> Path:
+    """Where this process works that does not see the study: always the same, so that `_worker` knows its order."""
+    return Path(tempfile.mkdtemp(prefix="ltbv-"))
