@@ -8,6 +8,7 @@ from ltbv.methods import capacity  # noqa: F401  isort: skip
 from ltbv.methods import focal  # noqa: F401  isort: skip
 from ltbv.methods import class_balanced  # noqa: F401  isort: skip
 from ltbv.methods import logit_adjustment  # noqa: F401  isort: skip
+from ltbv.methods import vs_loss  # noqa: F401  isort: skip
 from ltbv.methods import range_loss  # noqa: F401  isort: skip
 from ltbv.methods import resampling  # noqa: F401  isort: skip
 from ltbv.methods import finetuning  # noqa: F401  isort: skip
