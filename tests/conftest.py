@@ -26,7 +26,15 @@ def golden():
     return lambda name: json.loads((GOLDEN / f"{name}.json").read_text())
 
 
-def make_tiny(classes: int = 5, side: int = 8, pool: int = 40, tests: int = 6, channels: int = 2) -> Dataset:
+def make_tiny(
+    classes: int = 5,
+    side: int = 8,
+    pool: int = 40,
+    tests: int = 6,
+    channels: int = 2,
+    name: str = "tiny-lt",
+    flip: bool = True,
+) -> Dataset:
     """Noisy copies of one random picture a class: learnable, from numpy alone; two channels show a mixed-up axis."""
     draw = np.random.default_rng(classes)
     pictures = draw.integers(60, 200, (classes, 1, side, side, channels))
@@ -37,15 +45,15 @@ def make_tiny(classes: int = 5, side: int = 8, pool: int = 40, tests: int = 6, c
 
     stored, test = copies(pool), copies(tests)
     return Dataset(
-        name="tiny-lt",
+        name=name,
         class_names=tuple("abcdefghij"[:classes]),
         pool_sizes=np.full(classes, pool),
         read=lambda ids: stored[labels_of(ids), indices_of(ids)],
         test=Images(test.reshape(-1, side, side, channels), np.repeat(np.arange(classes), tests)),
-        mean=(0.5, 0.4),
-        std=(0.25, 0.2),
+        mean=(0.5, 0.4, 0.6)[:channels],
+        std=(0.25, 0.2, 0.3)[:channels],
         pad=1,
-        flip=True,
+        flip=flip,
         background=7,
     )
 
@@ -57,28 +65,36 @@ def tiny() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def introduce(tiny):
-    """Make `tiny` known as a data set that a study can ask for by name, with a protocol of two epochs."""
+def larger() -> Dataset:
+    """Another one in everything: seven classes of 12 x 12 images with three channels, never flipped."""
+    return make_tiny(classes=7, side=12, channels=3, name="larger-lt", flip=False)
+
+
+@pytest.fixture(scope="session")
+def introduce(tiny, larger):
+    """Make `tiny` and `larger` known as data sets that a study can ask for by name, with a protocol of two epochs."""
     from ltbv.engine.protocol import PROTOCOLS, Protocol
     from ltbv.models.resnet import Resnet
 
-    height, width, channels = tiny.image_shape
-    entry = replace(
-        ENTRIES["glyphs-lt"],
-        name=tiny.name,
-        num_classes=tiny.num_classes,
-        pool_size=int(tiny.pool_sizes[0]),
-        image_shape=(height, width, channels),
-        head=12,
-        imbalance=4.0,
-        endless=False,
-        _load=lambda data_dir: tiny,
-    )
+    def entry(dataset: Dataset):
+        return replace(
+            ENTRIES["glyphs-lt"],
+            name=dataset.name,
+            num_classes=dataset.num_classes,
+            pool_size=int(dataset.pool_sizes[0]),
+            image_shape=tuple(dataset.image_shape),
+            head=12,
+            imbalance=4.0,
+            endless=False,
+            _load=lambda data_dir: dataset,
+        )
+
     protocol = Protocol(epochs=2, batch=16, learning_rate=0.1, backbone=Resnet(widths=(4, 8, 8), blocks=1))
 
     def known(patch: pytest.MonkeyPatch) -> None:
-        patch.setitem(ENTRIES, tiny.name, entry)
-        patch.setitem(PROTOCOLS, tiny.name, protocol)
+        for dataset in (tiny, larger):
+            patch.setitem(ENTRIES, dataset.name, entry(dataset))
+            patch.setitem(PROTOCOLS, dataset.name, protocol)
 
     return known
 

@@ -1,18 +1,33 @@
-"""What every method owes, whoever wrote it: a new method is tested here by being registered, without a test file."""
+"""What every method owes, whoever wrote it, on two data sets that differ in classes, channels, size and flipping.
 
+A new method is tested here by being registered, without a test file of its own. What methods share is trained once, in
+the studies that the tests share.
+"""
+
+import ast
 import copy
+import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import ltbv
+from ltbv.data.dataset import Dataset, make_ids
+from ltbv.engine.predict import predict
 from ltbv.harness.chunk import Workshop
 from ltbv.harness.files import read_arrays
 from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
-from ltbv.methods.base import Method, Objective
+from ltbv.methods.base import Answer, Method, Objective
+from ltbv.methods.routing import ROUTED
 from ltbv.models.stack import run_state
 
 CPU = torch.device("cpu")
@@ -24,40 +39,106 @@ def method(request) -> Method:
     return request.param
 
 
-def workshop(dataset, path, runs=RUNS, dtype=torch.float32, **asked) -> Workshop:
-    return Workshop(resolve("tiny-lt", **asked), Store(path), dataset, runs, device=CPU, dtype=dtype)
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """One data set, and studies of it by name."""
+
+    dataset: Dataset
+    path: Path
+
+    def shop(self, study: str, runs=RUNS, dtype=torch.float32, **asked) -> Workshop:
+        """As a new process finds the study."""
+        store = Store(self.path / study)
+        return Workshop(resolve(self.dataset.name, **asked), store, self.dataset, runs, device=CPU, dtype=dtype)
+
+    @cache  # noqa: B019  (a bench lives as long as this file's tests)
+    def answer(self, method: Method, study: str = "study", runs=RUNS, dtype=torch.float32, seed: int = 0) -> Answer:
+        """Of every run on the whole test set, in the precision of training."""
+        return answer(self.shop(study, runs, dtype, seed=seed), method)
 
 
-def logits(shop: Workshop, method: Method) -> torch.Tensor:
-    """Of every run on the whole test set, [R, N, C], in the precision of training."""
+def answer(shop: Workshop, method: Method) -> Answer:
     network = shop.finished(method)
     with torch.no_grad():
-        return method.predict(network, shop.test.block(slice(None), len(shop.runs))).logits
+        return method.predict(network, shop.test.block(slice(None), len(shop.runs)))
 
 
-def test_predictions_are_finite_and_of_the_right_shape(method, tiny_lt, tmp_path):
-    found = logits(workshop(tiny_lt, tmp_path), method)
-    assert found.shape == (3, len(tiny_lt.test.labels), 5) and found.isfinite().all()
-    assert not torch.equal(found[0], found[1]), "runs differ"
+def as_bytes(found: Answer) -> tuple[bytes, ...]:
+    return tuple(b"" if part is None else part.numpy().tobytes() for part in found)
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(method, tiny_lt, tmp_path):
-    one, two = (logits(workshop(tiny_lt, tmp_path / name), method) for name in "ab")
-    other = logits(workshop(tiny_lt, tmp_path / "c", seed=1), method)
-    assert one.numpy().tobytes() == two.numpy().tobytes() and not torch.equal(one, other)
+@pytest.fixture(scope="module")
+def benches(introduce, tiny, larger, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        introduce(patch)
+        yield {dataset.name: Bench(dataset, tmp_path_factory.mktemp(dataset.name)) for dataset in (tiny, larger)}
 
 
-def test_a_stack_of_three_is_three_stacks_of_one(method, tiny_lt, tmp_path):
+@pytest.fixture(params=["tiny-lt", "larger-lt"])
+def bench(request, benches) -> Bench:
+    return benches[request.param]
+
+
+@pytest.fixture
+def small(benches) -> Bench:
+    return benches["tiny-lt"]
+
+
+# What it says
+
+
+def test_answers_are_finite_and_of_the_right_shape(method, bench):
+    logits, used = bench.answer(method)
+    points, classes = len(bench.dataset.test.labels), bench.dataset.num_classes
+    assert logits.shape == (3, points, classes) and logits.isfinite().all()
+    assert not torch.equal(logits[0], logits[1]), "runs differ"
+    assert len(torch.unique(logits[0], dim=0)) > points / 2, "images differ"
+
+
+def test_experts_asked_are_said_by_methods_that_choose_and_by_no_others(method, bench):
+    used = bench.answer(method).experts_used
+    assert (used is not None) == (method.predict is ROUTED) == bool(method.stages[-1].net.router)
+    if used is not None:
+        assert used.shape == (3, len(bench.dataset.test.labels)) and not used.is_floating_point()
+        assert used.min() >= 1 and used.max() <= method.stages[-1].net.experts
+
+
+def test_answers_in_blocks_are_those_at_once(method, bench):
+    shop = bench.shop("study")
+    logits, used = predict(shop.finished(method), shop.test, method.predict, block=11)
+    at_once = bench.answer(method)
+    assert logits.dtype == np.float32
+    torch.testing.assert_close(torch.as_tensor(logits), at_once.logits, rtol=1e-4, atol=1e-4)
+    assert (used is None) == (at_once.experts_used is None)
+    assert used is None or (used == at_once.experts_used.numpy()).mean() > 0.97, "a score near nothing may turn"
+
+
+# Again, elsewhere, interrupted
+
+
+def test_stopped_after_every_stage_it_ends_with_the_same_bits(method, bench):
+    """The same seed in another directory, each stage by another process: what was trained is what is read."""
+    for stage in method.stages[:-1]:
+        bench.shop("again").obtain(method, stage)
+    trained, read = (answer(bench.shop("again"), method) for _ in range(2))
+    assert as_bytes(trained) == as_bytes(read) == as_bytes(bench.answer(method))
+
+
+def test_another_seed_gives_another_answer(method, small):
+    ours, other = (small.answer(method, f"seed {seed}" if seed else "study", seed=seed).logits for seed in (0, 1))
+    assert not any(torch.equal(one, two) for one, two in zip(ours, other, strict=True))
+
+
+def test_a_stack_of_three_is_three_stacks_of_one(method, bench):
     """In float64: in float32 rounding grows through training, so equality would mean nothing there."""
-    together = logits(workshop(tiny_lt, tmp_path / "three", dtype=torch.float64), method)
-    for run in RUNS:
-        alone = logits(workshop(tiny_lt, tmp_path / "one", runs=(run,), dtype=torch.float64), method)
-        torch.testing.assert_close(alone[0], together[run], rtol=1e-8, atol=1e-8)
+    together = bench.answer(method, "three in float64", dtype=torch.float64)
+    for place, run in list(enumerate(RUNS))[:: 1 if bench.dataset.num_classes == 5 else 2]:
+        alone = bench.answer(method, "one in float64", (run,), torch.float64)
+        torch.testing.assert_close(alone.logits[0], together.logits[place], rtol=1e-8, atol=1e-8)
+        assert alone.experts_used is None or torch.equal(alone.experts_used[0], together.experts_used[place])
 
 
-def test_a_stage_read_from_its_files_is_the_stage_that_was_trained(method, tiny_lt, tmp_path):
-    trained, read = (logits(workshop(tiny_lt, tmp_path), method) for _ in range(2))
-    assert trained.numpy().tobytes() == read.numpy().tobytes()
+# The last epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +155,12 @@ class Watched(Objective):
         return loss
 
 
-def test_the_weights_after_the_last_step_of_the_last_epoch_are_used(method, tiny_lt, tmp_path, monkeypatch):
+def test_the_weights_after_the_last_step_of_the_last_epoch_are_used(method, small, tmp_path, monkeypatch):
     seen: list = []
     last = method.stages[-1]
     watched = replace(method, stages=(*method.stages[:-1], replace(last, objective=Watched(last.objective, seen))))
     monkeypatch.setattr("ltbv.harness.study.Study.stage_key", lambda study, method, stage: stage.name)
-    shop = workshop(tiny_lt, tmp_path, epochs=4)
+    shop = replace(small, path=tmp_path).shop("study", epochs=4)
     network = shop.obtain(watched, watched.stages[-1])
     epoch, epochs, before, buffers = seen[-1]
     assert epoch == epochs - 1 and {moment[1] for moment in seen} == {epochs}
@@ -94,8 +175,8 @@ def test_the_weights_after_the_last_step_of_the_last_epoch_are_used(method, tiny
         assert all((kept[name] == values).all() for name, values in run_state(network, place, 3).items())
 
 
-def test_what_is_not_trained_is_what_the_stage_started_from(method, tiny_lt, tmp_path):
-    shop = workshop(tiny_lt, tmp_path)
+def test_what_is_not_trained_is_what_the_stage_started_from(method, bench):
+    shop = bench.shop("study")
     for stage in method.stages:
         if not stage.start:
             continue
@@ -107,9 +188,77 @@ def test_what_is_not_trained_is_what_the_stage_started_from(method, tiny_lt, tmp
                 assert torch.equal(before[name], after[name]), name
 
 
-def test_a_class_that_the_resample_lost_harms_nothing(method, tiny_lt, tmp_path, monkeypatch):
-    from ltbv.data.dataset import make_ids
+def test_every_part_that_learns_is_another_than_as_it_began(method, bench):
+    """Weights of the last stage, read from its files, against those before its first step."""
+    shop, last = bench.shop("study"), method.stages[-1]
+    trained, fresh = (shop.obtain(method, last) for _ in range(2))
+    shop.start(fresh, method, last, len(method.stages) - 1)
+    begun = fresh.state_dict()
+    for name, parameter in trained.named_parameters():
+        part = name.split(".")[0]
+        moved = (parameter.detach() != begun[name]).flatten(1).any(1)
+        assert moved.all() if part in last.train else not moved.any() or part in last.reset, name
 
+
+# Hard luck
+
+
+def test_a_class_that_the_resample_lost_harms_nothing(method, small, monkeypatch):
     lost = make_ids(np.repeat([0, 1, 3], [20, 8, 3]), np.arange(31))
     monkeypatch.setattr("ltbv.harness.study.Study.sample", lambda study, run: lost)
-    assert logits(workshop(tiny_lt, tmp_path), method).isfinite().all()
+    assert answer(small.shop("lost"), method).logits.isfinite().all()
+
+
+def test_a_last_batch_of_one_image_and_classes_of_one_image_harm_nothing(method, small, monkeypatch):
+    few = make_ids([*[0] * 13, 1, 2, 3, 4], [*range(13), 0, 0, 0, 0])  # 17 images in batches of 16
+    monkeypatch.setattr("ltbv.harness.study.Study.sample", lambda study, run: few)
+    assert answer(small.shop("few"), method).logits.isfinite().all()
+
+
+# Keys
+
+KEYS = """
+import json
+from ltbv.harness.study import resolve
+from ltbv.methods import METHODS
+study = resolve()
+keys = {k: [*(study.stage_key(m, s) for s in m.stages), study.recipe(m, 0)["key"]] for k, m in METHODS.items()}
+print(json.dumps(keys))
+"""
+
+
+@pytest.fixture(scope="module")
+def keys_elsewhere() -> dict[str, list[str]]:
+    """Of stages and recipes, from a process with another hash seed."""
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", KEYS], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_keys_are_the_same_in_another_process_with_another_hash_seed(method, keys_elsewhere):
+    study = resolve()
+    here = [*(study.stage_key(method, stage) for stage in method.stages), study.recipe(method, 0)["key"]]
+    assert keys_elsewhere[method.key] == here
+
+
+def test_keys_of_recipes_differ():
+    study = resolve()
+    assert len({study.recipe(method, 0)["key"] for method in METHODS.values()}) == len(METHODS)
+
+
+# Who knows methods
+
+
+def test_neither_engine_nor_harness_knows_a_method_by_name():
+    """No text that is a method's key, no import of a method's file."""
+    files = [
+        path for room in ("engine", "harness") for path in sorted((Path(ltbv.__file__).parent / room).rglob("*.py"))
+    ]
+    assert len(files) > 10
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant):
+                assert node.value not in METHODS, f"{path.name}:{node.lineno} {node.value!r}"
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ltbv.methods"):
+                assert node.module in ("ltbv.methods", "ltbv.methods.base"), f"{path.name}:{node.lineno}"

@@ -4,13 +4,25 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ltbv.losses import cross_entropy, effective_number, focal, ldam, ldam_margins, weighted_mean
+from ltbv.losses import (
+    balanced_softmax,
+    cross_entropy,
+    effective_number,
+    focal,
+    ldam,
+    ldam_margins,
+    sigmoid_focal,
+    weighted_mean,
+)
 
 LOSSES = {
     "cross_entropy": cross_entropy,
     "focal": focal,
     "focal_half": lambda *args: focal(*args, gamma=0.5),
     "ldam": ldam,
+    "balanced_softmax": balanced_softmax,
+    "sigmoid_focal": sigmoid_focal,
+    "sigmoid_focal_half": lambda *args: sigmoid_focal(*args, gamma=0.5),
 }
 FLOAT32 = {"rtol": 2e-6, "atol": 0.0}
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}
@@ -62,7 +74,9 @@ def test_cross_entropy_matches(published):
     weights = effective_number(counts, 0.9999)
     weighted = weighted_mean(losses, labels, weights)
     same(weighted.float(), found["cb_ce_pytorch_mean(weighted_mean)_f32"], **FLOAT32)
-    same((weights[labels] * losses).mean().float(), found["cb_ce_plain_mean_of_weighted(M2m,Cui)_f32"], **FLOAT32)
+    by_batch = weighted_mean(losses, labels, weights, by="batch")
+    same(by_batch.float(), found["cb_ce_plain_mean_of_weighted(M2m,Cui)_f32"], **FLOAT32)
+    same(by_batch, (weights[labels] * losses).sum() / 8, **FLOAT64)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
@@ -71,6 +85,29 @@ def test_focal_matches(published, gamma):
     losses = focal(logits["plain_logits_BxC"], labels, counts, gamma=gamma)
     same(losses.mean().float(), found[f"focal_LDAMrepo_gamma{gamma}_f32"], **FLOAT32)
     same(losses.mean().float(), found[f"focal_RIDErepo_gamma{gamma}_f32"], **FLOAT32)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_sigmoid_focal_matches_with_class_weights_and_without(published, gamma):
+    """The authors' weighted loss is normalised by the number of images, here and there called its batch size."""
+    found, logits, labels, counts = published
+    losses = sigmoid_focal(logits["plain_logits_BxC"], labels, counts, gamma=gamma)
+    for beta, name in ((0.0, "noCB"), (0.9999, "CB_beta0.9999")):
+        ours = weighted_mean(losses, labels, effective_number(counts, beta), by="batch")
+        same(ours, found[f"cui_focal_sigmoid_gamma{gamma}_{name}_f64"], **FLOAT64)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_a_class_weight_multiplies_focal_and_does_not_reach_into_it(published, gamma):
+    """Unlike the published code whose p comes from the weighted loss."""
+    found, logits, labels, counts = published
+    weights = effective_number(counts, 0.9999)
+    z = logits["plain_logits_BxC"]
+    p = torch.softmax(z, -1)[range(8), labels]
+    by_hand = (weights[labels] * (1 - p) ** gamma * -p.log()).sum() / 8
+    ours = weighted_mean(focal(z, labels, counts, gamma=gamma), labels, weights, by="batch")
+    same(ours, by_hand, **FLOAT64)
+    assert abs(ours - found[f"focal_LDAMrepo_gamma{gamma}_CBweights(PITFALL: p=exp(-w*ce))_f32"]) > 1e-3
 
 
 def test_ldam_matches_before_and_after_the_switch(published):
@@ -130,6 +167,50 @@ def test_ldam_takes_the_scaled_margin_off_the_true_class(batch):
     same(ldam(*batch), F.cross_entropy(moved, labels, reduction="none"), **FLOAT64)
 
 
+def test_balanced_softmax_is_its_formula(batch):
+    """-log of n_y e^z_y / sum_k n_k e^z_k, classes without images left out of the sum."""
+    logits, labels, counts = batch
+    weight = counts.double() * logits.exp()
+    same(balanced_softmax(*batch), -(weight[range(7), labels] / weight.sum(1)).log(), **FLOAT64)
+
+
+def test_balanced_softmax_is_the_logit_adjusted_loss_and_cross_entropy_for_equal_counts(batch):
+    logits, labels, counts = batch
+    prior = torch.log(counts.double() / counts.sum())
+    same(balanced_softmax(*batch), cross_entropy(logits + prior, labels), **FLOAT64)
+    same(balanced_softmax(logits, labels, torch.full((4,), 9)), cross_entropy(logits, labels), **FLOAT64)
+
+
+def test_balanced_softmax_pulls_at_present_classes_only(batch):
+    logits, labels, counts = batch
+    z = logits.clone().requires_grad_()
+    balanced_softmax(z, labels, counts).sum().backward()
+    assert z.grad.isfinite().all() and (z.grad[:, 2] == 0).all() and (z.grad[:, [0, 1, 3]] != 0).all()
+
+
+def test_sigmoid_focal_is_a_question_for_each_class(batch):
+    logits, labels, _ = batch
+    p = torch.sigmoid(logits)
+    total = torch.zeros(7, dtype=torch.float64)
+    for i in range(7):
+        for k in range(4):
+            right = p[i, k] if labels[i] == k else 1 - p[i, k]
+            total[i] += (1 - right) ** 2 * -right.log()
+    same(sigmoid_focal(*batch, gamma=2.0), total, **FLOAT64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_finite_where_logits_are_huge(name, dtype):
+    """Right and wrong by so much that probabilities are 0 and 1 to the last bit."""
+    size = 200.0 if dtype == torch.float32 else 2000.0
+    logits = torch.tensor([[size, -size, -size], [-size, size, 0.0], [0.0, 0.0, 0.0]], dtype=dtype, requires_grad=True)
+    losses = LOSSES[name](logits, torch.tensor([0, 0, 2]), torch.tensor([50, 9, 3]))
+    losses.sum().backward()
+    assert losses.isfinite().all() and (losses >= 0).all() and logits.grad.isfinite().all()
+    assert losses[0] < 1e-6 < losses[1]
+
+
 def test_focal_gradient_is_finite_where_the_loss_vanishes():
     """At p = 1 the factor (1 - p)^gamma has an infinite slope for gamma below 1; the loss must not become NaN."""
     logits = torch.tensor([[80.0, -80.0], [0.0, 0.0]], dtype=torch.float64, requires_grad=True)
@@ -166,3 +247,9 @@ def test_weighted_mean_divides_by_the_weights():
     losses, labels = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 1, 1])
     same(weighted_mean(losses, labels, torch.tensor([3.0, 1.0])), (3 + 2 + 4) / 5)
     same(weighted_mean(losses, labels, torch.tensor([1.0, 1.0])), 7 / 3)
+
+
+def test_weighted_mean_divides_by_the_batch_where_asked():
+    losses, labels = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 1, 1])
+    same(weighted_mean(losses, labels, torch.tensor([3.0, 1.0]), by="batch"), (3 + 2 + 4) / 3)
+    same(weighted_mean(losses, labels, torch.tensor([3.0, 1.0]), by="weights"), (3 + 2 + 4) / 5)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ltbv.errors import Refusal
 from ltbv.schedules import Number, value
 
 
@@ -137,6 +138,10 @@ class Smote(Sampler):
     """
 
     neighbours: int = 5
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:
+            raise Refusal(f"SMOTE with {self.neighbours} neighbours; give 1 or more")
 
     def order(self, turn: Turn) -> Order:
         counts = np.bincount(turn.labels)

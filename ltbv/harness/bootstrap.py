@@ -113,6 +113,8 @@ class Job:
         """Write what the directory holds beside runs; one command at a time."""
         force = self.request.force
         self.store.check(self.study.asked(), force=force)
+        if not self.chunks and self.store.holds(self.recipes):
+            return
         if force:
             self.store.refuse_if_worked_on()
         try:
@@ -124,6 +126,9 @@ class Job:
                 if self.chunks or not self.store.runs_asked():
                     self.store.write_samples(self.samples)
                     self.store.write_test_labels(self.test_labels)
+        except Refusal:
+            self.store.leave_nothing()
+            raise
         except Busy as busy:
             raise Refusal(f"{self.store.path} is being opened by {busy}; try again when it is done") from None
 

@@ -80,15 +80,18 @@ def shape_of(path: Path, name: str) -> tuple[int, ...]:
     """The shape of one array of an .npz, without reading its values."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-            return _header(member)[0]
+            shape, _, dtype = _header(member)
+            if not 0 <= math.prod(shape) * dtype.itemsize <= path.stat().st_size or (shape and min(shape) < 0):
+                raise ValueError(f"{name} of shape {shape} does not fit into the file")
+            return shape
     except Exception as error:
         raise Refusal(f"{path} is not a whole .npz of plain arrays ({' '.join(str(error).split())})") from error
 
 
 def _header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(member)
+    if np.lib.format.read_magic(member) != (1, 0):  # a header of 2.0, which no plain array has, may take 4 GiB
+        raise ValueError("its .npy format is not 1.0")
+    return np.lib.format.read_array_header_1_0(member)
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -99,7 +102,8 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         if dtype.hasobject:
             raise ValueError(f"{name} holds Python objects")
         size = math.prod(shape) * dtype.itemsize
-        if info.compress_type != zipfile.ZIP_STORED or size > info.file_size:
+        held = os.fstat(archive.fp.fileno()).st_size  # the directory of an archive can promise anything
+        if info.compress_type != zipfile.ZIP_STORED or not size <= info.file_size == info.compress_size <= held:
             raise ValueError(f"{name} is compressed, or its header promises {size} bytes of {info.file_size}")
         content = member.read()  # to the end, where the checksum is compared
     if len(content) != size:

@@ -30,7 +30,14 @@ class Busy(Exception):
 @contextlib.contextmanager
 def held(folder: Path, names: Iterable[str], doing: str, *, wait: float = 0.0) -> Iterator[None]:
     """Hold the locks of `names` in `folder`, all or none; `Busy` after `wait` seconds if one is somebody else's."""
-    folder.mkdir(parents=True, exist_ok=True)
+    new = not folder.parent.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if new:
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
+        raise Refusal(f"cannot write {folder.parent}: {error.strerror or error}; finished files are kept") from error
     note = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time(), "doing": doing})
     with contextlib.ExitStack() as stack:
         soft: list[Path] = []

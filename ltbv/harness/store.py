@@ -51,6 +51,8 @@ class Store:
         found = study.get("format") if isinstance(study, dict) else None
         if found != FORMAT:
             raise Refusal(f"{path} has format {found!r}; this ltbv reads format {FORMAT}")
+        if not (isinstance(study.get("asked"), dict) and isinstance(study.get("data"), dict)):
+            raise Refusal(f"{path} does not say what was asked, of which data; it is not as ltbv writes it")
         return study
 
     def check(self, asked: dict[str, Any], *, force: bool = False) -> None:
@@ -126,6 +128,13 @@ class Store:
         found = holders(self.path / "locks")
         return {int(name[1:]): holder for name, holder in found.items() if re.fullmatch(r"r\d+", name)}
 
+    def leave_nothing(self) -> None:
+        """Where no study came about, remove the locks of the attempt, and the directory if it is empty."""
+        if not self.exists:
+            shutil.rmtree(self.path / "locks", ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+
     def sweep(self, runs: Sequence[int]) -> None:
         """Remove what killed writers of these runs left: half-written files, snapshots of stages that are whole.
 
@@ -155,8 +164,8 @@ class Store:
         """Why runs of a method are missing, of those that failed and were not made since."""
         found = {}
         for path in sorted((self.path / "failures" / method).glob("r*.txt")):
-            run = int(path.stem[1:])
-            if not self.prediction_file(method, run).exists():
+            run = int(path.stem[1:]) if re.fullmatch(r"r[0-9]+", path.stem) and path.is_file() else None
+            if run is not None and not self.prediction_file(method, run).exists():
                 found[run] = path.read_text(errors="replace").strip()
         return found
 
@@ -171,7 +180,10 @@ class Store:
     def runs_asked(self) -> int:
         """The most runs that were ever asked of this study; 0 before the first."""
         path = self.path / "samples.npz"
-        return shape_of(path, "ids")[0] if path.exists() else 0
+        shape = shape_of(path, "ids") if path.exists() else (0, 0)
+        if len(shape) != 2 or (shape[0] and not shape[1]):
+            raise Refusal(f"{path} has ids of shape {shape}, not (runs, images); delete it and run the command again")
+        return shape[0]
 
     def samples(self) -> np.ndarray:
         """ids [R, n] of the images each run saw."""
@@ -253,6 +265,11 @@ class Store:
         if not self._recipe_file(method).exists() or self.recipe(method) != recipe:
             write_json(self._recipe_file(method), recipe)
 
+    def holds(self, recipes: dict[str, dict[str, Any]]) -> bool:
+        """Is the study opened, with these recipes to the letter?"""
+        known = self.exists and (self.path / "samples.npz").exists()
+        return known and all(self._recipe_file(m).exists() and self.recipe(m) == r for m, r in recipes.items())
+
     def discard(self, method: str) -> None:
         """Delete a method's predictions and the stages its recipe names; the recipe last: what is left is its own."""
         stages = self.recipe(method)["stages"] if self._recipe_file(method).exists() else []
@@ -278,7 +295,9 @@ def span(runs: Sequence[int]) -> str:
 
 def _is_recipe(value: Any) -> bool:
     stages = value.get("stages") if isinstance(value, dict) else None
-    return isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
+    said = stages is not None and isinstance(value.get("key"), str) and isinstance(value.get("label"), str)
+    said = said and type(value.get("order", 0)) is int
+    return said and isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -174,8 +174,11 @@ class Method:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-]", self.key):
             raise Refusal(f"method key {self.key!r}: it names files, so letters, digits, '_', '-' and '.' only")
-        if not self.stages:
-            raise Refusal(f"method {self.key!r} has no stages; it needs at least one")
+        if not isinstance(self.stages, tuple) or not self.stages:
+            raise Refusal(f"method {self.key!r} has stages {self.stages!r}; give a tuple of one Stage or more")
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise Refusal(f"method {self.key!r} has two stages of one name: {', '.join(names)}; give each its own")
         for stage in self.stages:
             for name in (*filter(None, [stage.start]), *stage.given):
                 if self.stages.index(self.stage(name)) >= self.stages.index(stage):
@@ -189,6 +192,16 @@ class Method:
                 raise Refusal(
                     f"method {self.key!r}: stage {stage.name!r} trains {', '.join(stage.train) or 'nothing'}, which its"
                     f" network does not have; it has {', '.join(stage.net.parts)}"
+                )
+            if stage.reset and not (stage.start and set(stage.reset) <= set(stage.net.parts)):
+                raise Refusal(
+                    f"method {self.key!r}: stage {stage.name!r} draws {', '.join(stage.reset)} anew; that takes a stage"
+                    f" to start from, and parts of its network: {', '.join(stage.net.parts)}"
+                )
+            if not isinstance(stage.sampler, tuple) or not stage.sampler:
+                raise Refusal(
+                    f"method {self.key!r}: stage {stage.name!r} has the sampler {stage.sampler!r}; give a tuple of one"
+                    " Sampler or more, such as (CLASS_BALANCED,)"
                 )
             for sampler in stage.sampler:
                 if not isinstance(sampler, Sampler):

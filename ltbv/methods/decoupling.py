@@ -18,11 +18,12 @@ import torch
 
 from ltbv.data.batches import Feed
 from ltbv.data.samplers import CLASS_BALANCED
+from ltbv.errors import Refusal
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Method, Stage, register
 from ltbv.methods.baseline import REPRESENTATION
 from ltbv.models.experts import Experts
-from ltbv.models.stack import NearestMean
+from ltbv.models.stack import Linear, NearestMean
 from ltbv.schedules import Cosine
 
 PAPER = "Kang et al., ICLR 2020, arXiv 1910.09217"
@@ -57,6 +58,8 @@ class TauNorm:
 
     def __call__(self, network: Experts, feed: Feed) -> None:
         del feed
+        if not isinstance(network.heads, Linear):
+            raise Refusal("tau-norm brings the vectors of linear heads to length 1; these are cosine heads, which are")
         weight = network.heads.weight
         weight /= weight.norm(dim=-1, keepdim=True) ** self.tau
         network.heads.bias.zero_()

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ltbv.data.batches import Batch
 from ltbv.data.samplers import CLASS_BALANCED
+from ltbv.errors import Refusal
 from ltbv.methods.base import Answer, Moment, Objective, Stage
 from ltbv.models.experts import Experts
 from ltbv.models.router import means_so_far
@@ -58,6 +59,8 @@ class Routed:
     """Experts are asked one after the other, each only for the images whose router asks for it."""
 
     def __call__(self, network: Experts, images: Tensor) -> Answer:
+        if network.router is None:
+            raise Refusal("ROUTED asks a router, and the network has none; give Net(router=30)")
         answers = [self.of_run(network, run, own) for run, own in enumerate(_of_runs(images, network.runs))]
         return Answer(*(torch.stack(part) for part in zip(*answers, strict=True)))
 

@@ -8,6 +8,7 @@ are the authors' for CIFAR-100-LT; they chose them there on data that are not th
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ltbv.losses import cross_entropy
@@ -23,9 +24,8 @@ class VectorScaling:
 
     def __call__(self, logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
         sizes = counts.to(logits.dtype)
-        return cross_entropy(
-            (sizes / sizes.amax()) ** self.gamma * logits + self.tau * (sizes / sizes.sum()).log(), labels
-        )
+        shift = torch.where(counts > 0, self.tau * (sizes / sizes.sum()).log(), -torch.inf)
+        return cross_entropy((sizes / sizes.amax()) ** self.gamma * logits + shift, labels)
 
 
 VS_LOSS = register(

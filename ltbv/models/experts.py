@@ -87,6 +87,10 @@ class Net:
             raise Refusal(f"a network of {self.experts} experts; give 1 or more")
         if self.head not in HEADS:
             raise unknown("head", self.head, HEADS)
+        if self.width is not None and not self.width > 0:
+            raise Refusal(f"a network {self.width!r} times as wide; give a width above 0")
+        if self.router < 0:
+            raise Refusal(f"a router that looks at {self.router} logits; give 1 or more, or 0 for none")
         if self.router and self.experts == 1:
             raise Refusal("a router chooses among experts, and there is one; give Net(experts=2) or more")
 

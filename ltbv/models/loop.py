@@ -36,6 +36,7 @@ class Loop(Layer):
         return self.members[copy].state_dict(keep_vars=True)
 
     def take(self, copies: Sequence[int]) -> "Loop":
+        """The same members in a smaller loop: to be asked, not trained."""
         taken = shallow(self)
         taken.copies, taken.draws = len(copies), [self.draws[copy] for copy in copies]
         taken._modules = {"members": nn.ModuleList(self.members[copy] for copy in copies)}

@@ -35,7 +35,7 @@ class Layer(nn.Module):
         return {name: tensor[copy] for name, tensor in own}
 
     def take(self, copies: Sequence[int]) -> "Layer":
-        """A layer of some of the copies, in this order, for looking at: with weights of its own."""
+        """A layer of some of the copies, in this order: to be asked, not trained."""
         taken = shallow(self)
         taken.copies, at = len(copies), list(copies)
         taken._parameters = {name: nn.Parameter(p[at], requires_grad=False) for name, p in self._parameters.items()}

@@ -7,7 +7,7 @@ from scipy.special import logsumexp, softmax
 
 from ltbv.data.batches import Pictures
 from ltbv.engine.predict import predict, record
-from ltbv.methods.base import mean
+from ltbv.methods.base import Answer, mean
 from ltbv.models.experts import Net
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
@@ -90,9 +90,38 @@ def test_predict_is_the_networks_word_on_whole_images(tiny, experts):
         draw_run(network, run, 3, generator(0, run, "init"))
     test = Pictures(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
     network.train()(test.block(slice(None), 3))  # running statistics that differ from those of a batch
-    ours = predict(network, test, mean, block=7)
+    ours, asked = predict(network, test, mean, block=7)
     with torch.no_grad():
         at_once = network.eval()(test.block(slice(None), 3)).logits.mean(1).numpy()
-    assert ours.shape == (3, len(tiny.test.labels), 5) and ours.dtype == np.float32
+    assert asked is None and ours.shape == (3, len(tiny.test.labels), 5) and ours.dtype == np.float32
     np.testing.assert_allclose(ours, at_once, atol=1e-5)
     assert len(np.unique(ours.round(3), axis=0)) == 3
+
+
+def test_predict_gives_the_experts_asked_of_every_run_and_image_where_the_rule_says_them(tiny):
+    """Block by block, in the order of the test set; a rule sees whole images of all runs at once."""
+    network = Net(experts=3).build(Resnet(widths=(4, 8, 8), blocks=1), runs=2, channels=2, classes=5)
+    test = Pictures(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
+    values = ((tiny.test.pixels / 255 - np.array(tiny.mean)) / np.array(tiny.std)).mean((1, 2, 3))
+    middle = float(np.median(values))
+
+    def brightness(network, images):
+        """One expert for dark images, three for bright ones; run 1 the other way round."""
+        bright = middle < images.unflatten(1, (2, 2)).mean((2, 3, 4)).T
+        used = torch.where(bright, 3, 1)
+        used[1] = 4 - used[1]
+        return Answer(torch.zeros(network.runs, len(images), 5, dtype=torch.float64), used)
+
+    logits, asked = predict(network, test, brightness, block=7)
+    expected = np.where(values > middle, 3, 1)
+    assert logits.shape == (2, 30, 5) and logits.dtype == np.float32
+    assert asked.tolist() == [expected.tolist(), (4 - expected).tolist()] and set(expected) == {1, 3}
+
+
+def test_the_experts_asked_are_kept_as_they_are(logits, labels):
+    asked = np.arange(50) % 4 + 1
+    kept = record(logits, labels, asked)
+    assert kept["experts_used"].dtype == np.uint8 and (kept["experts_used"] == asked).all()
+    plain = record(logits, labels)
+    assert kept.keys() - plain.keys() == {"experts_used"}
+    assert all((kept[name] == plain[name]).all() for name in plain)

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import make_ids
+from ltbv.data.samplers import INSTANCE
 from ltbv.engine.protocol import Protocol
+from ltbv.engine.snapshot import Keeper
 from ltbv.engine.train import stage_epochs, train
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
@@ -62,7 +64,7 @@ def test_a_stack_equals_a_loop_written_out_for_each_run(tiny):
         velocity = {name: torch.zeros_like(p) for name, p in alone.named_parameters()}
         for epoch, rate in enumerate((0.05, 0.1, 0.01)):
             total, seen = 0.0, 0
-            for (batch,) in feed.epoch(0, (run,), 0, epoch, 16, ("instance",)):
+            for (batch,) in feed.epoch(0, (run,), 0, epoch, 3, 16, (INSTANCE,)):
                 alone.zero_grad()
                 loss = F.cross_entropy(alone(batch.images).logits[0, 0], batch.labels[0])
                 loss.backward()
@@ -90,9 +92,17 @@ def huge_weights(network) -> None:
             parameter.unflatten(0, (3, -1))[1] *= 1e6
 
 
-STAGES = {
-    f"{method.key}/{stage.name}": stage for method in METHODS.values() for stage in method.stages if not stage.given
-}
+def distinct_stages() -> dict[str, Stage]:
+    """Each stage of any method once, by the first method that has it; started from weights as drawn."""
+    found: dict[Stage, str] = {}
+    for method in METHODS.values():
+        for stage in method.stages:
+            if not stage.given:
+                found.setdefault(replace(stage, start=None), f"{method.key}/{stage.name}")
+    return {name: stage for stage, name in found.items()}
+
+
+STAGES = distinct_stages()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -109,6 +119,46 @@ def test_what_happens_in_one_run_leaves_the_others_equal_to_the_last_bit(tiny, s
             assert all(before[name].tobytes() == after[name].tobytes() for name in before), change
 
 
+class Shelf(Keeper):
+    """Keeps every snapshot in memory."""
+
+    def __init__(self):
+        self.kept = []
+
+    def load(self):
+        return self.kept[-1] if self.kept else None
+
+    def is_due(self):
+        return True
+
+    def save(self, arrays):
+        self.kept.append({name: values.copy() for name, values in arrays.items()})
+
+
+class Interrupted(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_a_stage_that_goes_on_from_a_snapshot_ends_as_one_never_interrupted(tiny, stage):
+    """Interrupted in its third epoch of three, whatever the stage's own length."""
+    stage = replace(stage, epochs=1.0)
+    whole, losses = trained(tiny, stage, dtype=torch.float32)
+    shelf, heard = Shelf(), []
+
+    def interrupt(images):
+        heard.append(images)
+        if len(heard) == 8:  # three batches an epoch
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        trained(tiny, stage, dtype=torch.float32, keeper=shelf, report=interrupt)
+    assert len(shelf.kept) == 2
+    resumed, again = trained(tiny, stage, dtype=torch.float32, keeper=shelf, spoil=nan_weights)
+    assert losses.tobytes() == again.tobytes()
+    assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())
+
+
 @pytest.mark.parametrize("parts", [("heads",), ("branches", "heads"), ("stem",)])
 def test_frozen_parts_stay_as_they_were_to_the_bit_and_the_rest_learns(tiny, parts):
     stage = replace(PLAIN, train=parts, net=Net(experts=2))
@@ -116,6 +166,17 @@ def test_frozen_parts_stay_as_they_were_to_the_bit_and_the_rest_learns(tiny, par
     network, _ = trained(tiny, stage)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]) == (name.split(".")[0] not in parts), name
+
+
+@pytest.mark.parametrize("net", [Net(experts=2, scales=True), Net(experts=2, router=3)], ids=["scales", "router"])
+def test_additions_learn_alone_and_a_part_that_a_network_lacks_is_nothing_to_freeze(tiny, net):
+    stage = replace(METHODS["ride_routed" if net.router else "lws"].stages[1], net=net, epochs=1.0)
+    before = fresh(stage).state_dict()
+    network, _ = trained(tiny, stage)
+    learned = {
+        name.split(".")[0] for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])
+    }
+    assert learned == {"router" if net.router else "scales"} == set(stage.train)
 
 
 def test_a_network_that_was_frozen_learns_again_when_asked(tiny):
@@ -143,7 +204,7 @@ def test_losses_are_means_over_images_not_over_batches(tiny):
     network = fresh(still).train()
     feed = Feed(tiny, np.stack([sample(run) for run in RUNS]), device=CPU, dtype=torch.float64)
     costs = []
-    for (batch,) in feed.epoch(0, RUNS, 0, 0, 16, ("instance",)):
+    for (batch,) in feed.epoch(0, RUNS, 0, 0, 1, 16, (INSTANCE,)):
         logits = network(batch.images).logits[:, 0]
         costs.append(torch.vmap(cross_entropy)(logits, batch.labels).detach())
     np.testing.assert_allclose(losses[:, 0], torch.cat(costs, 1).mean(1).numpy(), rtol=1e-12)

@@ -19,6 +19,7 @@ from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import Method, OutputObjective, Stage
+from ltbv.methods.routing import ROUTED
 
 ALL = tuple(METHODS)
 
@@ -34,9 +35,14 @@ def bootstrap(store: Path, *args, **asked) -> tuple[list[str], list[dict]]:
 
 
 def everything(path: Path, parts: str = "") -> dict[str, bytes]:
-    """Content by name; study.json also says when and on what it was made, which may differ."""
+    """Content by name, but for what tells when and how it was made, by whom, and what failed on the way."""
+    how_it_went = ("study.json", "logs/", "locks/", "failures/", "progress/")
     found = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
-    return {name: content for name, content in sorted(found.items()) if name.startswith(parts) and name != "study.json"}
+    return {
+        name: content
+        for name, content in sorted(found.items())
+        if name.startswith(parts) and not name.startswith(how_it_went)
+    }
 
 
 def trained(events: list[dict]) -> list[str]:
@@ -70,7 +76,9 @@ def test_every_method_and_run_has_predictions_of_the_whole_test_set(study, tiny)
         assert store.recipe(method)["label"] == METHODS[method].label
         for run in range(3):
             kept = read_arrays(store.prediction_file(method, run))
-            direct = record(kept["logits"].astype(np.float32), tiny.test.labels)
+            asked = kept.get("experts_used")
+            direct = record(kept["logits"].astype(np.float32), tiny.test.labels, asked)
+            assert (asked is not None) == (METHODS[method].predict is ROUTED)
             assert kept.keys() == direct.keys() and kept["logits"].shape == (len(tiny.test.labels), 5)
             np.testing.assert_allclose(kept["p_true"], direct["p_true"], atol=0.02)
             assert (kept["label"] == direct["label"]).mean() > 0.95  # float16 may blur a near tie
@@ -285,8 +293,8 @@ class Diverges(OutputObjective):
 
     counts: tuple[int, ...]
 
-    def of_run(self, output, labels, counts, now):
-        del now
+    def of_run(self, output, labels, counts, now, given=()):
+        del now, given
         loss = cross_entropy(output.logits.mean(0), labels).mean()
         return torch.where((counts == torch.tensor(self.counts)).all(), float("inf"), 1.0) * loss
 
@@ -343,7 +351,7 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(tiny_lt, tmp_
         assert failures and "No space left on device" in failures[0] and "\n" not in failures[0]
         assert not list(target.rglob("*.part"))
         assert bootstrap(target, ("ce", "tau_norm"))[0] == []
-        assert everything(target, "predictions/ce") == everything(study, "predictions/ce")
+        assert everything(target, "predictions/ce/") == everything(study, "predictions/ce/")
 
 
 # Notes and outlook
@@ -355,6 +363,13 @@ def test_notes_speak_of_lost_classes_and_shared_images(tiny_lt, tmp_path):
     assert "share up to 100%" in shared and "class 0" in shared
     lost = prepare(request(tmp_path / "c", runs=8, head=12, imbalance=12.0, scheme="bootstrap")).notes()
     assert any("classes without images" in note for note in lost)
+
+
+def test_a_note_says_how_many_stages_methods_share(tiny_lt, tmp_path):
+    asked = {"runs": 3, "head": 8, "imbalance": 2.0}
+    (shared,) = prepare(request(tmp_path / "a", ("ce", "tau_norm", "crt"), **asked)).notes()
+    assert "3 methods stand on 4 stages, 2 of them different" in shared
+    assert prepare(request(tmp_path / "b", ("ce", "focal"), **asked)).notes() == []
 
 
 def test_loss_by_epoch_is_kept_with_the_weights(study):

@@ -30,10 +30,13 @@ def command(store: Path, *methods: str) -> list[str]:
     return [sys.executable, "-m", "ltbv.cli", "bootstrap", *asked, *OPTIONS, "--study", str(store), "-q"]
 
 
+HOW_IT_WENT = ("study.json", "logs/", "locks/", "failures/", "progress/")
+
+
 def everything(path: Path) -> dict[str, bytes]:
-    """Content by name, but for study.json, which says when it was made, and the logs."""
+    """Content by name, but for what tells when and how it was made, by whom, and what failed on the way."""
     found = {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
-    return {name: content for name, content in found.items() if name != "study.json" and not name.startswith("logs")}
+    return {name: content for name, content in found.items() if not name.startswith(HOW_IT_WENT)}
 
 
 def children(parent: int) -> set[int]:
@@ -109,6 +112,7 @@ def test_workers_killed_at_several_moments_cost_their_chunks_and_nothing_else(wh
     assert {
         name: content for name, content in everything(tmp_path / "study").items() if not name.endswith(".part")
     } == whole
+    assert all(Store(tmp_path / "study").failures(method) == {} for method in METHODS), "made after all"
 
 
 def test_the_driver_killed_at_several_moments_leaves_no_worker_and_the_same_command_finishes(whole, tmp_path):

@@ -12,7 +12,8 @@ from ltbv.harness.files import write_arrays
 from ltbv.harness.store import Store
 
 ASKED = {"dataset": "tiny-lt", "seed": 0, "protocol": {"epochs": 2}}
-RECIPE = {"key": "aa", "label": "CE", "order": 0, "stages": [{"name": "representation", "key": "s1"}]}
+STAGE = "0123456789abcdef"
+RECIPE = {"key": "aa", "label": "CE", "order": 0, "stages": [{"name": "representation", "key": STAGE}]}
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def store(tmp_path) -> Store:
         store.open_method(method, {**RECIPE, "label": method.upper(), "order": int(method == "ce")})
         for run in range(2):
             write_arrays(store.prediction_file(method, run), {"label": np.array([run, 1, 1])})
-    write_arrays(store.stage_file("s1", 0), {"weight": np.ones(2)})
+    write_arrays(store.stage_file(STAGE, 0), {"weight": np.ones(2)})
     return store
 
 
@@ -38,7 +39,7 @@ def test_what_is_there_is_what_is_done(store):
     assert store.exists and store.study()["asked"] == ASKED and store.study()["data"] == {"counts": [3, 1]}
     assert store.methods() == ["ride", "ce"], "by the order of their recipes"
     assert store.runs("ce") == [0, 1] and store.missing("ce", range(4)) == [2, 3]
-    assert store.has_stage("s1", [0]) and not store.has_stage("s1", [0, 1]) and not store.has_stage("s2", [0])
+    assert store.has_stage(STAGE, [0]) and not store.has_stage(STAGE, [0, 1]) and not store.has_stage("s2", [0])
     assert store.predictions("ce").tolist() == [[0, 1, 1], [1, 1, 1]]
     assert store.predictions("ce", runs=[1]).tolist() == [[1, 1, 1]]
     assert store.test_labels().tolist() == [0, 1, 1] and store.samples().shape == (2, 3)
@@ -62,8 +63,16 @@ def test_half_written_and_foreign_files_are_no_runs(store):
 def test_the_same_settings_go_on_and_change_nothing(store):
     before = everything(store.path)
     store.open(ASKED, {"counts": [3, 1]}, {"commit": "another, not compared"})
-    store.open_method("ce", {**RECIPE, "order": 5})
+    store.open_method("ce", {**RECIPE, "label": "CE", "order": 1})
     assert everything(store.path) == before
+
+
+def test_what_is_said_of_a_method_may_change_and_what_it_made_stays(store):
+    before = everything(store.path)
+    store.open_method("ce", {**RECIPE, "label": "Cross-entropy", "order": 5})
+    after = everything(store.path)
+    assert {name for name in before if before[name] != after[name]} == {"predictions/ce/recipe.json"}
+    assert store.recipe("ce")["label"] == "Cross-entropy" and store.methods() == ["ride", "ce"]
 
 
 def test_other_settings_are_refused_with_the_names_of_the_fields(store):
@@ -88,7 +97,7 @@ def test_force_with_the_same_settings_keeps_the_other_methods(store):
     store.open(ASKED, {}, {}, force=True)
     store.open_method("ce", RECIPE, force=True)
     assert store.methods() == ["ride"] and store.missing("ce", [0, 1]) == [0, 1]
-    assert not store.has_stage("s1", [0])
+    assert not store.has_stage(STAGE, [0])
 
 
 def test_another_recipe_under_the_same_key_is_refused(store):

@@ -1,12 +1,21 @@
 """RIDE's loss: the published values with gradients, and what each form of diversity must do whatever its numbers."""
 
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from ltbv.errors import Refusal
+from ltbv.harness.chunk import Workshop
+from ltbv.harness.store import Store
+from ltbv.harness.study import resolve
 from ltbv.losses import effective_number, ldam, weighted_mean
-from ltbv.methods.ride import class_share, ride_loss
+from ltbv.methods import METHODS
+from ltbv.methods.base import Moment, Objective
+from ltbv.methods.ride import Distilled, RideObjective, class_share, ride_loss
+from ltbv.models.experts import Output
 
 FORMS = ("mean", "pairwise")
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}
@@ -57,9 +66,8 @@ def test_matches_the_published_loss_and_gradient(published):
             diversity_weight=-case["additional_diversity_factor"],
             gamma=case["reweight_factor"],
             temperature=case["base_diversity_temperature"],
-            max_margin=case["max_m"],
-            scale=float(case["s"]),
         )
+        assert (case["max_m"], case["s"]) == (0.5, 30), "the margins that `ldam` has"
         torch.testing.assert_close(loss.item(), case["loss_float64"], **FLOAT64)
         assert loss.item() == pytest.approx(case["loss_float32_official"], rel=2e-6)
         loss.backward()
@@ -195,3 +203,136 @@ class TestEitherForm:
 def test_an_unknown_form_is_refused_with_the_nearest(experts):
     with pytest.raises(Refusal, match=r"'pairwize' \(did you mean 'pairwise'\?\); there is: mean, pairwise"):
         ride_loss(*experts, reweighted=False, diversity="pairwize")
+
+
+# Other losses than LDAM
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("base_loss", ["cross_entropy", "focal"])
+def test_a_base_loss_is_that_of_each_expert_by_its_formula(experts, base_loss, late):
+    logits, labels, counts = experts
+    weights = effective_number(counts, 0.9999 if late else 0.0)[labels]
+    total = 0.0
+    for z in logits:
+        p = torch.softmax(z, -1)[range(6), labels]
+        losses = -p.log() if base_loss == "cross_entropy" else (1 - p) * -p.log()
+        total += ((weights * losses).sum() / weights.sum()).item()
+    loss = ride_loss(*experts, reweighted=late, base_loss=base_loss, diversity_weight=0.0)
+    assert loss.item() == pytest.approx(total, abs=1e-12)
+    term = ride_loss(*experts, reweighted=late, base_loss=base_loss) - loss
+    ldam_term = ride_loss(*experts, reweighted=late) - ride_loss(*experts, reweighted=late, diversity_weight=0.0)
+    assert term.item() == pytest.approx(ldam_term.item(), abs=1e-10), "diversity does not ask which loss it is"
+
+
+def test_ldam_by_its_name_is_the_default(published):
+    _, logits, labels, counts = published
+    for late in (False, True):
+        named = ride_loss(logits, labels, counts, reweighted=late, base_loss="ldam")
+        assert named.item() == ride_loss(logits, labels, counts, reweighted=late).item()
+
+
+def test_an_unknown_base_loss_is_refused_with_the_nearest(experts):
+    words = r"base loss 'focale' \(did you mean 'focal'\?\); there is: cross_entropy, focal, ldam"
+    with pytest.raises(Refusal, match=words):
+        ride_loss(*experts, reweighted=False, base_loss="focale")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_distribution_awareness_temperatures_are_equal_and_weights_stay(form, experts):
+    logits, labels, counts = experts
+    early = diversity(form, logits, labels, counts, reweighted=False)
+    late = diversity(form, logits, labels, counts, reweighted=True, distribution_aware=False)
+    aware = diversity(form, logits, labels, counts, reweighted=True)
+    assert late.item() == pytest.approx(early.item(), abs=1e-10)
+    assert abs(aware.item() - early.item()) > 1e-4
+
+
+@pytest.mark.parametrize(("switch", "late"), [(0.8, [False] * 8 + [True] * 2), (0.0, [True] * 10), (1.0, [False] * 10)])
+def test_the_objective_is_the_loss_with_a_switch(experts, switch, late):
+    logits, labels, counts = experts
+    objective = RideObjective("focal", "pairwise", 0.2, distribution_aware=False, gamma=0.1, switch=switch)
+    for epoch in range(10):
+        ours = objective.of_run(Output(logits, logits), labels, counts, Moment(epoch, 10, counts))
+        expected = ride_loss(
+            *experts,
+            reweighted=late[epoch],
+            base_loss="focal",
+            diversity="pairwise",
+            diversity_weight=0.2,
+            distribution_aware=False,
+            gamma=0.1,
+        )
+        assert ours.item() == expected.item()
+
+
+# Distillation
+
+
+@pytest.mark.parametrize("teachers", [1, 6])
+@pytest.mark.parametrize(("epoch", "late", "released"), [(159, False, 125.58084), (160, True, 163.23022)])
+def test_distillation_adds_the_published_term_once(published, teachers, epoch, late, released):
+    """The released code counts both its loss and the term once for each of three experts."""
+    found, logits, labels, counts = published
+    teacher = torch.tensor(found["teacher_logits"], dtype=torch.float64).expand(teachers, -1, -1).clone()
+    offsets = torch.randn(teachers, 8, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    teacher += offsets - offsets.mean(0)  # its mean logits are what counts
+    given, now = (Output(teacher, teacher),), Moment(epoch, 200, counts)
+    student = logits.clone().requires_grad_()
+    total = Distilled(RideObjective()).of_run(Output(student, student), labels, counts, now, given)
+    term = total.item() - ride_loss(logits, labels, counts, reweighted=late).item()
+    assert term == pytest.approx(2.03511583, rel=2e-6)
+    assert 3 * total.item() == pytest.approx(released, rel=2e-6)
+    half = Distilled(RideObjective(), weight=0.5).of_run(Output(logits, logits), labels, counts, now, given)
+    assert total.item() - half.item() == pytest.approx(term / 2, abs=1e-10)
+
+
+def test_distillation_pulls_every_expert_towards_the_teacher_alike(published):
+    """The gradient of T^2 KL(teacher || student) for each expert's logits: T (softmax(zbar / T) - teacher) / (E B)."""
+    found, logits, labels, counts = published
+    teacher = torch.tensor(found["teacher_logits"], dtype=torch.float64)
+    now, z = Moment(0, 200, counts), logits.clone().requires_grad_()
+    with_teacher = Distilled(RideObjective()).of_run(
+        Output(z, z), labels, counts, now, (Output(teacher[None], teacher[None]),)
+    )
+    term = with_teacher - ride_loss(z, labels, counts, reweighted=False)
+    expected = 1.5 * (torch.softmax(logits.mean(0) / 1.5, -1) - torch.softmax(teacher / 1.5, -1)) / (3 * 8)
+    torch.testing.assert_close(torch.autograd.grad(term, z)[0], expected.expand(3, -1, -1), **FLOAT64)
+
+
+@dataclass(frozen=True, eq=False)
+class Overheard(Objective):
+    """An objective, and what the given networks looked like each time before and after it was asked."""
+
+    objective: Objective
+    heard: list
+
+    def __call__(self, network, batches, given, now):
+        before = [deepcopy(teacher.state_dict()) for teacher in given]
+        losses = self.objective(network, batches, given, now)
+        modes = [module.training for teacher in given for module in teacher.modules()]
+        learning = [parameter.requires_grad for teacher in given for parameter in teacher.parameters()]
+        self.heard.append((before, [deepcopy(t.state_dict()) for t in given], modes, learning, losses.requires_grad))
+        return losses
+
+
+def test_the_teacher_is_that_of_its_stage_in_evaluation_mode_and_learns_nothing(tiny_lt, tmp_path, monkeypatch):
+    method, heard = METHODS["ride_distil"], []
+    teacher, student = method.stages
+    watched = replace(method, stages=(teacher, replace(student, objective=Overheard(student.objective, heard))))
+    monkeypatch.setattr("ltbv.harness.study.Study.stage_key", lambda study, method, stage: stage.name)
+    shop = Workshop(resolve("tiny-lt"), Store(tmp_path), tiny_lt, (0, 1), device=torch.device("cpu"))
+    shop.obtain(watched, watched.stages[1])
+    of_stage = shop.obtain(watched, watched.stages[0]).state_dict()
+    assert heard
+    for before, after, modes, learning, _ in heard:
+        assert len(before) == 1 and not any(modes) and not any(learning)
+        for name, values in of_stage.items():
+            assert torch.equal(before[0][name], values) and torch.equal(after[0][name], values), name
+
+
+def test_the_teacher_of_ride_distil_is_ride_6s_network():
+    study = resolve()
+    distil, six = METHODS["ride_distil"], METHODS["ride_6"]
+    assert study.stage_key(distil, distil.stages[0]) == study.stage_key(six, six.stages[0])
+    assert distil.stages[1].given == (distil.stages[0].name,) and distil.stages[1].start is None

@@ -1,11 +1,16 @@
-"""Sizes: parameters of the published networks, shapes of what goes out."""
+"""Sizes of the published networks, shapes of what goes out; single experts, ensembles, and nets that are refused."""
 
 import pytest
 import torch
+from torch import nn
 
 from ltbv.engine.protocol import CIFAR
-from ltbv.models.experts import Net
+from ltbv.errors import Refusal
+from ltbv.models.experts import Experts, Net
+from ltbv.models.loop import Loop
 from ltbv.models.resnet import Resnet
+from ltbv.models.stack import draw_run, load_run_state, run_state
+from ltbv.seeds import generator
 
 PUBLISHED = {
     "resnet32_C100": (Net(), 100),
@@ -51,3 +56,141 @@ def test_shapes(experts, features, side):
 def test_a_net_is_a_value():
     assert Net(experts=3) == Net(experts=3) != Net(experts=3, width=1.0)
     assert hash(Resnet()) == hash(Resnet())
+
+
+# One expert of a stack
+
+SMALL = Resnet(widths=(4, 8, 12), blocks=1)
+FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}
+NETS = {
+    "one": Net(),
+    "cosine": Net(experts=3, head="cosine"),
+    "scales": Net(experts=2, scales=True),
+    "apart": Net(experts=3, apart=True),
+    "routed": Net(experts=3, router=4),
+}
+
+
+def build(net: Net, runs: int = 2) -> Experts:
+    """In float64, in evaluation mode, with running statistics and scales that matter."""
+    network = net.build(SMALL, runs=runs, channels=3, classes=5).double()
+    for run in range(runs):
+        draw_run(network, run, runs, generator(0, run, "init"))
+    if network.scales is not None:
+        with torch.no_grad():
+            network.scales.weight += torch.rand(network.scales.weight.shape, generator=torch.Generator().manual_seed(1))
+    network.train()(images(runs))
+    return network.eval()
+
+
+def images(runs: int = 2) -> torch.Tensor:
+    return torch.randn(6, runs * 3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+def test_an_expert_taken_out_says_what_it_says_in_the_stack(net):
+    network = build(net)
+    expected = network(images())
+    for run in range(2):
+        maps = network.stem_of(run)(images()[:, 3 * run : 3 * run + 3])
+        for expert in range(net.experts):
+            alone = network.expert_of(run, expert)(maps)
+            torch.testing.assert_close(alone.logits[0, 0], expected.logits[run, expert], **FLOAT64)
+            torch.testing.assert_close(alone.features[0, 0], expected.features[run, expert], **FLOAT64)
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+def test_what_is_done_with_an_expert_taken_out_leaves_the_stack_as_it_was(net):
+    network = build(net)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    modes = {name: module.training for name, module in network.named_modules()}
+    stem, alone = network.stem_of(1).train(), network.expert_of(1, 0).train()
+    alone(stem(images()[:, 3:]))
+    with torch.no_grad():
+        for tensor in (*stem.state_dict().values(), *alone.state_dict().values()):
+            tensor.zero_()
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert modes == {name: module.training for name, module in network.named_modules()}
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+class Foreign:
+    """A backbone of somebody's modules for branches, behind a stem that does nothing."""
+
+    def build_shared(self, copies: int, channels: int) -> nn.Module:
+        del copies, channels
+        return nn.Identity()
+
+    def build_branch(self, copies: int, width_factor: float) -> nn.Module:
+        del width_factor
+        return Loop(
+            copies, lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 6))
+        )
+
+    def features(self, width_factor: float) -> int:
+        del width_factor
+        return 6
+
+
+@pytest.mark.parametrize("net", [Net(experts=2), Net(experts=2, apart=True)], ids=["shared", "apart"])
+def test_a_foreign_expert_taken_out_says_what_it_says_in_the_stack(net):
+    network = net.build(Foreign(), runs=2, channels=3, classes=5).double()
+    for run in range(2):
+        draw_run(network, run, 2, generator(0, run, "init"))
+    network.train()(images())
+    expected = network.eval()(images())
+    for run in range(2):
+        maps = network.stem_of(run)(images()[:, 3 * run : 3 * run + 3])
+        for expert in range(2):
+            alone = network.expert_of(run, expert)(maps)
+            torch.testing.assert_close(alone.logits[0, 0], expected.logits[run, expert], **FLOAT64)
+
+
+def test_experts_apart_are_as_many_networks_of_their_own():
+    """An ensemble of three is three plain networks that hold the same weights, in training and afterwards."""
+    network = build(Net(experts=3, width=1.0, apart=True)).train()
+    plain = [Net().build(SMALL, runs=1, channels=3, classes=5).double() for _ in range(6)]
+    for run in range(2):
+        state = run_state(network, run, 2)
+        for expert in range(3):
+            own = {name: values[expert : expert + 1] for name, values in state.items()}
+            load_run_state(plain[3 * run + expert], 0, 1, own)
+    for mode in (True, False):
+        together = network.train(mode)(images())
+        for k, one in enumerate(plain):
+            run, expert = divmod(k, 3)
+            alone = one.train(mode)(images()[:, 3 * run : 3 * run + 3])
+            torch.testing.assert_close(alone.logits[0, 0], together.logits[run, expert], **FLOAT64)
+    assert sum(p.numel() for p in network.parameters()) == sum(p.numel() for one in plain for p in one.parameters())
+    weights = network.stem[0][0].weight.detach()
+    assert len(torch.unique(weights, dim=0)) == 6, "each begins as another network"
+
+
+# What a net may be
+
+
+def test_a_net_has_the_parts_that_it_says():
+    assert Net().parts == ("stem", "branches", "heads")
+    assert Net(experts=2, scales=True, router=3).parts == ("stem", "branches", "heads", "scales", "router")
+    for net in NETS.values():
+        network = net.build(SMALL, runs=1, channels=3, classes=5)
+        assert {name.split(".")[0] for name, _ in network.named_parameters()} == set(net.parts)
+
+
+def test_experts_are_three_quarters_as_wide_unless_said_otherwise():
+    assert [Net().factor, Net(experts=2).factor, Net(experts=3, width=1.0).factor] == [1.0, 0.75, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"experts": 0}, "a network of 0 experts; give 1 or more"),
+        ({"experts": -1}, "-1 experts"),
+        ({"head": "cosin"}, r"unknown head 'cosin' \(did you mean 'cosine'\?\); there is: cosine, linear"),
+        ({"router": 30}, r"a router chooses among experts, and there is one; give Net\(experts=2\)"),
+    ],
+)
+def test_a_net_that_makes_no_sense_is_refused(wrong, words):
+    with pytest.raises(Refusal, match=words) as refusal:
+        Net(**wrong)
+    assert "\n" not in str(refusal.value)

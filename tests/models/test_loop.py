@@ -87,6 +87,17 @@ def test_what_a_copy_forgets_depends_on_its_run_alone():
     assert not torch.equal(outputs[0][0], outputs[0][1]), "every step forgets something else"
 
 
+def test_taken_copies_say_what_they_say_in_the_stack():
+    loop = build(foreign)
+    x = images(3, 3)
+    loop.train()(x)
+    expected = loop.eval()(x).unflatten(1, (3, -1))
+    for copies in ([0], [2], [1, 0]):
+        found = loop.take(copies)(x.unflatten(1, (3, -1))[:, copies].flatten(1, 2))
+        torch.testing.assert_close(found, expected[:, copies].flatten(1, 2))
+    assert loop.copies == 3 and len(loop.members) == 3
+
+
 # torchvision
 
 

@@ -11,13 +11,17 @@ from ltbv.models.resnet import Resnet
 from ltbv.models.stack import (
     Conv,
     CosineLinear,
+    Layer,
     Linear,
+    NearestMean,
     Norm,
+    Scale,
     draw_run,
     fan_out,
     load_run_state,
     pad_shortcut,
     run_state,
+    take,
 )
 from ltbv.seeds import generator
 
@@ -355,3 +359,108 @@ def test_weights_are_drawn_as_stated():
     cosine = CosineLinear(1, 50, 20)
     cosine.draw(0, np.random.default_rng(0))
     torch.testing.assert_close(cosine.weight.detach().norm(dim=-1), torch.ones(1, 20))
+
+
+def test_a_scale_multiplies_each_classs_logit_of_each_copy():
+    layer = Scale(2, 3).double()
+    x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.equal(layer(x), x), "as first made"
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+    for copy in range(2):
+        for k in range(3):
+            torch.testing.assert_close(layer(x)[copy, :, k], (3 * copy + k + 1) * x[copy, :, k], **FLOAT64)
+    layer.draw(1, np.random.default_rng(0))
+    assert layer.weight.tolist() == [[1, 2, 3], [1, 1, 1]]
+
+
+def test_the_nearest_mean_has_the_largest_logit_and_a_class_without_one_is_never_nearest():
+    draw = torch.Generator().manual_seed(0)
+    mean, centres, x = (torch.randn(2, *shape, 4, generator=draw, dtype=torch.float64) for shape in ((), (5,), (30,)))
+    centres[1, 3] = torch.nan
+    logits = NearestMean(mean, centres)(x)
+    assert logits.isfinite().all() and logits.half().isfinite().all()
+    for copy in range(2):
+        for i in range(30):
+            centred = x[copy, i] - mean[copy]
+            squares = ((centred / centred.norm() - centres[copy]) ** 2).sum(-1).nan_to_num(nan=torch.inf)
+            assert logits[copy, i].argmax() == squares.argmin()
+            present = squares.isfinite()
+            torch.testing.assert_close(logits[copy, i][present], 1 - squares[present], **FLOAT64)
+
+
+# Some copies of a stack
+
+
+def made(kind: str) -> tuple[Layer, torch.Tensor]:
+    """A layer of three copies with numbers of its own, and what it may be given."""
+    draw = torch.Generator().manual_seed(5)
+    maps, vectors = ((2, 3 * 4, 5, 5), 4), ((3, 6, 4), 4)
+    layer, (shape, _) = {
+        "conv": (Conv(3, 4, 6, stride=2), maps),
+        "norm": (Norm(3, 4), maps),
+        "linear": (Linear(3, 4, 5), vectors),
+        "cosine": (CosineLinear(3, 4, 5, scale=7.0), vectors),
+        "scale": (Scale(3, 4), vectors),
+        "nearest": (NearestMean(torch.zeros(3, 4), torch.zeros(3, 5, 4)), vectors),
+    }[kind]
+    layer = layer.double()
+    with torch.no_grad():
+        for tensor in layer.state_dict().values():
+            tensor.copy_(torch.rand(tensor.shape, generator=draw, dtype=torch.float64) + 0.1)
+    return layer, torch.randn(shape, generator=draw, dtype=torch.float64)
+
+
+def of_copies(x: torch.Tensor, copies: list[int]) -> torch.Tensor:
+    """Of maps [B, K*C, H, W] or vectors [K, B, D]."""
+    return x.unflatten(1, (3, -1))[:, copies].flatten(1, 2) if x.dim() == 4 else x[copies]
+
+
+KINDS = ["conv", "norm", "linear", "cosine", "scale", "nearest"]
+
+
+@pytest.mark.parametrize("copies", [[0], [2], [1, 0], [2, 2], [0, 1, 2]], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_taken_copies_of_a_layer_say_what_they_say_in_the_stack(kind, copies):
+    layer, x = made(kind)
+    layer.eval()
+    expected = of_copies(layer(x), copies)
+    torch.testing.assert_close(layer.take(copies)(of_copies(x, copies)), expected, **FLOAT64)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_taken_layer_has_weights_of_its_own_and_neither_touches_the_other(kind):
+    layer, x = made(kind)
+    before = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    learning = [p.requires_grad for p in layer.parameters()]
+    taken = layer.take([1, 2])
+    assert not any(p.requires_grad for p in taken.parameters())
+    own = {name: tensor.clone() for name, tensor in taken.state_dict().items()}
+    with torch.no_grad():
+        for tensor in layer.state_dict().values():
+            tensor += 1
+    assert all(torch.equal(own[name], tensor) for name, tensor in taken.state_dict().items())
+    with torch.no_grad():
+        for name, tensor in layer.state_dict().items():
+            tensor.copy_(before[name])
+        for tensor in taken.state_dict().values():
+            tensor.zero_()
+    taken.train(False)(of_copies(x, [1, 2]))
+    taken.train(True)(of_copies(x, [1, 2]))
+    taken.eval()
+    assert all(torch.equal(before[name], tensor) for name, tensor in layer.state_dict().items())
+    assert layer.training and layer.copies == 3 and learning == [p.requires_grad for p in layer.parameters()]
+
+
+def test_taken_copies_of_a_branch_say_what_they_say_in_the_stack():
+    stack = build(Net(experts=2))
+    x = images()
+    stack.train()(x)
+    stack.eval()
+    maps = fan_out(stack.stem(x), RUNS, 2)
+    expected = stack.branches(maps).unflatten(1, (6, -1))
+    given = maps.unflatten(1, (6, -1))
+    for copies in ([0], [5], [3, 1]):
+        found = take(stack.branches, copies)(given[:, copies].flatten(1, 2))
+        torch.testing.assert_close(found, expected[:, copies].flatten(1, 2), **FLOAT64)
+    assert stack.branches[0].copies == 6

@@ -1,0 +1,45 @@
+"""Parts that do not fit together are refused in one line, before any number is wrong."""
+
+import pytest
+import torch
+
+from ltbv.data.samplers import Smote
+from ltbv.errors import Refusal
+from ltbv.methods import METHODS
+from ltbv.methods.decoupling import TauNorm
+from ltbv.methods.routing import ROUTED
+from ltbv.methods.vs_loss import VectorScaling
+from ltbv.models.experts import Net
+from ltbv.models.resnet import Resnet
+
+
+def network(**net):
+    return Net(**net).build(Resnet(widths=(2, 2, 2), blocks=1), runs=1, channels=1, classes=3)
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda: TauNorm()(network(head="cosine"), None), "tau-norm .* these are cosine heads"),
+        (lambda: ROUTED(network(experts=2), torch.zeros(1, 1, 8, 8)), "the network has none; give Net"),
+        (lambda: Net(width=0.0), "a network 0.0 times as wide"),
+        (lambda: Net(experts=2, router=-1), "a router that looks at -1 logits"),
+        (lambda: Smote(neighbours=0), "SMOTE with 0 neighbours"),
+    ],
+)
+def test_it_is_refused(use, words):
+    with pytest.raises(Refusal, match=words) as refusal:
+        use()
+    assert "\n" not in str(refusal.value)
+
+
+def test_vector_scaling_without_a_shift_is_finite_where_a_class_was_lost():
+    logits = torch.zeros(2, 3, requires_grad=True)
+    losses = VectorScaling(tau=0.0)(logits, torch.tensor([0, 1]), torch.tensor([4, 2, 0]))
+    losses.sum().backward()
+    assert losses.isfinite().all() and logits.grad.isfinite().all()
+
+
+def test_every_method_says_where_it_comes_from_and_how_it_works():
+    for method in METHODS.values():
+        assert len(method.about) > 60 and method.summary, method.key
