@@ -1,11 +1,13 @@
 """cifar10-lt and cifar100-lt: the original python archives as a pool of images, read without trusting them.
 
-The archives are pickles. A pickle can name any function to be called, so nothing is looked up: the three names that a
-pickled array needs are answered by inert stand-ins, and every other name is refused.
+The archives are pickles. A pickle is a program, which can name any function to be called, so none is run: its opcodes
+are read one by one, those that make numbers, strings, lists and dictionaries are followed, the names that a pickled
+array needs are answered by inert stand-ins, and everything else is refused.
 """
 
-import contextlib
-import pickle
+import gzip
+import math
+import pickletools
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -19,7 +21,10 @@ from ltbv.data.dataset import Dataset, Images, indices_of, labels_of
 from ltbv.errors import Refusal
 
 SIDE = 32  # pixels
+MOST_AXES = 8  # of an array that is looked at
+LONGEST_NAME = 200  # characters of a class name
 LARGEST_FILE = 200 * 2**20  # bytes; the largest file of either archive, CIFAR-100's train, has 155,249,918
+LARGEST_ARCHIVE = 400 * 2**20  # bytes of all files together, unpacked; either archive has less than 200 MB
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,8 @@ def _from_packed(archive: Archive, packed: Path, needed: tuple[str, ...]) -> Ite
     wanted = {f"{archive.folder}/{name}": name for name in (*needed, archive.names_file)}
     found = set()
     try:
-        with tarfile.open(packed, "r|gz") as members:  # one pass, nothing is written to disk
+        # one pass, nothing is written to disk
+        with gzip.open(packed) as file, tarfile.open(fileobj=_Unpacked(file, packed), mode="r|") as members:
             for member in members:
                 name = wanted.get(member.name.removeprefix("./"))
                 if name is None or not member.isfile():
@@ -152,20 +158,39 @@ def _from_packed(archive: Archive, packed: Path, needed: tuple[str, ...]) -> Ite
                 place = f"{packed}:{archive.folder}/{name}"
                 found.add(name)
                 yield name, (_unpickled(members.extractfile(member), member.size, place), place)
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise Refusal(f"{packed} is damaged or incomplete ({error}); get the archive again") from error
+    except Refusal:
+        raise
+    except Exception as error:  # OSError, EOFError, TarError, zlib.error, ValueError, …: damage has many names
+        what = " ".join(str(error).split())
+        raise Refusal(f"{packed} is damaged or incomplete ({what}); get the archive again") from error
     missing = [name for name in needed if name not in found]
     if missing:
         raise Refusal(f"{packed} lacks {', '.join(missing)} in {archive.folder}; use {archive.title}'s python version")
 
 
+class _Unpacked:
+    """The bytes of a packed archive; one that swells to more than LARGEST_ARCHIVE is refused, not unpacked."""
+
+    def __init__(self, file: BinaryIO, packed: Path):
+        self._file, self._packed, self._left = file, packed, LARGEST_ARCHIVE
+
+    def read(self, size: int) -> bytes:
+        taken = self._file.read(size)
+        self._left -= len(taken)
+        if self._left < 0:
+            raise Refusal(f"{self._packed} holds more than {LARGEST_ARCHIVE:,} bytes; get the archive again")
+        return taken
+
+
+# ---- a pickle, opcode by opcode
+
+
 class _Array:
     """Stands in for a pickled numpy array and only keeps what it is told; `uint8` makes the real one."""
 
-    state: object = None
-
-    def __setstate__(self, state: object) -> None:
-        self.state = state
+    def __init__(self, *arguments: object) -> None:
+        del arguments
+        self.state: object = None
 
     def uint8(self) -> np.ndarray | None:
         """The array, or None if this is no uint8 array of the size it claims."""
@@ -174,42 +199,131 @@ class _Array:
         _, shape, dtype, by_column, data = self.state
         if not (isinstance(dtype, _Dtype) and dtype.code in (b"u1", b"|u1", "u1", "|u1") and isinstance(data, bytes)):
             return None
-        with contextlib.suppress(ValueError, TypeError, OverflowError):
-            return np.frombuffer(data, np.uint8).reshape(shape, order="F" if by_column else "C")
-        return None
+        if not (isinstance(shape, tuple) and all(type(length) is int and length >= 0 for length in shape)):
+            return None
+        if len(shape) > MOST_AXES or math.prod(shape) != len(data):
+            return None
+        return np.frombuffer(data, np.uint8).reshape(shape, order="F" if by_column is True else "C")
 
 
 class _Dtype:
     """Stands in for a pickled numpy dtype."""
 
-    def __init__(self, code: object, *more: object) -> None:
+    def __init__(self, code: object = None, *more: object) -> None:
         del more
         self.code = code
-
-    def __setstate__(self, state: object) -> None:
-        del state
-
-
-def _reconstruct(*arguments: object) -> _Array:
-    del arguments
-    return _Array()
+        self.state: object = None
 
 
 _STAND_INS = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("numpy", "ndarray"): None,  # only ever an argument of _reconstruct
     ("numpy", "dtype"): _Dtype,
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BinaryIO, place: str) -> None:
-        super().__init__(file, encoding="bytes")
-        self._place = place
+class _Program:
+    """What a pickle makes, by its opcodes: a stack, marks on it, and a memo of what is used again.
 
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _STAND_INS:
+    Nothing is called but `_STAND_INS`, memory is bounded by the length of the file, and keys are strings: the hash of
+    nested tuples that share their parts would never end.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._stack: list = []
+        self._marks: list[int] = []
+        self._memo: dict[int, object] = {}
+
+    def run(self, file: "_Bounded") -> object:
+        """The value at STOP; ValueError, IndexError, … where the program makes no sense."""
+        for opcode, argument, _ in pickletools.genops(file):
+            self._step(opcode.name, argument)
+        return self._stack.pop()
+
+    def _step(self, opcode: str, argument: object) -> None:
+        stack = self._stack
+        match opcode:
+            case "PROTO" | "FRAME" | "STOP":
+                pass
+            case "BININT" | "BININT1" | "BININT2" | "INT" | "LONG" | "LONG1" | "LONG4" | "FLOAT" | "BINFLOAT":
+                stack.append(argument)
+            case "STRING" | "BINSTRING" | "SHORT_BINSTRING":  # of Python 2: bytes
+                stack.append(argument.encode("latin1"))
+            case "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8" | "UNICODE" | "BINUNICODE" | "SHORT_BINUNICODE":
+                stack.append(argument)
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode])
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                self._memo[argument] = stack[-1]
+            case "MEMOIZE":
+                self._memo[len(self._memo)] = stack[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                stack.append(self._memo[argument])
+            case "MARK":
+                self._marks.append(len(stack))
+            case "EMPTY_LIST" | "EMPTY_DICT" | "EMPTY_TUPLE":
+                stack.append({"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}[opcode]())
+            case "LIST":
+                stack.append(self._marked())
+            case "DICT":
+                stack.append(self._filled({}, self._marked()))
+            case "TUPLE":
+                stack.append(tuple(self._marked()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                stack.append(tuple(self._last(int(opcode[-1]))))
+            case "APPEND" | "APPENDS":
+                items = self._last(1) if opcode == "APPEND" else self._marked()
+                self._top(list).extend(items)
+            case "SETITEM" | "SETITEMS":
+                items = self._last(2) if opcode == "SETITEM" else self._marked()
+                self._filled(self._top(dict), items)
+            case "GLOBAL":
+                stack.append(self._stand_in(*argument.split(" ", 1)))
+            case "STACK_GLOBAL":
+                stack.append(self._stand_in(*self._last(2)))
+            case "REDUCE":
+                function, arguments = self._last(2)
+                if function not in (_Array, _Dtype) or not isinstance(arguments, tuple):
+                    raise ValueError("it calls what is no array")
+                stack.append(function(*arguments))
+            case "BUILD":
+                (state,) = self._last(1)
+                self._top(_Array, _Dtype).state = state
+            case _:
+                raise ValueError(f"opcode {opcode}, which a CIFAR archive never has")
+
+    def _last(self, number: int) -> list:
+        """The last values of the stack, taken from it."""
+        if number > len(self._stack):
+            raise ValueError("its stack is empty")
+        taken = self._stack[-number:]
+        del self._stack[-number:]
+        return taken
+
+    def _marked(self) -> list:
+        """The values since the last mark, taken from the stack."""
+        mark = self._marks.pop()
+        taken = self._stack[mark:]
+        del self._stack[mark:]
+        return taken
+
+    def _top(self, *kinds: type):
+        if not isinstance(self._stack[-1], kinds):
+            raise ValueError(f"a {type(self._stack[-1]).__name__} is filled like another")
+        return self._stack[-1]
+
+    @staticmethod
+    def _filled(into: dict, items: list) -> dict:
+        keys, values = items[::2], items[1::2]
+        if not all(isinstance(key, (bytes, str)) for key in keys):
+            raise ValueError("a key is no string")
+        into.update(zip(keys, values, strict=True))
+        return into
+
+    def _stand_in(self, module: object, name: object) -> object:
+        if not (isinstance(module, str) and isinstance(name, str)) or (module, name) not in _STAND_INS:
             raise Refusal(
                 f"{self._place} asks for {module}.{name}, which a CIFAR archive never does; nothing was run."
                 " Use the original archive"
@@ -217,11 +331,28 @@ class _Unpickler(pickle.Unpickler):
         return _STAND_INS[module, name]
 
 
+class _Bounded:
+    """A file of `size` bytes for `pickletools`, which reads as many as an opcode promises."""
+
+    def __init__(self, file: BinaryIO, size: int):
+        self._file, self._left = file, size
+
+    def read(self, size: int) -> bytes:
+        taken = self._file.read(min(size, self._left))
+        self._left -= len(taken)
+        return taken
+
+    def readline(self) -> bytes:
+        taken = self._file.readline(self._left)
+        self._left -= len(taken)
+        return taken
+
+
 def _unpickled(file: BinaryIO, size: int, place: str) -> object:
     if size > LARGEST_FILE:
         raise Refusal(f"{place} has {size:,} bytes; no file of a CIFAR archive has more than {LARGEST_FILE:,}")
     try:
-        return _Unpickler(file, place).load()
+        return _Program(place).run(_Bounded(file, size))
     except (Refusal, OSError, tarfile.TarError, zlib.error):
         raise
     except Exception as error:  # damaged pickles raise anything at all
@@ -257,10 +388,18 @@ class _Rows:
         wrong = [label for label in labels if not (type(label) is int and 0 <= label < archive.num_classes)]
         if wrong:
             raise Refusal(
-                f"{place}: {key!r} holds {repr(wrong[0])[:40]};"
+                f"{place}: {key!r} holds {_shown(wrong[0])};"
                 f" labels of {archive.title} are 0 to {archive.num_classes - 1}"
             )
         return cls(pixels, np.array(labels, np.int64), place)
+
+
+def _shown(value: object) -> str:
+    """What stands where a label should; not all of a nested or endless thing."""
+    if isinstance(value, int) and value.bit_length() > 2000:
+        return "a number of many digits"
+    plain = value is None or isinstance(value, (int, float, str, bytes))
+    return repr(value[:40] if isinstance(value, (str, bytes)) else value)[:40] if plain else type(value).__name__
 
 
 def _field(content: object, key: bytes, place: str) -> object:
@@ -301,4 +440,7 @@ def _class_names(archive: Archive, content: object, place: str) -> tuple[str, ..
     whole = isinstance(names, list) and len(names) == archive.num_classes
     if not (whole and all(type(name) is bytes for name in names)):
         raise Refusal(f"{place}: {archive.names_key.decode()!r} does not hold {archive.num_classes} names")
-    return tuple(name.decode("utf-8", "replace") for name in names)
+    found = tuple(name.decode("utf-8", "replace") for name in names)
+    if strange := [name for name in found if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME]:
+        raise Refusal(f"{place}: {archive.names_key.decode()!r} holds {strange[0][:40]!r}, which is no name")
+    return found

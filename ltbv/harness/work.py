@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from socket import gethostname
 from typing import Any
 
+from ltbv.errors import Refusal
 from ltbv.harness.plan import Chunk
 from ltbv.harness.store import Store
 from ltbv.harness.study import fingerprint, resolve
@@ -44,6 +46,9 @@ def work(order: Order) -> Callable[[Chunk, Tell], None]:
     study = resolve(**order.asked)
     dataset = study.entry.load(order.data_dir)
     study = replace(study, fingerprint=fingerprint(dataset))
+    there = Store(order.store)
+    if there.exists and there.study()["asked"].get("fingerprint") != study.fingerprint:
+        raise Refusal(f"the data of {study.dataset} on {gethostname()} are not those that {there.path} was made with")
     methods = {name: find(name) for name in order.methods}
     device = choose(order.device)
 

@@ -41,7 +41,7 @@ def main() -> None:
         asked = json.loads(line)
         chunk = Chunk(tuple(asked["runs"]), tuple(asked["methods"]))
         end = {"event": "end"}
-        with _logged(Path(order.store) / "logs" / f"{chunk.name}.log"):
+        with logged(Path(order.store) / "logs" / f"{chunk.name}.log"):
             try:
                 do = do or work(order)
                 do(chunk, tell)
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 @contextlib.contextmanager
-def _logged(log: Path) -> Iterator[None]:
+def logged(log: Path) -> Iterator[None]:
     """Send what is printed to `log` meanwhile; an empty log is removed."""
     before = os.dup(2)
     with contextlib.suppress(OSError):  # a full disk, a directory that is gone: the chunk will say so

@@ -8,15 +8,31 @@ from typing import Any
 
 import numpy as np
 
+from ltbv.data.dataset import labels_of
 from ltbv.data.resample import overlap
 from ltbv.errors import Refusal
+from ltbv.harness.files import read_arrays
 from ltbv.harness.store import Store
+from ltbv.report.elsewhere.arrays import members
+from ltbv.report.elsewhere.listings import check_names
+from ltbv.report.elsewhere.rows import MOST_CLASSES
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 
 REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
 OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = ("p_true", "p_negative")
+MOST_IMAGES = 10**12  # of a class
+MOST_EXPERTS = 1000
+ASKED = {  # field of `asked` -> types it may have
+    "dataset": (str,),
+    "scheme": (str,),
+    "head": (int,),
+    "imbalance": (int, float),
+    "epochs": (int,),
+    "seed": (int,),
+    "protocol": (dict,),
+}
 OPTIONS = {
     "dataset": "--dataset",
     "scheme": "--scheme",
@@ -34,6 +50,7 @@ def read_study(path: Path) -> Evidence:
     store = Store(path)
     study = store.study()
     asked, data = study["asked"], study["data"]
+    _check_settings(store.path / "study.json", study)
     keys = store.methods()
     if not keys:
         raise Refusal(f"{path} has no predictions yet; run: {_command(store, asked, REFERENCE)}")
@@ -42,9 +59,9 @@ def read_study(path: Path) -> Evidence:
         raise Refusal(f"{path} has no CE to compare {', '.join(keys)} with; run: {missing}")
     keys.sort(key=lambda key: key != REFERENCE)  # the reference first, the others in the order of their recipes
 
-    labels = store.test_labels()
     class_names = tuple(data["class_names"])
-    ids = store.samples()
+    labels = _check_ids(store.path / "test.npz", "labels", store.test_labels(), 1, len(class_names))
+    ids = _check_ids(store.path / "samples.npz", "ids", store.samples(), 2, len(class_names))
     return Evidence(
         labels=labels,
         class_names=class_names,
@@ -67,6 +84,53 @@ def read_study(path: Path) -> Evidence:
     )
 
 
+def _check_settings(path: Path, study: dict[str, Any]) -> None:
+    """Refuses a study.json that lacks what a report says of a study, or has something else in its place."""
+    asked, data = study["asked"], study["data"]
+    for name, kinds in ASKED.items():
+        if type(asked.get(name)) not in kinds:
+            raise _not_as_written(path, f"asked.{name}", asked.get(name))
+    for name in OPTIONS:
+        if not isinstance(asked.get(name), (str, int, float, type(None))):
+            raise _not_as_written(path, f"asked.{name}", asked[name])
+    if not (0 <= asked["head"] <= MOST_IMAGES and 0 <= asked["imbalance"] <= MOST_IMAGES):  # NaN is neither
+        raise _not_as_written(path, "asked.head and asked.imbalance", [asked["head"], asked["imbalance"]])
+    if not isinstance(study.get("made_with", {}), dict):
+        raise _not_as_written(path, "made_with", study["made_with"])
+    names, splits = data.get("class_names"), data.get("splits")
+    if not (isinstance(names, list) and 0 < len(names) <= MOST_CLASSES and all(isinstance(k, str) for k in names)):
+        raise _not_as_written(path, "data.class_names", names)
+    check_names(names, str(path))
+    for name in ("counts", *({"pool_sizes"} & data.keys())):
+        numbers = data.get(name)
+        if not _are_whole(numbers, MOST_IMAGES) or len(numbers) != len(names):
+            raise _not_as_written(path, f"data.{name}", numbers)
+    if not isinstance(splits, dict) or not all(_are_whole(splits.get(name), len(names)) for name in SPLITS):
+        raise _not_as_written(path, "data.splits", splits)
+    if sorted(c for name in SPLITS for c in splits[name]) != list(range(len(names))):
+        raise Refusal(f"{path} has data.splits in which each class is not once")
+
+
+def _are_whole(values: Any, most: int) -> bool:
+    return isinstance(values, list) and all(type(value) is int and 0 <= value <= most for value in values)
+
+
+def _not_as_written(path: Path, name: str, value: Any) -> Refusal:
+    found = repr(value)[:60] if isinstance(value, (str, float, bool, type(None))) else f"a {type(value).__name__}"
+    return Refusal(f"{path} has {name} {found}, which is not as ltbv writes it; make the study again")
+
+
+def _check_ids(path: Path, name: str, values: np.ndarray, axes: int, num_classes: int) -> np.ndarray:
+    """Labels (N,) or ids of images (R, n), of classes that there are; gives them back."""
+    cure = "delete it and run the command that made the study"
+    if values.ndim != axes or values.dtype.kind not in "iu" or not values.size:
+        raise Refusal(f"{path} has {name} of type {values.dtype} and shape {values.shape}; {cure}")
+    classes = values if axes == 1 else labels_of(values)
+    if ((classes < 0) | (classes >= num_classes)).any():
+        raise Refusal(f"{path} has {name} of other classes than the {num_classes} there are; {cure}")
+    return values
+
+
 def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarray, num_classes: int) -> MethodRuns:
     runs = store.runs(key)
     of_runs = []
@@ -78,6 +142,7 @@ def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarr
             cure = f"delete it and run: {_command(store, asked, key, runs=1 + max(runs))}"
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
     recipe = store.recipe(key)
+    check_names([key, recipe["label"]] if key != recipe["label"] else [key], str(store.path / "predictions" / key))
     arrays = {
         name: np.stack([fields[field] for fields in of_runs])
         for field, name in (REQUIRED | OPTIONAL).items()
@@ -90,20 +155,21 @@ def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarr
 def _read_fields(path: Path, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
     """REQUIRED and OPTIONAL fields of one run, each (N,); the logits, most of the file, are left unread."""
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            fields = {name: file[name] for name in (*REQUIRED, *(set(OPTIONAL) & set(file.files)))}
-    except Exception as error:  # what a damaged archive raises is not one class
-        raise Refusal(f"is damaged ({error})") from error
+        fields = read_arrays(path, (*REQUIRED, *(name for name in OPTIONAL if name in members(path))))
+    except Refusal as refusal:
+        raise Refusal(f"is damaged ({' '.join(str(refusal.__cause__ or refusal).split())})") from refusal
     for name, values in fields.items():
         if values.shape != labels.shape:
             raise Refusal(f"has {name} of shape {values.shape}, but the test set has {labels.size} points")
         if values.dtype.kind not in ("iu" if name in CLASS_IDS else "f" if name in PROBABILITIES else "iuf"):
             raise Refusal(f"has {name} of type {values.dtype}")
     for name in set(CLASS_IDS) & set(fields):
-        if (wrong := fields[name] >= num_classes).any():
+        if (wrong := (fields[name] < 0) | (fields[name] >= num_classes)).any():
             raise Refusal(f"has {name} {fields[name][wrong][0]}, but there are {num_classes} classes")
     if "experts_used" in fields and (fields["experts_used"] < 1).any():
         raise Refusal(f"has experts_used {fields['experts_used'].min()}, but a router asks one expert or more")
+    if "experts_used" in fields and not (fields["experts_used"] <= MOST_EXPERTS).all():  # NaN is neither
+        raise Refusal(f"has experts_used that is NaN or more than {MOST_EXPERTS}")
     for name in PROBABILITIES:
         if wrong := int((~((fields[name] >= 0) & (fields[name] <= 1))).sum()):  # NaN is neither
             raise Refusal(f"has {name} that is NaN or no probability at {wrong} of {labels.size} points")

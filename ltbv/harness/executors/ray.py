@@ -40,10 +40,10 @@ from ltbv.harness.locks import Busy, is_alive
 from ltbv.harness.plan import Chunk
 from ltbv.harness.store import Store
 from ltbv.harness.work import PATIENCE, Order, Tell, work
-from ltbv.harness.worker import _logged as logged
+from ltbv.harness.worker import logged
 
 CONNECT = 30.0  # seconds in which a cluster has to answer
-GONE = 60.0  # seconds after which a cluster without a single fitting node is given up
+GONE = 40.0  # seconds after which a cluster without its head, or a fitting node, is given up; Ray ends us after 60
 CANCEL = 5.0  # seconds that cancelled tasks have to let go of their locks
 OBJECTS = 100_000_000  # bytes of the object store of an instance started here, where results are files
 
@@ -213,6 +213,7 @@ class _Crew:
     deaths: Counter = field(default_factory=Counter)
 
     def __post_init__(self):
+        self.head = self.library.get_runtime_context().gcs_address
         own = {name: value for name, value in os.environ.items() if name.startswith("LTBV_")}
         self.remote = self.library.remote(
             num_cpus=self.wants["CPU"],
@@ -227,8 +228,19 @@ class _Crew:
         """Resources of the nodes that are alive."""
         return [node["Resources"] for node in self.library.nodes() if node["Alive"]]
 
+    def is_led(self) -> bool:
+        """Does the head answer? Where it does not, no question to the cluster ever comes back."""
+        host, _, port = self.head.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
     def places(self) -> int:
         """How many tasks the cluster can do at a time, if it does nothing else."""
+        if not self.is_led():
+            return 0
         return sum(int(min(node.get(name, 0) / much for name, much in self.wants.items())) for node in self.nodes())
 
     def needed(self) -> str:
@@ -278,7 +290,7 @@ class _Crew:
             except Busy as busy:
                 self.put_off(task.chunk, str(busy))
                 return
-            there = (name for name in sorted(names(store, task.chunk)) if name.startswith("stages/"))
+            there = ["study.json", *(name for name in names(store, task.chunk) if name.startswith("stages/"))]
             brought = {name: (store.path / name).read_bytes() for name in there if (store.path / name).exists()}
         reference = self.remote.remote(task.chunk, self.order, ltbv.__version__, sys.path, self.token, brought)
         self.tasks[reference] = task
@@ -296,8 +308,9 @@ class _Crew:
     def give_up(self) -> None:
         """No node can do a task any more, and none came back."""
         left = [*self.waiting, *(chunk for _, chunk in self.later), *(task.chunk for task in self.tasks.values())]
+        lost = f"no node has {self.needed()} any more" if self.is_led() else f"its head, {self.head}, is gone"
         for chunk in left:
-            self.fail(chunk, f"no node of the Ray cluster has {self.needed()} any more")
+            self.fail(chunk, f"the Ray cluster was lost: {lost}")
 
     # taking in
 
@@ -311,7 +324,7 @@ class _Crew:
             self.fail(chunk, reason(getattr(error, "cause", None) or error))
             return None
         except errors.RayError as error:
-            self.bury(chunk, f"{type(error).__name__} ({' '.join(str(error).split())[:200]})")
+            self.bury(chunk, f"{type(error).__name__} ({' '.join(str(error).split()).partition('. ')[0][:200]})")
             return None
         if result["end"] == "unseen":
             return _Task(chunk, apart=True)
@@ -381,8 +394,12 @@ def write_back(store: Store, chunk: Chunk, files: dict[str, bytes]) -> None:
 
     What is there already was made alike, and is left.
     """
-    if strange := sorted(map(str, files.keys() - names(store, chunk) if files else ())):
+    if not files:
+        return
+    if strange := sorted(map(str, files.keys() - names(store, chunk))):
         raise Refusal(f"a node gave back {strange[0]!r}, which is no file of runs {list(chunk.runs)}; nothing written")
+    if not store.exists:
+        raise Refusal(f"{store.path} was removed under way; the same command makes it again")
     for name in sorted(files, reverse=True):
         if not (store.path / name).exists():
             write_bytes(store.path / name, files[name])

@@ -89,7 +89,8 @@ def _place(rows: Rows, given: Points | None, points: Points | None, num_classes:
     for field, ids in (("label", rows.labels), ("pred", rows.preds)):
         if ids is not None:
             check_range(ids, num_classes, f"{rows.path}: {field}")
-    own_rows = [np.flatnonzero(rows.run_of == at) for at in range(len(rows.runs))]
+    last = np.bincount(rows.run_of, minlength=len(rows.runs)).cumsum()
+    own_rows = np.split(np.argsort(rows.run_of, kind="stable"), last[:-1])
     true = np.empty(rows.run_of.size, np.intp)
     places = []
     for run, own in zip(rows.runs, own_rows, strict=True):

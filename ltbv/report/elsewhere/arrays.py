@@ -17,10 +17,11 @@ from typing import IO
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.report.elsewhere.rows import BLOCK, LOGITS, MOST_CLASSES, MOST_POINTS, PROBS, Rows
+from ltbv.report.elsewhere.rows import BLOCK, LOGITS, MOST_BYTES, MOST_CLASSES, MOST_POINTS, PROBS, Rows
 
-MOST_BYTES = 1 << 31  # of an array that must be read as a whole
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes; others take memory before a byte is read
+MOST_RATIO = 1100  # what deflate, at best, makes of a byte
+LAST_CHARACTER = 0x10FFFF
 IDS = ("sample_id", "paths")
 
 
@@ -93,7 +94,11 @@ def members(path: Path) -> dict[str, zipfile.ZipInfo]:
     """The arrays of an .npz by field name."""
     try:
         with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
+            infos, held = archive.infolist(), os.fstat(archive.fp.fileno()).st_size
+        if more := [info for info in infos if info.compress_size > held or info.file_size > MOST_RATIO * held]:
+            raise ValueError(f"{more[0].filename} promises {more[0].file_size:,} bytes, the file has {held:,}")
+        if other := [info for info in infos if info.compress_type not in METHODS]:
+            raise ValueError(f"{other[0].filename} is compressed in a way that numpy does not know")
     except Exception as error:
         raise Refusal(f"{path} is damaged or no .npz file ({' '.join(str(error).split())})") from error
     return {info.filename.removesuffix(".npy"): info for info in infos}
@@ -117,11 +122,12 @@ def stored(path: Path, info: zipfile.ZipInfo | None = None) -> Stored:
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Of format 1.0, which is that of every array of numbers or text; a header of 2.0 may be as long as 4 GiB."""
     version = np.lib.format.read_magic(file)
-    if version not in HEADERS:
+    if version != (1, 0):
         raise ValueError(f".npy format {version} is not known here")
     with warnings.catch_warnings(action="ignore"):  # headers written by Python 2 read as well
-        return HEADERS[version](file)
+        return np.lib.format.read_array_header_1_0(file)
 
 
 def read_npz(path: Path, run: str) -> Rows:
@@ -173,7 +179,10 @@ def text_ids(found: Stored) -> np.ndarray:
     if values is not None and values.dtype.kind == "f" and (np.abs(values) < 2**53).all() and (values % 1 == 0).all():
         return values.astype(np.int64).astype(np.str_)
     if values is not None and values.dtype.kind == "U":
-        return values.astype(values.dtype.newbyteorder("="))
+        values = values.astype(values.dtype.newbyteorder("="))
+        if values.view(np.uint32).max() > LAST_CHARACTER:
+            raise Refusal(f"{found.name} has characters that there are not")
+        return values
     if values is not None and values.dtype.kind == "S":
         try:
             return np.char.decode(values, "utf-8")

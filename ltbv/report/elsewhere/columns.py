@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from ltbv.errors import Refusal
-from ltbv.report.elsewhere.rows import BLOCK, PROBS, Rows
+from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Rows, as_ids
 
+MOST_ROWS = 10 * MOST_POINTS  # of all runs together; a small .parquet file can claim any number
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -40,7 +41,9 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
     # without any of the columns of text, one score tells how many rows there are
     frame = _frame(path, wanted or scores[:1], whole=not scores)
     ids = {name: _class_ids(frame[name], f"{path}: {name}") for name in ("label", "pred") if name in wanted}
-    codes, names = pd.factorize(_text(frame["run"])) if "run" in wanted else (np.zeros(len(frame), np.intp), [run])
+    codes, names = (
+        pd.factorize(_text(path, frame["run"])) if "run" in wanted else (np.zeros(len(frame), np.intp), [run])
+    )
 
     def blocks() -> Iterator[np.ndarray]:
         for chunk in _frames(path, scores, max(1, BLOCK // num_classes)):
@@ -53,7 +56,7 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
         tuple(str(name) for name in names),
         codes,
         labels=ids.get("label"),
-        ids=_text(frame["sample"]).astype(np.str_) if "sample" in wanted else None,
+        ids=as_ids(_text(path, frame["sample"]), str(path)) if "sample" in wanted else None,
         preds=ids.get("pred"),
         kind=PROBS if scores else None,
         blocks=blocks if scores else None,
@@ -67,7 +70,7 @@ def read_label_columns(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise Refusal(f"{path} has no column 'label'; it has: {', '.join(map(repr, columns[:8]))}")
     wanted = [name for name in ("sample", "label") if name in columns]
     frame = _frame(path, wanted)
-    ids = _text(frame["sample"]).astype(np.str_) if "sample" in wanted else None
+    ids = as_ids(_text(path, frame["sample"]), str(path)) if "sample" in wanted else None
     return _class_ids(frame["label"], f"{path}: label"), ids
 
 
@@ -99,7 +102,12 @@ def _columns(path: Path) -> list[str]:
 
 def _frame(path: Path, columns: list[str], *, whole: bool = True) -> pd.DataFrame:
     """All rows of these columns."""
-    parts = [chunk for chunk in _frames(path, columns, 100_000, whole=whole) if len(chunk)]
+    parts, rows = [], 0
+    for chunk in _frames(path, columns, 100_000, whole=whole):
+        parts += [chunk] if len(chunk) else []
+        rows += len(chunk)
+        if rows > MOST_ROWS:
+            raise Refusal(f"{path} has more than {MOST_ROWS:,} rows")
     if not parts:
         raise Refusal(f"{path} has a header and no rows")
     return pd.concat(parts, ignore_index=True)
@@ -155,9 +163,10 @@ def _parquet(path: Path):
     return ParquetFile(path)
 
 
-def _text(column: pd.Series) -> np.ndarray:
+def _text(path: Path, column: pd.Series) -> np.ndarray:
     """Names (n,) as text, whatever type a parquet file gives them."""
-    return column.astype(str).to_numpy(object)
+    with _reading(path):
+        return column.astype(str).to_numpy(object)
 
 
 def _class_ids(column: pd.Series, where: str) -> np.ndarray:

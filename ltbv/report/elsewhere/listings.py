@@ -1,7 +1,9 @@
 """How many training images has each class, what is it called, and what are the true labels? Three small files, each in
 the forms that people have them in."""
 
+import io
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere.arrays import IDS, class_ids, members, stored, text_ids
 from ltbv.report.elsewhere.points import Points
-from ltbv.report.elsewhere.rows import MOST_CLASSES, MOST_POINTS, check_range, check_size
+from ltbv.report.elsewhere.rows import MOST_CLASSES, MOST_POINTS, as_ids, check_range, check_size
 
 MOST_TEXT = 1 << 30  # bytes of a text file
+MOST_JSON = 1 << 27  # bytes of a JSON file, whose values take many times as much memory
+LONGEST_NAME = 1000  # characters
 MOST_IMAGES = 10**12  # of a class
 
 
@@ -30,7 +34,7 @@ def read_counts(path: Path, names: Sequence[str] | None = None) -> tuple[np.ndar
     value = _read_json(path) if suffix == ".json" else None
     if suffix == ".json":
         if isinstance(value, dict):
-            value, names = _in_order(path, value, names), tuple(names or value)
+            value, names = _in_order(path, value, names), check_names(names or list(value), str(path))
         if not isinstance(value, list) or any(type(number) is not int for number in value):
             raise Refusal(f"{path} is no list of whole numbers, nor a map from class name to whole number")
     elif suffix == ".npy":
@@ -74,11 +78,19 @@ def read_names(path: Path) -> tuple[str, ...]:
             raise Refusal(f"{path} is no list of class names")
     else:
         names = _read_text(path).removesuffix("\n").split("\n")
-    if "" in names:
-        raise Refusal(f"{path} has no name for class {names.index('')} (from 0)")
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise Refusal(f"{path} has the class name {repeated!r} {names.count(repeated)} times")
+    return check_names(names, str(path))
+
+
+def check_names(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Class names, or a Refusal of those that cannot be told apart or written."""
+    for k, name in enumerate(names):
+        if not name:
+            raise Refusal(f"{where} has no name for class {k} (from 0)")
+        if len(name) > LONGEST_NAME or any("\ud800" <= c <= "\udfff" for c in name):  # which no file can hold
+            raise Refusal(f"{where} has {name[:40]!r} for class {k} (from 0), which is too long or no text")
+    name, times = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
+    if times > 1:
+        raise Refusal(f"{where} has the class name {name!r} {times} times")
     return tuple(names)
 
 
@@ -119,14 +131,16 @@ def read_labels(path: Path, num_classes: int) -> Points:
         raise Refusal(f"{path} has label {wrong[0]}, but class ids go from 0 to {num_classes - 1}")
     labels = np.asarray(labels, np.int64)
     check_range(labels, num_classes, f"{path}: label")
-    return Points(labels, None if ids is None else np.asarray(ids, np.str_), str(path))
+    return Points(labels, None if ids is None else as_ids(ids, str(path)), str(path))
 
 
 def _read_lines(path: Path) -> tuple[list[int], list[str] | None]:
     """The number at the end of each line, and what stands before it, if every line has that; blank lines are left
     out."""
     numbers, before = [], []
-    for at, line in enumerate(_read_text(path).split("\n"), 1):
+    for at, line in enumerate(io.StringIO(_read_text(path)), 1):
+        if len(numbers) > MOST_POINTS:
+            raise Refusal(f"{path} has more than {MOST_POINTS:,} lines")
         words = line.rsplit(None, 1)
         if not words:
             continue
@@ -144,10 +158,10 @@ def _read_lines(path: Path) -> tuple[list[int], list[str] | None]:
     return numbers, [word.strip() for word in before] or None
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, most: int = MOST_TEXT) -> str:
     try:
-        if (size := path.stat().st_size) > MOST_TEXT:
-            raise Refusal(f"{path} has {size:,} bytes; the most is {MOST_TEXT:,}")
+        if (size := path.stat().st_size) > most:
+            raise Refusal(f"{path} has {size:,} bytes; the most is {most:,}")
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Refusal(f"{path} cannot be read as text: {error}") from error
@@ -156,14 +170,13 @@ def _read_text(path: Path) -> str:
 
 def _read_json(path: Path) -> Any:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} is there twice")
-        return found
+        times = Counter(key for key, _ in pairs)
+        if len(times) < len(pairs):
+            raise ValueError(f"{max(times, key=times.__getitem__)!r} is there twice")
+        return dict(pairs)
 
     try:
-        return json.loads(_read_text(path), object_pairs_hook=once)
+        return json.loads(_read_text(path, MOST_JSON), object_pairs_hook=once)
     except (Refusal, RecursionError, ValueError) as error:
         if isinstance(error, Refusal):
             raise

@@ -1,6 +1,6 @@
 """What does a file of predictions say, row by row? One form for all formats, in the file's own order of rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from ltbv.errors import Refusal
 
 BLOCK = 1 << 19  # scores (rows x classes) read at once: 2 MB of float32, which stay in the processor's cache
 MOST_POINTS, MOST_CLASSES = 10**7, 10**6  # beyond these a shape is taken for damage, and nothing is allocated for it
+MOST_BYTES = 1 << 31  # of an array that must be read as a whole
+LONGEST_ID = 1000  # characters of the name of a test point; all are kept at the length of the longest
 LOGITS, PROBS = "logits", "probs"
 
 
@@ -40,6 +42,17 @@ def check_range(ids: np.ndarray, num_classes: int, where: str) -> None:
     if ids.size and (wrong := (ids < 0) | (ids >= num_classes)).any():
         at = int(wrong.argmax())
         raise Refusal(f"{where} is {ids[at]} in row {at} (from 0); class ids go from 0 to {num_classes - 1}")
+
+
+def as_ids(names: Sequence[str], where: str) -> np.ndarray:
+    """Names of test points (n,) as an array, each of which takes as much memory as the longest."""
+    longest = max(map(len, names), default=0)
+    if longest > LONGEST_ID or 4 * longest * len(names) > MOST_BYTES:
+        raise Refusal(
+            f"{where} has {len(names):,} names of test points, the longest of {longest:,} characters; the most is"
+            f" {LONGEST_ID:,}, and {MOST_BYTES:,} bytes for all"
+        )
+    return np.asarray(names, np.str_)
 
 
 def check_size(path: Path) -> None:

@@ -51,6 +51,8 @@ def judge(blocks: Iterable[np.ndarray], labels: np.ndarray, num_classes: int, ki
             raise Refusal(f"{where} has scores of {block.shape[1]} classes, but there are {num_classes}")
         told = told or (PROBS if block.min() >= 0 and block.max() <= 1 else LOGITS)
         here = slice(start, start + len(block))
+        if here.stop > labels.size:
+            raise Refusal(f"{where} has more rows of scores than its {labels.size} test points")
         z = block.astype(np.float64 if block.dtype.itemsize > 4 else np.float32)  # a copy, changed below
         points, own = np.arange(len(z)), labels[here]
         if told == PROBS:
@@ -74,6 +76,8 @@ def judge(blocks: Iterable[np.ndarray], labels: np.ndarray, num_classes: int, ki
         predictions[here] = np.where(true == rival, np.minimum(own, negative), np.where(true > rival, own, negative))
         p_true[here], p_negative[here] = own_score.clip(0, 1), rival_score.clip(0, 1)
         start = here.stop
+    if start < labels.size:
+        raise Refusal(f"{where} has scores of {start} test points, but there are {labels.size}")
     return Judged(predictions, p_true, p_negative, negatives, told, ties)
 
 
