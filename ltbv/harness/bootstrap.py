@@ -102,6 +102,8 @@ class Job:
         def listen(event: dict) -> None:
             if event["event"] == "failed":
                 failures.append(self.note(event))
+            elif event["event"] == "done":
+                self.store.forget_failure(event["method"], event["run"])
             pulse.hear(event)
             tell(event)
 

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ltbv.errors import Refusal
+from ltbv.harness.files import read_json
 from ltbv.harness.locks import is_alive
 
 EVERY, BELIEVED = 2.0, 60.0  # seconds
@@ -27,6 +29,9 @@ class Pulse:
         self.last = 0.0
 
     def __enter__(self) -> "Pulse":
+        for path in _notes(self.path.parent):
+            if not _believed(path):
+                path.unlink(missing_ok=True)  # of a command that was killed
         self.beat()
         return self
 
@@ -62,11 +67,20 @@ class Pulse:
 
 def pulses(study: Path) -> list[dict[str, Any]]:
     """The commands that are at work on a study now."""
-    found = []
-    for path in sorted((study / "progress").glob("*.json")):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            note = json.loads(path.read_text())
-            here = note["host"] == socket.gethostname()
-            if time.time() - note["updated"] < BELIEVED and (is_alive(note["pid"]) if here else True):
-                found.append(note)
-    return found
+    return [note for path in _notes(study / "progress") if (note := _believed(path))]
+
+
+def _notes(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.json"))
+
+
+def _believed(path: Path) -> dict[str, Any] | None:
+    """A note that is whole and of a command at work, else None."""
+    try:
+        note = read_json(path)
+        fresh = time.time() - float(note["updated"]) < BELIEVED
+        known = isinstance(note["host"], str) and all(float(note[name]) >= 0 for name in ("since", "images", "of"))
+        here = note["host"] == socket.gethostname()
+        return note if fresh and known and (is_alive(note["pid"]) if here else True) else None
+    except (Refusal, TypeError, ValueError, KeyError):
+        return None

@@ -160,6 +160,11 @@ class Store:
         self._refuse_if_gone()
         write_bytes(self.path / "failures" / method / f"r{run:03d}.txt", f"{why}\n".encode())
 
+    def forget_failure(self, method: str, run: int) -> None:
+        """The run is there now."""
+        with contextlib.suppress(OSError):
+            (self.path / "failures" / method / f"r{run:03d}.txt").unlink(missing_ok=True)
+
     def failures(self, method: str) -> dict[int, str]:
         """Why runs of a method are missing, of those that failed and were not made since."""
         found = {}

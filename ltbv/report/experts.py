@@ -72,7 +72,8 @@ def additions(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
                     color="black" if clear else GREY,
                 )
         panel.set_title(group)
-        lines.few_ticks(panel, 100 * low, 100 * (high + 0.55 * (high - low)))  # with room for the numbers
+        lines.few_ticks(panel, 100 * low, 100 * min(high, 1.0))
+        panel.set_xlim(100 * low, 100 * (high + 0.55 * (high - low)))  # with room for the numbers
     lines.below(
         figure,
         "Accuracy in %. Hollow: without the addition. Numbers: what it brings, paired; * where its interval excludes 0",
