@@ -6,14 +6,27 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MOST_WORDS = 1500  # characters of a message
+
 
 class Refusal(ValueError):
     """A request that cannot be carried out as it was put. The message is one line, for the person who asked."""
 
+    def __init__(self, message: str):
+        super().__init__(one_line(message))
+
+
+def one_line(words: str) -> str:
+    """Words that may come from a file, as one line of text: what a terminal would obey is escaped, and where they are
+    very many, the middle gives way."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    half = MOST_WORDS // 2 - 2
+    return shown if len(shown) <= MOST_WORDS else f"{shown[:half]} … {shown[-half:]}"
+
 
 def reason(error: BaseException) -> str:
     """What went wrong, in one line: a refusal's own words, any other exception with its name."""
-    words = " ".join(str(error).split())
+    words = one_line(" ".join(str(error).split()))
     return words if isinstance(error, Refusal) else f"{type(error).__name__}: {words}"
 
 

@@ -39,17 +39,31 @@ def take_snapshot(network: nn.Module, optimiser: torch.optim.Optimizer, losses: 
     return arrays
 
 
-def restore(arrays: dict[str, np.ndarray], network: nn.Module, optimiser: torch.optim.Optimizer) -> np.ndarray:
-    """Put a snapshot back; gives the losses [R, epochs done]."""
-    weights = {name.partition(" ")[2]: values for name, values in arrays.items() if name.startswith("weights ")}
-    network.load_state_dict({name: torch.as_tensor(values) for name, values in weights.items()})
-    for place, parameter in enumerate(_learning(optimiser)):
-        buffer = torch.as_tensor(arrays[f"momentum {place}"]).to(parameter)
-        optimiser.state[parameter]["momentum_buffer"] = buffer
-    kept = iter(json.loads(arrays["draws"].tobytes()))
-    for draws in _all_draws(network):
-        draws.bit_generator.state = next(kept)
-    return arrays["losses"]
+def restore(
+    arrays: dict[str, np.ndarray], network: nn.Module, optimiser: torch.optim.Optimizer, runs: int, epochs: int
+) -> np.ndarray | None:
+    """Put a snapshot back; gives the losses [R, epochs done]. None, and nothing is changed, if it does not fit."""
+    weights = {f"weights {name}": tensor for name, tensor in network.state_dict().items()}
+    momentum = {f"momentum {place}": parameter for place, parameter in enumerate(_learning(optimiser))}
+    expected = {name: (tuple(tensor.shape), _copied(tensor).dtype) for name, tensor in (weights | momentum).items()}
+    found = {name: (values.shape, values.dtype) for name, values in arrays.items() if name not in ("losses", "draws")}
+    losses = arrays.get("losses", np.zeros(0))
+    if found != expected or losses.ndim != 2 or losses.dtype != np.float64:
+        return None
+    if len(losses) != runs or not 0 < losses.shape[1] < epochs:
+        return None
+    before = _draws(network)
+    try:
+        for draws, state in zip(_all_draws(network), json.loads(arrays["draws"].tobytes()), strict=True):
+            draws.bit_generator.state = state
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError):
+        for draws, state in zip(_all_draws(network), before, strict=True):
+            draws.bit_generator.state = state
+        return None
+    network.load_state_dict({name.partition(" ")[2]: torch.as_tensor(arrays[name]) for name in weights})
+    for name, parameter in momentum.items():
+        optimiser.state[parameter]["momentum_buffer"] = torch.as_tensor(arrays[name]).to(parameter)
+    return losses
 
 
 def _copied(tensor: torch.Tensor) -> np.ndarray:

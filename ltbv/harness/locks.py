@@ -18,9 +18,11 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, one_line
+from ltbv.harness.files import read_json
 
 BEAT, STALE = 20.0, 120.0  # seconds
+LATEST = 1e11  # seconds since 1970
 
 
 class Busy(Exception):
@@ -60,10 +62,8 @@ def holders(folder: Path) -> dict[str, dict[str, Any]]:
     """Who holds what, by name: host, pid, since (seconds since 1970), doing. What nobody holds any more is left out."""
     found = {}
     for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError):
-            note = json.loads(path.read_text())
-            if _is_held(path.with_suffix(".lock")):
-                found[path.stem] = note
+        if (note := _note(path)) and _is_held(path.with_suffix(".lock")):
+            found[path.stem] = note
     return found
 
 
@@ -105,11 +105,14 @@ def _acquire_soft(path: Path, wait: float) -> BaseFileLock:
 
 
 def _note(path: Path) -> dict[str, Any]:
+    """What the holder says of itself; nothing where the note is not as holders write it."""
     try:
-        note = json.loads(path.with_suffix(".json").read_text())
-        return note if isinstance(note, dict) else {}
-    except (OSError, ValueError):
+        note = read_json(path.with_suffix(".json"))
+        known = {name: one_line(str(note[name])) for name in ("host", "doing")}
+        pid, since = int(note["pid"]), float(note["since"])
+    except (OverflowError, ValueError, TypeError, KeyError):  # a Refusal is a ValueError
         return {}
+    return known | {"pid": pid, "since": since} if 0 <= since < LATEST else {}
 
 
 def _died(path: Path) -> bool:
@@ -121,18 +124,20 @@ def _died(path: Path) -> bool:
 def is_alive(pid: Any) -> bool:
     """Is there a process of this number here?"""
     try:
-        os.kill(int(pid), 0)
-    except (OSError, TypeError, ValueError) as error:
+        if (number := int(pid)) > 0:  # others are groups of processes
+            os.kill(number, 0)
+            return True
+    except (OSError, OverflowError, TypeError, ValueError) as error:
         return isinstance(error, PermissionError)
-    return True
+    return False
 
 
 def _who(path: Path) -> str:
     note = _note(path)
     if not note:
         return "another command"
-    since = time.strftime("%H:%M:%S", time.localtime(float(note.get("since", 0))))
-    return f"process {note.get('pid')} on {note.get('host')}, since {since}: {note.get('doing')}"
+    since = time.strftime("%H:%M:%S", time.localtime(note["since"]))
+    return f"process {note['pid']} on {note['host']}, since {since}: {note['doing']}"
 
 
 def _beat(files: list[Path], ended: threading.Event) -> None:

@@ -17,6 +17,8 @@ from ltbv.harness.files import read_json
 from ltbv.harness.locks import is_alive
 
 EVERY, BELIEVED = 2.0, 60.0  # seconds
+FIELDS = {"host": str, "pid": int, "since": float, "updated": float, "images": int, "of": int, "jobs": int}
+UNBELIEVABLE = 1e15  # images or seconds
 
 
 class Pulse:
@@ -77,10 +79,11 @@ def _notes(folder: Path) -> list[Path]:
 def _believed(path: Path) -> dict[str, Any] | None:
     """A note that is whole and of a command at work, else None."""
     try:
-        note = read_json(path)
-        fresh = time.time() - float(note["updated"]) < BELIEVED
-        known = isinstance(note["host"], str) and all(float(note[name]) >= 0 for name in ("since", "images", "of"))
+        read = read_json(path)
+        note = {name: kind(read[name]) for name, kind in FIELDS.items()}
+        known = all(0 <= value < UNBELIEVABLE for value in note.values() if not isinstance(value, str))
+        fresh = time.time() - note["updated"] < BELIEVED
         here = note["host"] == socket.gethostname()
         return note if fresh and known and (is_alive(note["pid"]) if here else True) else None
-    except (Refusal, TypeError, ValueError, KeyError):
+    except (OverflowError, Refusal, TypeError, ValueError, KeyError):
         return None

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, one_line
 from ltbv.harness.files import read_arrays
 from ltbv.harness.pulse import pulses
 from ltbv.harness.store import Store, span
@@ -58,7 +58,9 @@ def _command(note: dict[str, Any]) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The same for a person."""
-    shape = f"head {found['head']}, imbalance {found['imbalance']:g}, seed {found['seed']}"
+    imbalance = found["imbalance"]
+    imbalance = f"{imbalance:g}" if isinstance(imbalance, float) else imbalance
+    shape = f"head {found['head']}, imbalance {imbalance}, seed {found['seed']}"
     shown = [f"{found['study']}: {found['dataset']}, {found['scheme']}, {shape}"]
     width = max((len(method["label"]) for method in found["methods"]), default=0)
     for method in found["methods"]:
@@ -74,7 +76,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         going = f"{command['images_per_second']:,.0f} images/s" + (f", {left / 60:.0f} min to go" if left else "")
         share = 100 * command["images"] / command["of"] if command["of"] else 100
         shown.append(f"command {command['pid']} on {command['host']}: {share:.0f} % of what it was asked, {going}")
-    return shown
+    return [one_line(line) for line in shown]
 
 
 def verify(store: Store) -> list[str]:
@@ -95,6 +97,6 @@ def verify(store: Store) -> list[str]:
 def _what(study: Path, path: Path) -> str:
     """Of prediction and stage files: run 7 of ride (path)."""
     parts = path.relative_to(study).parts
-    if len(parts) == 3 and path.stem[1:].isdigit():
+    if len(parts) == 3 and path.stem[1:].isdecimal():
         return f"run {int(path.stem[1:])} of {parts[1]} ({path})"
     return str(path)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+NUMBERS = ("f2", "f4", "f8", "i4", "i8")  # types of weights and buffers in files
 NEVER = -1e4  # logit of a class that cannot be predicted; float16 holds it
 
 
@@ -204,8 +205,12 @@ def load_run_state(module: nn.Module, run: int, runs: int, state: dict[str, np.n
     """The inverse of `run_state`. Names the module does not have are left; names it has must be there and fit."""
     with torch.no_grad():
         for name, tensors in _run_tensors(module, run, runs).items():
-            for tensor, values in zip(tensors, state[name], strict=True):
-                tensor.copy_(torch.as_tensor(values))
+            values = state[name]
+            # copy_ would spread a smaller array over the tensor
+            if values.shape != (len(tensors), *tensors[0].shape) or values.dtype.str[1:] not in NUMBERS:
+                raise ValueError(f"{name} is {values.dtype} of shape {values.shape}")
+            for tensor, of_copy in zip(tensors, values, strict=True):
+                tensor.copy_(torch.as_tensor(of_copy))
 
 
 def _run_tensors(module: nn.Module, run: int, runs: int) -> dict[str, list[Tensor]]:

@@ -100,5 +100,5 @@ def test_what_foreign_modules_draw_goes_on_where_it_was():
     kept = take_snapshot(network, optimiser, np.zeros((2, 1)))
     expected = [network(images) for _ in range(3)]
     optimiser.step()
-    restore(kept, network, optimiser)
+    restore(kept, network, optimiser, runs=2, epochs=2)
     assert all(torch.equal(network(images), one) for one in expected)
