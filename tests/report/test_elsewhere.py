@@ -361,7 +361,7 @@ BAD_NPZ = {
         "r1.npz: logits is float64 of shape (2, 12, 3); a file holds one run",
     ),
     "integers": ({"logits": np.zeros((N, C), int)}, "r1.npz: logits is int64 of shape (12, 3)"),
-    "objects": ({"logits": np.array([print] * N)}, "r1.npz: logits holds Python objects, which are never unpickled"),
+    "objects": ({"logits": np.array([len] * N)}, "r1.npz: logits holds Python objects, which are never unpickled"),
     "object ids": ({"sample_id": np.array([{}] * N)}, "r1.npz: sample_id holds Python objects, which are never"),
     "dates": ({"sample_id": np.zeros(N, "M8[D]")}, "r1.npz: sample_id is datetime64[D] of shape (12,); ids are"),
     "float preds": (
