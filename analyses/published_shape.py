@@ -10,7 +10,7 @@ Answer    reports/published-shape-subsample, reports/published-shape-fresh
 
           RIDE lowers the variance of every split against CE (all -.061, many -.008, medium -.064, few -.120; every
           interval below 0), and against LDAM-DRW by .029 over all classes; LDAM-DRW lowers the bias of few by .25. cRT
-          and tau-norm raise the variance of many (+.046, +.250) and lower that of few: re-balancing raises the variance
+          and tau-norm raise the variance of many (+.047, +.251) and lower that of few: re-balancing raises the variance
           where the data are plenty, not everywhere. cRT has the best accuracy here (82.7 %), RIDE the least variance.
           The pool hides little: each method's variance over all classes is .001 to .004 higher with new data, none of
           it told from 0, and RIDE - CE is the same to .002 under both schemes.
