@@ -238,3 +238,25 @@ def test_a_thousand_runs_are_planned_and_told_of_in_a_moment(study):
         patch.setattr(Path, "open", lambda self, *a, **k: opened.append(self) or original(self, *a, **k))
         found = status(study)
     assert len(found["methods"][0]["done"]) == 2000 and len(opened) < 20
+
+
+def test_a_stack_that_does_not_fit_is_halved_and_a_single_run_that_does_not_fails_alone(tiny_lt, tmp_path, monkeypatch):
+    """A device with room for two runs side by side, and for none of run 3."""
+    import torch
+
+    from ltbv.harness.chunk import Workshop
+
+    real = Workshop.obtain
+
+    def obtain(shop, method, stage):
+        if len(shop.runs) > 2 or 3 in shop.runs:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(shop, method, stage)
+
+    monkeypatch.setattr(Workshop, "obtain", obtain)
+    events = []
+    asked = Request(methods=("ce",), runs=5, store=tmp_path / "s", dataset="tiny-lt", executor="inline", stack=5)
+    (failure,) = prepare(asked).carry_out(events.append)
+    assert failure == "all methods, run 3: out of memory with a single run: CUDA out of memory"
+    assert Store(tmp_path / "s").runs("ce") == [0, 1, 2, 4]
+    assert [event["runs"] for event in events if event["event"] == "split"] == [(0, 1, 2, 3, 4), (2, 3, 4), (3, 4)]

@@ -24,7 +24,8 @@ def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
             time.sleep(PATIENCE)
         except torch.OutOfMemoryError as error:
             if len(chunk.runs) == 1:
-                tell({"event": "failed", "runs": chunk.runs, "why": f"out of memory with a single run: {error}"})
+                why = f"out of memory with a single run: {error}"
+                tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": why})
             else:
                 tell({"event": "split", "runs": chunk.runs})
                 waiting.extendleft(chunk.halves()[::-1])
