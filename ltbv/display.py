@@ -5,6 +5,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from ltbv.harness.bootstrap import Job
 
+VERBOSE = {"stage": "train {method}/{stage}, runs {runs}", "done": "done {method} run {run}"}
+SAID_ONCE = {
+    "busy": "runs {runs} are in the hands of {holder}",
+    "retry": "{why}; runs {runs} are tried again",
+    "split": "runs {runs} did not fit into memory side by side; half of them are tried",
+    "damaged": "{path} was damaged and is trained again",
+}
+
 
 class Display:
     """Hears the events of a job. Silent when quiet or not on a terminal; a line an event when verbose."""
@@ -43,21 +51,12 @@ class Display:
             self.bar.advance(self.task, event["images"])
             speed = self.bar.tasks[0].speed
             self.bar.update(self.task, rate=f"{speed:,.0f} images/s" if speed else "")
-        elif self.verbose:
-            what = {"stage": "train {method}/{stage}, runs {runs}", "done": "done {method} run {run}"}.get(
-                event["event"]
-            )
-            if what:
-                self.console.print(what.format(**event), highlight=False, markup=False)
+        elif self.verbose and (what := VERBOSE.get(event["event"])):
+            self.console.print(what.format(**event), highlight=False, markup=False)
 
     def say_once(self, event: dict) -> None:
         """What a person wants to hear even without --verbose: who else works here, what is tried again."""
-        words = {
-            "busy": "runs {runs} are in the hands of {holder}",
-            "retry": "{why}; runs {runs} are tried again",
-            "split": "runs {runs} did not fit into memory side by side; half of them are tried",
-            "damaged": "{path} was damaged and is trained again",
-        }.get(event["event"])
+        words = SAID_ONCE.get(event["event"])
         if words and (said := words.format(**event)) not in self.said:
             self.said.add(said)
             self.console.print(said, highlight=False, markup=False, soft_wrap=True)

@@ -102,11 +102,7 @@ class Oversampling(Sampler):
     """
 
     def order(self, turn: Turn) -> Order:
-        counts = np.bincount(turn.labels)
-        largest = counts.max()
-        shuffled, starts = shuffled_by_class(turn.labels, turn.draw)
-        present = np.flatnonzero(counts)
-        repeated = np.concatenate([shuffled[starts[k] + np.arange(largest) % counts[k]] for k in present])
+        repeated = of_each_class(turn.labels, np.bincount(turn.labels).max(), turn.draw)
         return Order(turn.draw.permutation(repeated)[: len(turn.labels)])
 
 
@@ -119,9 +115,7 @@ class Undersampling(Sampler):
 
     def order(self, turn: Turn) -> Order:
         counts = np.bincount(turn.labels)
-        present = np.flatnonzero(counts)
-        shuffled, starts = shuffled_by_class(turn.labels, turn.fixed)
-        kept = np.concatenate([shuffled[starts[k] + np.arange(counts[present].min())] for k in present])
+        kept = of_each_class(turn.labels, counts[counts > 0].min(), turn.fixed)
         rounds = -(-len(turn.labels) // len(kept))
         order = np.concatenate([turn.draw.permutation(kept) for _ in range(rounds)])
         return Order(order[: len(turn.labels)])
@@ -162,6 +156,13 @@ def by_class(labels: np.ndarray, chances: np.ndarray, draw: np.random.Generator)
     turn = np.empty_like(drawn)
     turn[grouped] = np.arange(len(drawn)) - first[drawn[grouped]]  # how often the class came before
     return shuffled[starts[drawn] + turn % counts[drawn]]
+
+
+def of_each_class(labels: np.ndarray, size: int, draw: np.random.Generator) -> np.ndarray:
+    """Positions of `size` images of each class that is there, shuffled; a smaller class begins again."""
+    counts = np.bincount(labels)
+    shuffled, starts = shuffled_by_class(labels, draw)
+    return np.concatenate([shuffled[starts[k] + np.arange(size) % counts[k]] for k in np.flatnonzero(counts)])
 
 
 def shuffled_by_class(labels: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

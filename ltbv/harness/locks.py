@@ -144,4 +144,4 @@ def _beat(files: list[Path], ended: threading.Event) -> None:
     while not ended.wait(BEAT):
         for path in files:
             with contextlib.suppress(OSError):
-                path.touch(exist_ok=True)
+                os.utime(path)  # which does not make a file that was let go of meanwhile

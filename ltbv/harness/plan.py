@@ -70,10 +70,10 @@ def chunks(
 def trainings(study: Study, store: Store, methods: dict[str, Method], parts: Sequence[Chunk]) -> list[Training]:
     """The stages that have to be trained for these chunks, shared ones once."""
     found: dict[tuple[str, tuple[int, ...]], Training] = {}
+    keys = {name: [(study.stage_key(m, stage), stage) for stage in m.needed()] for name, m in methods.items()}
     for chunk in parts:
         for name in chunk.methods:
-            for stage in methods[name].needed():
-                key = study.stage_key(methods[name], stage)
+            for key, stage in keys[name]:
                 if not store.has_stage(key, chunk.runs):
                     found.setdefault((key, chunk.runs), Training(key, methods[name], stage, chunk.runs))
     return list(found.values())

@@ -348,7 +348,7 @@ class _Crew:
         if text:
             with contextlib.suppress(OSError):
                 path = Path(self.order.store) / "logs" / f"{chunk.name}.log"
-                path.parent.mkdir(parents=True, exist_ok=True)
+                path.parent.mkdir(exist_ok=True)
                 with path.open("ab") as file:
                     file.write(text)
 
