@@ -3,7 +3,7 @@
 Question  RIDE lowers the variance of every split; re-balancing raises it; more experts help the few-shot classes most;
           the router sends images of rare classes to more experts; a gain is more than parameters. Do they hold?
 Command   python analyses/all_methods.py
-Cost      41 methods on 37 different stages x 10 runs; about 35 minutes on two quiet cores
+Cost      41 methods on 37 different stages x 10 runs; 46 minutes on two cores that had other work too
 Answer    reports/all-methods. As a referee would read it (differences in accuracy points or shares, 95 % intervals):
 
           RIDE lowers the variance of every split: holds. Three experts against CE: all -.060, many -.026, medium -.068,

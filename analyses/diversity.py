@@ -4,7 +4,7 @@ Question  The paper's pairwise divergence and the released code's divergence fro
           the latter also with one temperature for all classes, beside three experts without any: accuracy, bias and
           variance on glyphs-lt.
 Command   python analyses/diversity.py
-Cost      5 methods x 10 runs; about 7 minutes on two quiet cores
+Cost      5 methods x 10 runs; about 13 minutes on two cores that had other work too
 Answer    reports/diversity
 
           The diversity term does nothing that ten runs could show. Mean form minus none: accuracy +0.7 points (-1.5 to

@@ -6,7 +6,7 @@ Question  The published protocol draws every run's training set from one pool. I
 Command   ltbv bootstrap --method ce --runs 60 --head 300 --imbalance 100 --study runs/overlap-subsample
           ltbv bootstrap --method ce --runs 60 --head 300 --imbalance 100 --scheme fresh --study runs/overlap-fresh
           python analyses/overlap.py runs/overlap-fresh runs/overlap-subsample reports/overlap
-Cost      about 20 minutes on two quiet cores
+Cost      about 22 minutes on two cores that had other work too
 Answer    reports/overlap/README.md
 
           Nothing that 60 runs of each could measure. In the nine classes of which two runs share half the images,

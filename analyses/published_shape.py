@@ -5,7 +5,7 @@ Question  The published analysis drew 20 long-tailed training sets, 300 images o
           with runs that share nothing (`fresh`): does RIDE lower the variance of every split, does re-balancing raise
           it, and does the answer depend on the pool?
 Command   python analyses/published_shape.py
-Cost      2 x 5 methods x 20 runs; about 25 minutes on two quiet cores
+Cost      2 x 5 methods x 20 runs; about 50 minutes on two cores that had other work too
 Answer    reports/published-shape-subsample, reports/published-shape-fresh
 
           RIDE lowers the variance of every split against CE (all -.061, many -.008, medium -.064, few -.120; every
