@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from ltbv.harness.executors.crew import Crew
 from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk
 from ltbv.harness.work import PATIENCE, Order, Tell, work
@@ -13,19 +14,25 @@ def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
     """Carry out `chunks` here; one that another command has in hand goes to the end of the queue."""
     import torch
 
-    do, waiting = work(order), deque(chunks)
-    while waiting:
-        chunk = waiting.popleft()
+    do, crew = work(order), _Crew(order, tell)
+    crew.wait(*chunks)
+    while crew.waiting:
+        chunk = crew.waiting.popleft()
         try:
             do(chunk, tell)
         except Busy as busy:
-            tell({"event": "busy", "runs": chunk.runs, "holder": str(busy)})
-            waiting.append(chunk)
+            crew.put_off(chunk, str(busy))
             time.sleep(PATIENCE)
         except torch.OutOfMemoryError as error:
-            if len(chunk.runs) == 1:
-                why = f"out of memory with a single run: {error}"
-                tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": why})
-            else:
-                tell({"event": "split", "runs": chunk.runs})
-                waiting.extendleft(chunk.halves()[::-1])
+            crew.split(chunk, str(error))
+
+
+class _Crew(Crew):
+    """A queue."""
+
+    def __init__(self, order: Order, tell: Tell):
+        super().__init__(order, tell)
+        self.waiting: deque[Chunk] = deque()
+
+    def wait(self, *chunks: Chunk) -> None:
+        self.waiting.extend(chunks)

@@ -12,11 +12,10 @@ import queue
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from ltbv.harness.executors.crew import Crew
 from ltbv.harness.plan import Chunk
 from ltbv.harness.work import PATIENCE, Order, Tell
 
@@ -31,8 +30,7 @@ ENVIRONMENT = {
 def local(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
     """Carry out `chunks` in `order.jobs` processes."""
     crew = _Crew(order)
-    for chunk in chunks:
-        crew.waiting.put(chunk)
+    crew.wait(*chunks)
     workers = [
         threading.Thread(target=crew.serve, args=(number,), daemon=True)
         for number in range(min(order.jobs, len(chunks)))
@@ -49,15 +47,18 @@ def local(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
             worker.join()
 
 
-@dataclass
-class _Crew:
-    """What the threads that feed workers share. `deaths` counts the workers that died over a chunk."""
+class _Crew(Crew):
+    """What the threads that feed workers share; what they tell is queued, for one thread to hear."""
 
-    order: Order
-    waiting: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
-    events: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
-    stop: threading.Event = field(default_factory=threading.Event)
-    deaths: Counter = field(default_factory=Counter)
+    def __init__(self, order: Order):
+        self.waiting: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
+        self.stop = threading.Event()
+        super().__init__(order, self.events.put)
+
+    def wait(self, *chunks: Chunk) -> None:
+        for chunk in chunks:
+            self.waiting.put(chunk)
 
     def serve(self, number: int) -> None:
         """One worker after another until nothing is waiting; ends with None."""
@@ -74,16 +75,16 @@ class _Crew:
                 except OSError as error:
                     self.fail(chunk, f"no worker process with its log in {log}: {error}")
                     continue
-                end = _one(worker, chunk, self.events.put, self.stop)
+                end = _one(worker, chunk, self.tell, self.stop)
                 if end is None:
                     worker.kill()
                     code = _dismiss(worker)
                     worker = None
                     if not self.stop.is_set():
-                        self.bury(chunk, code, log)
+                        cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
+                        self.bury(chunk, cause, f"; its output is in {log.with_name(chunk.name)}.log")
                 elif end["event"] == "busy":
-                    self.events.put(end)
-                    self.waiting.put(chunk)
+                    self.put_off(chunk, end["holder"])
                     self.stop.wait(PATIENCE)
                 elif end["event"] == "memory":
                     self.split(chunk, end["why"])
@@ -93,28 +94,6 @@ class _Crew:
             if log.exists() and log.stat().st_size == 0:
                 log.unlink()
             self.events.put(None)
-
-    def bury(self, chunk: Chunk, code: int, log: Path) -> None:
-        """A worker died over a chunk: again, or not any more."""
-        cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        self.deaths[chunk] += 1
-        if self.deaths[chunk] <= self.order.retries:
-            self.events.put({"event": "retry", "runs": chunk.runs, "why": f"the worker process {cause}"})
-            self.waiting.put(chunk)
-        else:
-            self.fail(chunk, f"the worker process {cause}; its output is in {log.with_name(chunk.name)}.log")
-
-    def split(self, chunk: Chunk, why: str) -> None:
-        """A stack did not fit into memory: half of it may."""
-        if len(chunk.runs) == 1:
-            self.fail(chunk, f"out of memory with a single run: {why}")
-            return
-        self.events.put({"event": "split", "runs": chunk.runs})
-        for half in chunk.halves():
-            self.waiting.put(half)
-
-    def fail(self, chunk: Chunk, why: str) -> None:
-        self.events.put({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": why})
 
 
 def _hire(order: Order, log: Path, number: int) -> subprocess.Popen:

@@ -34,6 +34,7 @@ from typing import Any
 
 import ltbv
 from ltbv.errors import Refusal, reason
+from ltbv.harness.executors.crew import Crew
 from ltbv.harness.executors.local import ENVIRONMENT
 from ltbv.harness.files import write_bytes
 from ltbv.harness.locks import Busy, is_alive
@@ -198,29 +199,27 @@ class _Task:
     held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
-@dataclass
-class _Crew:
-    """Hands tasks out and takes in what comes back. `deaths` counts the processes that were lost over a chunk."""
+class _Crew(Crew):
+    """Hands tasks out and takes in what comes back."""
 
-    library: ModuleType
-    order: Order
-    tell: Tell
-    wants: dict[str, float]
-    token: Token | None = None
-    waiting: deque[Chunk] = field(default_factory=deque)
-    later: deque[tuple[float, Chunk]] = field(default_factory=deque)
-    tasks: dict[Any, _Task] = field(default_factory=dict)
-    deaths: Counter = field(default_factory=Counter)
-
-    def __post_init__(self):
-        self.head = self.library.get_runtime_context().gcs_address
+    def __init__(self, library: ModuleType, order: Order, tell: Tell, wants: dict[str, float]):
+        super().__init__(order, tell)
+        self.library, self.wants = library, wants
+        self.token: Token | None = None
+        self.waiting: deque[Chunk] = deque()
+        self.later: deque[tuple[float, Chunk]] = deque()
+        self.tasks: dict[Any, _Task] = {}
+        self.head = library.get_runtime_context().gcs_address
         own = {name: value for name, value in os.environ.items() if name.startswith("LTBV_")}
-        self.remote = self.library.remote(
-            num_cpus=self.wants["CPU"],
-            num_gpus=self.wants.get("GPU", 0),
+        self.remote = library.remote(
+            num_cpus=wants["CPU"],
+            num_gpus=wants.get("GPU", 0),
             max_retries=0,
             runtime_env={"env_vars": {**own, **ENVIRONMENT}},
         )(carry_out)
+
+    def wait(self, *chunks: Chunk) -> None:
+        self.waiting.extend(chunks)
 
     # what the cluster has
 
@@ -255,7 +254,7 @@ class _Crew:
 
     def serve(self, chunks: Sequence[Chunk]) -> None:
         """Until every chunk is done or has failed. What is under way when this is left is cancelled."""
-        self.waiting.extend(chunks)
+        self.wait(*chunks)
         fitting = time.monotonic()
         try:
             while self.waiting or self.later or self.tasks:
@@ -324,7 +323,9 @@ class _Crew:
             self.fail(chunk, reason(getattr(error, "cause", None) or error))
             return None
         except errors.RayError as error:
-            self.bury(chunk, f"{type(error).__name__} ({' '.join(str(error).split()).partition('. ')[0][:200]})")
+            self.bury(
+                chunk, f"was lost: {type(error).__name__} ({' '.join(str(error).split()).partition('. ')[0][:200]})"
+            )
             return None
         if result["end"] == "unseen":
             return _Task(chunk, apart=True)
@@ -352,30 +353,8 @@ class _Crew:
                 with path.open("ab") as file:
                     file.write(text)
 
-    def put_off(self, chunk: Chunk, holder: str) -> None:
-        """Another command has these runs in hand."""
-        self.tell({"event": "busy", "runs": chunk.runs, "holder": holder})
+    def wait_longer(self, chunk: Chunk) -> None:
         self.later.append((time.monotonic() + PATIENCE, chunk))
-
-    def bury(self, chunk: Chunk, cause: str) -> None:
-        """A process or a node was lost over a chunk: again, or not any more."""
-        self.deaths[chunk] += 1
-        if self.deaths[chunk] <= self.order.retries:
-            self.tell({"event": "retry", "runs": chunk.runs, "why": f"the worker process was lost: {cause}"})
-            self.waiting.append(chunk)
-        else:
-            self.fail(chunk, f"the worker process was lost: {cause}")
-
-    def split(self, chunk: Chunk, why: str) -> None:
-        """A stack did not fit into memory: half of it may."""
-        if len(chunk.runs) == 1:
-            self.fail(chunk, f"out of memory with a single run: {why}")
-            return
-        self.tell({"event": "split", "runs": chunk.runs})
-        self.waiting.extend(chunk.halves())
-
-    def fail(self, chunk: Chunk, why: str) -> None:
-        self.tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": why})
 
 
 def names(store: Store, chunk: Chunk) -> set[str]:
