@@ -24,9 +24,14 @@ def one_line(words: str) -> str:
     return shown if len(shown) <= MOST_WORDS else f"{shown[:half]} … {shown[-half:]}"
 
 
+def words_of(error: BaseException) -> str:
+    """What an exception says, its lines joined."""
+    return " ".join(str(error).split())
+
+
 def reason(error: BaseException) -> str:
     """What went wrong, in one line: a refusal's own words, any other exception with its name."""
-    words = one_line(" ".join(str(error).split()))
+    words = one_line(words_of(error))
     return words if isinstance(error, Refusal) else f"{type(error).__name__}: {words}"
 
 

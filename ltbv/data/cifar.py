@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ltbv.data.dataset import Dataset, Images, indices_of, labels_of
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, words_of
 
 SIDE = 32  # pixels
 MOST_AXES = 8  # of an array that is looked at
@@ -161,8 +161,7 @@ def _from_packed(archive: Archive, packed: Path, needed: tuple[str, ...]) -> Ite
     except Refusal:
         raise
     except Exception as error:  # OSError, EOFError, TarError, zlib.error, ValueError, …: damage has many names
-        what = " ".join(str(error).split())
-        raise Refusal(f"{packed} is damaged or incomplete ({what}); get the archive again") from error
+        raise Refusal(f"{packed} is damaged or incomplete ({words_of(error)}); get the archive again") from error
     missing = [name for name in needed if name not in found]
     if missing:
         raise Refusal(f"{packed} lacks {', '.join(missing)} in {archive.folder}; use {archive.title}'s python version")
@@ -356,9 +355,8 @@ def _unpickled(file: BinaryIO, size: int, place: str) -> object:
     except (Refusal, OSError, tarfile.TarError, zlib.error):
         raise
     except Exception as error:  # damaged pickles raise anything at all
-        raise Refusal(
-            f"{place} is damaged or incomplete ({size:,} bytes: {' '.join(str(error).split())}); get the archive again"
-        ) from error
+        what = f"{size:,} bytes: {words_of(error)}"
+        raise Refusal(f"{place} is damaged or incomplete ({what}); get the archive again") from error
 
 
 # ---- from unpickled values to checked arrays

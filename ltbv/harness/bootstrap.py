@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from ltbv.harness.executors import EXECUTORS
 from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk, Training, chunks, stack_size, trainings
 from ltbv.harness.pulse import Pulse
-from ltbv.harness.store import Store
-from ltbv.harness.study import Study, fingerprint, made_with, resolve
+from ltbv.harness.store import SETTINGS, Store
+from ltbv.harness.study import Study, made_with, resolve
 from ltbv.harness.work import Order, Tell
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method
@@ -52,8 +52,7 @@ class Request:
 
     def asked(self) -> dict:
         """The arguments of `study.resolve`."""
-        names = ("dataset", "scheme", "head", "imbalance", "kind", "seed", "epochs", "network")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in SETTINGS}
 
 
 @dataclass(frozen=True)
@@ -205,9 +204,7 @@ def prepare(request: Request) -> Job:
     for method in methods.values():
         for stage in method.stages:
             check(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
-    dataset = study.entry.load(request.data_dir)
-    study = replace(study, fingerprint=fingerprint(dataset))
-
+    study, dataset = study.load(request.data_dir)
     store = Store(request.store)
     recipes = {method.key: study.recipe(method, _place(method)) for method in methods.values()}
     store.check(study.asked(), force=request.force)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, words_of
 
 LARGEST_JSON = 100_000_000  # bytes
 
@@ -63,17 +63,18 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an .npz (those of `names`, or all), never unpickled."""
+def read_arrays(
+    path: Path, names: Iterable[str] | None = None, *, optional: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
+    """The arrays of an .npz (those of `names`, and of `optional` if they are there; or all), never unpickled."""
     try:
         with zipfile.ZipFile(path) as archive:
-            wanted = [name.removesuffix(".npy") for name in archive.namelist()] if names is None else names
+            there = [name.removesuffix(".npy") for name in archive.namelist()]
+            wanted = there if names is None else [*names, *(name for name in optional if name in there)]
             return {name: _read_member(archive, name) for name in wanted}
     except Exception as error:  # OSError, ValueError, zipfile.BadZipFile, zlib.error, …: damage has many names
-        what = " ".join(str(error).split())
-        raise Refusal(
-            f"{path} is not a whole .npz of plain arrays ({what}); delete it and run the command again"
-        ) from error
+        cure = "delete it and run the command again"
+        raise Refusal(f"{path} is not a whole .npz of plain arrays ({words_of(error)}); {cure}") from error
 
 
 def shape_of(path: Path, name: str) -> tuple[int, ...]:
@@ -85,7 +86,7 @@ def shape_of(path: Path, name: str) -> tuple[int, ...]:
                 raise ValueError(f"{name} of shape {shape} does not fit into the file")
             return shape
     except Exception as error:
-        raise Refusal(f"{path} is not a whole .npz of plain arrays ({' '.join(str(error).split())})") from error
+        raise Refusal(f"{path} is not a whole .npz of plain arrays ({words_of(error)})") from error
 
 
 def _header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:

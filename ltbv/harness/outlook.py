@@ -7,21 +7,11 @@ from pathlib import Path
 from ltbv.engine.cost import seconds_per_image, stored_bytes
 from ltbv.engine.train import stage_epochs
 from ltbv.harness.bootstrap import Job, Request
-from ltbv.harness.store import span
+from ltbv.harness.store import SETTINGS, span
 
 BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits
-
-
-OPTIONS = {  # of `ltbv run`, by field of a request
-    "dataset": "--dataset",
+OPTIONS = SETTINGS | {  # of `ltbv run`, by field of a request
     "data_dir": "--data-dir",
-    "scheme": "--scheme",
-    "imbalance": "--imbalance",
-    "head": "--head",
-    "kind": "--profile",
-    "epochs": "--epochs",
-    "network": "--network",
-    "seed": "--seed",
     "device": "--device",
     "checkpoint_minutes": "--checkpoint-minutes",
     "store": "--study",

@@ -25,6 +25,16 @@ from ltbv.harness.files import read_arrays, read_json, shape_of, write_arrays, w
 from ltbv.harness.locks import held, holders
 
 FORMAT = 1
+SETTINGS = {  # what decides every number of a study, as `asked` has it -> the option of `ltbv bootstrap`
+    "dataset": "--dataset",
+    "scheme": "--scheme",
+    "head": "--head",
+    "imbalance": "--imbalance",
+    "kind": "--profile",
+    "network": "--network",
+    "epochs": "--epochs",
+    "seed": "--seed",
+}
 
 
 class Store:

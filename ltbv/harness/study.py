@@ -59,6 +59,11 @@ class Study:
         protocol = replace(PROTOCOLS[self.dataset], epochs=self.epochs)
         return replace(protocol, backbone=_backbone(self.network), stack=1) if self.network else protocol
 
+    def load(self, data_dir: Path | str | None = None) -> tuple["Study", Dataset]:
+        """Read the data: the study of just these, and they."""
+        dataset = self.entry.load(data_dir)
+        return replace(self, fingerprint=fingerprint(dataset)), dataset
+
     def sample(self, run: int) -> np.ndarray:
         """Ids [n] of the images that a run sees."""
         return draw(

@@ -1,14 +1,14 @@
 """What does a worker need to know? The order: where the study is, where the data are, which methods, on what device."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from socket import gethostname
 from typing import Any
 
 from ltbv.errors import Refusal
 from ltbv.harness.plan import Chunk
 from ltbv.harness.store import Store
-from ltbv.harness.study import fingerprint, resolve
+from ltbv.harness.study import resolve
 
 PATIENCE = 0.5  # seconds between two looks at a chunk that another command has in hand
 
@@ -43,9 +43,7 @@ def work(order: Order) -> Callable[[Chunk, Tell], None]:
     from ltbv.harness.chunk import carry_out
     from ltbv.methods import find
 
-    study = resolve(**order.asked)
-    dataset = study.entry.load(order.data_dir)
-    study = replace(study, fingerprint=fingerprint(dataset))
+    study, dataset = resolve(**order.asked).load(order.data_dir)
     there = Store(order.store)
     if there.exists and there.study()["asked"].get("fingerprint") != study.fingerprint:
         raise Refusal(f"the data of {study.dataset} on {gethostname()} are not those that {there.path} was made with")

@@ -10,10 +10,9 @@ import numpy as np
 
 from ltbv.data.dataset import labels_of
 from ltbv.data.resample import overlap
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, words_of
 from ltbv.harness.files import read_arrays
-from ltbv.harness.store import Store
-from ltbv.report.elsewhere.arrays import members
+from ltbv.harness.store import SETTINGS, Store
 from ltbv.report.elsewhere.listings import check_names
 from ltbv.report.elsewhere.rows import MOST_CLASSES
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
@@ -32,16 +31,6 @@ ASKED = {  # field of `asked` -> types it may have
     "epochs": (int,),
     "seed": (int,),
     "protocol": (dict,),
-}
-OPTIONS = {
-    "dataset": "--dataset",
-    "scheme": "--scheme",
-    "head": "--head",
-    "imbalance": "--imbalance",
-    "kind": "--profile",
-    "network": "--network",
-    "epochs": "--epochs",
-    "seed": "--seed",
 }
 
 
@@ -90,7 +79,7 @@ def _check_settings(path: Path, study: dict[str, Any]) -> None:
     for name, kinds in ASKED.items():
         if type(asked.get(name)) not in kinds:
             raise _not_as_written(path, f"asked.{name}", asked.get(name))
-    for name in OPTIONS:
+    for name in SETTINGS:
         if not isinstance(asked.get(name), (str, int, float, type(None))):
             raise _not_as_written(path, f"asked.{name}", asked[name])
     if not (0 <= asked["head"] <= MOST_IMAGES and 0 <= asked["imbalance"] <= MOST_IMAGES):  # NaN is neither
@@ -155,9 +144,9 @@ def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarr
 def _read_fields(path: Path, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
     """REQUIRED and OPTIONAL fields of one run, each (N,); the logits, most of the file, are left unread."""
     try:
-        fields = read_arrays(path, (*REQUIRED, *(name for name in OPTIONAL if name in members(path))))
+        fields = read_arrays(path, REQUIRED, optional=OPTIONAL)
     except Refusal as refusal:
-        raise Refusal(f"is damaged ({' '.join(str(refusal.__cause__ or refusal).split())})") from refusal
+        raise Refusal(f"is damaged ({words_of(refusal.__cause__ or refusal)})") from refusal
     for name, values in fields.items():
         if values.shape != labels.shape:
             raise Refusal(f"has {name} of shape {values.shape}, but the test set has {labels.size} points")
@@ -191,6 +180,6 @@ def _command(store: Store, asked: dict[str, Any], *methods: str, runs: int | Non
     words: list[Sequence[Any]] = [("ltbv", "bootstrap"), *(("--method", method) for method in methods)]
     if runs:
         words.append(("--runs", runs))
-    words += [(option, asked[name]) for name, option in OPTIONS.items() if asked.get(name) not in (None, "")]
+    words += [(option, asked[name]) for name, option in SETTINGS.items() if asked.get(name) not in (None, "")]
     words.append(("--study", store.path))
     return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for pair in words for word in pair)

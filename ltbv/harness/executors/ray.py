@@ -33,7 +33,7 @@ from types import ModuleType
 from typing import Any
 
 import ltbv
-from ltbv.errors import Refusal, reason
+from ltbv.errors import Refusal, reason, words_of
 from ltbv.harness.executors.crew import Crew
 from ltbv.harness.executors.local import ENVIRONMENT
 from ltbv.harness.files import write_bytes
@@ -323,9 +323,7 @@ class _Crew(Crew):
             self.fail(chunk, reason(getattr(error, "cause", None) or error))
             return None
         except errors.RayError as error:
-            self.bury(
-                chunk, f"was lost: {type(error).__name__} ({' '.join(str(error).split()).partition('. ')[0][:200]})"
-            )
+            self.bury(chunk, f"was lost: {type(error).__name__} ({words_of(error).partition('. ')[0][:200]})")
             return None
         if result["end"] == "unseen":
             return _Task(chunk, apart=True)

@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, words_of
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, MOST_BYTES, MOST_CLASSES, MOST_POINTS, PROBS, Rows
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes; others take memory before a byte is read
@@ -87,7 +87,7 @@ def opened(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
     except Refusal:
         raise
     except Exception as error:  # OSError, BadZipFile, zlib.error, NotImplementedError, …: damage has many names
-        raise Refusal(f"{path} is damaged or no {path.suffix} file ({' '.join(str(error).split())})") from error
+        raise Refusal(f"{path} is damaged or no {path.suffix} file ({words_of(error)})") from error
 
 
 def members(path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -100,7 +100,7 @@ def members(path: Path) -> dict[str, zipfile.ZipInfo]:
         if other := [info for info in infos if info.compress_type not in METHODS]:
             raise ValueError(f"{other[0].filename} is compressed in a way that numpy does not know")
     except Exception as error:
-        raise Refusal(f"{path} is damaged or no .npz file ({' '.join(str(error).split())})") from error
+        raise Refusal(f"{path} is damaged or no .npz file ({words_of(error)})") from error
     return {info.filename.removesuffix(".npy"): info for info in infos}
 
 

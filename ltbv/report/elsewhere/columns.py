@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, words_of
 from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Rows, as_ids
 
 MOST_ROWS = 10 * MOST_POINTS  # of all runs together; a small .parquet file can claim any number
@@ -152,7 +152,7 @@ def _reading(path: Path) -> Iterator[None]:
     except (Refusal, GeneratorExit):
         raise
     except Exception as error:  # ParserError, UnicodeDecodeError, ValueError, OSError, pyarrow's own
-        raise Refusal(f"{path} cannot be read as {path.suffix[1:]}: {' '.join(str(error).split())}") from error
+        raise Refusal(f"{path} cannot be read as {path.suffix[1:]}: {words_of(error)}") from error
 
 
 def _parquet(path: Path):
