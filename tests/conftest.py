@@ -20,6 +20,15 @@ from ltbv.data.dataset import Dataset, Images, indices_of, labels_of
 GOLDEN = Path(__file__).parent / "golden"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Glyphs are drawn once for all tests, and not into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "LTBV_CACHE" not in os.environ:
+            patch.setenv("LTBV_CACHE", str(tmp_path_factory.getbasetemp().parent / "ltbv-cache"))
+        yield
+
+
 @pytest.fixture
 def golden():
     """Read a golden file: golden("methods/ride_loss")."""

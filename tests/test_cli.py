@@ -15,9 +15,7 @@ TINY = ["--dataset", "tiny-lt", "--executor", "inline", "--runs", "2"]
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch) -> Path:
-    """An empty directory to stand in, and glyphs drawn once for all tests, not into the user's cache."""
-    if "LTBV_CACHE" not in os.environ:
-        monkeypatch.setenv("LTBV_CACHE", str(tmp_path.parent.parent / "ltbv-cache"))
+    """An empty directory to stand in."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")

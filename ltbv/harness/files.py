@@ -12,7 +12,7 @@ import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,9 +25,7 @@ LARGEST_JSON = 100_000_000  # bytes
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Put `content` at `path`; a reader sees the old file, or none, or the whole new one."""
-    new = not path.parent.exists()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -44,6 +42,15 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """With a folder for `path`; what the system refuses is refused in one line, and leaves no empty folder."""
+    new = not path.parent.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         if new:
             with contextlib.suppress(OSError):

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from ltbv.errors import Refusal, one_line
-from ltbv.harness.files import read_json
+from ltbv.harness.files import read_json, writing
 
 BEAT, STALE = 20.0, 120.0  # seconds
 LATEST = 1e11  # seconds since 1970
@@ -32,14 +32,8 @@ class Busy(Exception):
 @contextlib.contextmanager
 def held(folder: Path, names: Iterable[str], doing: str, *, wait: float = 0.0) -> Iterator[None]:
     """Hold the locks of `names` in `folder`, all or none; `Busy` after `wait` seconds if one is somebody else's."""
-    new = not folder.parent.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if new:
-            with contextlib.suppress(OSError):
-                folder.parent.rmdir()
-        raise Refusal(f"cannot write {folder.parent}: {error.strerror or error}; finished files are kept") from error
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
     note = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": time.time(), "doing": doing})
     with contextlib.ExitStack() as stack:
         soft: list[Path] = []
@@ -49,8 +43,9 @@ def held(folder: Path, names: Iterable[str], doing: str, *, wait: float = 0.0) -
             if isinstance(lock, SoftFileLock):
                 soft.append(Path(lock.lock_file))
             beside = folder / f"{name}.json"
-            beside.write_text(note)
             stack.callback(beside.unlink, missing_ok=True)
+            with contextlib.suppress(OSError):  # a full disk: held all the same, by "another command"
+                beside.write_text(note)
         if soft:
             ended = threading.Event()
             threading.Thread(target=_beat, args=(soft, ended), daemon=True).start()

@@ -115,11 +115,11 @@ class Store:
         """Hold the study while its settings, recipes and samples are written; a minute's patience for another."""
         return self._held(["study"], "opening the study", wait=60.0)
 
-    def working(self, runs: Sequence[int], doing: str = "") -> contextlib.AbstractContextManager[None]:
+    def working(self, runs: Sequence[int]) -> contextlib.AbstractContextManager[None]:
         """Hold some runs while they are trained; `Busy` if another command has one of them."""
         self.opened = True
-        self._refuse_if_gone()
-        return self._held([f"r{run:03d}" for run in runs], doing or f"runs {span(runs)}")
+        self.must_be_there()
+        return self._held([f"r{run:03d}" for run in runs], f"runs {span(runs)}")
 
     def _held(self, names: list[str], doing: str, wait: float = 0.0) -> contextlib.AbstractContextManager[None]:
         return held(self.path / "locks", names, doing, wait=wait)
@@ -167,7 +167,8 @@ class Store:
 
     def note_failure(self, method: str, run: int, why: str) -> None:
         """Why a run is missing, for `status`; forgotten when it is there after all."""
-        self._refuse_if_gone()
+        if self.opened:
+            self.must_be_there()
         write_bytes(self.path / "failures" / method / f"r{run:03d}.txt", f"{why}\n".encode())
 
     def forget_failure(self, method: str, run: int) -> None:
@@ -216,11 +217,13 @@ class Store:
 
     def write(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
         """Write a file of a run, if the study is still there."""
-        self._refuse_if_gone()
+        if self.opened:
+            self.must_be_there()
         write_arrays(path, arrays)
 
-    def _refuse_if_gone(self) -> None:
-        if self.opened and not self.exists:
+    def must_be_there(self) -> None:
+        """A study that was opened is not made again by who only works in it."""
+        if not self.exists:
             raise Refusal(f"{self.path} was removed under way; the same command makes it again")
 
     def stage_file(self, key: str, run: int) -> Path:

@@ -32,12 +32,21 @@ class Experts(nn.Module):
     where the `Net` has them, `scales` on the logits and a `router`.
     """
 
-    def __init__(self, runs: int, experts: int, stem: nn.Module, branches: nn.Module, heads: nn.Module):
+    def __init__(
+        self,
+        runs: int,
+        experts: int,
+        stem: nn.Module,
+        branches: nn.Module,
+        heads: nn.Module,
+        *,
+        apart: bool = False,
+        scales: nn.Module | None = None,
+        router: Router | None = None,
+    ):
         super().__init__()
-        self.runs, self.experts, self.apart = runs, experts, False
-        self.stem, self.branches, self.heads = stem, branches, heads
-        self.scales: nn.Module | None = None
-        self.router: Router | None = None
+        self.runs, self.experts, self.apart = runs, experts, apart
+        self.stem, self.branches, self.heads, self.scales, self.router = stem, branches, heads, scales, router
 
     def forward(self, images: Tensor) -> Output:
         own = self.experts
@@ -58,9 +67,8 @@ class Experts(nn.Module):
         """One expert of one run as a network of its own that takes what the run's stem gives, for looking at."""
         copy = [run * self.experts + expert]
         stem = take(self.stem, copy) if self.apart else nn.Identity()
-        alone = Experts(1, 1, stem, take(self.branches, copy), take(self.heads, copy))
-        alone.scales = None if self.scales is None else take(self.scales, copy)
-        return alone
+        scales = None if self.scales is None else take(self.scales, copy)
+        return Experts(1, 1, stem, take(self.branches, copy), take(self.heads, copy), scales=scales)
 
 
 @dataclass(frozen=True)
@@ -107,16 +115,13 @@ class Net:
     def build(self, backbone: Resnet, *, runs: int, channels: int, classes: int) -> Experts:
         """A stack of `runs` networks; weights are zero until drawn or loaded."""
         copies, features = runs * self.experts, backbone.features(self.factor)
-        network = Experts(
+        return Experts(
             runs,
             self.experts,
             backbone.build_shared(copies if self.apart else runs, channels),
             backbone.build_branch(copies, self.factor),
             HEADS[self.head](copies, features, classes),
+            apart=self.apart,
+            scales=Scale(copies, classes) if self.scales else None,
+            router=Router(runs, self.experts - 1, features, classes, self.router) if self.router else None,
         )
-        network.apart = self.apart
-        if self.scales:
-            network.scales = Scale(copies, classes)
-        if self.router:
-            network.router = Router(runs, self.experts - 1, features, classes, self.router)
-        return network

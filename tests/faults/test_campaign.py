@@ -1,6 +1,5 @@
 """A few kills of the campaign; `python tests/faults/campaign.py` does a hundred."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -14,9 +13,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 
 
 @pytest.mark.parametrize("executor", ["inline", "local"])
-def test_a_killed_study_ends_as_one_that_was_never_killed(executor, tmp_path, monkeypatch):
-    if "LTBV_CACHE" not in os.environ:
-        monkeypatch.setenv("LTBV_CACHE", str(tmp_path.parent.parent / "ltbv-cache"))
+def test_a_killed_study_ends_as_one_that_was_never_killed(executor, tmp_path):
     found = campaign(3, 0, [executor], tmp_path)
     assert sum(len(kills) for _, _, kills in found) == 3
     assert not any(kill.lost or kill.differ or kill.failed for _, _, kills in found for kill in kills), table(found)
@@ -24,8 +21,6 @@ def test_a_killed_study_ends_as_one_that_was_never_killed(executor, tmp_path, mo
 
 @pytest.mark.parametrize("locks", ["flock", "soft"])
 def test_two_commands_on_one_directory_train_each_run_once(locks, tmp_path, monkeypatch):
-    if "LTBV_CACHE" not in os.environ:
-        monkeypatch.setenv("LTBV_CACHE", str(tmp_path.parent.parent / "ltbv-cache"))
     monkeypatch.setenv("LTBV_LOCKS", locks)
     trained, twice, differ = many_hands.campaign(1, 0, "inline", tmp_path)
     assert trained == 2 and not twice and not differ

@@ -66,15 +66,6 @@ def wait_for(condition, seconds: float = 120) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Glyphs are drawn once for all these studies, and not into the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        if "LTBV_CACHE" not in os.environ:
-            patch.setenv("LTBV_CACHE", str(tmp_path_factory.getbasetemp().parent / "ltbv-cache"))
-        yield
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> dict[str, bytes]:
     """The files of a study that one worker made, never interrupted."""

@@ -121,11 +121,9 @@ class Cluster:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment(tmp_path_factory):
-    """Glyphs are drawn once for all these studies; driver and nodes have a token; lost nodes are noticed soon."""
+def environment():
+    """Driver and nodes have a token; lost nodes are noticed soon."""
     with pytest.MonkeyPatch.context() as patch:
-        if "LTBV_CACHE" not in os.environ:
-            patch.setenv("LTBV_CACHE", str(tmp_path_factory.getbasetemp().parent / "ltbv-cache"))
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")

@@ -83,10 +83,10 @@ class _Crew(Crew):
                     if not self.stop.is_set():
                         cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
                         self.bury(chunk, cause, f"; its output is in {log.with_name(chunk.name)}.log")
-                elif end["event"] == "busy":
-                    self.put_off(chunk, end["holder"])
+                elif end["end"] == "busy":
+                    self.put_off(chunk, end["why"])
                     self.stop.wait(PATIENCE)
-                elif end["event"] == "memory":
+                elif end["end"] == "memory":
                     self.split(chunk, end["why"])
         finally:
             if worker is not None:
@@ -136,7 +136,7 @@ def _one(worker: subprocess.Popen, chunk: Chunk, put: Tell, stop: threading.Even
         if stop.is_set():
             return None
         event = json.loads(line)
-        if event["event"] in ("end", "busy", "memory"):
+        if event["event"] == "end":
             return event
         put(event)
     return None

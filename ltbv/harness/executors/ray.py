@@ -24,9 +24,8 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +33,7 @@ from typing import Any
 
 import ltbv
 from ltbv.errors import Refusal, reason, words_of
+from ltbv.harness.attempt import attempt
 from ltbv.harness.executors.crew import Crew
 from ltbv.harness.executors.local import ENVIRONMENT
 from ltbv.harness.files import write_bytes
@@ -41,7 +41,6 @@ from ltbv.harness.locks import Busy, is_alive
 from ltbv.harness.plan import Chunk
 from ltbv.harness.store import Store
 from ltbv.harness.work import PATIENCE, Order, Tell, work
-from ltbv.harness.worker import logged
 
 CONNECT = 30.0  # seconds in which a cluster has to answer
 GONE = 40.0  # seconds after which a cluster without its head, or a fitting node, is given up; Ray ends us after 60
@@ -375,8 +374,7 @@ def write_back(store: Store, chunk: Chunk, files: dict[str, bytes]) -> None:
         return
     if strange := sorted(map(str, files.keys() - names(store, chunk))):
         raise Refusal(f"a node gave back {strange[0]!r}, which is no file of runs {list(chunk.runs)}; nothing written")
-    if not store.exists:
-        raise Refusal(f"{store.path} was removed under way; the same command makes it again")
+    store.must_be_there()
     for name in sorted(files, reverse=True):
         if not (store.path / name).exists():
             write_bytes(store.path / name, files[name])
@@ -418,9 +416,7 @@ def carry_out(
 
 
 def _do(chunk: Chunk, order: Order) -> dict[str, Any]:
-    import torch
-
-    result: dict[str, Any] = {"end": "done", "events": []}
+    events: list[dict[str, Any]] = []
     images = 0
 
     def tell(event: dict[str, Any]) -> None:
@@ -428,32 +424,19 @@ def _do(chunk: Chunk, order: Order) -> dict[str, Any]:
         if event["event"] == "images":
             images += event["images"]
         else:
-            result["events"].append(event)
+            events.append(event)
 
-    with logged(Path(order.store) / "logs" / f"{chunk.name}.log"):
-        try:
-            _worker(json.dumps(order.as_json()))(chunk, tell)
-        except Busy as busy:
-            result |= {"end": "busy", "why": str(busy)}
-        except torch.OutOfMemoryError as error:
-            traceback.print_exc()
-            result |= {"end": "memory", "why": reason(error)}
-        except Exception as error:
-            traceback.print_exc()
-            tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": reason(error)})
-    if result["end"] == "memory":
-        torch.cuda.empty_cache()
-    result["events"].append({"event": "images", "images": images})
-    return result
+    end = attempt(lambda: _work(json.dumps(order.as_json())), chunk, order.store, tell)
+    return {**end, "events": [*events, {"event": "images", "images": images}]}
 
 
 @functools.lru_cache(maxsize=1)
-def _worker(order: str):
+def _work(order: str) -> Callable[[Chunk, Tell], None]:
     """`work`, once for all chunks of an order in this process."""
     return work(Order(**json.loads(order)))
 
 
 @functools.cache
 def _place() -> Path:
-    """Where this process works that does not see the study: always the same, so that `_worker` knows its order."""
+    """Where this process works that does not see the study: always the same, so that `_work` knows its order."""
     return Path(tempfile.mkdtemp(prefix="ltbv-"))
