@@ -1,11 +1,9 @@
 """What is asked? A study, resolved and checked before anything is written: data, profile, scheme, seed, protocol."""
 
 import hashlib
-import inspect
-import json
 import platform
 import subprocess
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from ltbv.engine.cost import costs_by_experts, network_cost
 from ltbv.engine.protocol import PROTOCOLS, Protocol
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
+from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
 from ltbv.models.vision import TorchvisionBackbone
 from ltbv.stats.splits import scaled
@@ -88,7 +87,7 @@ class Study:
 
     def stage_key(self, method: Method, stage: Stage) -> str:
         """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device."""
-        return _digest({"study": self.asked(), "stage": _chain(method, stage)})
+        return digest({"study": self.asked(), "stage": _chain(method, stage)})
 
     def cost(self, method: Method) -> dict[str, Any]:
         """`engine.cost.network_cost` of the network that predicts, and what training takes.
@@ -115,7 +114,7 @@ class Study:
         last = method.stages[-1]
         whole = [self.stage_key(method, last), canonical(method.posthoc), canonical(method.predict)]
         return {
-            "key": _digest(whole),
+            "key": digest(whole),
             "label": method.label,
             "order": order,
             "cost": self.cost(method),
@@ -168,11 +167,11 @@ def _backbone(name: str) -> TorchvisionBackbone:
 def fingerprint(dataset: Dataset) -> str:
     """16 hex digits of the test set and of the first image of each class: another copy of the data in another order, or
     drawn by another font library, is another data set."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     first = make_ids(np.arange(dataset.num_classes), np.zeros(dataset.num_classes))
     for array in (dataset.test.pixels, dataset.test.labels.astype(np.int64), dataset.read(first)):
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()[:16]
+        found.update(np.ascontiguousarray(array))
+    return found.hexdigest()[:16]
 
 
 def made_with() -> dict[str, Any]:
@@ -185,36 +184,6 @@ def made_with() -> dict[str, Any]:
     }
 
 
-def canonical(value: Any) -> Any:
-    """A recipe as JSON: dataclasses by name and fields, functions by name, foreign code with a digest of its source."""
-    if is_dataclass(value) and not isinstance(value, type):
-        own = {f.name: canonical(getattr(value, f.name)) for f in fields(value) if f.compare}
-        return {"is": _name(type(value)), **own}
-    if isinstance(value, (list, tuple)):
-        return [canonical(v) for v in value]
-    if isinstance(value, dict):
-        return {str(k): canonical(v) for k, v in value.items()}
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if callable(value) and hasattr(value, "__qualname__"):
-        return _name(value)
-    cure = "use dataclasses, named functions, numbers and strings"
-    raise Refusal(f"a recipe holds {value!r}, which has no stable description; {cure}")
-
-
-def _name(thing: Any) -> str:
-    name = f"{thing.__module__}:{thing.__qualname__}"
-    if thing.__module__.split(".")[0] == "ltbv":
-        return name
-    try:
-        source = inspect.getsource(thing)
-    except (OSError, TypeError):
-        return name
-    return f"{name}@{hashlib.sha256(source.encode()).hexdigest()[:12]}"
-
-
 def _chain(method: Method, stage: Stage) -> Any:
     """A stage with the stages that it stands on in the place of their names."""
     own = canonical(stage)
@@ -223,10 +192,6 @@ def _chain(method: Method, stage: Stage) -> Any:
     own["start"] = _chain(method, method.stage(stage.start)) if stage.start else None
     own["given"] = [_chain(method, method.stage(name)) for name in stage.given]
     return own
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _commit() -> str | None:
