@@ -91,6 +91,8 @@ def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
     """
     if as_json and not dry_run:
         raise Refusal("--json goes with --dry-run; ltbv status --json says how far a study is")
+    if as_json and options["force"]:
+        raise Refusal("--json lists commands that add to a study, and --force discards it; delete the study first")
     job = _prepared(**options)
     if dry_run:
         from ltbv.harness import outlook

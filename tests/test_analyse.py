@@ -47,7 +47,7 @@ def test_labels_probabilities_and_logits_agree():
 
 def test_it_is_what_the_statistics_say():
     logits = logits_of(0)
-    found = analyse(logits, LABELS, COUNTS, class_names=list("abcd"))
+    found = analyse(logits, LABELS, COUNTS, class_names=np.array(list("abcd")))
     by_hand = {e.quantity: e for e in stats.summarize(stats.Record(logits.argmax(2), LABELS), {"few": np.array([3])})}
     row = found.splits.set_index(["method", "group", "quantity"]).loc["ce", "few", "variance"]
     assert (row["estimate"], row["low"]) == (by_hand["variance"].estimate, by_hand["variance"].low)

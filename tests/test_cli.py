@@ -217,6 +217,11 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tiny_lt, asked):
     assert result.exit_code == 0 and written() == before
 
 
+def test_a_list_of_commands_cannot_discard(tiny_lt):
+    result = run("bootstrap", *TINY, "--force", "--dry-run", "--json")
+    assert result.exit_code == 2 and "delete the study first" in result.stderr
+
+
 def test_a_dry_run_of_a_finished_study_says_that_nothing_is_missing(tiny_lt):
     del tiny_lt
     run("bootstrap", *TINY, "--method", "ce", "-q")

@@ -6,6 +6,7 @@ epoch) and on nothing else: not on the stack, the device or the number of worker
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +83,10 @@ class Feed:
         batch: int,
         samplers: tuple[Sampler, ...],
     ) -> Iterator[tuple[Batch, ...]]:
-        """The batches of one epoch of a stage, one `Batch` for each sampler; the last batch holds what is left."""
+        """The batches of one epoch of a stage, one `Batch` for each sampler.
+
+        The last holds what is left; a single image joins the batch before it, for a batch norm of 1 x 1 maps needs two.
+        """
         tables = []
         for k, sampler in enumerate(samplers):
             turns = [
@@ -97,8 +101,10 @@ class Feed:
                 for place, run in enumerate(runs)
             ]
             tables.append(self._tables(sampler, turns))
-        for start in range(0, self.rows.shape[1], batch):
-            yield tuple(self._batch(table, slice(start, start + batch)) for table in tables)
+        n = self.rows.shape[1]
+        ends = [*range(batch, n - 1, batch), n]
+        for start, end in pairwise([0, *ends]):
+            yield tuple(self._batch(table, slice(start, end)) for table in tables)
 
     def plain(self, batch: int) -> Iterator[Batch]:
         """Every image of each run once, whole and unmirrored, in the order of the sample."""

@@ -28,26 +28,31 @@ def seconds_per_image(
     classes: int,
     device: str,
     steps: int = 3,
+    given: tuple[Stage, ...] = (),
 ) -> float:
-    """Forward, backward of a stack of `runs` on random images, over all its images: the best of `steps` steps."""
+    """Forward, backward of a stack of `runs` on random images, over all its images: the best of `steps` steps.
+
+    given  the stages whose networks the objective consults
+    """
     where = choose(device)
-    network = build(stage, protocol, runs, image_shape, classes).to(where)
-    for run in range(runs):
-        draw_run(network, run, runs, generator(0, run, "init"))
+    network, *consulted = (build(one, protocol, runs, image_shape, classes).to(where) for one in (stage, *given))
+    for one in (network, *consulted):
+        for run in range(runs):
+            draw_run(one, run, runs, generator(0, run, "init"))
+        one.eval().requires_grad_(False)
     learning = set_learning(network, stage.train)
     height, width, channels = image_shape
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(protocol.batch, runs * channels, height, width, generator=draws).to(where)
     labels = torch.randint(classes, (runs, protocol.batch), generator=draws).to(where)
     batches = (Batch(images.contiguous(memory_format=torch.channels_last), labels),) * len(stage.sampler)
-    given = tuple(network for _ in stage.given)
     now = Moment(0, 1, torch.ones(runs, classes, dtype=torch.long, device=where))
     best = float("inf")
     for _ in range(steps):
         start = time.perf_counter()
         with precision(where, torch.float32):
-            losses = stage.objective(network, batches, given, now)
-        torch.autograd.grad(losses.sum(), learning)
+            losses = stage.objective(network, batches, tuple(consulted), now)
+        torch.autograd.grad(losses.sum(), learning, allow_unused=True)
         if where.type == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - start)

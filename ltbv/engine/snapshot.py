@@ -35,7 +35,8 @@ def take_snapshot(network: nn.Module, optimiser: torch.optim.Optimizer, losses: 
     arrays = {"losses": losses, "draws": np.frombuffer(json.dumps(_draws(network)).encode(), np.uint8)}
     arrays |= {f"weights {name}": _copied(tensor) for name, tensor in network.state_dict().items()}
     for place, parameter in enumerate(_learning(optimiser)):
-        arrays[f"momentum {place}"] = _copied(optimiser.state[parameter]["momentum_buffer"])
+        if parameter in optimiser.state:  # what the objective does not look at has no momentum
+            arrays[f"momentum {place}"] = _copied(optimiser.state[parameter]["momentum_buffer"])
     return arrays
 
 
@@ -44,7 +45,8 @@ def restore(
 ) -> np.ndarray | None:
     """Put a snapshot back; gives the losses [R, epochs done]. None, and nothing is changed, if it does not fit."""
     weights = {f"weights {name}": tensor for name, tensor in network.state_dict().items()}
-    momentum = {f"momentum {place}": parameter for place, parameter in enumerate(_learning(optimiser))}
+    moving = ((f"momentum {place}", parameter) for place, parameter in enumerate(_learning(optimiser)))
+    momentum = {name: parameter for name, parameter in moving if name in arrays}
     expected = {name: (tuple(tensor.shape), _copied(tensor).dtype) for name, tensor in (weights | momentum).items()}
     found = {name: (values.shape, values.dtype) for name, values in arrays.items() if name not in ("losses", "draws")}
     losses = arrays.get("losses", np.zeros(0))

@@ -20,7 +20,7 @@ from ltbv.harness.store import SETTINGS, Store
 from ltbv.harness.study import Study, made_with, resolve
 from ltbv.harness.work import Order, Tell
 from ltbv.methods import METHODS, find
-from ltbv.methods.base import Method
+from ltbv.methods.base import Method, is_importable
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,9 @@ def prepare(request: Request) -> Job:
     if request.executor not in EXECUTORS:
         raise unknown("executor", request.executor, EXECUTORS)
     methods = _methods(request.methods)
+    if request.executor != "inline" and (here := [name for name in methods if not is_importable(name)]):
+        cure = "put it into a file and give package.module:name, or take --executor inline"
+        raise Refusal(f"method {here[0]!r} is known in this process only, and workers are other ones; {cure}")
     study = resolve(**request.asked())
     device = choose(request.device)
     devices = count(device)

@@ -9,6 +9,7 @@ Beside each lock lies a note that says who holds it.
 import contextlib
 import json
 import os
+import secrets
 import socket
 import threading
 import time
@@ -92,11 +93,23 @@ def _acquire(path: Path, wait: float) -> BaseFileLock:
 def _acquire_soft(path: Path, wait: float) -> BaseFileLock:
     path = path.with_suffix(".soft")
     with contextlib.suppress(FileNotFoundError):
-        if time.time() - path.stat().st_mtime > STALE or _died(path):
-            path.unlink(missing_ok=True)
+        seen = path.stat()
+        if time.time() - seen.st_mtime > STALE or _died(path):
+            _remove(path, seen)
     lock = SoftFileLock(path)
     lock.acquire(timeout=wait)
     return lock
+
+
+def _remove(path: Path, seen: os.stat_result) -> None:
+    """Remove a lock, if it is still the one that was seen: another command may have done so, and have taken it."""
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    path.rename(aside)
+    found = aside.stat()
+    if (found.st_ino, found.st_mtime_ns) != (seen.st_ino, seen.st_mtime_ns):
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)  # back to its holder
+    aside.unlink()
 
 
 def _note(path: Path) -> dict[str, Any]:

@@ -27,8 +27,9 @@ def outlook(job: Job) -> str:
     for training in job.trainings:
         known = (training.key, len(training.runs))
         if known not in measured:
+            given = tuple(training.method.stage(name) for name in training.stage.given)
             measured[known] = seconds_per_image(
-                training.stage, protocol, len(training.runs), shape, classes, job.device
+                training.stage, protocol, len(training.runs), shape, classes, job.device, given=given
             )
         took = measured[known] * training.images(protocol, n)
         seconds += took

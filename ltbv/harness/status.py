@@ -89,6 +89,8 @@ def verify(store: Store) -> list[str]:
         try:
             read_arrays(path)
         except Refusal:
+            if not path.exists():  # the snapshot of a stage that was finished meanwhile
+                continue
             path.replace(path.with_name(f"{path.name}.damaged"))
             found.append(f"{_what(store.path, path)} is damaged, set aside as {path.name}.damaged")
     return found

@@ -10,6 +10,7 @@ stage that starts from the first. The loop in `engine/train` has no branch on a 
 
 import importlib
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -237,25 +238,34 @@ def _same_body(one: Net, other: Net) -> bool:
 
 
 METHODS: dict[str, Method] = {}
+HOMES: dict[str, str] = {}  # the module that registered a method, by key
 
 
 def register(method: Method | Callable[[], Method]) -> Method:
     """Make a method known by its key; gives it back, so that it can be assigned in the same line.
 
-    As a decorator it takes a function without arguments that makes the method, and puts the method in its place.
+    As a decorator it takes a function without arguments that makes the method, and puts the method in its place. A
+    module may register its own key again: a cell of a notebook that is run twice.
     """
+    home = sys._getframe(1).f_globals.get("__name__", "")
     method = method if isinstance(method, Method) else method()
     if not isinstance(method, Method):
         raise Refusal(f"register was given a {type(method).__name__}; give a Method, or a function that makes one")
-    if METHODS.get(method.key, method) != method:
+    if METHODS.get(method.key, method) != method and home != HOMES[method.key]:
         raise Refusal(f"method key {method.key!r} is taken by {METHODS[method.key].label!r}; choose another key")
     METHODS[method.key] = method
+    HOMES.setdefault(method.key, home)
     return method
 
 
 def brought() -> dict[str, EntryPoint]:
     """Methods of other packages, by name: entry points of the group `ltbv.methods`, not yet imported."""
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def is_importable(name: str) -> bool:
+    """Does another process find a method of this name?"""
+    return ":" in name or name in brought() or HOMES.get(name, "").startswith("ltbv.")
 
 
 def find(name: str) -> Method:

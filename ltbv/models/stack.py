@@ -146,7 +146,8 @@ class NearestMean(Layer):
         centred = F.normalize(x - self.mean.unsqueeze(1), dim=-1)
         squares = self.centres.square().sum(-1).unsqueeze(1)
         logits = 2 * torch.bmm(centred, self.centres.transpose(1, 2)) - squares
-        return logits.nan_to_num(nan=NEVER)
+        none = self.centres.isnan().all(-1).unsqueeze(1) & centred.isfinite().all(-1, keepdim=True)
+        return torch.where(none, NEVER, logits)  # of features that are not finite themselves, nothing is hidden
 
 
 class CosineLinear(Layer):

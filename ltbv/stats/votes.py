@@ -28,7 +28,7 @@ def blocks(points: int, size: int = BLOCK) -> Iterator[slice]:
 
 
 def check_labels(labels: np.ndarray, num_classes: int | None = None) -> np.ndarray:
-    """`labels` as an array (N,) of class ids, or a Refusal that says what is wrong with them."""
+    """`labels` as an array (N,) of class ids, intp, or a Refusal that says what is wrong with them."""
     labels = _integers("labels", labels)
     if labels.ndim != 1 or labels.size == 0:
         raise Refusal(f"labels must be one class id for each test point, (N,) with N > 0; got shape {labels.shape}")
@@ -36,7 +36,7 @@ def check_labels(labels: np.ndarray, num_classes: int | None = None) -> np.ndarr
         raise Refusal(
             f"labels go up to {labels.max()}, but there are {num_classes} classes: give ids 0 to {num_classes - 1}"
         )
-    return labels
+    return labels.astype(np.intp, copy=False)  # what is counted with them must not overflow
 
 
 def check_predictions(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,6 +76,8 @@ def _integers(name: str, values: np.ndarray) -> np.ndarray:
         )
     if values.size and values.min() < 0:
         raise Refusal(f"{name} must be class ids from 0; the lowest is {values.min()}")
+    if values.size and values.max() > np.iinfo(np.intp).max:
+        raise Refusal(f"{name} must be class ids; {values.max()} is none")
     return values
 
 

@@ -252,6 +252,16 @@ def test_a_data_set_without_flips_is_not_flipped(tiny, samples):
     assert all(torch.equal(a.labels, b.labels) for (a,), (b,) in zip(upright, flipped, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("size", "sizes"),
+    [(36, [37]), (12, [12, 12, 13]), (18, [18, 19]), (35, [35, 2]), (37, [37]), (64, [37]), (1, [1] * 35 + [2])],
+)
+def test_a_single_image_left_over_joins_the_batch_before_it(tiny, samples, size, sizes):
+    feed = Feed(tiny, samples, device=CPU, dtype=torch.float32)
+    found = [batch.labels.shape[1] for (batch,) in feed.epoch(0, (0, 1, 2), 0, 0, 1, size, (INSTANCE,))]
+    assert found == sizes
+
+
 def test_counts_are_those_of_each_runs_sample(tiny):
     ids = np.stack([make_ids([0, 0, 1, 4], [1, 1, 2, 3]), make_ids([0, 2, 2, 2], [1, 1, 2, 2])])
     feed = Feed(tiny, ids, device=CPU, dtype=torch.float32)

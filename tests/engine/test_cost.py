@@ -10,6 +10,7 @@ from ltbv.engine.protocol import CIFAR, GLYPHS, Protocol
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
+from ltbv.methods.base import Objective
 from ltbv.models.experts import Net
 from ltbv.models.resnet import Resnet
 
@@ -108,8 +109,26 @@ def test_bytes_are_those_of_weights_and_statistics():
 def test_a_step_of_any_stage_can_be_timed(key):
     state = torch.get_rng_state()
     for stage in METHODS[key].stages:
-        assert 0 < seconds_per_image(stage, TINY, 2, (8, 8, 3), 5, "cpu", steps=1) < float("inf")
+        given = tuple(METHODS[key].stage(name) for name in stage.given)
+        took = seconds_per_image(stage, TINY, 2, (8, 8, 3), 5, "cpu", steps=1, given=given)
+        assert 0 < took < float("inf")
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_step_is_timed_with_the_networks_that_are_consulted():
+    """`given` are six experts where the student has three; a part that learns nothing is no hindrance."""
+    seen = []
+
+    class Looks(Objective):
+        def __call__(self, network, batches, given, now):
+            seen.append((network.experts, [(one.experts, one.training) for one in given]))
+            return network(batches[0].images).logits.sum((1, 2, 3))
+
+    distil = METHODS["ride_distil"]
+    stage = replace(distil.stages[-1], objective=Looks(), net=replace(distil.stages[-1].net, router=3))
+    given = tuple(distil.stage(name) for name in stage.given)
+    seconds_per_image(stage, TINY, 2, (8, 8, 3), 5, "cpu", steps=1, given=given)
+    assert seen == [(3, [(6, False)])]
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

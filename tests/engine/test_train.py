@@ -159,6 +159,17 @@ def test_a_stage_that_goes_on_from_a_snapshot_ends_as_one_never_interrupted(tiny
     assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())
 
 
+def test_a_part_that_the_objective_does_not_look_at_is_kept_in_a_snapshot_too(tiny):
+    """A router that plain cross-entropy leaves alone: no gradient, no momentum."""
+    stage = replace(PLAIN, net=Net(experts=2, router=3), epochs=1.0)
+    whole, losses = trained(tiny, stage)
+    shelf = Shelf()
+    trained(tiny, stage, keeper=shelf)
+    resumed, again = trained(tiny, stage, keeper=shelf, spoil=nan_weights)
+    assert len(shelf.kept) == 2 and losses.tobytes() == again.tobytes()
+    assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())
+
+
 @pytest.mark.parametrize("parts", [("heads",), ("branches", "heads"), ("stem",)])
 def test_frozen_parts_stay_as_they_were_to_the_bit_and_the_rest_learns(tiny, parts):
     stage = replace(PLAIN, train=parts, net=Net(experts=2))

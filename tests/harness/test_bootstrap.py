@@ -263,6 +263,14 @@ def test_a_method_of_ones_own_does_not_pass_for_a_known_one(tiny_lt, tmp_path, o
     assert not (tmp_path / "study").exists()
 
 
+def test_a_method_that_only_this_process_knows_is_for_no_worker(tiny_lt, tmp_path, monkeypatch):
+    monkeypatch.setattr("ltbv.methods.base.METHODS", METHODS | {"here": replace(METHODS["ce"], key="here")})
+    asked = request(tmp_path / "study", ("here",))
+    prepare(asked)
+    with pytest.raises(Refusal, match="method 'here' is known in this process only.* package.module:name"):
+        prepare(replace(asked, executor="local"))
+
+
 def test_a_known_method_by_its_long_name_is_the_same(study):
     whole = everything(study)
     failures, events = bootstrap(study, ("ltbv.methods.baseline:CE", "ce"))

@@ -14,7 +14,7 @@ from ltbv.cli import main
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Request, prepare
 from ltbv.harness.files import read_arrays, read_json, shape_of, write_arrays
-from ltbv.harness.locks import Busy, held, holders
+from ltbv.harness.locks import Busy, _remove, held, holders
 from ltbv.harness.status import lines, status, verify
 from ltbv.harness.store import Store
 
@@ -183,6 +183,34 @@ def test_a_soft_lock_that_nobody_touches_is_nobodys(tmp_path, monkeypatch):
     os.utime(soft, (0, 0))
     with held(tmp_path, ["r000"], "b"):
         pass
+
+
+def test_a_soft_lock_that_was_taken_meanwhile_is_left_to_its_holder(tmp_path):
+    """Two commands see a lock that is nobody's; the second is late, and finds the lock that the first has taken."""
+    soft = tmp_path / "r000.soft"
+    soft.write_text("left behind")
+    os.utime(soft, (0, 0))
+    seen = soft.stat()
+    soft.unlink()
+    soft.write_text("taken")
+    _remove(soft, seen)
+    assert soft.read_text() == "taken" and sorted(path.name for path in tmp_path.iterdir()) == ["r000.soft"]
+    _remove(soft, soft.stat())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_snapshot_that_is_gone_before_it_is_read_is_no_damage(study, monkeypatch):
+    of_stage = sorted(study.path.glob("stages/*/r000.npz"))[0]
+    snapshot = of_stage.with_name("part-0-1.npz")
+    snapshot.write_bytes(of_stage.read_bytes())
+
+    def read(path):
+        if path == snapshot:
+            snapshot.unlink()
+        return read_arrays(path)
+
+    monkeypatch.setattr("ltbv.harness.status.read_arrays", read)
+    assert verify(study) == []
 
 
 def test_force_does_not_discard_what_another_command_works_on(study):

@@ -13,7 +13,7 @@ from ltbv.data.samplers import Instance
 from ltbv.errors import Refusal
 from ltbv.losses import cross_entropy, effective_number
 from ltbv.methods import METHODS, find, register
-from ltbv.methods.base import Answer, Loss, Method, Moment, OutputObjective, Stage, mean
+from ltbv.methods.base import HOMES, Answer, Loss, Method, Moment, OutputObjective, Stage, is_importable, mean
 from ltbv.models.experts import Net, Output
 from ltbv.schedules import Step
 
@@ -95,6 +95,25 @@ def test_a_taken_key_and_a_stage_that_does_not_exist_are_refused(monkeypatch):
         register(Method("mine", "Mine", stages=(Stage("second", Loss(cross_entropy), start="first"),)))
     with pytest.raises(Refusal, match="no stage 'teacher'"):
         register(Method("mine", "Mine", stages=(Stage("second", Loss(cross_entropy), given=("teacher",)),)))
+
+
+def test_a_module_may_register_its_own_key_again_and_no_other_module(monkeypatch):
+    monkeypatch.setattr("ltbv.methods.base.METHODS", dict(METHODS))
+    monkeypatch.setattr("ltbv.methods.base.HOMES", dict(HOMES))
+    cell = """
+def loss(logits, labels, counts):
+    return cross_entropy(logits, labels)
+
+MINE = register(Method("mine", "Mine", stages=(Stage("all", Loss(loss)),)))
+"""
+    names = {"register": register, "Method": Method, "Stage": Stage, "Loss": Loss, "cross_entropy": cross_entropy}
+    first, second = ({**names, "__name__": "__main__"} for _ in range(2))
+    exec(cell, first)
+    exec(cell, second)
+    assert find("mine") is second["MINE"] is not first["MINE"]
+    with pytest.raises(Refusal, match="'mine' is taken by 'Mine'"):
+        exec(cell, {**names, "__name__": "another"})
+    assert is_importable("ce") and is_importable("package.module:mine") and not is_importable("mine")
 
 
 # Recipes that make no sense

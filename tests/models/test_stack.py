@@ -389,6 +389,15 @@ def test_the_nearest_mean_has_the_largest_logit_and_a_class_without_one_is_never
             torch.testing.assert_close(logits[copy, i][present], 1 - squares[present], **FLOAT64)
 
 
+def test_features_of_a_network_that_diverged_have_no_nearest_mean():
+    centres = torch.full((2, 5, 4), torch.nan)
+    centres[0] = torch.eye(5, 4)
+    x = torch.ones(2, 3, 4)
+    x[:, 1] = torch.nan
+    logits = NearestMean(torch.zeros(2, 4), centres)(x)
+    assert logits.isfinite().all(-1).tolist() == [[True, False, True]] * 2
+
+
 # Some copies of a stack
 
 

@@ -42,6 +42,18 @@ def test_flow_by_its_definition():
     np.testing.assert_allclose(ours.mass.sum(1), ours.expected.sum(1))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int16])
+def test_small_integers_do_not_overflow(kind):
+    draw = np.random.default_rng(0)
+    labels = np.repeat(np.arange(100), 3)
+    hardest = stats.HardestNegative(
+        draw.random((2, 300)), (labels + draw.integers(1, 100, (2, 300))) % 100, draw.random((2, 300))
+    )
+    splits = {"many": range(40), "medium": range(40, 80), "few": range(80, 100)}
+    whole = stats.confusion_flow(hardest, labels, splits)
+    np.testing.assert_array_equal(stats.confusion_flow(hardest, labels.astype(kind), splits).mass, whole.mass)
+
+
 def test_flow_to_the_only_class_of_a_split_and_from_an_absent_one():
     hardest, labels = example()
     kept = labels != 1

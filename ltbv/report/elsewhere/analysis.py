@@ -108,7 +108,7 @@ def analyse(
             methods,
             labels,
             counts,
-            class_names and tuple(map(str, class_names)),
+            None if class_names is None else tuple(map(str, class_names)),
             notes,
             many=many,
             few=few,
