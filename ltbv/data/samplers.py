@@ -2,7 +2,7 @@
 
 An epoch is always n images long, whatever the sampler, so that methods are compared at equal cost. `ByClass(power)` is
 the family of the literature: a class is drawn with probability ~ n_k^power, then its next image, so 1 is the data's own
-distribution, 1/2 square-root, 0 class-balanced, -1 reversed sampling; with a schedule as its power it is deferred.
+distribution, 1/2 square-root, 0 class-balanced, -1 reversed sampling.
 """
 
 from abc import ABC, abstractmethod
@@ -67,7 +67,7 @@ class ByClass(Sampler):
     """Draw a class with probability ~ n_k^power among those present, then its next image in shuffled order.
 
     power 0 is class-balanced (Kang et al., 2020), 1/2 square-root (Mahajan et al., 2018), -1 reversed (Zhou et al.,
-    BBN, 2020); `Step(1, 0, at=0.8)` is deferred re-sampling (DRS, Cao et al., 2019).
+    BBN, 2020). At 1 classes come as often as in `Instance`, on average: they are drawn, so an epoch misses some images.
     """
 
     power: Number = 0.0
@@ -76,6 +76,18 @@ class ByClass(Sampler):
         counts = np.bincount(turn.labels)
         chances = np.where(counts > 0, np.maximum(counts, 1) ** value(self.power, turn.epoch, turn.epochs), 0.0)
         return Order(by_class(turn.labels, chances, turn.draw))
+
+
+@dataclass(frozen=True)
+class Deferred(Sampler):
+    """One sampler until the share `at` of the stage is done, another from then on (DRS, Cao et al., 2019)."""
+
+    before: Sampler
+    after: Sampler
+    at: float
+
+    def order(self, turn: Turn) -> Order:
+        return (self.after if turn.epoch >= self.at * turn.epochs else self.before).order(turn)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@
     NCM        the class whose mean feature is nearest: features less their mean over all images, of length 1, class
                means of those ('cl2n', the authors' default)
 
+Class-balanced is a class drawn uniformly, then its next image, n times an epoch. The authors' sampler goes through the
+classes in turn and gives four images of each, n_max C times an epoch; ours makes an epoch of n images for every method.
+
 The authors' code lets the frozen network's batch-norm statistics go on adapting during cRT and LWS; we freeze them with
 the rest, as RIDE's re-implementation does. The length of cRT and LWS on CIFAR is unpublished: a tenth of the
 representation's epochs, learning rate 0.1 with a cosine, is ours. All four stand on CE's network, trained once.

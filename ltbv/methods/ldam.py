@@ -3,13 +3,13 @@ al., NeurIPS 2019, arXiv 1906.07413).
 
     LDAM   cross-entropy of z - s m_y onehot(y), m_k = 0.5 n_k^(-1/4) / max_j n_j^(-1/4), on a cosine head, s = 30
     DRW    classes weighted by effective number (beta 0.9999) after 80 % of training, for any loss
-    DRS    classes drawn alike after 80 % of training
+    DRS    classes drawn alike after 80 % of training, every image once an epoch before that
 
 The paper speaks of inverse counts, the authors' code uses effective numbers; we follow the code, and divide by the sum
 of the weights as it does. The cosine head multiplies by the scale itself, as in RIDE's port: the same number.
 """
 
-from ltbv.data.samplers import ByClass
+from ltbv.data.samplers import CLASS_BALANCED, INSTANCE, Deferred
 from ltbv.losses import cross_entropy, focal, ldam
 from ltbv.methods.base import Loss, Method, Stage, register
 from ltbv.models.experts import Net
@@ -69,7 +69,7 @@ DRS = register(
     Method(
         "drs",
         "CE-DRS",
-        stages=(Stage("representation", Loss(cross_entropy), sampler=(ByClass(Step(1.0, 0.0, at=0.8)),)),),
+        stages=(Stage("representation", Loss(cross_entropy), sampler=(Deferred(INSTANCE, CLASS_BALANCED, at=0.8),)),),
         paper=PAPER,
         summary="cross-entropy, classes drawn alike in the last fifth of training",
         about=__doc__,

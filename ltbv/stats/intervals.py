@@ -9,9 +9,10 @@ Let theta be a group's mean, f_i the corrected values of its points, c its class
     v_run   = (R-1)/R sum_r (theta_(-r) - mean theta_(-r))^2       jackknife: all points of a run are left out at once
     v_point = sum_c a_c^2 s_c^2(f) / N_c                           test points, within each class
     v_left  = (share (plug-in - theta))^2                          what the correction of theta may have got wrong
-    population   v = v_run + v_point + v_left     df = v^2 / (v_run^2/(R-1))     (Satterthwaite; at most 10,000)
+    population   v = v_run + v_point + v_left
     test_set     v = v_run + v_left
-    interval     theta +- t(df) sqrt(v)
+    interval     theta +- t(df) sqrt(v), df = v^2 / (v_run^2/(R-1)) for either (Satterthwaite; only v_run has few
+                 degrees of freedom: R-1 where nothing else is in v; at most 10,000)
 
 Only bias and variance have a v_left: no spread of runs or points shows what their corrections leave of the plug-in's
 error. For the bias, share^2 = (.6/sqrt(R))^2 + (6 R^2 (V_loo - V)^3)^2: more where many points are near a tie, which a

@@ -9,6 +9,7 @@ from ltbv.data.samplers import (
     CLASS_BALANCED,
     INSTANCE,
     ByClass,
+    Deferred,
     Instance,
     Oversampling,
     Progressive,
@@ -25,7 +26,7 @@ ALL = {
     "class_balanced": ByClass(),
     "square_root": ByClass(0.5),
     "reversed": ByClass(-1.0),
-    "deferred": ByClass(Step(1.0, 0.0, at=0.8)),
+    "deferred": Deferred(INSTANCE, CLASS_BALANCED, at=0.8),
     "progressive": Progressive(),
     "oversampling": Oversampling(),
     "undersampling": Undersampling(),
@@ -127,6 +128,13 @@ def test_a_power_that_changes_nothing_is_the_same_draws(long_tail):
     deferred = ByClass(Step(1.0, 0.0, at=0.8))
     for epoch, power in ((7, 1.0), (8, 0.0)):
         ours, plain = (s.order(turn(long_tail, epoch=epoch)).positions for s in (deferred, ByClass(power)))
+        assert (ours == plain).all()
+
+
+def test_a_deferred_sampler_is_the_first_and_then_the_other(long_tail):
+    deferred = ALL["deferred"]
+    for epoch, now in ((0, INSTANCE), (7, INSTANCE), (8, CLASS_BALANCED), (9, CLASS_BALANCED)):
+        ours, plain = (s.order(turn(long_tail, epoch=epoch)).positions for s in (deferred, now))
         assert (ours == plain).all()
 
 
