@@ -1,7 +1,8 @@
 """Which of the nine claims of a method hold? {error, bias, variance} x {many, medium, few} against the reference.
 
-A claim holds where its difference is told from 0 after Holm's correction for the nine. Beside it stand what the study
-could have seen at all, and the exact sign-flip test, which assumes no distribution.
+A claim holds where its difference is told from 0 after Holm's correction for the nine, by the interval's t and, where
+it was done, by the exact sign-flip test too, which assumes no distribution. None is made of a bias that cannot be
+(`stats.impossible`). Beside it stands what the study could have seen at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,25 +35,28 @@ QUICK = 35_000_000  # ways to swap x (test points + OVERHEAD) x methods: some 5 
 OVERHEAD = 3000  # test points that take as long as what a way costs, however few there are
 
 
-def claims(differences: Mapping[str, Sequence[stats.Difference]], flips: pd.DataFrame) -> pd.DataFrame:
+def claims(
+    differences: Mapping[str, Sequence[stats.Difference]],
+    flips: pd.DataFrame,
+    estimates: Mapping[str, Sequence[stats.Estimate]],
+    reference: str,
+) -> pd.DataFrame:
     """COLUMNS, nine rows for each method but the reference.
 
-    `holds` is 'lower' or 'higher' where p_holm <= ALPHA, else empty; `detectable` is the smallest true difference that
-    four of five such studies find before Holm's correction; sign_flip_* are empty without the exact test.
+    `holds` is 'lower' or 'higher', else empty; `detectable` is the smallest true difference that four of five such
+    studies find before Holm's correction; sign_flip_* are empty without the exact test.
     """
     rows = [
-        (key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, _holds(d), d.detectable, d.pairing_gain)
+        (key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, "", d.detectable, d.pairing_gain)
         for key, of_method in differences.items()
         for d in of_method
         if d.group in SPLITS and d.quantity in QUANTITIES
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS[:11])).merge(flips, how="left", on=["method", "group", "quantity"])
-
-
-def _holds(difference: stats.Difference) -> str:
-    if not difference.p_holm <= ALPHA:
-        return ""
-    return "lower" if difference.estimate < 0 else "higher"
+    table = pd.DataFrame(rows, columns=list(COLUMNS[:11])).merge(flips, how="left", on=["method", "group", "quantity"])
+    beyond = {key: {*stats.impossible(estimates[key]), *stats.impossible(estimates[reference])} for key in differences}
+    doubtful = [row.quantity == "bias" and row.group in beyond[row.method] for row in table.itertuples()]
+    told = (table.p_holm <= ALPHA) & ~(table.sign_flip_p_holm > ALPHA) & ~np.array(doubtful, bool)
+    return table.assign(holds=np.where(told, np.where(table.difference < 0, "lower", "higher"), ""))
 
 
 def flippable(evidence: Evidence) -> list[MethodRuns]:

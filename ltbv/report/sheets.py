@@ -137,8 +137,9 @@ def claims(tables: Tables, evidence: Evidence) -> Sheet:
         "claims",
         "The nine claims of each method",
         f"Differences from {evidence.reference.label}, corrected, with their intervals; p after Holm's correction for"
-        " nine claims, from t and from the exact sign-flip test (on these test images; plug-in bias). Detectable: the"
-        " true difference that four of five such studies find, before Holm's correction. Pairing: standard error"
+        " nine claims, from t and from the exact sign-flip test (on these test images; plug-in bias): where both were"
+        " done, a claim needs both. Detectable: the true difference that four of five such studies find, before Holm's"
+        " correction. Pairing: standard error"
         f" without pairing over that with it. {captions.short(evidence)}",
         (
             METHOD,

@@ -97,7 +97,8 @@ def build(
     described, histogram = hardest.describe(evidence, scales)
     routed = everything[of_group & of_routing]
     flip = of_claims.is_quick(evidence) if exact is None else exact
-    claims = of_claims.claims(differences, of_claims.flips(evidence, records, wanted=flip))
+    flips = of_claims.flips(evidence, records, wanted=flip)
+    claims = of_claims.claims(differences, flips, estimates, reference)
     return Tables(
         splits=splits,
         classes=_describe_classes(evidence, everything[of_class].reset_index(drop=True)),

@@ -4,13 +4,13 @@ Five answers for each method but the reference: which way bias and variance went
 and what the study was too small to see.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ltbv.report.claims import QUANTITIES
+from ltbv.report.claims import ALPHA, QUANTITIES
 from ltbv.report.evidence import SPLITS, Evidence
 
 MARGIN = 0.01  # of accuracy: how much worse the head may be and still count as kept
@@ -55,14 +55,17 @@ def _verdict(
         answers.append(_exact(own))
     if (missed := _unseen(own)) is not None:
         answers.append(missed)
-    return Verdict(key, label, _headline(own, reference, tail, head), tuple(answers))
+    there = {split: evidence.points(split) > 0 for split in SPLITS}
+    return Verdict(key, label, _headline(own, reference, tail, head, there), tuple(answers))
 
 
-def _headline(own: pd.DataFrame, reference: str, tail: Answer, head: Answer) -> str:
+def _headline(own: pd.DataFrame, reference: str, tail: Answer, head: Answer, there: Mapping[str, bool]) -> str:
     if own.empty or own["p_holm"].isna().all():
         return f"Too few runs to compare it with {reference}."
     tails = {YES: "a better tail", NO: "a worse tail", OPEN: "a tail that may not have changed"}
     heads = {YES: "the head kept", NO: "the head worse", OPEN: "a head that may be worse"}
+    tails[OPEN] = tails[OPEN] if there["few"] else "no few-shot classes to tell"
+    heads[OPEN] = heads[OPEN] if there["many"] else "no many-shot classes to tell"
     found = _by_direction(own[own["quantity"].isin(("bias", "variance"))])
     moved = f"{found[0].upper()}{found[1:]}" if found else "No change of bias or variance is shown"
     return f"{moved}; {tails[tail.answer]}, {heads[head.answer]}."
@@ -73,19 +76,21 @@ def _lowers(own: pd.DataFrame, reference: str) -> Answer:
     if own.empty or own["p_holm"].isna().all():
         return Answer(question, OPEN, "None can be tested with so few runs.")
     holding = own[own["holds"] != ""]
+    only = own[(own["holds"] == "") & ((own["low"] > 0) | (own["high"] < 0))]
+    rest = "" if only.empty else f" An interval excludes 0 and is no claim: {_by_direction(only)}."
     text = f"{len(holding)} of {own['p_holm'].notna().sum()} after Holm's correction"
     if holding.empty:
-        return Answer(question, OPEN, f"{text}.")
-    return Answer(question, SAID, f"{text}: {_by_direction(holding)}.")
+        return Answer(question, OPEN, f"{text}.{rest}")
+    return Answer(question, SAID, f"{text}: {_by_direction(holding)}.{rest}")
 
 
 def _by_direction(claims: pd.DataFrame) -> str:
-    """'lower variance in many and few; higher bias in many', of the claims that hold."""
+    """'lower variance in many and few; higher bias in many', whether these claims hold or not."""
     parts = []
-    for direction in ("lower", "higher"):
+    for direction, sign in (("lower", -1), ("higher", 1)):
         named = []
         for quantity in QUANTITIES:
-            at = claims[(claims["holds"] == direction) & (claims["quantity"] == quantity)]["group"]
+            at = claims[(claims["difference"] * sign > 0) & (claims["quantity"] == quantity)]["group"]
             if len(at):
                 named.append(f"{quantity} in {_and(split for split in SPLITS if split in set(at))}")
         if named:
@@ -120,13 +125,13 @@ def _head(many: pd.Series, margin: float) -> Answer:
 
 def _exact(own: pd.DataFrame) -> Answer:
     question = "Does the exact sign-flip test agree?"
-    holding = own[own["holds"] != ""]
-    if holding.empty:
+    told = own[own["p_holm"] <= ALPHA]
+    if told.empty:
         return Answer(question, OPEN, "There is no claim for it to confirm.")
-    differing = holding[~(holding["sign_flip_p_holm"] <= 0.05)]
+    differing = told[told["sign_flip_p_holm"] > ALPHA]
     if differing.empty:
-        return Answer(question, YES, f"Yes, on these test images: all {len(holding)} claims that hold.")
-    return Answer(question, NO, f"Not everywhere: it leaves open {_by_direction(differing)}.")
+        return Answer(question, YES, f"Yes, on these test images: in all {len(told)} claims.")
+    return Answer(question, NO, f"Not everywhere: it leaves open {_by_direction(differing)}, which is no claim then.")
 
 
 def _unseen(own: pd.DataFrame) -> Answer | None:

@@ -23,7 +23,7 @@ from ltbv.stats.hardest_negative import (
     head_tail_gap,
     score_distance,
 )
-from ltbv.stats.intervals import Estimate, cautions, summarize
+from ltbv.stats.intervals import Estimate, cautions, impossible, summarize
 from ltbv.stats.probability import Brier, CrossEntropy, brier, cross_entropy
 from ltbv.stats.record import Record
 from ltbv.stats.sign_flip import SignFlip, sign_flip
@@ -57,6 +57,7 @@ __all__ = [
     "hardest_negative",
     "head_tail_gap",
     "holm",
+    "impossible",
     "kohavi_wolpert",
     "scaled",
     "score_distance",

@@ -47,6 +47,14 @@ MAX_DF = 1e4
 WIDE_BRACKET = 0.10
 FEW_AGREE = 0.4
 RECOMMENDED = 10  # runs
+OF_ONE_SET = {  # schemes whose runs resample one training set, and what their variance is then
+    "stratified_bootstrap": "the variance is that of resampling one training set, with about two thirds of its images"
+    " in each run, not that of new training sets",
+    "bootstrap": "the variance is that of resampling one training set, its class counts too, with about two thirds of"
+    " its images in each run, not that of new training sets",
+    "seed_only": "every run sees the same images, so the variance is that of initialisation and order alone, not that"
+    " of new training sets",
+}
 
 
 @dataclass(frozen=True)
@@ -199,8 +207,9 @@ def summarize(
 def cautions(record: Record, estimates: Sequence[Estimate]) -> list[str]:
     """What a reader of `summarize(record, ...)` must know: lines to print under a table, or none.
 
-    Named are: too few runs; groups whose votes are near uniform (mean n1/R below .4), where no correction can be
-    trusted; groups whose bracket [V, V_loo] is wider than .10; classes whose training images the scheme cannot vary.
+    Named are: too few runs; runs that predict alike; groups whose votes are near uniform (mean n1/R below .4), where no
+    correction can be trusted; groups whose bracket [V, V_loo] is wider than .10, or whose bias is `impossible`; what
+    the scheme leaves out of the variance.
     """
     runs = len(record.predictions)
     lines = []
@@ -213,6 +222,8 @@ def cautions(record: Record, estimates: Sequence[Estimate]) -> list[str]:
             f"{runs} runs: intervals of the bias cover less than they say (in simulation 73 to 93 % for nominal 95 %"
             f" at 5 runs); {RECOMMENDED} are recommended."
         )
+    if runs > 1 and (same := runs - len(np.unique(record.predictions, axis=0))):
+        lines.append(f"{same} of {runs} runs predict what another one does at every test point: copies of one run?")
     value = {(one.group, one.quantity): one.estimate for one in estimates}
     names = list(dict.fromkeys(one.group for one in estimates))
     low, high = ({name: value.get((name, f"variance_{end}"), np.nan) for name in names} for end in ("low", "high"))
@@ -228,6 +239,13 @@ def cautions(record: Record, estimates: Sequence[Estimate]) -> list[str]:
             f"the bracket from variance_low to variance_high is wider than {WIDE_BRACKET:.2f} in"
             f" {_enumerate(wide)}: the interval of the bias may miss there; more runs would narrow it."
         )
+    if beyond := impossible(estimates):
+        lines.append(
+            f"the corrected bias of {_enumerate(beyond)} is below 0 by more than its interval, which no bias can be:"
+            " the correction goes too far there; trust neither it nor its differences."
+        )
+    if record.scheme in OF_ONE_SET:
+        lines.append(f"scheme {record.scheme}: {OF_ONE_SET[record.scheme]}.")
     if record.scheme == "stratified_bootstrap" and record.train_counts is not None:
         fixed = np.flatnonzero(np.asarray(record.train_counts) == 1).tolist()
         if fixed:
@@ -236,6 +254,12 @@ def cautions(record: Record, estimates: Sequence[Estimate]) -> list[str]:
                 " never varies, so its own sampling is not in the variance."
             )
     return lines
+
+
+def impossible(estimates: Sequence[Estimate]) -> list:
+    """Groups whose interval of the bias lies below 0: each point's runs differ more, and more alike, than the
+    correction supposes, as where all of them are guesses."""
+    return [one.group for one in estimates if one.quantity == "bias" and one.high < 0]
 
 
 def _enumerate(names: Sequence) -> str:

@@ -1,6 +1,9 @@
 """Are the nine claims those of `ltbv.stats`, and does the verdict say what they say?"""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from ltbv import stats
 from ltbv.report import claims, tables
@@ -118,5 +121,49 @@ def test_an_empty_split_is_open(study):
     path = study(ride="RIDE", runs=5, num_classes=3)
     evidence = read_study(path)
     evidence.splits.update({name: np.array([], int) for name in ("many", "few")}, medium=np.arange(3))
-    answers = {answer.question: answer.answer for answer in tables.build(evidence).verdicts[0].answers}
+    (verdict,) = tables.build(evidence).verdicts
+    answers = {answer.question: answer.answer for answer in verdict.answers}
     assert answers["Is the tail better?"] == OPEN
+    assert verdict.headline.endswith("no few-shot classes to tell, no many-shot classes to tell.")
+
+
+def of_claims(path, refuted=(), beyond=()):
+    """The claims of RIDE that t tells, and which of them hold if the exact test refutes some, or a bias cannot be."""
+    evidence = read_study(path)
+    table = tables.build(evidence).claims
+    flips = table[["method", "group", "quantity", "sign_flip_p", "sign_flip_p_holm"]].copy()
+    flips.loc[list(refuted), "sign_flip_p_holm"] = 0.06
+    ce, ride = (tables.record(evidence, method) for method in evidence.methods)
+    estimates = {"ce": [], "ride": []}
+    for key, group in beyond:
+        (own,) = stats.summarize(ride, {group: evidence.splits[group]})[2:3]
+        estimates[key].append(replace(own, estimate=-0.1, low=-0.15, high=-0.05))
+    found = claims.claims({"ride": stats.compare(ride, ce, evidence.groups)}, flips, estimates, "ce")
+    return table.index[table.p_holm <= 0.05], found
+
+
+def test_a_claim_needs_the_exact_test_too_where_it_was_done(study):
+    path = study(ride="RIDE", runs=9, points=40)
+    told, found = of_claims(path)
+    assert len(told) > 1 and found.index[found.holds != ""].equals(told)
+    _, found = of_claims(path, refuted=told[:1])
+    assert found.index[found.holds != ""].equals(told[1:])
+
+
+@pytest.mark.parametrize("key", ["ce", "ride"])
+def test_no_claim_is_made_of_a_bias_that_cannot_be(study, key):
+    path = study(ride="RIDE", runs=9, points=40)
+    told, before = of_claims(path)
+    of_bias = before.loc[told].query("quantity == 'bias'")
+    assert len(of_bias)
+    _, after = of_claims(path, beyond=[(key, of_bias.group.iloc[0])])
+    assert list(after.index[after.holds != ""]) == [i for i in told if i != of_bias.index[0]]
+
+
+def test_an_interval_that_excludes_0_and_is_no_claim_is_said(study):
+    path = study(ride="RIDE", runs=9)
+    built = tables.build(read_study(path))
+    only = built.claims[(built.claims.holds == "") & ((built.claims.low > 0) | (built.claims.high < 0))]
+    _, answers = verdict_of(path)
+    said = "An interval excludes 0 and is no claim" in answers["Which claims hold against CE?"].text
+    assert said == (len(only) > 0)

@@ -294,12 +294,37 @@ def test_cautions():
     predictions, labels = study(10, 30, noise=1.2)
     lines = cautions(predictions, labels, SPLITS)
     assert any("wider than 0.10 in" in line for line in lines)
-    drawn = stats.Record(np.zeros((10, 3), int), np.arange(3), train_counts=[9, 1, 1], scheme="stratified_bootstrap")
-    lines = stats.cautions(drawn, [])
+    varied = np.random.default_rng(1).integers(0, 3, (10, 30))
+    drawn = stats.Record(varied, np.arange(30) % 3, train_counts=[9, 1, 1], scheme="stratified_bootstrap")
+    of_scheme, *lines = stats.cautions(drawn, [])
+    assert of_scheme.startswith("scheme stratified_bootstrap: the variance is that of resampling one training set")
     assert lines == [
         "one training image in class 1, 2: drawn with replacement within the class it never varies, so its"
         " own sampling is not in the variance."
     ]
+
+
+@pytest.mark.parametrize("scheme", ["seed_only", "bootstrap", "stratified_bootstrap"])
+def test_what_a_scheme_leaves_out_of_the_variance_is_said(scheme):
+    predictions, labels = study(10, 30, noise=0.2)
+    (line,) = stats.cautions(stats.Record(predictions, labels, scheme=scheme), [])
+    assert line.startswith(f"scheme {scheme}: ") and "not that of new training sets" in line
+    for other in ("subsample", "fresh"):
+        assert stats.cautions(stats.Record(predictions, labels, scheme=other), []) == []
+
+
+def test_copies_of_a_run_and_a_bias_below_0_are_said():
+    predictions, labels = study(10, 30, noise=0.2)
+    copied = np.concatenate([predictions[:8], predictions[2:4]])
+    assert stats.cautions(stats.Record(copied, labels), []) == [
+        "2 of 10 runs predict what another one does at every test point: copies of one run?"
+    ]
+    draw = np.random.default_rng(0)
+    labels = np.arange(400) % 4
+    guesses = stats.Record(np.where(draw.random((10, 400)) < 0.45, labels, draw.integers(0, 12, (10, 400))), labels)
+    estimates = stats.summarize(guesses, {"all": range(4), "some": [0, 1]})
+    assert stats.impossible(estimates) == ["all", "some"]
+    assert any("bias of all, some is below 0" in line for line in stats.cautions(guesses, estimates))
 
 
 @pytest.mark.parametrize(
