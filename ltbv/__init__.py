@@ -30,6 +30,10 @@ _WHERE = {
 __all__ = [*_WHERE]
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'ltbv' has no attribute {name!r}; it has: {', '.join(__all__)}")

@@ -5,6 +5,7 @@ Every command imports what it needs when it runs, so that `--help` is quick and 
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -48,7 +49,11 @@ def _options(*options):
 
 _what_study = _options(
     click.option(
-        "--method", "methods", multiple=True, metavar="KEY", help="Method to train; again for more. [ce, ride]"
+        "--method",
+        "methods",
+        multiple=True,
+        metavar="KEY",
+        help="Method to train; KEY,KEY for more. [ce,ride]",
     ),
     click.option("--dataset", default="glyphs-lt", show_default=True, metavar="NAME", help="See `ltbv datasets`."),
     click.option("--data-dir", type=click.Path(path_type=Path), help="Where the files of the data set are."),
@@ -122,6 +127,7 @@ def _prepared(methods, study, **options):
     from ltbv.harness.bootstrap import Request, prepare
 
     sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
+    methods = tuple(key for word in methods for key in word.split(",") if key)
     where = study or Path("runs") / options["dataset"]
     return prepare(Request(methods=methods or DEFAULT_METHODS, store=where, **options))
 
@@ -146,13 +152,16 @@ def _carry_out(job, quiet, verbose) -> None:
 @click.option("--train-counts", type=click.Path(path_type=Path), help="With NAME=DIR: training images of each class.")
 @click.option("--labels", type=click.Path(path_type=Path), help="With NAME=DIR: test labels, where files have none.")
 @click.option("--classes", type=click.Path(path_type=Path), help="With NAME=DIR: class names, one a line.")
+@click.option("--reference", help="With NAME=DIR: what the others are compared with. [ce, or the first]")
+@click.option("--many", type=float, help="With NAME=DIR: above so many training images a class is many. [100]")
+@click.option("--few", type=float, help="With NAME=DIR: below so many training images a class is few. [20]")
 @click.option("--margin", default=0.01, show_default=True, help="Accuracy the head may lose and count as kept.")
 @click.option("--exact/--no-exact", default=None, help="The exact sign-flip test. [where it takes seconds]")
 @click.option("--published", is_flag=True, help="The literature's numbers beside those of the same data set.")
 @click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="Write the files, print nothing.")
-def report(sources, output, train_counts, labels, classes, quiet, **options) -> None:
+def report(sources, output, train_counts, labels, classes, reference, many, few, quiet, **options) -> None:
     """Bias, variance and accuracy by split, every method beside CE: tables, figures and a page.
 
     Of a study (runs/glyphs-lt unless named), or of predictions made elsewhere, one directory a method with one file a
@@ -167,6 +176,7 @@ def report(sources, output, train_counts, labels, classes, quiet, **options) -> 
     words = sources or ("runs/glyphs-lt",)
     if len(words) == 1 and ("=" not in words[0] or Path(words[0]).is_dir()):
         given = {"--train-counts": train_counts, "--labels": labels, "--classes": classes}
+        given |= {"--reference": reference, "--many": many, "--few": few}
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with predictions from elsewhere, NAME=DIR; the study {words[0]} has its own")
         evidence, name = Path(words[0]), Path(words[0]).resolve().name
@@ -177,7 +187,9 @@ def report(sources, output, train_counts, labels, classes, quiet, **options) -> 
         sources_by_name = named(words)
         if train_counts is None:
             raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
-        evidence, name = read_elsewhere(sources_by_name, train_counts, labels, classes), "elsewhere"
+        limits = {name: value for name, value in (("many", many), ("few", few)) if value is not None}
+        evidence = read_elsewhere(sources_by_name, train_counts, labels, classes, reference=reference, **limits)
+        name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name))[:80].strip(".") or "elsewhere"
     shown = write_report(evidence, output or Path("reports") / name, **options)
     if not quiet:
         click.echo(shown)
@@ -253,11 +265,12 @@ def datasets(preview, dataset, data_dir) -> None:
 
 
 @main.command()
+@click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/glyphs-lt]")
 @click.pass_context
-def demo(context) -> None:
+def demo(context, study) -> None:
     """CE and RIDE, ten runs each on the embedded glyphs-lt, then the report: a few minutes."""
-    context.invoke(bootstrap)
-    context.invoke(report)
+    context.invoke(bootstrap, study=study)
+    context.invoke(report, sources=(str(study),) if study else ())
 
 
 if __name__ == "__main__":

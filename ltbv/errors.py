@@ -38,6 +38,7 @@ def reason(error: BaseException) -> str:
 def unknown(what: str, name: str, known: Iterable[str]) -> Refusal:
     """The refusal of a name that is not in a table: the nearest name, then all there are."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    alike = [one for one in names if one.lower() == name.lower()]
+    near = alike or get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return Refusal(f"unknown {what} {name!r}{hint}; there is: {', '.join(names)}")

@@ -23,7 +23,6 @@ from ltbv.report.elsewhere.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, method_runs, order_of
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
-from ltbv.report.evidence import REFERENCE
 
 OF_DATA = tuple(name for name, scheme in SCHEMES.items() if not scheme.beyond_pool)
 
@@ -48,7 +47,8 @@ def bootstrap(
 
     estimator  has `fit(X, y)`, and `predict`, or `predict_proba` with the columns of `classes_`, or both; or a dict of
                such, method -> estimator: all see the same resamples. Copied by `sklearn.base.clone` where there is
-               scikit-learn, else by `copy.deepcopy`. Each `random_state` that is None is set for each run
+               scikit-learn, else by `copy.deepcopy`. Each `random_state` that is None or a generator is set for each
+               run; a number is left, and a caution says what that leaves out
     X, X_test  n and N rows: array, sparse matrix, DataFrame or list
     y, y_test  n and N labels of any one type; they become class ids in their sorted order
     scheme     'stratified_bootstrap': with replacement within each class; 'bootstrap': with replacement as a whole, a
@@ -67,9 +67,7 @@ def bootstrap(
     of_method = dict(estimator) if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
     if not of_method:
         raise Refusal("no estimator is given")
-    order, notes = order_of(of_method, reference or REFERENCE) if len(of_method) > 1 else (list(of_method), [])
-    if reference is not None and reference not in of_method:
-        raise unknown("reference", reference, map(str, of_method))
+    order, notes = order_of(of_method, reference)
 
     classes, train_labels, labels = _class_ids(X, y, X_test, y_test)
     counts = np.bincount(train_labels, minlength=classes.size)
@@ -83,6 +81,8 @@ def bootstrap(
             for run, (rows, _) in enumerate(samples)
         ]
         methods.append(method_runs(key, fitted, notes))
+        if fixed := [name for name, state in _states(of_method[key]).items() if isinstance(state, int | np.integer)]:
+            notes.append(f"{key}: {fixed[0]} is fixed, so no variance here is of the estimator's own randomness.")
     ids = [ids for _, ids in samples]
     lost = [lost_classes(of_run, classes.size) for of_run in ids]
     if without := sum(bool((counts[of_run] > 0).any()) for of_run in lost):
@@ -183,18 +183,24 @@ def _fit_and_predict(where: str, estimator: Any, X: Any, y: np.ndarray, test: _T
 
 
 def _copy(estimator: Any, seed: int, run: int) -> Any:
-    """An unfitted copy for one run; every `random_state` of it that is None is set."""
+    """An unfitted copy for one run; every `random_state` of it that is no number is set."""
     try:
         from sklearn.base import clone
     except ImportError:
         fresh = copy.deepcopy(estimator)
     else:
         fresh = clone(estimator, safe=False)  # deepcopy for what is no scikit-learn estimator
-    if hasattr(fresh, "get_params") and hasattr(fresh, "set_params"):
-        states = {name: of for name, of in fresh.get_params().items() if name.rpartition("__")[2] == "random_state"}
+    if hasattr(fresh, "set_params"):
         drawn = int(seeds.generator(seed, run, "init").integers(2**31))
-        fresh.set_params(**{name: drawn for name, of in states.items() if of is None})
+        free = (name for name, state in _states(fresh).items() if not isinstance(state, int | np.integer))
+        fresh.set_params(**dict.fromkeys(free, drawn))
     return fresh
+
+
+def _states(estimator: Any) -> dict[str, Any]:
+    """Every `random_state` of an estimator, those of its parts too, by the name of its parameter."""
+    found = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    return {name: state for name, state in found.items() if name.rpartition("__")[2] == "random_state"}
 
 
 def _all_columns(probabilities: np.ndarray, known: np.ndarray, test: _Test, where: str) -> np.ndarray:

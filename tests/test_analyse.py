@@ -1,5 +1,7 @@
 """Does `analyse` say of arrays what a report says of files?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pandas.testing import assert_frame_equal
@@ -43,6 +45,19 @@ def test_labels_probabilities_and_logits_agree():
     assert_frame_equal(found.hardest_negatives, by_probability.hardest_negatives, rtol=1e-4)
     assert len(by_label.hardest_negatives) == 0
     assert any("predicted labels alone" in line for line in by_label.cautions)
+
+
+def test_a_reference_that_is_not_there_is_refused():
+    message = refusal({"one": logits_of(0), "two": logits_of(1)}, LABELS, COUNTS, "ec")
+    assert message == "unknown reference 'ec'; there is: one, two"
+
+
+def test_what_a_report_may_be_asked_an_analysis_may_be_too():
+    asked = {"ce": logits_of(0), "mine": logits_of(1)}
+    strict = analyse(asked, LABELS, COUNTS, margin=0.0, exact=False)
+    assert any("0 points" in answer.question for answer in strict.tables.verdicts[0].answers)
+    assert replace(strict, margin=0.5).tables.verdicts != strict.tables.verdicts
+    assert strict == strict and "ce" in repr(strict) and len(repr(strict)) < 200
 
 
 def test_it_is_what_the_statistics_say():

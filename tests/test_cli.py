@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ltbv.cli import main
+from ltbv.cli import bootstrap, main
 
 TINY = ["--dataset", "tiny-lt", "--executor", "inline", "--runs", "2"]
 
@@ -42,7 +42,7 @@ def written() -> dict[str, bytes]:
 def test_help_of_every_command_imports_neither_torch_nor_numpy():
     code = """
 import sys
-from ltbv.cli import main
+from ltbv.cli import bootstrap, main
 for words in [], *([name] for name in main.commands):
     try:
         main([*words, "--help"])
@@ -261,6 +261,20 @@ def test_demo_is_the_default_bootstrap_and_its_report(monkeypatch):
     monkeypatch.setattr("ltbv.harness.bootstrap.prepare", prepare)
     assert run("demo").exit_code == run("bootstrap").exit_code == 2
     assert asked[0] == asked[1] and asked[0].runs == 10 and asked[0].methods == ("ce", "ride")
+
+
+def test_a_demo_may_have_a_study_of_its_own(tiny_lt, monkeypatch):
+    run("bootstrap", *TINY, "--study", "runs/own", "-q")
+    asked = []
+    monkeypatch.setattr(bootstrap, "callback", lambda **options: asked.append(options["study"]))
+    assert run("demo", "--study", "runs/own").exit_code == 0
+    assert asked == [Path("runs/own")] and Path("reports/own/report.md").exists()
+
+
+def test_methods_may_stand_in_one_word(tiny_lt):
+    assert run("bootstrap", *TINY, "--method", "ce,tau_norm", "-q").exit_code == 0
+    assert sorted(path.name for path in Path("runs/tiny-lt/predictions").iterdir()) == ["ce", "tau_norm"]
+    assert "did you mean 'ce'?" in run("bootstrap", *TINY, "--method", "CE").stderr
 
 
 def test_interrupted_by_hand_it_says_that_the_same_command_goes_on(tiny_lt, monkeypatch):

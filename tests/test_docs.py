@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 METHODS = Path(__file__).parents[1] / "docs" / "methods.md"
+PREDICTIONS = METHODS.with_name("predictions.md")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -48,6 +49,23 @@ def test_the_method_of_the_page_is_known_by_name_from_an_installed_package(here)
     told = ltbv("methods", "mine", cwd=here, path=place)
     assert "beta=Step(before=0, after=0.999, at=0.5)" in told.stdout, told.stderr
     assert "unknown method 'mine'" in ltbv("methods", "mine", cwd=here).stderr
+
+
+def test_predictions_from_elsewhere_are_read_as_the_page_says(here, monkeypatch):
+    monkeypatch.chdir(here)
+    found: dict = {}
+    files, arrays, estimators = blocks(PREDICTIONS, "python")
+    exec(files, found)
+    command = re.search(r"^    ltbv (report ce=.*)$", PREDICTIONS.read_text(), re.M)[1]
+    done = ltbv(*command.split(), cwd=here)
+    assert done.returncode == 0 and (here / "reports" / "ce-mine" / "report.md").exists(), done.stderr
+    assert "many 2 (500 to 200 images)" in (here / "reports" / "ce-mine" / "report.md").read_text()
+    limited = ltbv(*command.split(), "--many", "300", "--reference", "mine", cwd=here)
+    assert "many 1 (500 to 500 images)" in (here / "reports" / "ce-mine" / "report.md").read_text(), limited.stderr
+    exec(arrays, found)
+    assert (here / "reports" / "mine" / "report.md").exists() and "ce 10 runs" in repr(found["analysis"])
+    exec(estimators, found)
+    assert len(found["found"].evidence.reference.runs) == 4
 
 
 def test_the_loss_of_the_page_is_a_loss():

@@ -23,6 +23,7 @@ from ltbv.errors import Refusal, words_of
 SIDE = 32  # pixels
 MOST_AXES = 8  # of an array that is looked at
 LONGEST_NAME = 200  # characters of a class name
+HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 LARGEST_FILE = 200 * 2**20  # bytes; the largest file of either archive, CIFAR-100's train, has 155,249,918
 LARGEST_ARCHIVE = 400 * 2**20  # bytes of all files together, unpacked; either archive has less than 200 MB
 
@@ -129,7 +130,7 @@ def _contents(archive: Archive, data_dir: Path) -> Iterator[tuple[str, tuple[obj
         else:
             raise Refusal(
                 f"{data_dir} holds no {archive.title}: looked for the directory {archive.folder}, its file {needed[0]}"
-                f" and {archive.packed}"
+                f" and {archive.packed}, which {HOMEPAGE} has"
             )
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:

@@ -4,6 +4,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ltbv.engine.protocol import Protocol
+from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS, find
@@ -46,7 +47,7 @@ def explanation(name: str, dataset: str) -> str:
     """One method: what it is, its stages with every setting, its cost, and what its file says of it."""
     method, study = find(name), resolve(dataset)
     cost = study.cost(method)
-    lines = [f"{method.label} ({method.key})", method.summary, method.paper, ""]
+    lines = [*filter(None, (f"{method.label} ({method.key})", method.summary, method.paper)), ""]
     for number, stage in enumerate(method.needed(), 1):
         lines += [f"stage {number}: {stage.name}", *(f"  {line}" for line in _stage(stage, study.protocol)), ""]
     if method.posthoc:
@@ -75,7 +76,7 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "learns": ", ".join(part for part in stage.net.parts if part in stage.train),
         "images by": ", ".join(_shown(sampler) for sampler in stage.sampler),
         "consults": ", ".join(stage.given),
-        "epochs": f"{stage.epochs:g} of the protocol's",
+        "epochs": f"{stage_epochs(stage, protocol)}, the protocol has {protocol.epochs}",
         "learning rate": _shown(rate),
     }
     return [f"{what:<14} {value}" for what, value in found.items() if value]

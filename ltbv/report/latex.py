@@ -51,6 +51,10 @@ HEAD = r"""% \usepackage{booktabs}%s
 % a letter that pdflatex lacks, and what to show in its place
 \providecommand{\ltbvletter}[2]{\ifx\Umathchar\undefined #2\else #1\fi}
 """
+FIT = r"""% with \usepackage{graphicx}, what is wider than the line is made smaller
+\providecommand{\ltbvfit}[1]{\sbox0{#1}%
+  \ifx\resizebox\undefined\usebox0\else\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi\fi}
+"""
 LONGEST = 45  # rows on a page
 
 
@@ -85,9 +89,9 @@ def table(sheet: Sheet) -> str:
         inner = [caption + r" \\", *header, r"\endhead", *rows]
     else:
         start, end = "\\begin{table}\n\\centering\\footnotesize\\setlength{\\tabcolsep}{3pt}", r"\end{table}"
-        inner = [caption, rf"\begin{{tabular}}{{{align}}}", *header, *rows, r"\end{tabular}"]
+        inner = [caption, rf"\ltbvfit{{\begin{{tabular}}{{{align}}}", *header, *rows, r"\end{tabular}}"]
     package = r" \usepackage{longtable}" if long else ""
-    return HEAD.replace("%s", package) + "\n".join([start, *inner, end]) + "\n"
+    return HEAD.replace("%s", package) + FIT * (not long) + "\n".join([start, *inner, end]) + "\n"
 
 
 def _header(columns: tuple[Column, ...]) -> list[str]:

@@ -42,8 +42,8 @@ def overview(tables: Tables, evidence: Evidence) -> Sheet:
     return Sheet(
         "overview",
         "Accuracy, bias and variance by split",
-        f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}."
-        f" {captions.short(evidence)}",
+        f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}. All quantities, the"
+        f" brackets of the variance too, are in splits.csv. {captions.short(evidence)}",
         (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
         tuple(lines),
     )

@@ -20,7 +20,7 @@ from ltbv.stats.student import quantile
 from ltbv.stats.votes import check_labels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConfusionFlow:
     """Flow between S splits, arrays (S, S): rows are splits of the true class, columns of its hardest negative.
 

@@ -30,7 +30,7 @@ BINS = 200  # of scores between 0 and 1: a distance is then off by .005 at most
 SCALES_APART = 0.3  # of median top probabilities, beyond which scores of two methods do not compare
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HardestNegative:
     """Arrays (R, N) of R runs on N test points.
 

@@ -21,7 +21,7 @@ BLOCK_ELEMENTS = 2_000_000  # probabilities of one block (runs x points x classe
 CORRECTIONS = ("jackknife", "scale")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Brier:
     """Brier score and its parts at each test point, arrays (N,) float64: see `brier`."""
 
@@ -30,7 +30,7 @@ class Brier:
     variance: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CrossEntropy:
     """Cross-entropy and its parts at each test point, arrays (N,) float64, in nats: see `cross_entropy`."""
 
@@ -69,7 +69,7 @@ def brier(probabilities: np.ndarray, labels: np.ndarray, *, unbiased: bool = Tru
     return Brier(loss, loss - variance, variance)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BrierTerms:
     """What each run adds to the Brier score, arrays (R, n): `loss` |p_r - e|^2 and `spread` |p_r - pbar|^2."""
 
@@ -134,7 +134,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray, *, correction: str | N
         return CrossEntropy(loss, loss - variance, variance)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CrossEntropyTerms:
     """What each run adds to the cross-entropy of n points.
 

@@ -30,7 +30,7 @@ from ltbv.stats.votes import Ballots, blocks, check_predictions, subset_words
 KINDS = ("labels", "probabilities", "logits")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sources:
     """Parts of the variance at each test point, arrays (N,) float64: total = data + algorithm.
 

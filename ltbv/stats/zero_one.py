@@ -27,7 +27,7 @@ MAX_SUBSETS = 1000  # all half-subsets of runs are used up to here (R = 12)
 DRAWN_PAIRS = 50  # beyond, this many pairs of complementary halves
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KohaviWolpert:
     """Decomposition quadratic in vote shares at each test point, arrays (N,) float64: see `kohavi_wolpert`."""
 
@@ -36,7 +36,7 @@ class KohaviWolpert:
     variance: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ZeroOne:
     """Zero-one decomposition at each test point, arrays (N,) float64: see `zero_one`."""
 

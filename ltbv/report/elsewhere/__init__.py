@@ -24,7 +24,7 @@ from ltbv.report.elsewhere.listings import read_counts, read_labels, read_names
 from ltbv.report.elsewhere.points import Points, settle
 from ltbv.report.elsewhere.rows import Rows, check_range
 from ltbv.report.elsewhere.scores import judge
-from ltbv.report.evidence import REFERENCE, Evidence
+from ltbv.report.evidence import Evidence
 
 
 def read_elsewhere(
@@ -33,7 +33,7 @@ def read_elsewhere(
     labels: Path | str | None = None,
     classes: Path | str | None = None,
     *,
-    reference: str = REFERENCE,
+    reference: str | None = None,
     many: float = 100,
     few: float = 20,
     dataset: str = "predictions from elsewhere",
@@ -47,7 +47,7 @@ def read_elsewhere(
     train_counts  training images of each class: see `listings.read_counts`
     labels        true labels, where the predictions do not bring them: see `listings.read_labels`
     classes       class names: see `listings.read_names`
-    reference     the method that others are compared with; the first where there is none of that name
+    reference     the method that others are compared with; None: 'ce', or the first
     many, few     a class with more than `many` training images is many, with fewer than `few` is few
 
     Test points are matched by id where the runs have ids, else by order. Runs of two methods are a pair where the

@@ -15,22 +15,37 @@ from ltbv.report.elsewhere.listings import check_counts
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
 from ltbv.report.elsewhere.scores import judge
 from ltbv.report.evidence import REFERENCE, Evidence
+from ltbv.report.verdict import MARGIN
 from ltbv.stats.votes import blocks, check_labels
 
 LABELS = "labels"
 KINDS = (LABELS, PROBS, LOGITS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Analysis:
-    """What `analyse` found. `splits`, `classes`, `hardest_negatives`: pandas tables, columns as in `report.tables`."""
+    """What `analyse` found. `splits`, `classes`, `hardest_negatives`: pandas tables, columns as in `report.tables`.
+
+    margin       of accuracy: how much worse the head may be and still count as kept
+    exact        the exact sign-flip test too; None: where it takes a few seconds only
+    allow_scale  compare softmax scores of methods whose logits are on different scales
+
+    `dataclasses.replace(analysis, exact=True)` is the same with the exact test.
+    """
 
     evidence: Evidence
+    margin: float = MARGIN
+    exact: bool | None = None
+    allow_scale: bool = False
+
+    def __repr__(self) -> str:
+        runs = ", ".join(f"{method.label} {len(method.runs)} runs" for method in self.evidence.methods)
+        return f"<Analysis of {runs}, {self.evidence.labels.size:,} test points: .splits, .classes, .cautions, .write>"
 
     @cached_property
     def tables(self) -> of_tables.Tables:
         """All tables, verdicts and cautions."""
-        return of_tables.build(self.evidence)
+        return of_tables.build(self.evidence, margin=self.margin, exact=self.exact, allow_scale=self.allow_scale)
 
     @property
     def splits(self) -> pd.DataFrame:
@@ -56,14 +71,16 @@ class Analysis:
         """Write the whole report below `directory`; gives back the text for a terminal."""
         from ltbv.report import write_report
 
-        return write_report(self.evidence, directory)
+        return write_report(
+            self.evidence, directory, margin=self.margin, exact=self.exact, allow_scale=self.allow_scale
+        )
 
 
 def analyse(
     predictions: Mapping[str, np.ndarray] | np.ndarray,
     labels: np.ndarray,
     train_counts: np.ndarray,
-    reference: str = REFERENCE,
+    reference: str | None = None,
     *,
     kind: str | None = None,
     class_names: Sequence[str] | None = None,
@@ -71,6 +88,9 @@ def analyse(
     few: float = 20,
     dataset: str = "predictions from elsewhere",
     scheme: str = UNKNOWN,
+    margin: float = MARGIN,
+    exact: bool | None = None,
+    allow_scale: bool = False,
 ) -> Analysis:
     """Bias, variance and accuracy of each method by split, with intervals, beside the reference.
 
@@ -79,10 +99,11 @@ def analyse(
                   first block of points are within 0 and 1, and then every row must sum to 1; else logits
     labels        (N,) true class ids
     train_counts  (C,) training images of each class
-    reference     the method that others are compared with; the first where there is none of that name
+    reference     the method that others are compared with; None: 'ce', or the first
     kind          'labels', 'probs' or 'logits': instead of the rule above, for all methods
     class_names   C names
     many, few     a class with more than `many` training images is many, with fewer than `few` is few
+    margin, exact, allow_scale    see `Analysis`
 
     Example: analyse({"ce": ce, "mine": mine}, labels, counts).splits
     """
@@ -95,7 +116,7 @@ def analyse(
     labels = check_labels(np.asarray(labels), counts.size)
     if class_names is not None and len(class_names) != counts.size:
         raise Refusal(f"there are {len(class_names)} class names, but train_counts has {counts.size} classes")
-    of_method = predictions if isinstance(predictions, Mapping) else {reference: predictions}
+    of_method = predictions if isinstance(predictions, Mapping) else {reference or REFERENCE: predictions}
     if not of_method:
         raise Refusal("no predictions are given: analyse({'ce': array}, labels, train_counts)")
     order, notes = order_of(of_method, reference)
@@ -114,7 +135,10 @@ def analyse(
             few=few,
             dataset=dataset,
             scheme=scheme,
-        )
+        ),
+        margin,
+        exact,
+        allow_scale,
     )
 
 

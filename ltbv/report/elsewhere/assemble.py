@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltbv import stats
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, unknown
 from ltbv.report.elsewhere.scores import Judged
-from ltbv.report.evidence import Evidence, MethodRuns, Setting
+from ltbv.report.evidence import REFERENCE, Evidence, MethodRuns, Setting
 
 UNKNOWN = "unknown"
 
@@ -23,14 +23,16 @@ class Run:
     scores: Judged | None
 
 
-def order_of(sources: Mapping[str, object], reference: str) -> tuple[list[str], list[str]]:
-    """The methods, the reference first, and a line to say where none is called so."""
+def order_of(sources: Mapping[str, object], reference: str | None) -> tuple[list[str], list[str]]:
+    """The methods, the reference first: that of this name, or 'ce', or the first of several, which a line then says."""
+    if reference is not None and reference not in sources:
+        raise unknown("reference", reference, map(str, sources))
     if unnamed := [key for key in sources if not str(key).strip()]:
         raise Refusal(f"a method is called {unnamed[0]!r}: give it a name")
-    order = sorted(sources, key=lambda key: key != reference)
-    if reference in sources:
+    order = sorted(sources, key=lambda key: key != (reference or REFERENCE))
+    if order[0] == (reference or REFERENCE) or len(order) == 1:
         return order, []
-    return order, [f"no method is called {reference!r}: {order[0]!r}, the first, is the reference."]
+    return order, [f"no method is called {REFERENCE!r}: {order[0]!r}, the first, is the reference."]
 
 
 def run_numbers(names: Sequence[str]) -> tuple[list[int], bool]:
