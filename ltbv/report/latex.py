@@ -56,6 +56,7 @@ FIT = r"""% with \usepackage{graphicx}, what is wider than the line is made smal
   \ifx\resizebox\undefined\usebox0\else\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi\fi}
 """
 LONGEST = 45  # rows on a page
+SMALL = r"\footnotesize\setlength{\tabcolsep}{3pt}"
 
 
 def escaped(text: str) -> str:
@@ -85,10 +86,10 @@ def table(sheet: Sheet) -> str:
         rf"\caption{{{escaped(f'{sheet.title}. {sheet.caption}')}}}\label{{tab:ltbv-{sheet.key.replace('_', '-')}}}"
     )
     if long:
-        start, end = rf"\begin{{longtable}}{{{align}}}", r"\end{longtable}"
+        start, end = rf"{{{SMALL}\begin{{longtable}}{{{align}}}", r"\end{longtable}}"
         inner = [caption + r" \\", *header, r"\endhead", *rows]
     else:
-        start, end = "\\begin{table}\n\\centering\\footnotesize\\setlength{\\tabcolsep}{3pt}", r"\end{table}"
+        start, end = rf"\begin{{table}}\centering{SMALL}", r"\end{table}"
         inner = [caption, rf"\ltbvfit{{\begin{{tabular}}{{{align}}}", *header, *rows, r"\end{tabular}}"]
     package = r" \usepackage{longtable}" if long else ""
     return HEAD.replace("%s", package) + FIT * (not long) + "\n".join([start, *inner, end]) + "\n"

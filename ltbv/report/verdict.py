@@ -66,7 +66,7 @@ def _headline(own: pd.DataFrame, reference: str, tail: Answer, head: Answer, the
     heads = {YES: "the head kept", NO: "the head worse", OPEN: "a head that may be worse"}
     tails[OPEN] = tails[OPEN] if there["few"] else "no few-shot classes to tell"
     heads[OPEN] = heads[OPEN] if there["many"] else "no many-shot classes to tell"
-    found = _by_direction(own[own["quantity"].isin(("bias", "variance"))])
+    found = _by_direction(own[(own["holds"] != "") & own["quantity"].isin(("bias", "variance"))])
     moved = f"{found[0].upper()}{found[1:]}" if found else "No change of bias or variance is shown"
     return f"{moved}; {tails[tail.answer]}, {heads[head.answer]}."
 
@@ -85,7 +85,7 @@ def _lowers(own: pd.DataFrame, reference: str) -> Answer:
 
 
 def _by_direction(claims: pd.DataFrame) -> str:
-    """'lower variance in many and few; higher bias in many', whether these claims hold or not."""
+    """'lower variance in many and few; higher bias in many', of these claims, whether they hold or not."""
     parts = []
     for direction, sign in (("lower", -1), ("higher", 1)):
         named = []

@@ -8,7 +8,7 @@ import pytest
 from ltbv import stats
 from ltbv.report import claims, tables
 from ltbv.report.study import read_study
-from ltbv.report.verdict import NO, OPEN, YES
+from ltbv.report.verdict import NO, OPEN, YES, verdicts
 
 
 def test_claims_agree_with_statistics_called_by_hand(study):
@@ -158,6 +158,28 @@ def test_no_claim_is_made_of_a_bias_that_cannot_be(study, key):
     assert len(of_bias)
     _, after = of_claims(path, beyond=[(key, of_bias.group.iloc[0])])
     assert list(after.index[after.holds != ""]) == [i for i in told if i != of_bias.index[0]]
+
+
+def test_the_headline_has_the_claims_that_hold_and_no_others(study):
+    evidence = read_study(study(ride="RIDE", runs=9, points=40))
+    built = tables.build(evidence)
+    own = built.claims.assign(holds="")
+    at = {(row.group, row.quantity): row.Index for row in own.itertuples()}
+    own.loc[:, "difference"] = -0.1
+    for holding, words in (
+        ([], "No change of bias or variance is shown; "),
+        ([("few", "variance", -0.1)], "Lower variance in few; a"),
+        (
+            [("many", "variance", -0.1), ("few", "variance", -0.1), ("few", "bias", 0.1), ("few", "error", -0.1)],
+            "Lower variance in many and few; higher bias in few; a",
+        ),
+    ):
+        found = own.copy()
+        for group, quantity, difference in holding:
+            found.loc[at[group, quantity], "difference"] = difference
+            found.loc[at[group, quantity], "holds"] = "lower" if difference < 0 else "higher"
+        (verdict,) = verdicts(evidence, built.splits, found, 0.01)
+        assert verdict.headline.startswith(words)
 
 
 def test_an_interval_that_excludes_0_and_is_no_claim_is_said(study):
