@@ -21,7 +21,6 @@ class Entry:
 
     pool_size        images of every class to draw from
     head, imbalance, kind, scheme   the default profile and resampling scheme
-    schemes_note     what the choice of scheme means for this data set
     load             the data directory (None where `needs_data_dir` is False) -> Dataset
     """
 
@@ -34,7 +33,6 @@ class Entry:
     imbalance: float
     kind: str
     scheme: str
-    schemes_note: str
     needs_data_dir: bool
     endless: bool
     _load: Callable[[Path | None], Dataset] = field(repr=False)
@@ -86,7 +84,6 @@ ENTRIES = {
             imbalance=50.0,
             kind="exp",
             scheme="subsample",
-            schemes_note="endless: 'fresh' gives every run images of its own",
             needs_data_dir=False,
             endless=True,
             _load=_glyphs,
@@ -102,7 +99,6 @@ ENTRIES = {
                 imbalance=100.0,
                 kind="exp",
                 scheme="subsample",
-                schemes_note="with a head as large as the pool, all runs share the largest classes; see the overlap",
                 needs_data_dir=True,
                 endless=False,
                 _load=archive.load,

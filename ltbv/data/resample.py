@@ -28,11 +28,10 @@ class Request(NamedTuple):
 
 
 class Scheme(NamedTuple):
-    """`draw` makes ids [n] of one run; `overlap` is what two runs of it share of a class's distinct images, [C]."""
+    """`draw` makes ids [n] of one run."""
 
     description: str
     draw: Callable[[Request], np.ndarray]
-    overlap: Callable[[np.ndarray, np.ndarray], np.ndarray]
     beyond_pool: bool = False
 
 
@@ -75,37 +74,27 @@ def _bootstrap(request: Request) -> np.ndarray:
     return np.sort(base[rng.integers(len(base), size=len(base))])
 
 
-def _share_drawn(n: np.ndarray) -> np.ndarray:
-    """The chance 1 - (1 - 1/n)^n that an image is among n draws with replacement from n; 0.632 for large n."""
-    return 1 - (1 - 1 / n) ** n
-
-
 SCHEMES = {
     "subsample": Scheme(
         "a long-tailed set drawn without replacement from the pool, anew for every run",
         _subsample,
-        lambda counts, pool_sizes: counts / pool_sizes,
     ),
     "fresh": Scheme(
         "new images for every run, none shared; needs an endless pool",
         _fresh,
-        lambda counts, pool_sizes: np.zeros(len(counts)),
         beyond_pool=True,
     ),
     "stratified_bootstrap": Scheme(
         "one long-tailed set, redrawn with replacement within each class; counts stay",
         _stratified_bootstrap,
-        lambda counts, pool_sizes: _share_drawn(counts),
     ),
     "bootstrap": Scheme(
         "one long-tailed set, redrawn with replacement as a whole; counts vary, small classes can vanish",
         _bootstrap,
-        lambda counts, pool_sizes: np.full(len(counts), _share_drawn(counts.sum())),
     ),
     "seed_only": Scheme(
         "one long-tailed set for all runs; only initialisation and order differ",
         _base,
-        lambda counts, pool_sizes: np.ones(len(counts)),
     ),
 }
 
@@ -166,10 +155,3 @@ def overlap(ids_of_runs: list[np.ndarray], num_classes: int) -> np.ndarray:
     shared = np.bincount(labels, runs_with * (runs_with - 1.0), minlength=num_classes)
     held = np.bincount(labels, runs_with, minlength=num_classes) * (len(distinct) - 1.0)
     return np.divide(shared, held, out=np.full(num_classes, np.nan), where=held > 0)
-
-
-def expected_overlap(scheme: str, counts: np.ndarray, pool_sizes: np.ndarray) -> np.ndarray:
-    """What `overlap` tends to over many runs, [C]: mean images in common over mean distinct images of a run."""
-    if scheme not in SCHEMES:
-        raise unknown("scheme", scheme, SCHEMES)
-    return SCHEMES[scheme].overlap(np.asarray(counts), np.asarray(pool_sizes))

@@ -11,8 +11,7 @@ import torch
 
 from ltbv.errors import reason
 from ltbv.harness.locks import Busy
-from ltbv.harness.plan import Chunk
-from ltbv.harness.work import Tell
+from ltbv.harness.plan import Chunk, Tell
 
 
 def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, store: str, tell: Tell) -> dict:

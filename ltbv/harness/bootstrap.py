@@ -14,11 +14,11 @@ from ltbv.engine.device import choose, count
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.executors import EXECUTORS
 from ltbv.harness.locks import Busy
-from ltbv.harness.plan import Chunk, Training, chunks, stack_size, trainings
+from ltbv.harness.plan import Chunk, Tell, Training, chunks, stack_size, trainings
 from ltbv.harness.pulse import Pulse
 from ltbv.harness.store import SETTINGS, Store
 from ltbv.harness.study import Study, made_with, resolve
-from ltbv.harness.work import Order, Tell
+from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method, is_importable
 

@@ -5,9 +5,8 @@ Whatever is already in the store is taken, not made again; what is made twice af
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from ltbv.engine.snapshot import Keeper
 from ltbv.engine.train import train
 from ltbv.errors import Refusal, reason
 from ltbv.harness.files import read_arrays
-from ltbv.harness.plan import Chunk
+from ltbv.harness.plan import Chunk, Tell
 from ltbv.harness.store import Store
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
@@ -47,9 +46,6 @@ class Checkpoint(Keeper):
     def save(self, arrays: dict[str, np.ndarray]) -> None:
         self.store.write(self.path, arrays)
         self.last = time.monotonic()
-
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 class Workshop:

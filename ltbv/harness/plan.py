@@ -4,7 +4,7 @@ Which runs share a stack follows from the number of runs alone, so a study that 
 stacks that would have finished it: the last bit of a weight can depend on its neighbours' memory layout.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from ltbv.engine.train import stage_epochs
 from ltbv.harness.store import Store, span
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
+
+Tell = Callable[[dict[str, Any]], None]  # hears of progress, one event at a time
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class Store:
         self.opened = True
 
     def _differences(self, asked: dict[str, Any]) -> list[str]:
-        before, now = _flat(self.study()["asked"]), _flat(asked)
+        before, now = flat(self.study()["asked"]), flat(asked)
         differing = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
         return [f"{k}: {before.get(k)!r} there, {now.get(k)!r} asked" for k in differing]
 
@@ -318,9 +318,9 @@ def _is_recipe(value: Any) -> bool:
     return said and isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted name, so that a difference can be named."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

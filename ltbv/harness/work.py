@@ -6,13 +6,11 @@ from socket import gethostname
 from typing import Any
 
 from ltbv.errors import Refusal
-from ltbv.harness.plan import Chunk
+from ltbv.harness.plan import Chunk, Tell
 from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 
 PATIENCE = 0.5  # seconds between two looks at a chunk that another command has in hand
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,6 @@ class Resnet:
     blocks: int = 5
     shared: int = 1
 
-    @property
-    def depth(self) -> int:
-        return 2 * self.blocks * len(self.widths) + 2
-
     def build_shared(self, copies: int, channels: int) -> nn.Module:
         """Stem and shared stages."""
         stages = self._stages(copies, self.widths[0], self.widths[: self.shared], first=0)

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ltbv import stats
-from ltbv.report.evidence import GROUPS, Evidence
+from ltbv.report.evidence import GROUPS, SHOWN, Evidence
 from ltbv.report.rows import LEVEL
 
-QUANTITIES = ("accuracy", "bias", "variance")
 COLUMNS = (
     *("base", "method", "group", "quantity", "base_estimate", "base_low", "base_high", "estimate", "low", "high"),
     *("difference", "difference_low", "difference_high", "p", "runs"),
@@ -31,7 +30,7 @@ def additions(
         paired = stats.compare(*pair, evidence.groups, level=LEVEL) if common else []
         differences = {(d.group, d.quantity): (d.estimate, d.low, d.high, d.p) for d in paired}
         for group in GROUPS:
-            for quantity in QUANTITIES:
+            for quantity in SHOWN:
                 ends = [
                     (one.estimate, one.low, one.high)
                     for one in (of[key, group, quantity] for key in (base.key, method.key))

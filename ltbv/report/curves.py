@@ -10,11 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ltbv.report.evidence import SPLITS
+from ltbv.report.evidence import SHOWN, SPLITS
 from ltbv.report.names import wrapped
 from ltbv.report.style import SPLIT_COLOURS, WIDTH, Look, hide_inner_axes
 
-QUANTITIES = ("accuracy", "bias", "variance")
 TITLE_LETTERS = 80
 EDGE = {"color": "#999999", "linewidth": 0.6, "linestyle": (0, (1, 2))}
 
@@ -28,7 +27,7 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
     methods = others or [reference]
     height = 0.98 + 1.25 * len(methods)
     figure = Figure((WIDTH, height))
-    grid = figure.subplots(len(methods), len(QUANTITIES), sharex=True, sharey=True, squeeze=False)
+    grid = figure.subplots(len(methods), len(SHOWN), sharex=True, sharey=True, squeeze=False)
     figure.subplots_adjust(0.42 / WIDTH, 0.5 / height, 1 - 0.12 / WIDTH, 1 - 0.48 / height, wspace=0.08, hspace=0.3)
     # Limits first: a panel with open limits asks all panels that share its axes for theirs, with every line drawn.
     grid[0, 0].set_xlim(-1, len(profile))
@@ -40,7 +39,7 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
     lines = {of: own[ends].to_numpy(float).T for of, own in curves.groupby(["method", "quantity"])}
     size = 2.4 if len(profile) <= 200 else 1
     for method, row in zip(methods, grid, strict=True):
-        for quantity, panel in zip(QUANTITIES, row, strict=True):
+        for quantity, panel in zip(SHOWN, row, strict=True):
             for key in dict.fromkeys((reference, method)):
                 group, of_class = dots[key, quantity].T
                 first, last, of_bin, low, high = lines[key, quantity]
@@ -52,7 +51,7 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
             panel.grid(axis="y")
             panel.set_axisbelow(True)
         row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontsize=9)
-    for quantity, panel in zip(QUANTITIES, grid[0], strict=True):
+    for quantity, panel in zip(SHOWN, grid[0], strict=True):
         panel.annotate(
             quantity, (0.5, 1), xytext=(0, 18), xycoords="axes fraction", textcoords="offset points", ha="center"
         )

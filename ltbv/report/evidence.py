@@ -14,6 +14,8 @@ import numpy as np
 REFERENCE = "ce"
 SPLITS = ("many", "medium", "few")
 GROUPS = ("all", *SPLITS)
+SHOWN = ("accuracy", "bias", "variance")  # what figures and tables of classes show
+HIGHER_IS_BETTER = ("accuracy",)
 
 
 @dataclass(frozen=True)

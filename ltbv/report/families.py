@@ -2,9 +2,7 @@
 
 import pandas as pd
 
-from ltbv.report.evidence import Evidence
-
-QUANTITIES = ("accuracy", "bias", "variance")
+from ltbv.report.evidence import SHOWN, Evidence
 
 
 def families(evidence: Evidence, splits: pd.DataFrame) -> pd.DataFrame:
@@ -17,6 +15,6 @@ def families(evidence: Evidence, splits: pd.DataFrame) -> pd.DataFrame:
         columns=["family", "experts", "method"],
     ).astype({"experts": int})
     numbers = members.groupby("family")["experts"].transform("nunique")
-    own = members[numbers > 1].merge(splits[splits["quantity"].isin(QUANTITIES)], on="method")
+    own = members[numbers > 1].merge(splits[splits["quantity"].isin(SHOWN)], on="method")
     own.loc[own["method"] == evidence.reference.key, "reference_difference"] = 0.0
     return own.sort_values(["family", "experts"], kind="stable", ignore_index=True)

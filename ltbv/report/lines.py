@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ltbv.report.evidence import GROUPS, SPLITS
+from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, SPLITS
 from ltbv.report.names import shortened
 from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, GREY, WIDTH, Look
 
@@ -24,7 +24,6 @@ SMALL, LETTER = 7, 0.062  # points, and the inches that a letter of that size ta
 GUIDE, REFERENCE = "#E4E4EA", "#999999"
 BETTER_WORSE = "RdBu"  # blue: better, red: worse
 SHADES = (0.1, 0.2, 0.5, 1.0)  # the ends of a colour bar: the least that holds all differences
-HIGHER_IS_BETTER = ("accuracy",)
 
 
 def grid(
@@ -193,7 +192,7 @@ def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Lo
     largest = curves["reference_difference"].abs().max()
     most = next((shade for shade in SHADES if not largest > shade), SHADES[-1])
     of = dict(iter(curves.groupby("quantity")))
-    for quantity, panel in zip(("accuracy", "bias", "variance"), panels, strict=True):
+    for quantity, panel in zip(SHOWN, panels, strict=True):
         wide = of[quantity].pivot(index="method", columns="first", values="reference_difference").loc[others]
         sign = 1 if quantity in HIGHER_IS_BETTER else -1
         cells(panel, sign * wide.to_numpy(float), BETTER_WORSE, Normalize(-most, most))

@@ -16,6 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 import ltbv
+from ltbv.harness.store import flat
 from ltbv.report import captions
 from ltbv.report.evidence import Evidence
 from ltbv.report.lines import MOST_BY_COLOUR
@@ -61,7 +62,7 @@ def page(
         sheets=[sheet for sheet in fitting if sheet.key not in NOT_SHOWN],
         published=published,
         commands=evidence.setting.commands,
-        facts={"Training": _flat(evidence.setting.protocol), "Made with": _flat(evidence.setting.made_with)},
+        facts={"Training": flat(evidence.setting.protocol), "Made with": flat(evidence.setting.made_with)},
         version=ltbv.__version__,
         spans=_spans,
         classes=_classes,
@@ -152,12 +153,3 @@ def _spans(sheet: Sheet) -> list[tuple[str, int]]:
 
 def _classes(cell: Cell, column: Column) -> str:
     return " ".join(filter(None, (cell.mark, "" if column.numeric else "words")))
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings by dotted name, as text."""
-    found: dict[str, str] = {}
-    for key, value in settings.items():
-        named = f"{prefix}{key}"
-        found |= _flat(value, f"{named}.") if isinstance(value, Mapping) else {named: str(value)}
-    return found

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-HIGHER_IS_BETTER = ("accuracy",)
+from ltbv.report.evidence import HIGHER_IS_BETTER
+
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
 NOTHING = "-"
 

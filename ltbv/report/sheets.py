@@ -11,11 +11,11 @@ import pandas as pd
 
 from ltbv.report import captions
 from ltbv.report.cost import COLUMNS as COSTS
-from ltbv.report.evidence import GROUPS, SPLITS, Evidence
+from ltbv.report.evidence import GROUPS, SHOWN, SPLITS, Evidence
 from ltbv.report.hardest import DISTANCE, QUANTILES
 from ltbv.report.routing import EXPERTS, SHARE, SPENT
 from ltbv.report.sheet import Cell, Column, Sheet, closing, difference, estimate, formatted, number, word
-from ltbv.report.tables import OF_CLASSES, Tables
+from ltbv.report.tables import Tables
 
 SHORT = {"accuracy": "acc. %", "bias": "bias", "variance": "variance"}
 METHOD = Column("method", numeric=False, filtered=True)
@@ -397,7 +397,7 @@ def classes(tables: Tables, evidence: Evidence) -> Sheet:
     lines = []
     for method in evidence.methods:
         for class_id in evidence.by_count:
-            cells = [(quantity, rows[method.key, class_id, quantity]) for quantity in OF_CLASSES]
+            cells = [(quantity, rows[method.key, class_id, quantity]) for quantity in SHOWN]
             of_class = cells[0][1]
             lines.append(
                 (

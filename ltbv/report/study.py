@@ -13,7 +13,7 @@ from ltbv.data.resample import lost_classes, overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.harness.files import read_arrays
 from ltbv.harness.store import SETTINGS, Store
-from ltbv.report.elsewhere.listings import check_names
+from ltbv.report.elsewhere.listings import MOST_IMAGES, check_names
 from ltbv.report.elsewhere.rows import MOST_CLASSES
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 
@@ -21,7 +21,6 @@ REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negativ
 OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = ("p_true", "p_negative")
-MOST_IMAGES = 10**12  # of a class
 MOST_EXPERTS = 1000
 ASKED = {  # field of `asked` -> types it may have
     "dataset": (str,),

@@ -15,14 +15,12 @@ from ltbv.report.additions import additions
 from ltbv.report.cautions import cautions
 from ltbv.report.confusion import flows, pairs
 from ltbv.report.cost import costs
-from ltbv.report.evidence import GROUPS, Evidence
+from ltbv.report.evidence import GROUPS, SHOWN, Evidence
 from ltbv.report.families import families
 from ltbv.report.rows import COLUMNS, DIFFERENCE, LEVEL, bins, compare, estimate, record, rows
 from ltbv.report.verdict import MARGIN, Verdict, verdicts
 
-__all__ = ["COLUMNS", "LEVEL", "OF_CLASSES", "Tables", "build"]
-
-OF_CLASSES = ("accuracy", "bias", "variance")
+__all__ = ["COLUMNS", "LEVEL", "Tables", "build"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def build(
     group, quantity = everything["group"], everything["quantity"]
     of_bin, of_group = group.isin(bins(evidence)), group.isin(GROUPS)
     of_hardest, of_routing = quantity.isin(hardest.QUANTITIES), routing.is_of_routing(quantity)
-    of_class = ~of_bin & ~of_group & quantity.isin(OF_CLASSES)
+    of_class = ~of_bin & ~of_group & quantity.isin(SHOWN)
     splits = everything[of_group & ~of_hardest & ~of_routing].reset_index(drop=True)
     scales = hardest.Scales.of(evidence, allow_scale=allow_scale)
     described, histogram = hardest.describe(evidence, scales)
@@ -122,7 +120,7 @@ def build(
 
 
 def _curves(rows: pd.DataFrame) -> pd.DataFrame:
-    shown = rows[rows["quantity"].isin(OF_CLASSES)]
+    shown = rows[rows["quantity"].isin(SHOWN)]
     places = shown["group"].str.split(" ")
     columns = shown[["method", "quantity", "estimate", "low", "high", *DIFFERENCE]]
     return columns.assign(first=places.str[1].astype(int), last=places.str[2].astype(int)).reset_index(drop=True)

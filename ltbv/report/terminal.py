@@ -18,13 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ltbv.report import captions
-from ltbv.report.evidence import GROUPS, Evidence
+from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, Evidence
 from ltbv.report.names import printable, wrapped
 from ltbv.report.sheet import Sheet
 from ltbv.report.tables import LEVEL, Tables
 
 SHORT = {"accuracy": "acc %", "bias": "bias", "variance": "var"}
-HIGHER_IS_BETTER = ("accuracy",)
 WIDTH = 100
 WIDTH_OF_NAMES, WIDTH_OF_VALUE = 16, 6
 WIDTH_OF_GROUP = len(SHORT) * (1 + WIDTH_OF_VALUE)

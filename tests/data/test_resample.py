@@ -64,8 +64,14 @@ def test_ids_stay_inside_the_pool_unless_images_are_made(scheme):
 def test_overlap_tends_to_its_closed_form(scheme):
     counts, pool = np.array([40, 10, 4, 1]), np.array([60, 60, 20, 20])
     ids = [draw(scheme, run, counts=counts, pool=pool) for run in range(400)]
-    expected = resample.expected_overlap(scheme, counts, pool)
-    assert ((expected >= 0) & (expected <= 1)).all()
+    n = counts.sum()
+    expected = {
+        "subsample": counts / pool,
+        "fresh": np.zeros(4),
+        "stratified_bootstrap": 1 - (1 - 1 / counts) ** counts,  # the chance of an image to be among n draws from n
+        "bootstrap": np.full(4, 1 - (1 - 1 / n) ** n),
+        "seed_only": np.ones(4),
+    }[scheme]
     np.testing.assert_allclose(resample.overlap(ids, 4), expected, atol=0.035)
 
 

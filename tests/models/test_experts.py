@@ -40,11 +40,6 @@ def test_every_published_network_is_counted(golden):
     assert parameters(Net(experts=3, head="cosine"), 100) == 783_856
 
 
-@pytest.mark.parametrize("blocks", [1, 3, 5, 9])
-def test_depth_is_6n_plus_2(blocks):
-    assert Resnet(blocks=blocks).depth == 6 * blocks + 2
-
-
 @pytest.mark.parametrize(("experts", "features"), [(1, 12), (2, 9), (3, 9)])
 @pytest.mark.parametrize("side", [8, 16, 9])
 def test_shapes(experts, features, side):

@@ -6,6 +6,7 @@ import pytest
 from ltbv import stats
 from ltbv.harness.store import Store
 from ltbv.report import tables
+from ltbv.report.evidence import SHOWN
 from ltbv.report.study import read_study
 
 PROMISED = [
@@ -46,13 +47,13 @@ def test_estimates_and_differences_agree_with_statistics_called_by_hand(two):
     of = {method: store.predictions(method) for method in ("ce", "ride")}
     both = {group: built.splits for group in ("all", "many", "medium", "few")} | dict.fromkeys(range(12), built.classes)
     for one in stats.summarize(stats.Record(of["ride"], labels), groups):
-        if one.group in range(12) and one.quantity not in tables.OF_CLASSES:
+        if one.group in range(12) and one.quantity not in SHOWN:
             continue
         row = cell(both[one.group], "ride", one.group, one.quantity)
         expected = (one.estimate, one.low, one.high, one.plug_in)
         np.testing.assert_array_equal((row.estimate, row.low, row.high, row.plug_in), expected)
     for one in stats.compare(stats.Record(of["ride"], labels), stats.Record(of["ce"], labels), groups):
-        if one.group in range(12) and one.quantity not in tables.OF_CLASSES:
+        if one.group in range(12) and one.quantity not in SHOWN:
             continue
         row = cell(both[one.group], "ride", one.group, one.quantity)
         found = (row.reference_difference, row.difference_low, row.difference_high, row.p)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from ltbv.harness.executors.inline import inline
 from ltbv.harness.executors.local import local
 from ltbv.harness.executors.ray import ray
-from ltbv.harness.plan import Chunk
-from ltbv.harness.work import Order, Tell
+from ltbv.harness.plan import Chunk, Tell
+from ltbv.harness.work import Order
 
 Executor = Callable[[Sequence[Chunk], Order, Tell], None]
 

@@ -3,8 +3,8 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 
-from ltbv.harness.plan import Chunk
-from ltbv.harness.work import Order, Tell
+from ltbv.harness.plan import Chunk, Tell
+from ltbv.harness.work import Order
 
 
 class Crew(ABC):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ltbv.harness.executors.crew import Crew
 from ltbv.harness.locks import Busy
-from ltbv.harness.plan import Chunk
-from ltbv.harness.work import PATIENCE, Order, Tell, work
+from ltbv.harness.plan import Chunk, Tell
+from ltbv.harness.work import PATIENCE, Order, work
 
 
 def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ltbv.harness.executors.crew import Crew
-from ltbv.harness.plan import Chunk
-from ltbv.harness.work import PATIENCE, Order, Tell
+from ltbv.harness.plan import Chunk, Tell
+from ltbv.harness.work import PATIENCE, Order
 
 ENVIRONMENT = {
     # Read when torch is imported. Threads that spin for work can be 15 times slower than none on a shared machine.

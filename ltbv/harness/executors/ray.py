@@ -38,9 +38,9 @@ from ltbv.harness.executors.crew import Crew
 from ltbv.harness.executors.local import ENVIRONMENT
 from ltbv.harness.files import write_bytes
 from ltbv.harness.locks import Busy, is_alive
-from ltbv.harness.plan import Chunk
+from ltbv.harness.plan import Chunk, Tell
 from ltbv.harness.store import Store
-from ltbv.harness.work import PATIENCE, Order, Tell, work
+from ltbv.harness.work import PATIENCE, Order, work
 
 CONNECT = 30.0  # seconds in which a cluster has to answer
 GONE = 40.0  # seconds after which a cluster without its head, or a fitting node, is given up; Ray ends us after 60
