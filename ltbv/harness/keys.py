@@ -11,14 +11,14 @@ import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from ltbv.errors import Refusal
 
-CONSTANTS = (bool, int, float, str, tuple, frozenset, type(None))
+CODE = (FunctionType, type)
 
 
 def digest(value: Any) -> str:
@@ -87,35 +87,41 @@ def _held(function: FunctionType, package: str, seen: set[int]) -> Iterator[Any]
     """What was bound to a function when it was made: variables around it, default values."""
     around = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     held = {name: cell.cell_contents for name, cell in around if name != "__class__"}
-    held |= function.__kwdefaults__ or {}
-    for name, value in (*held.items(), *enumerate(function.__defaults__ or ())):
+    held |= (function.__kwdefaults__ or {}) | dict(enumerate(function.__defaults__ or ()))
+    for name, value in held.items():
         yield str(name)
-        if isinstance(value, (FunctionType, type)):
+        if isinstance(value, CODE):
             yield from _code(value, package, seen)
             continue
         try:
             yield canonical(value)
         except Refusal as refusal:
+            what = f"{function.__qualname__} holds {name!r}, which has no stable description"
             cure = "make it a frozen dataclass with __call__, whose fields are numbers and strings"
-            raise Refusal(
-                f"{function.__qualname__} holds {name!r}, which has no stable description; {cure}"
-            ) from refusal
+            raise Refusal(f"{what}; {cure}") from refusal
 
 
 def _reached(function: FunctionType, package: str, seen: set[int]) -> Iterator[Any]:
-    """Globals that a function names: code, and constants that it does not set itself."""
+    """Globals that a function names, also of modules of its package: code, and constants that it does not set."""
     codes = list(_nested(function.__code__))
     set_here = {step.argval for code in codes for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL"}
-    for name in sorted({name for code in codes for name in code.co_names} - set_here):
-        value = function.__globals__.get(name)
-        if isinstance(value, (FunctionType, type)):
-            yield from _code(value, package, seen)
-        elif isinstance(value, CONSTANTS) and name in function.__globals__:
-            try:
-                described = canonical(value)
-            except Refusal:  # a tuple of what cannot be described
-                continue
-            yield [name, described]
+    names = sorted({name for code in codes for name in code.co_names} - set_here)
+    modules = (function.__globals__.get(name) for name in names)
+    own = [vars(m) for m in modules if isinstance(m, ModuleType) and m.__name__.partition(".")[0] == package]
+    for space in (function.__globals__, *own):
+        for name in names:
+            yield from _constant(space.get(name), package, seen)
+
+
+def _constant(value: Any, package: str, seen: set[int]) -> Iterator[Any]:
+    """Code, numbers, text and tuples of those; nothing of what may change under way."""
+    if isinstance(value, CODE):
+        yield from _code(value, package, seen)
+    elif isinstance(value, (tuple, frozenset)):
+        for one in value if isinstance(value, tuple) else sorted(value, key=repr):
+            yield from _constant(one, package, seen)
+    elif isinstance(value, (bool, int, float, str)):
+        yield value
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

@@ -1,6 +1,7 @@
 """What changes a description, and with it a key? All that can change a result; and nothing else."""
 
 import importlib
+import linecache
 import sys
 from dataclasses import dataclass
 
@@ -129,6 +130,37 @@ def test_a_change_in_ones_own_code_changes_what_reaches_it_and_nothing_else(own,
         for name in NAMES:
             described.setdefault(name, []).append(canonical(getattr(module, name)))
     assert {name for name, (first, second) in described.items() if first != second} == changed
+
+
+def test_what_is_reached_through_a_module_of_ones_own_is_part_of_it(own, tmp_path):
+    found = []
+    for text in ("def scale(x):\n    return 2 * x\n", "def scale(x):\n    return 3 * x\n"):
+        (tmp_path / "own_code").mkdir(exist_ok=True)
+        (tmp_path / "own_code" / "helpers.py").write_text(text)
+        (tmp_path / "own_code" / "__init__.py").write_text(
+            "from own_code import helpers\n\ndef loss(logits, labels, counts):\n    return helpers.scale(logits)\n"
+        )
+        for name in [name for name in sys.modules if name.startswith("own_code")]:
+            del sys.modules[name]
+        for cached in tmp_path.rglob("__pycache__/*"):
+            cached.unlink()
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        found.append(canonical(importlib.import_module("own_code").loss))
+    assert found[0] != found[1]
+
+
+def test_functions_that_name_each_other_are_described(own):
+    text = """
+def one(x, again=None):
+    return PAIR[1](x)
+
+def two(x):
+    return PAIR[0](x)
+
+PAIR = (one, two)
+"""
+    assert canonical(own(text).one) != canonical(own(text.replace("PAIR[0](x)", "PAIR[0](2 * x)")).one)
 
 
 def test_counting_under_way_changes_nothing(own):
