@@ -29,4 +29,4 @@ if __name__ == "__main__":
         shape = ["--head", "300", "--imbalance", "100", "--scheme", scheme]
         bootstrap = ["bootstrap", *asked, "--runs", str(RUNS), *shape, "--study", study]
         main(bootstrap, standalone_mode=False)
-        main(["report", study, "--output", f"reports/{name}"], standalone_mode=False)
+        main(["report", study, "--exact", "--output", f"reports/{name}"], standalone_mode=False)

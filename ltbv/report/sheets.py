@@ -413,7 +413,8 @@ def classes(tables: Tables, evidence: Evidence) -> Sheet:
     return Sheet(
         "classes",
         "Every class",
-        f"Largest first. Exploratory: so few test points and runs can rarely settle a single class."
+        "Largest first. Exploratory: so few test points and runs can rarely settle a single class. Corrected values are"
+        " not clipped, so a bias near 0 may be shown below it; ±0.000 is where all runs agree on all points."
         f" {captions.INTERVAL}. {captions.paired(evidence)}, not corrected for the number of classes."
         f" {captions.short(evidence)}",
         (
