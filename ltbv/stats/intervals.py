@@ -257,8 +257,8 @@ def cautions(record: Record, estimates: Sequence[Estimate]) -> list[str]:
 
 
 def impossible(estimates: Sequence[Estimate]) -> list:
-    """Groups whose interval of the bias lies below 0: each point's runs differ more, and more alike, than the
-    correction supposes, as where all of them are guesses."""
+    """Groups whose interval of the bias lies below 0, where no bias can be: B_half overshoots, as it does where every
+    run guesses anew at every point."""
     return [one.group for one in estimates if one.quantity == "bias" and one.high < 0]
 
 
