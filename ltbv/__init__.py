@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "analyse": "ltbv.report.elsewhere.analysis",
+    "bootstrap": "ltbv.studies",
     "sklearn": "ltbv.sklearn",
     "Method": "ltbv.methods.base",
     "Stage": "ltbv.methods.base",

@@ -76,3 +76,11 @@ def test_the_loss_of_the_page_is_a_loss():
     logits, labels = torch.zeros(2, 3), torch.tensor([0, 2])
     losses = found["softened"](logits, labels, torch.tensor([4, 1, 1]))
     assert losses.tolist() == pytest.approx([0.6931, 1.3863], abs=1e-4)
+
+
+def test_the_study_of_the_page_is_made_from_python(here):
+    (here / "notebook.py").write_text("\n".join(blocks(METHODS, "python")[1:3]) + "\nprint(len(analysis.splits))\n")
+    environment = os.environ | {"LTBV_CACHE": str(here.parent / "cache")}
+    done = subprocess.run([sys.executable, "notebook.py"], capture_output=True, text=True, cwd=here, env=environment)
+    assert done.returncode == 0 and int(done.stdout) > 50, done.stderr
+    assert {path.parent.name for path in here.glob("runs/glyphs-lt/predictions/*/r*.npz")} == {"ce", "soft"}

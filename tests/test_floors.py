@@ -14,7 +14,7 @@ HOUSE = Path(ltbv.__file__).parent
 
 # From the top to the bottom. Rooms of one floor do not lean on each other, but for what BESIDE allows.
 FLOORS = [
-    {"cli", "display", "sklearn"},
+    {"cli", "display", "sklearn", "studies"},
     {"report", "harness"},
     {"engine"},
     {"methods"},
@@ -23,7 +23,7 @@ FLOORS = [
     {"stats"},
     {"errors", "seeds"},
 ]
-BESIDE = {("cli", "display"), ("report", "harness.store"), ("report", "harness.files")}
+BESIDE = {("cli", "display"), ("studies", "display"), ("report", "harness.store"), ("report", "harness.files")}
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 FILES = sorted(HOUSE.rglob("*.py"))

@@ -1,0 +1,74 @@
+"""A whole study from Python: what `ltbv bootstrap` and `ltbv report` do on the command line.
+
+import ltbv
+ltbv.bootstrap(["ce", "ride"], runs=10).splits
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ltbv.errors import Refusal, unknown
+from ltbv.report.elsewhere.analysis import Analysis
+from ltbv.report.evidence import REFERENCE
+from ltbv.report.study import read_study
+
+OWN = ("methods", "runs", "store", "only")  # fields of a request that are not settings here
+
+
+def bootstrap(
+    methods: Iterable[Any],
+    runs: int = 10,
+    study: Path | str | None = None,
+    *,
+    quiet: bool = False,
+    **settings: Any,
+) -> Analysis:
+    """Retrain methods on resampled long-tailed training sets, or go on where that was left; then analyse.
+
+    methods   keys (see `ltbv methods`), `package.module:name`, or Methods that are registered; with 'ce', unless the
+              study has it already
+    runs      R, retrainings, each on its own resample
+    study     the directory; None: runs/DATASET
+    quiet     no progress
+    settings  fields of `harness.bootstrap.Request`: dataset, data_dir, scheme, head, imbalance, kind, epochs, network,
+              seed, jobs, device, stack, executor, force, …
+
+    Methods that only this process knows (registered in a notebook) are trained in it, all others by worker processes.
+    What fails in one method or run leaves the others; it is raised as a Refusal when all that can be done is done.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
+    from ltbv.display import Display
+    from ltbv.harness.bootstrap import Request, prepare
+    from ltbv.methods.base import is_importable
+
+    known = [field.name for field in fields(Request) if field.name not in OWN]
+    if strange := [name for name in settings if name not in known]:
+        raise unknown("setting", strange[0], known)
+    names = tuple(_name(method) for method in methods)
+    store = Path("runs") / settings.get("dataset", "glyphs-lt") if study is None else Path(study)
+    if REFERENCE not in names and not (store / "predictions" / REFERENCE / "recipe.json").exists():
+        raise Refusal(f"{store} has no CE to compare {', '.join(names)} with; add 'ce' to the methods")
+    if not all(is_importable(name) for name in names):
+        settings.setdefault("executor", "inline")
+    if settings.get("data_dir") is not None:
+        settings["data_dir"] = Path(settings["data_dir"])
+    job = prepare(Request(methods=names, runs=runs, store=store, **settings))
+    with Display(job, quiet=quiet, verbose=False) as display:
+        failures = job.carry_out(display.tell)
+    if failures:
+        more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
+        raise Refusal(f"{failures[0]}{more}; the same call tries again")
+    return Analysis(read_study(store))
+
+
+def _name(method: Any) -> str:
+    """The name by which a method is found."""
+    from ltbv.methods import METHODS
+    from ltbv.methods.base import Method
+
+    if isinstance(method, Method) and METHODS.get(method.key) != method:
+        raise Refusal(f"method {method.key!r} is not registered; put it through ltbv.register first")
+    return method.key if isinstance(method, Method) else method
