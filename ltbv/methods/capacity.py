@@ -4,7 +4,7 @@
 mean of their logits answers, as RIDE's experts do (a deep ensemble, Lakshminarayanan et al., NeurIPS 2017, arXiv
 1612.01474, would average probabilities and shuffle for each member). It takes three times CE's multiply-adds, twice
 RIDE's. `ce_wide` is one CE network whose later stages are 4/3 as wide: as many multiply-adds as RIDE with three
-experts, to 2 %, on ResNet-32.
+experts, to 2 % on ResNet-32, to 6 % on the network of glyphs-lt.
 """
 
 from ltbv.losses import cross_entropy

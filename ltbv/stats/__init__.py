@@ -5,7 +5,7 @@ same N test points. *Error* is how often a run is wrong. *Bias* is what remains 
 how often a run departs from the vote. Averages are means over classes, so a class counts the same however many test
 points it has, and are shown for all classes, for splits (many, medium, few training images), or class by class.
 
-Ten runs are few. The plug-in values of published tables are off by up to .04 then, in a known direction; so estimates
+Ten runs are few. The plug-in values of published tables are off by up to .08 then, in a known direction; so estimates
 here are corrected, come with intervals for new runs and new test images, and methods are compared in pairs.
 
 Read in this order: `zero_one`, `splits`, `record`, `intervals`, `compare`, `sign_flip`; then `probability`,

@@ -25,7 +25,7 @@ a run at a point is in both terms above, so the population interval errs on the 
 
 Coverage of nominal 95 % at R = 10 in five simulated worlds, one method or a paired difference, splits and classes
 (reports/coverage): error 93-99, variance 95-100, bias 93-100 but for one tail whose classes drift together (89,
-`se_bias="conservative"` is for that) and for a world made to be hard, where two labels tie at most points (24-90). At
+`se_bias="conservative"` is for that) and for a world made to be hard, where two labels tie at most points (24-89). At
 R = 5 the bias covers 73-93 elsewhere too. `cautions` names such groups: few runs, a wide bracket, no majority.
 """
 

@@ -12,7 +12,7 @@ both. With an average over pairs of runs that is unbiased for any K and M >= 2:
 
 The zero-one loss itself has no such additive law; its shares are read from the labels above, which are Kohavi and
 Wolpert's variance. Treating the K M runs as independent ones would understate the total: with 2 samples of 10 seeds by
-.03 in a case where it is .12. M = 1 is best for the total alone; for the shares take M = 2 and K >= 8.
+.04 in a case where it is .12. M = 1 is best for the total alone; for the shares take M = 2 and K >= 8.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """How far do t intervals reach? Student's t distribution, as quantiles and tails.
 
-`scipy.special` takes longer to import (.17 s) than a study of ten runs takes to summarize, and every command imports
-`ltbv.stats`: it is imported here, on the first call.
+`scipy.special` takes about as long to import (.1 s) as a study of ten runs takes to summarize, and every command
+imports `ltbv.stats`: it is imported here, on the first call.
 """
 
 import numpy as np
