@@ -19,7 +19,7 @@ OWN = ("methods", "runs", "store", "only")  # fields of a request that are not s
 
 
 def bootstrap(
-    methods: Iterable[Any],
+    methods: str | Iterable[Any],
     runs: int = 10,
     study: Path | str | None = None,
     *,
@@ -47,9 +47,9 @@ def bootstrap(
     known = [field.name for field in fields(Request) if field.name not in OWN]
     if strange := [name for name in settings if name not in known]:
         raise unknown("setting", strange[0], known)
-    names = tuple(_name(method) for method in methods)
+    names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
     store = Path("runs") / settings.get("dataset", "glyphs-lt") if study is None else Path(study)
-    if REFERENCE not in names and not (store / "predictions" / REFERENCE / "recipe.json").exists():
+    if names and REFERENCE not in names and not (store / "predictions" / REFERENCE / "recipe.json").exists():
         raise Refusal(f"{store} has no CE to compare {', '.join(names)} with; add 'ce' to the methods")
     if not all(is_importable(name) for name in names):
         settings.setdefault("executor", "inline")
@@ -69,6 +69,10 @@ def _name(method: Any) -> str:
     from ltbv.methods import METHODS
     from ltbv.methods.base import Method
 
-    if isinstance(method, Method) and METHODS.get(method.key) != method:
+    if isinstance(method, str):
+        return method
+    if not isinstance(method, Method):
+        raise Refusal(f"a method is {method!r}; give keys, package.module:name, or registered Methods")
+    if METHODS.get(method.key) != method:
         raise Refusal(f"method {method.key!r} is not registered; put it through ltbv.register first")
-    return method.key if isinstance(method, Method) else method
+    return method.key

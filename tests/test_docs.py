@@ -84,3 +84,13 @@ def test_the_study_of_the_page_is_made_from_python(here):
     done = subprocess.run([sys.executable, "notebook.py"], capture_output=True, text=True, cwd=here, env=environment)
     assert done.returncode == 0 and int(done.stdout) > 50, done.stderr
     assert {path.parent.name for path in here.glob("runs/glyphs-lt/predictions/*/r*.npz")} == {"ce", "soft"}
+
+
+def test_workers_find_a_method_beside_a_notebook(here):
+    """Where Python was started without a file, the directory it stands in is '' in its path."""
+    (here / "mine.py").write_text(blocks(METHODS, "python")[0])
+    call = "import ltbv; ltbv.bootstrap('ce,mine:mine', 1, 'study', epochs=1, head=40, imbalance=10, quiet=True)"
+    environment = os.environ | {"LTBV_CACHE": str(here.parent / "cache")}
+    done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, cwd=here, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (here / "study" / "predictions" / "mine" / "r000.npz").exists()

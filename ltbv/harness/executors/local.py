@@ -106,10 +106,15 @@ def _hire(order: Order, log: Path, number: int) -> subprocess.Popen:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, **ENVIRONMENT, **device, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, **ENVIRONMENT, **device, "PYTHONPATH": os.pathsep.join(search_path())},
         )
     worker.stdin.write(json.dumps(order.as_json()) + "\n")
     return worker
+
+
+def search_path() -> list[str]:
+    """Where this process finds modules, for another one: the directory it stands in has no name of its own here."""
+    return [entry or os.getcwd() for entry in sys.path]
 
 
 def _device(number: int, devices: int) -> str:

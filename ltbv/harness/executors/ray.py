@@ -35,7 +35,7 @@ import ltbv
 from ltbv.errors import Refusal, reason, words_of
 from ltbv.harness.attempt import attempt
 from ltbv.harness.executors.crew import Crew
-from ltbv.harness.executors.local import ENVIRONMENT
+from ltbv.harness.executors.local import ENVIRONMENT, search_path
 from ltbv.harness.files import write_bytes
 from ltbv.harness.locks import Busy, is_alive
 from ltbv.harness.plan import Chunk, Tell
@@ -290,7 +290,7 @@ class _Crew(Crew):
                 return
             there = ["study.json", *(name for name in names(store, task.chunk) if name.startswith("stages/"))]
             brought = {name: (store.path / name).read_bytes() for name in there if (store.path / name).exists()}
-        reference = self.remote.remote(task.chunk, self.order, ltbv.__version__, sys.path, self.token, brought)
+        reference = self.remote.remote(task.chunk, self.order, ltbv.__version__, search_path(), self.token, brought)
         self.tasks[reference] = task
 
     def cancel(self) -> None:
