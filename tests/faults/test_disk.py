@@ -6,6 +6,7 @@ import shutil
 import tempfile
 
 import pytest
+from contents import everything
 
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Request, prepare
@@ -27,15 +28,10 @@ def request(store) -> Request:
     return Request(methods=METHODS, runs=2, store=store, dataset="tiny-lt", executor="inline", stack=1)
 
 
-def files(study) -> dict[str, bytes]:
-    found = (*study.glob("predictions/*/*.npz"), *study.glob("stages/*/*.npz"), *study.glob("*.npz"))
-    return {str(path.relative_to(study)): path.read_bytes() for path in found}
-
-
 @pytest.fixture
 def whole(tiny_lt, tmp_path) -> dict[str, bytes]:
     assert prepare(request(tmp_path / "whole")).carry_out(lambda event: None) == []
-    return files(tmp_path / "whole")
+    return everything(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -57,10 +53,10 @@ def test_it_ends_in_one_line_each_and_the_same_command_goes_on(fault, tiny_lt, t
             except Refusal as refusal:
                 lines = [str(refusal)]
         assert lines and all(os.strerror(code) in line and "\n" not in line for line in lines), lines
-        kept = files(study) if study.exists() else {}
+        kept = everything(study) if study.exists() else {}
         assert all(whole[path] == content for path, content in kept.items())
         assert prepare(request(study)).carry_out(lambda event: None) == []
-        assert files(study) == whole
+        assert everything(study) == whole
 
 
 @pytest.mark.parametrize("moment", ["stage", "done"])
@@ -79,7 +75,7 @@ def test_a_directory_that_is_removed_under_way_is_made_again(moment, tiny_lt, tm
         lines = [str(refusal)]
     assert gone and all("\n" not in line for line in lines)
     assert prepare(request(study)).carry_out(lambda event: None) == []
-    assert files(study) == whole
+    assert everything(study) == whole
     for path in study.rglob("*.npz"):
         read_arrays(path)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from contents import everything
 
 from ltbv.engine.predict import record
 from ltbv.errors import Refusal
@@ -32,17 +33,6 @@ def bootstrap(store: Path, *args, **asked) -> tuple[list[str], list[dict]]:
     """Failures and events."""
     events: list[dict] = []
     return prepare(request(store, *args, **asked)).carry_out(events.append), events
-
-
-def everything(path: Path, parts: str = "") -> dict[str, bytes]:
-    """Content by name, but for what tells when and how it was made, by whom, and what failed on the way."""
-    how_it_went = ("study.json", "logs/", "locks/", "failures/", "progress/")
-    found = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
-    return {
-        name: content
-        for name, content in sorted(found.items())
-        if name.startswith(parts) and not name.startswith(how_it_went)
-    }
 
 
 def trained(events: list[dict]) -> list[str]:

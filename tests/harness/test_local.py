@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from contents import everything, wait_for
 
 from ltbv.harness.bootstrap import Request, prepare
 from ltbv.harness.files import read_arrays
@@ -30,15 +31,6 @@ def command(store: Path, *methods: str) -> list[str]:
     return [sys.executable, "-m", "ltbv.cli", "bootstrap", *asked, *OPTIONS, "--study", str(store), "-q"]
 
 
-HOW_IT_WENT = ("study.json", "logs/", "locks/", "failures/", "progress/")
-
-
-def everything(path: Path) -> dict[str, bytes]:
-    """Content by name, but for what tells when and how it was made, by whom, and what failed on the way."""
-    found = {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
-    return {name: content for name, content in found.items() if not name.startswith(HOW_IT_WENT)}
-
-
 def children(parent: int) -> set[int]:
     """Processes whose parent this is, the dead that nobody has waited for left out."""
     found = set()
@@ -57,13 +49,6 @@ def alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def wait_for(condition, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from contents import everything, wait_for
 
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Job, Request, prepare
@@ -48,20 +49,6 @@ def command(store: Path, *more: str) -> list[str]:
     asked = [word for method in METHODS for word in ("--method", method)]
     program = [sys.executable, "-m", "ltbv.cli", "bootstrap", *asked, *OPTIONS]
     return [*program, "--study", str(store), "--executor", "ray", *more]
-
-
-def everything(path: Path) -> dict[str, bytes]:
-    """Content by name of what a study holds, but for study.json, which says when it was made, and who did it how."""
-    found = {str(p.relative_to(path)): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
-    aside = ("study.json", "logs", "locks", "progress", "failures")
-    return {name: content for name, content in found.items() if not name.startswith(aside)}
-
-
-def wait_for(condition, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def session(leader: int) -> set[int]:
