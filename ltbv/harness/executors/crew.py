@@ -1,22 +1,25 @@
 """What becomes of a chunk that could not be done? Again, in halves, or not any more: the same for every executor."""
 
-from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 
 from ltbv.harness.plan import Chunk, Tell
 from ltbv.harness.work import Order
 
 
-class Crew(ABC):
-    """Hands chunks out. `deaths` counts the processes that were lost over a chunk."""
+class Crew:
+    """What executors share: chunks that are `waiting` to be handed out, in turn, and what is told of them.
+
+    `deaths` counts the processes that were lost over a chunk. Several threads may hand out at a time.
+    """
 
     def __init__(self, order: Order, tell: Tell):
         self.order, self.tell = order, tell
         self.deaths: Counter[Chunk] = Counter()
+        self.waiting: deque[Chunk] = deque()
 
-    @abstractmethod
     def wait(self, *chunks: Chunk) -> None:
         """These chunks are to be handed out, when it is their turn."""
+        self.waiting.extend(chunks)
 
     def bury(self, chunk: Chunk, cause: str, log: str = "") -> None:
         """A process was lost over a chunk: again, or not any more."""

@@ -1,7 +1,6 @@
 """Everything in this process, one chunk after the other: for tests and for the debugger."""
 
 import time
-from collections import deque
 from collections.abc import Sequence
 
 from ltbv.harness.executors.crew import Crew
@@ -14,7 +13,7 @@ def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
     """Carry out `chunks` here; one that another command has in hand goes to the end of the queue."""
     import torch
 
-    do, crew = work(order), _Crew(order, tell)
+    do, crew = work(order), Crew(order, tell)
     crew.wait(*chunks)
     while crew.waiting:
         chunk = crew.waiting.popleft()
@@ -25,14 +24,3 @@ def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
             time.sleep(PATIENCE)
         except torch.OutOfMemoryError as error:
             crew.split(chunk, str(error))
-
-
-class _Crew(Crew):
-    """A queue."""
-
-    def __init__(self, order: Order, tell: Tell):
-        super().__init__(order, tell)
-        self.waiting: deque[Chunk] = deque()
-
-    def wait(self, *chunks: Chunk) -> None:
-        self.waiting.extend(chunks)

@@ -51,14 +51,9 @@ class _Crew(Crew):
     """What the threads that feed workers share; what they tell is queued, for one thread to hear."""
 
     def __init__(self, order: Order):
-        self.waiting: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
         self.events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
         self.stop = threading.Event()
         super().__init__(order, self.events.put)
-
-    def wait(self, *chunks: Chunk) -> None:
-        for chunk in chunks:
-            self.waiting.put(chunk)
 
     def serve(self, number: int) -> None:
         """One worker after another until nothing is waiting; ends with None."""
@@ -67,8 +62,8 @@ class _Crew(Crew):
         try:
             while not self.stop.is_set():
                 try:
-                    chunk = self.waiting.get_nowait()
-                except queue.Empty:
+                    chunk = self.waiting.popleft()
+                except IndexError:
                     break
                 try:
                     worker = worker or _hire(self.order, log, number)

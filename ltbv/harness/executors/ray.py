@@ -205,7 +205,6 @@ class _Crew(Crew):
         super().__init__(order, tell)
         self.library, self.wants = library, wants
         self.token: Token | None = None
-        self.waiting: deque[Chunk] = deque()
         self.later: deque[tuple[float, Chunk]] = deque()
         self.tasks: dict[Any, _Task] = {}
         self.head = library.get_runtime_context().gcs_address
@@ -216,9 +215,6 @@ class _Crew(Crew):
             max_retries=0,
             runtime_env={"env_vars": {**own, **ENVIRONMENT}},
         )(carry_out)
-
-    def wait(self, *chunks: Chunk) -> None:
-        self.waiting.extend(chunks)
 
     # what the cluster has
 
