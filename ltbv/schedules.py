@@ -17,6 +17,11 @@ def value(number: Number, epoch: int, epochs: int) -> float:
     return float(number(epoch, epochs)) if callable(number) else float(number)
 
 
+def reached(at: float, epoch: int, epochs: int) -> bool:
+    """Is the share `at` of the stage done when `epoch` begins?"""
+    return epoch >= at * epochs
+
+
 @dataclass(frozen=True)
 class Step:
     """`before` until the share `at` of the stage is done, `after` from then on. "Deferred" re-weighting is this."""
@@ -26,7 +31,7 @@ class Step:
     at: float
 
     def __call__(self, epoch: int, epochs: int) -> float:
-        return self.after if epoch >= self.at * epochs else self.before
+        return self.after if reached(self.at, epoch, epochs) else self.before
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,9 @@ class Drops:
     factors: tuple[float, ...]
 
     def __call__(self, epoch: int, epochs: int) -> float:
-        reached = [factor for share, factor in zip(self.at, self.factors, strict=True) if epoch >= share * epochs]
-        return self.start * (reached[-1] if reached else 1.0)
+        shares = zip(self.at, self.factors, strict=True)
+        past = [factor for share, factor in shares if reached(share, epoch, epochs)]
+        return self.start * (past[-1] if past else 1.0)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ltbv import seeds
 from ltbv.data.dataset import indices_of, labels_of, make_ids
-from ltbv.data.resample import SCHEMES, draw, lost_classes, overlap
+from ltbv.data.resample import SCHEMES, draw, lost_note, overlap
 from ltbv.errors import Refusal, unknown
 from ltbv.report.elsewhere.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, method_runs, order_of
@@ -84,9 +84,7 @@ def bootstrap(
         if fixed := [name for name, state in _states(of_method[key]).items() if isinstance(state, int | np.integer)]:
             notes.append(f"{key}: {fixed[0]} is fixed, so no variance here is of the estimator's own randomness.")
     ids = [ids for _, ids in samples]
-    lost = [lost_classes(of_run, classes.size) for of_run in ids]
-    if without := sum(bool((counts[of_run] > 0).any()) for of_run in lost):
-        notes.append(f"{without} of {runs} resamples lost a class; a run cannot predict a class it has not seen.")
+    notes += lost_note(ids, counts)
     return Analysis(
         evidence_of(
             methods,

@@ -1,7 +1,9 @@
 """A whole study from Python: what `ltbv bootstrap` and `ltbv report` do on the command line.
 
-import ltbv
-ltbv.bootstrap(["ce", "ride"], runs=10).splits
+    import ltbv
+    ltbv.bootstrap(["ce", "ride"], runs=10).splits
+
+The same directory, and the same study: either goes on where the other stopped.
 """
 
 import os

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.schedules import Number, value
+from ltbv.schedules import Number, reached, value
 
 
 class Turn(NamedTuple):
@@ -87,7 +87,7 @@ class Deferred(Sampler):
     at: float
 
     def order(self, turn: Turn) -> Order:
-        return (self.after if turn.epoch >= self.at * turn.epochs else self.before).order(turn)
+        return (self.after if reached(self.at, turn.epoch, turn.epochs) else self.before).order(turn)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def restore(
     weights = {f"weights {name}": tensor for name, tensor in network.state_dict().items()}
     moving = ((f"momentum {place}", parameter) for place, parameter in enumerate(_learning(optimiser)))
     momentum = {name: parameter for name, parameter in moving if name in arrays}
-    expected = {name: (tuple(tensor.shape), _copied(tensor).dtype) for name, tensor in (weights | momentum).items()}
+    expected = {name: (tuple(tensor.shape), _type(tensor)) for name, tensor in (weights | momentum).items()}
     found = {name: (values.shape, values.dtype) for name, values in arrays.items() if name not in ("losses", "draws")}
     losses = arrays.get("losses", np.zeros(0))
     if found != expected or losses.ndim != 2 or losses.dtype != np.float64:
@@ -66,6 +66,11 @@ def restore(
     for name, parameter in momentum.items():
         optimiser.state[parameter]["momentum_buffer"] = torch.as_tensor(arrays[name]).to(parameter)
     return losses
+
+
+def _type(tensor: torch.Tensor) -> np.dtype:
+    """Of its numbers in a file."""
+    return torch.empty(0, dtype=tensor.dtype).numpy().dtype
 
 
 def _copied(tensor: torch.Tensor) -> np.ndarray:

@@ -47,8 +47,8 @@ def train(
     )
     counts = torch.as_tensor(feed.counts).to(device)
     kept = keeper.load() if keeper else None
-    losses = None if kept is None else restore(kept, network, optimiser, len(runs), epochs)
-    history = [] if losses is None else list(losses.T)
+    done = None if kept is None else restore(kept, network, optimiser, len(runs), epochs)
+    history = [] if done is None else list(done.T)
     for epoch in range(len(history), epochs):
         for group in optimiser.param_groups:
             group["lr"] = value(rate, epoch, epochs)

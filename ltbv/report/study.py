@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ltbv.data.dataset import labels_of
-from ltbv.data.resample import lost_classes, overlap
+from ltbv.data.resample import lost_note, overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.harness.files import read_arrays
 from ltbv.harness.store import SETTINGS, Store
@@ -68,18 +68,9 @@ def read_study(path: Path) -> Evidence:
             protocol=asked["protocol"],
             made_with=study.get("made_with", {}),
             commands=_commands(store, asked, keys),
-            notes=_lost(ids, len(class_names)),
+            notes=lost_note(ids, np.asarray(data["counts"])),
         ),
     )
-
-
-def _lost(ids: np.ndarray, num_classes: int) -> tuple[str, ...]:
-    """A line on runs whose sample lacks a class, if there are any."""
-    lost = [lost_classes(of_run, num_classes).size for of_run in ids]
-    if not any(lost):
-        return ()
-    some = f"{sum(map(bool, lost))} of {len(lost)} runs saw no image of some class (up to {max(lost)} classes)"
-    return (f"{some}; a run cannot predict a class that it has not seen.",)
 
 
 def _check_settings(path: Path, study: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ltbv.data.dataset import labels_of
 from ltbv.errors import Refusal
 from ltbv.harness.files import read_arrays, write_arrays
 from ltbv.harness.store import Store
@@ -35,6 +36,15 @@ def test_the_reference_comes_first_and_the_others_in_the_order_of_their_recipes(
     evidence = read_study(path)
     assert evidence.names == {"ce": "CE", "ride": "RIDE", "crt": "cRT"}
     assert evidence.reference.key == "ce"
+
+
+def test_runs_that_lost_a_class_are_told(study):
+    path = study(runs=2)
+    ids = Store(path).samples()
+    assert not any("lost a class" in line for line in read_study(path).setting.notes)
+    ids[1, labels_of(ids[1]) == 11] = ids[1, 0]
+    write_arrays(path / "samples.npz", {"ids": ids})
+    assert any("1 of 2 resamples lost a class" in line for line in read_study(path).setting.notes)
 
 
 def test_what_is_read_is_what_was_written(study):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ class Analysis:
     @cached_property
     def tables(self) -> of_tables.Tables:
         """All tables, verdicts and cautions."""
-        return of_tables.build(self.evidence, margin=self.margin, exact=self.exact, allow_scale=self.allow_scale)
+        return of_tables.build(self.evidence, **self._asked)
 
     @property
     def splits(self) -> pd.DataFrame:
@@ -71,9 +72,11 @@ class Analysis:
         """Write the whole report below `directory`; gives back the text for a terminal."""
         from ltbv.report import write_report
 
-        return write_report(
-            self.evidence, directory, margin=self.margin, exact=self.exact, allow_scale=self.allow_scale
-        )
+        return write_report(self.evidence, directory, **self._asked)
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return {"margin": self.margin, "exact": self.exact, "allow_scale": self.allow_scale}
 
 
 def analyse(
