@@ -29,7 +29,8 @@ class Experts(nn.Module):
     """R networks of E experts each. Images [B, R*channels, H, W] -> Output.
 
     Parts: `stem`, of a run's experts together, or with a copy for each where they are `apart`; `branches`; `heads`; and
-    where the `Net` has them, `scales` on the logits and a `router`.
+    where the `Net` has them, `scales` on the logits and a `router`. `features` is D; maps that are padded in memory
+    (`fused`) have more.
     """
 
     def __init__(
@@ -40,19 +41,20 @@ class Experts(nn.Module):
         branches: nn.Module,
         heads: nn.Module,
         *,
+        features: int | None = None,
         apart: bool = False,
         scales: nn.Module | None = None,
         router: Router | None = None,
     ):
         super().__init__()
-        self.runs, self.experts, self.apart = runs, experts, apart
+        self.runs, self.experts, self.features, self.apart = runs, experts, features, apart
         self.stem, self.branches, self.heads, self.scales, self.router = stem, branches, heads, scales, router
 
     def forward(self, images: Tensor) -> Output:
         own = self.experts
         maps = self.stem(fan_out(images, self.runs, own)) if self.apart else fan_out(self.stem(images), self.runs, own)
         maps = self.branches(maps)
-        features = maps.mean((2, 3)).unflatten(1, (self.runs * own, -1)).transpose(0, 1)
+        features = maps.mean((2, 3)).unflatten(1, (self.runs * own, -1))[..., : self.features].transpose(0, 1)
         logits = self.heads(features)
         if self.scales is not None:
             logits = self.scales(logits)
@@ -68,7 +70,8 @@ class Experts(nn.Module):
         copy = [run * self.experts + expert]
         stem = take(self.stem, copy) if self.apart else nn.Identity()
         scales = None if self.scales is None else take(self.scales, copy)
-        return Experts(1, 1, stem, take(self.branches, copy), take(self.heads, copy), scales=scales)
+        branch, head = take(self.branches, copy), take(self.heads, copy)
+        return Experts(1, 1, stem, branch, head, features=self.features, scales=scales)
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class Net:
             backbone.build_shared(copies if self.apart else runs, channels),
             backbone.build_branch(copies, self.factor),
             HEADS[self.head](copies, features, classes),
+            features=features,
             apart=self.apart,
             scales=Scale(copies, classes) if self.scales else None,
             router=Router(runs, self.experts - 1, features, classes, self.router) if self.router else None,

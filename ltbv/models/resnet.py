@@ -6,10 +6,9 @@ of a run; the later stages are a branch, one for each expert.
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ltbv.models.stack import Conv, Norm, pad_shortcut
+from ltbv.models.stack import Conv, Norm, conv_norm_relu, pad_shortcut
 
 
 class Block(nn.Module):
@@ -17,23 +16,32 @@ class Block(nn.Module):
 
     def __init__(self, copies: int, inputs: int, outputs: int, stride: int):
         super().__init__()
-        self.copies, self.outputs, self.stride, self.plain = copies, outputs, stride, stride == 1 and inputs == outputs
+        self.copies, self.inputs, self.outputs, self.stride = copies, inputs, outputs, stride
         self.conv1 = Conv(copies, inputs, outputs, stride=stride)
         self.norm1 = Norm(copies, outputs)
         self.conv2 = Conv(copies, outputs, outputs)
         self.norm2 = Norm(copies, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)), inplace=True)))
-        y += x if self.plain else pad_shortcut(x, self.copies, self.outputs, self.stride)
-        return F.relu(y, inplace=True)
+        return conv_norm_relu(
+            self.conv2, self.norm2, conv_norm_relu(self.conv1, self.norm1, x), residual=self.shortcut(x)
+        )
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        """The block's input as it is added to what the block computes."""
+        if self.stride == 1 and self.inputs == self.outputs:
+            return x
+        return pad_shortcut(x, self.copies, self.inputs, self.outputs, self.stride)
 
 
 class Stem(nn.Sequential):
     """First convolution, norm and relu: [B, R*channels, H, W] -> [B, R*width, H, W]."""
 
     def __init__(self, copies: int, channels: int, width: int):
-        super().__init__(Conv(copies, channels, width), Norm(copies, width), nn.ReLU(inplace=True))
+        super().__init__(Conv(copies, channels, width), Norm(copies, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_norm_relu(*self, x)
 
 
 @dataclass(frozen=True)
