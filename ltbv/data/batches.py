@@ -25,6 +25,9 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
+Tables = tuple[dict[str, Tensor], ...]  # of an epoch, one for each sampler: names -> [R, n]
+
+
 class Pictures:
     """Pixels on a device, normalised when they are read."""
 
@@ -73,20 +76,10 @@ class Feed:
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
-    def epoch(
-        self,
-        seed: int,
-        runs: tuple[int, ...],
-        stage: int,
-        epoch: int,
-        epochs: int,
-        batch: int,
-        samplers: tuple[Sampler, ...],
-    ) -> Iterator[tuple[Batch, ...]]:
-        """The batches of one epoch of a stage, one `Batch` for each sampler.
-
-        The last holds what is left; a single image joins the batch before it, for a batch norm of 1 x 1 maps needs two.
-        """
+    def tables(
+        self, seed: int, runs: tuple[int, ...], stage: int, epoch: int, epochs: int, samplers: tuple[Sampler, ...]
+    ) -> Tables:
+        """What one epoch of a stage needs of every image, drawn on the host: names -> [R, n], for each sampler."""
         tables = []
         for k, sampler in enumerate(samplers):
             turns = [
@@ -100,11 +93,27 @@ class Feed:
                 )
                 for place, run in enumerate(runs)
             ]
-            tables.append(self._tables(sampler, turns))
+            tables.append(self._drawn(sampler, turns))
+        return tuple(tables)
+
+    def spans(self, batch: int) -> list[tuple[int, int]]:
+        """Where in an epoch each batch starts and ends.
+
+        The last holds what is left; a single image joins the batch before it, for a batch norm of 1 x 1 maps needs two.
+        """
         n = self.rows.shape[1]
-        ends = [*range(batch, n - 1, batch), n]
-        for start, end in pairwise([0, *ends]):
-            yield tuple(self._batch(table, slice(start, end)) for table in tables)
+        return list(pairwise([0, *range(batch, n - 1, batch), n]))
+
+    def epoch(self, tables: Tables, batch: int) -> Iterator[tuple[Batch, ...]]:
+        """The batches of an epoch, one after the other."""
+        device = self.pictures.pixels.device
+        here = tuple({name: values.to(device) for name, values in table.items()} for table in tables)
+        for start, end in self.spans(batch):
+            yield self.batches(here, slice(start, end))
+
+    def batches(self, tables: Tables, where: slice | Tensor) -> tuple[Batch, ...]:
+        """The images at those positions of an epoch, one `Batch` for each sampler; `tables` are on the device."""
+        return tuple(self._batch(table, where) for table in tables)
 
     def plain(self, batch: int) -> Iterator[Batch]:
         """Every image of each run once, whole and unmirrored, in the order of the sample."""
@@ -116,8 +125,8 @@ class Feed:
             images = self.pictures.gather(here, corner, corner, torch.zeros_like(here, dtype=torch.bool))
             yield Batch(images, labels[:, start : start + batch])
 
-    def _tables(self, sampler: Sampler, turns: list[Turn]) -> dict[str, Tensor]:
-        """What an epoch needs of every image, each [R, n]: by the names of `_batch`."""
+    def _drawn(self, sampler: Sampler, turns: list[Turn]) -> dict[str, Tensor]:
+        """By the names of `_batch`."""
         drawn: dict[str, list[np.ndarray]] = {}
         for place, turn in enumerate(turns):
             order = sampler.order(turn)
@@ -129,11 +138,10 @@ class Feed:
                 own |= {"partners": self.rows[place][order.partners], "shares": order.shares}
             for name, values in own.items():
                 drawn.setdefault(name, []).append(values)
-        device = self.pictures.pixels.device
-        return {name: torch.as_tensor(np.stack(values)).to(device) for name, values in drawn.items()}
+        return {name: torch.as_tensor(np.stack(values)) for name, values in drawn.items()}
 
-    def _batch(self, tables: dict[str, Tensor], where: slice) -> Batch:
-        of = {name: table[:, where] for name, table in tables.items()}
+    def _batch(self, table: dict[str, Tensor], where: slice | Tensor) -> Batch:
+        of = {name: values[:, where] for name, values in table.items()}
         crop = of["tops"], of["lefts"], of["flips"]
         images = self.pictures.gather(of["rows"], *crop)
         if "partners" in of:

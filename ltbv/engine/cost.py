@@ -4,13 +4,16 @@ import time
 from dataclasses import replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ltbv.data.batches import Batch
-from ltbv.engine.device import choose, precision
+from ltbv.data.batches import Feed
+from ltbv.data.dataset import Dataset, Images, indices_of, make_ids
+from ltbv.engine.device import choose
 from ltbv.engine.protocol import Protocol
-from ltbv.engine.train import set_learning
+from ltbv.engine.replay import drive
+from ltbv.engine.train import prepare
 from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import Experts, Net
@@ -27,10 +30,10 @@ def seconds_per_image(
     image_shape: tuple[int, int, int],
     classes: int,
     device: str,
-    steps: int = 3,
+    tries: int = 3,
     given: tuple[Stage, ...] = (),
 ) -> float:
-    """Forward, backward of a stack of `runs` on random images, over all its images: the best of `steps` steps.
+    """Of a stack of `runs` as it will train, on images of noise: the best of `tries`, over all its images.
 
     given  the stages whose networks the objective consults
     """
@@ -40,23 +43,38 @@ def seconds_per_image(
         for run in range(runs):
             draw_run(one, run, runs, generator(0, run, "init"))
         one.eval().requires_grad_(False)
-    learning = set_learning(network, stage.train)
-    height, width, channels = image_shape
-    draws = torch.Generator().manual_seed(0)
-    images = torch.randn(protocol.batch, runs * channels, height, width, generator=draws).to(where)
-    labels = torch.randint(classes, (runs, protocol.batch), generator=draws).to(where)
-    batches = (Batch(images.contiguous(memory_format=torch.channels_last), labels),) * len(stage.sampler)
-    now = Moment(0, 1, torch.ones(runs, classes, dtype=torch.long, device=where))
+    steps = 16 if where.type == "cuda" else 1  # enough for a GPU not to wait for the host
+    feed = Feed(*noise(image_shape, classes, runs, protocol.batch * steps), device=where, dtype=torch.float32)
+    taken = drive(prepare(stage, network, protocol, tuple(consulted)), feed, protocol.batch, lambda images: None)
+    tables = feed.tables(0, tuple(range(runs)), 0, 0, 1, stage.sampler)
+    now = Moment(0, 1, torch.as_tensor(feed.counts).to(where))
     best = float("inf")
-    for _ in range(steps):
+    for _ in range(tries):
         start = time.perf_counter()
-        with precision(where, torch.float32):
-            losses = stage.objective(network, batches, tuple(consulted), now)
-        torch.autograd.grad(losses.sum(), learning, allow_unused=True)
-        if where.type == "cuda":
-            torch.cuda.synchronize()
+        taken.start(tables, 0.0, now)
+        taken.losses()
         best = min(best, time.perf_counter() - start)
-    return best / (runs * protocol.batch)
+    return best / feed.rows.size
+
+
+def noise(image_shape: tuple[int, int, int], classes: int, runs: int, n: int) -> tuple[Dataset, np.ndarray]:
+    """A data set of noise, and the ids [R, n] of runs of it that show every class alike."""
+    draws = np.random.default_rng(0)
+    labels = np.arange(n) % classes
+    pixels = draws.integers(256, size=(n, *image_shape), dtype=np.uint8)
+    half = (0.5,) * image_shape[2]
+    dataset = Dataset(
+        name="noise",
+        class_names=tuple(map(str, range(classes))),
+        pool_sizes=np.bincount(labels, minlength=classes),
+        read=lambda ids: pixels[indices_of(ids)],
+        test=Images(pixels[:1], labels[:1]),
+        mean=half,
+        std=half,
+        pad=2,
+        flip=True,
+    )
+    return dataset, np.tile(make_ids(labels, np.arange(n)), (runs, 1))
 
 
 def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ltbv.data.batches import Feed
-from ltbv.engine.device import precision
+from ltbv.data.batches import Feed, Tables
 from ltbv.engine.protocol import Protocol
+from ltbv.engine.replay import drive
 from ltbv.engine.snapshot import Keeper, restore, take_snapshot
+from ltbv.engine.step import Step
 from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import PARTS, Experts
 from ltbv.schedules import value
@@ -33,41 +34,38 @@ def train(
     report     is told how many images (of all runs together) were just trained on
     keeper     keeps snapshots between epochs; training goes on from the last one it has
     """
-    learning = set_learning(network, stage.train)
-    device = learning[0].device
-    epochs = stage_epochs(stage, protocol)
+    step, epochs = prepare(stage, network, protocol, given), stage_epochs(stage, protocol)
     rate = stage.learning_rate if stage.learning_rate is not None else protocol.learning_rate
+    kept = keeper.load() if keeper else None
+    done = None if kept is None else restore(kept, network, step.optimiser, len(runs), epochs)
+    history = [] if done is None else list(done.T)
+    taken = drive(step, feed, protocol.batch, report)
+    counts = torch.as_tensor(feed.counts).to(step.device)
+
+    def tables(epoch: int) -> Tables:
+        return feed.tables(seed, runs, position, epoch, epochs, stage.sampler) if epoch < epochs else ()
+
+    ahead = tables(len(history))
+    for epoch in range(len(history), epochs):
+        taken.start(ahead, value(rate, epoch, epochs), Moment(epoch, epochs, counts))
+        ahead = tables(epoch + 1)  # drawn while a GPU is at work
+        history.append(taken.losses().numpy())
+        if keeper and epoch + 1 < epochs and keeper.is_due():
+            keeper.save(take_snapshot(network, step.optimiser, np.stack(history, axis=1)))
+    return np.stack(history, axis=1)
+
+
+def prepare(stage: Stage, network: Experts, protocol: Protocol, given: tuple[Experts, ...]) -> Step:
+    """The step of a stage: SGD by the protocol, on the parts of the network that learn."""
     optimiser = torch.optim.SGD(
-        learning,
-        lr=1.0,  # set for each epoch below
+        set_learning(network, stage.train),
+        lr=1.0,  # set for each epoch
         momentum=protocol.momentum,
         nesterov=protocol.nesterov,
         weight_decay=protocol.weight_decay,
         fused=True,
     )
-    counts = torch.as_tensor(feed.counts).to(device)
-    kept = keeper.load() if keeper else None
-    done = None if kept is None else restore(kept, network, optimiser, len(runs), epochs)
-    history = [] if done is None else list(done.T)
-    for epoch in range(len(history), epochs):
-        for group in optimiser.param_groups:
-            group["lr"] = value(rate, epoch, epochs)
-        now = Moment(epoch, epochs, counts)
-        total, seen = torch.zeros(len(runs), device=device, dtype=torch.float64), 0
-        for batches in feed.epoch(seed, runs, position, epoch, epochs, protocol.batch, stage.sampler):
-            with precision(device, learning[0].dtype):
-                losses = stage.objective(network, batches, given, now)
-            optimiser.zero_grad(set_to_none=True)
-            losses.backward(torch.ones_like(losses))
-            optimiser.step()
-            size = batches[0].labels.shape[1]
-            total += losses.detach() * size
-            seen += size
-            report(size * len(runs))
-        history.append((total / seen).cpu().numpy())
-        if keeper and epoch + 1 < epochs and keeper.is_due():
-            keeper.save(take_snapshot(network, optimiser, np.stack(history, axis=1)))
-    return np.stack(history, axis=1)
+    return Step(stage.objective, network, given, optimiser)
 
 
 def stage_epochs(stage: Stage, protocol: Protocol) -> int:

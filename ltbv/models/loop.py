@@ -20,6 +20,8 @@ class Loop(Layer):
     A module that wants colour gets grey images three times over (`colour`).
     """
 
+    recordable = False  # members are lent a new seed each time
+
     def __init__(self, copies: int, make: Callable[[], nn.Module], *, colour: bool = True):
         super().__init__()
         self.copies, self.make, self.colour = copies, make, colour

@@ -24,9 +24,13 @@ NEVER = -1e4  # logit of a class that cannot be predicted; float16 holds it
 
 
 class Layer(nn.Module):
-    """A layer that holds copies; `draw` gives one copy new weights."""
+    """A layer that holds copies; `draw` gives one copy new weights.
+
+    recordable   a step through it is the same operations every time, so that a GPU may repeat them
+    """
 
     copies: int
+    recordable = True
 
     def draw(self, copy: int, generator: np.random.Generator) -> None:
         """Initialise one copy from `generator`. The draws of a copy depend on nothing but the generator."""

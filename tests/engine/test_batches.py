@@ -89,7 +89,7 @@ def test_a_blend_is_the_weighted_mean_image_by_image_and_run_by_run(tiny):
 
 def batches(dataset, ids, runs, *, epoch=0, epochs=3, seed=0, stage=0, batch=16, samplers=(INSTANCE,)):
     feed = Feed(dataset, ids, device=CPU, dtype=torch.float64)
-    return list(feed.epoch(seed, runs, stage, epoch, epochs, batch, samplers))
+    return list(feed.epoch(feed.tables(seed, runs, stage, epoch, epochs, samplers), batch))
 
 
 def shown(dataset, ids, runs, **where) -> list[np.ndarray]:
@@ -258,7 +258,7 @@ def test_a_data_set_without_flips_is_not_flipped(tiny, samples):
 )
 def test_a_single_image_left_over_joins_the_batch_before_it(tiny, samples, size, sizes):
     feed = Feed(tiny, samples, device=CPU, dtype=torch.float32)
-    found = [batch.labels.shape[1] for (batch,) in feed.epoch(0, (0, 1, 2), 0, 0, 1, size, (INSTANCE,))]
+    found = [batch.labels.shape[1] for (batch,) in feed.epoch(feed.tables(0, (0, 1, 2), 0, 0, 1, (INSTANCE,)), size)]
     assert found == sizes
 
 

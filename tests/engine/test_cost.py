@@ -110,7 +110,7 @@ def test_a_step_of_any_stage_can_be_timed(key):
     state = torch.get_rng_state()
     for stage in METHODS[key].stages:
         given = tuple(METHODS[key].stage(name) for name in stage.given)
-        took = seconds_per_image(stage, TINY, 2, (8, 8, 3), 5, "cpu", steps=1, given=given)
+        took = seconds_per_image(stage, TINY, 2, (8, 8, 3), 5, "cpu", tries=1, given=given)
         assert 0 < took < float("inf")
     assert torch.equal(state, torch.get_rng_state())
 
@@ -127,7 +127,7 @@ def test_a_step_is_timed_with_the_networks_that_are_consulted():
     distil = METHODS["ride_distil"]
     stage = replace(distil.stages[-1], objective=Looks(), net=replace(distil.stages[-1].net, router=3))
     given = tuple(distil.stage(name) for name in stage.given)
-    seconds_per_image(stage, TINY, 2, (8, 8, 3), 5, "cpu", steps=1, given=given)
+    seconds_per_image(stage, TINY, 2, (8, 8, 3), 5, "cpu", tries=1, given=given)
     assert seen == [(3, [(6, False)])]
 
 

@@ -36,7 +36,7 @@ def test_on_the_cpu_nothing_is_rounded():
 def test_every_stage_can_be_timed_and_weighed(method):
     for stage in method.stages:
         given = tuple(method.stage(name) for name in stage.given)
-        assert 0 < seconds_per_image(stage, GLYPHS, 1, (16, 16, 1), 4, "cpu", steps=1, given=given) < 1
+        assert 0 < seconds_per_image(stage, GLYPHS, 1, (16, 16, 1), 4, "cpu", tries=1, given=given) < 1
         assert stored_bytes(stage, GLYPHS, (16, 16, 1), 4) > 10_000
 
 

@@ -6,43 +6,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from stages import CPU, PLAIN, PROTOCOL, RUNS, STAGES, Interrupted, Shelf, fresh, nan_weights, sample
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import make_ids
 from ltbv.data.samplers import INSTANCE
-from ltbv.engine.protocol import Protocol
-from ltbv.engine.snapshot import Keeper
 from ltbv.engine.train import stage_epochs, train
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
-from ltbv.methods.base import Loss, Stage
 from ltbv.models.experts import Net
-from ltbv.models.resnet import Resnet
-from ltbv.models.stack import draw_run, run_state
-from ltbv.schedules import Step, Warmup
-from ltbv.seeds import generator
-
-CPU = torch.device("cpu")
-BACKBONE = Resnet(widths=(4, 8, 8), blocks=1)
-PROTOCOL = Protocol(epochs=3, batch=16, learning_rate=Warmup(Step(0.1, 0.01, at=0.6), warmup=2), backbone=BACKBONE)
-PLAIN = Stage("representation", Loss(cross_entropy))
-COUNTS = [20, 10, 4, 2, 1]
-RUNS = (0, 1, 2)
-
-
-def sample(run: int, variant: int = 0) -> np.ndarray:
-    """Ids [37] of a run."""
-    draw = np.random.default_rng((run, variant))
-    return np.sort(
-        make_ids(np.repeat(np.arange(5), COUNTS), np.concatenate([draw.permutation(40)[:n] for n in COUNTS]))
-    )
-
-
-def fresh(stage: Stage, runs=RUNS, dtype=torch.float64):
-    network = stage.net.build(BACKBONE, runs=len(runs), channels=2, classes=5).to(dtype)
-    for place, run in enumerate(runs):
-        draw_run(network, place, len(runs), generator(0, run, "init"))
-    return network
+from ltbv.models.stack import run_state
 
 
 def trained(dataset, stage=PLAIN, runs=RUNS, dtype=torch.float64, spoil=lambda network: None, ids=None, **settings):
@@ -64,7 +37,7 @@ def test_a_stack_equals_a_loop_written_out_for_each_run(tiny):
         velocity = {name: torch.zeros_like(p) for name, p in alone.named_parameters()}
         for epoch, rate in enumerate((0.05, 0.1, 0.01)):
             total, seen = 0.0, 0
-            for (batch,) in feed.epoch(0, (run,), 0, epoch, 3, 16, (INSTANCE,)):
+            for (batch,) in feed.epoch(feed.tables(0, (run,), 0, epoch, 3, (INSTANCE,)), 16):
                 alone.zero_grad()
                 loss = F.cross_entropy(alone(batch.images).logits[0, 0], batch.labels[0])
                 loss.backward()
@@ -80,29 +53,10 @@ def test_a_stack_equals_a_loop_written_out_for_each_run(tiny):
             np.testing.assert_allclose(values, expected[name], rtol=1e-10, atol=1e-10, err_msg=name)
 
 
-def nan_weights(network) -> None:
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.unflatten(0, (3, -1))[1] = float("nan")
-
-
 def huge_weights(network) -> None:
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.unflatten(0, (3, -1))[1] *= 1e6
-
-
-def distinct_stages() -> dict[str, Stage]:
-    """Each stage of any method once, by the first method that has it; started from weights as drawn."""
-    found: dict[Stage, str] = {}
-    for method in METHODS.values():
-        for stage in method.stages:
-            if not stage.given:
-                found.setdefault(replace(stage, start=None), f"{method.key}/{stage.name}")
-    return {name: stage for stage, name in found.items()}
-
-
-STAGES = distinct_stages()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
@@ -117,26 +71,6 @@ def test_what_happens_in_one_run_leaves_the_others_equal_to_the_last_bit(tiny, s
             assert losses[run].tobytes() == found[run].tobytes()
             before, after = run_state(clean, run, 3), run_state(network, run, 3)
             assert all(before[name].tobytes() == after[name].tobytes() for name in before), change
-
-
-class Shelf(Keeper):
-    """Keeps every snapshot in memory."""
-
-    def __init__(self):
-        self.kept = []
-
-    def load(self):
-        return self.kept[-1] if self.kept else None
-
-    def is_due(self):
-        return True
-
-    def save(self, arrays):
-        self.kept.append({name: values.copy() for name, values in arrays.items()})
-
-
-class Interrupted(Exception):
-    """The process ends here."""
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
@@ -215,7 +149,7 @@ def test_losses_are_means_over_images_not_over_batches(tiny):
     network = fresh(still).train()
     feed = Feed(tiny, np.stack([sample(run) for run in RUNS]), device=CPU, dtype=torch.float64)
     costs = []
-    for (batch,) in feed.epoch(0, RUNS, 0, 0, 1, 16, (INSTANCE,)):
+    for (batch,) in feed.epoch(feed.tables(0, RUNS, 0, 0, 1, (INSTANCE,)), 16):
         logits = network(batch.images).logits[:, 0]
         costs.append(torch.vmap(cross_entropy)(logits, batch.labels).detach())
     np.testing.assert_allclose(losses[:, 0], torch.cat(costs, 1).mean(1).numpy(), rtol=1e-12)

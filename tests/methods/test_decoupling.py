@@ -144,7 +144,7 @@ def by_hand(network: Experts, learning: list[torch.Tensor], logits, feed: Feed, 
     velocity = [torch.zeros_like(p) for p in learning]
     for epoch in range(3):
         rate = 0.1 * (1 + np.cos(np.pi * epoch / 3)) / 2
-        for (batch,) in feed.epoch(0, runs, 1, epoch, 3, 16, (CLASS_BALANCED,)):
+        for (batch,) in feed.epoch(feed.tables(0, runs, 1, epoch, 3, (CLASS_BALANCED,)), 16):
             with torch.no_grad():
                 features = network(batch.images).features
             found = logits(features)

@@ -337,7 +337,7 @@ def test_the_shortcut_pads_each_copy_on_both_sides(inputs, outputs, stride):
         F.pad(x[:, k * inputs : (k + 1) * inputs, ::stride, ::stride], (0, 0, 0, 0, extra // 2, extra - extra // 2))
         for k in range(3)
     ]
-    assert torch.equal(pad_shortcut(x, 3, outputs, stride), torch.cat(expected, 1))
+    assert torch.equal(pad_shortcut(x, 3, inputs, outputs, stride), torch.cat(expected, 1))
 
 
 def test_fan_out_gives_each_expert_its_runs_maps():
