@@ -14,6 +14,7 @@ HOUSE = Path(ltbv.__file__).parent
 
 # From the top to the bottom. Rooms of one floor do not lean on each other, but for what BESIDE allows.
 FLOORS = [
+    {"__main__"},
     {"cli", "display", "sklearn", "studies"},
     {"report", "harness"},
     {"engine"},

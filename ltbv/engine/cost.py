@@ -1,6 +1,7 @@
 """What does a stage cost? Parameters and multiply-adds, bytes on disk, seconds an image as timed on this machine."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Dataset, Images, indices_of, make_ids
-from ltbv.engine.device import choose
+from ltbv.engine.device import choose, gpu_memory
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
 from ltbv.engine.train import prepare
@@ -21,6 +22,8 @@ from ltbv.models.resnet import Resnet
 from ltbv.models.router import means_so_far
 from ltbv.models.stack import Norm, draw_run
 from ltbv.seeds import generator
+
+LARGEST_STACK = 40  # beyond it a GPU gains little (benchmarks/engine.py)
 
 
 def seconds_per_image(
@@ -75,6 +78,21 @@ def noise(image_shape: tuple[int, int, int], classes: int, runs: int, n: int) ->
         flip=True,
     )
     return dataset, np.tile(make_ids(labels, np.arange(n)), (runs, 1))
+
+
+def most_runs(stages: Iterable[Stage], protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:
+    """How many runs a GPU's memory holds side by side, by a rule that was checked there: at most LARGEST_STACK.
+
+    A run takes 16 bytes for each element that a batch norm puts out, for each image of a batch: the maps before and
+    after it in bfloat16, as much again for channels that are padded in memory, and as much for gradients; and 16 for
+    each parameter. Half of the memory is left alone.
+    """
+    largest = 0
+    for stage in stages:
+        cost = network_cost(stage.net, protocol.backbone, image_shape, classes)
+        normed = (cost["macs_with_norm"] - cost["macs"]) // 2
+        largest = max(largest, 16 * (normed * protocol.batch + cost["parameters"]))
+    return max(1, min(LARGEST_STACK, gpu_memory() // 2 // largest))
 
 
 def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:

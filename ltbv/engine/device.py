@@ -24,6 +24,11 @@ def count(device: torch.device) -> int:
     return max(1, torch.cuda.device_count()) if device.type == "cuda" and device.index is None else 1
 
 
+def gpu_memory() -> int:
+    """Bytes of the smallest GPU here."""
+    return min(torch.cuda.get_device_properties(k).total_memory for k in range(torch.cuda.device_count()))
+
+
 def precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
     """bfloat16 products on a GPU (no loss scaling needed), plain float32 on the CPU, where bfloat16 is slower."""
     if device.type == "cuda" and dtype is torch.float32:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ltbv.data.resample import lost_classes, overlap
-from ltbv.engine.cost import check
+from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.executors import EXECUTORS
 from ltbv.harness.locks import Busy
-from ltbv.harness.plan import Chunk, Tell, Training, chunks, stack_size, trainings
+from ltbv.harness.plan import Chunk, Tell, Training, chunks, even_stack_size, stack_size, trainings
 from ltbv.harness.pulse import Pulse
 from ltbv.harness.store import SETTINGS, Store
 from ltbv.harness.study import Study, made_with, resolve
@@ -214,8 +214,8 @@ def prepare(request: Request) -> Job:
     for key, recipe in recipes.items():
         store.check_method(key, recipe, force=request.force)
     there = Store(request.store / "nothing") if request.force else store
-    stack = request.stack or stack_size(request.runs, study.protocol.stack)
-    missing = chunks(there, methods, request.runs, stack, only=request.only)
+    workers = devices * request.per_device if device.type == "cuda" else 0
+    missing = chunks(there, methods, request.runs, _stack(request, study, methods, workers), only=request.only)
     return Job(
         request=request,
         study=study,
@@ -223,7 +223,7 @@ def prepare(request: Request) -> Job:
         methods=methods,
         device=str(device),
         devices=devices,
-        jobs=_jobs(request.jobs, devices * request.per_device if device.type == "cuda" else 0, len(missing) or 1),
+        jobs=_jobs(request.jobs, workers, len(missing) or 1),
         recipes=recipes,
         description=study.data(dataset),
         test_labels=dataset.test.labels,
@@ -248,6 +248,15 @@ def _place(method: Method) -> int:
     """The place of a method in tables: the registered ones in their order, one's own after them."""
     known = list(METHODS)
     return known.index(method.key) if method.key in known else len(known)
+
+
+def _stack(request: Request, study: Study, methods: dict[str, Method], on_devices: int) -> int:
+    """How many runs to train side by side: as asked, as suits cores, or as many as suit the GPUs."""
+    if request.stack or not on_devices or request.network:
+        return request.stack or stack_size(request.runs, study.protocol.stack)
+    stages = {stage for method in methods.values() for stage in method.stages}
+    largest = most_runs(stages, study.protocol, study.entry.image_shape, study.entry.num_classes)
+    return even_stack_size(request.runs, max(1, largest // request.per_device), on_devices)
 
 
 def _jobs(asked: int | None, on_devices: int, chunks: int) -> int:

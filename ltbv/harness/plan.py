@@ -57,6 +57,12 @@ def stack_size(runs: int, largest: int) -> int:
     return max(1, min(largest, (runs + 1) // 2))
 
 
+def even_stack_size(runs: int, largest: int, workers: int) -> int:
+    """The same for GPUs, where a small stack is slow: as few as there can be for `workers`, all of about one size."""
+    share = -(-runs // workers)
+    return -(-share // -(-share // largest))
+
+
 def chunks(
     store: Store, methods: dict[str, Method], runs: int, size: int, *, only: tuple[int, ...] | None = None
 ) -> list[Chunk]:

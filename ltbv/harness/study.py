@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ltbv import __version__
 from ltbv.data.catalogue import Entry, entry
 from ltbv.data.dataset import Dataset, make_ids
 from ltbv.data.profile import long_tail_counts
@@ -176,9 +177,9 @@ def fingerprint(dataset: Dataset) -> str:
 
 def made_with() -> dict[str, Any]:
     """Versions, machine and commit: recorded, never compared."""
-    names = ("ltbv", "torch", "numpy", "scipy")
+    others = {name: version(name) for name in ("torch", "numpy", "scipy")}
     return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in names}},
+        "versions": {"python": platform.python_version(), "ltbv": __version__, **others},
         "machine": f"{platform.system()} {platform.machine()}",
         "commit": _commit(),
     }

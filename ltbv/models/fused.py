@@ -113,11 +113,11 @@ class _ConvNormRelu(torch.autograd.Function):
         tile = {"ROWS": ROWS, "COLUMNS": COLUMNS, "num_warps": 4}
         finish = {"true": true, "wide": padded(true), "BLOCKS": _power(blocks), "COLUMNS": FEW_COLUMNS, "num_warps": 4}
         partial = torch.empty((blocks, 2, columns), device=device)
-        kernels.moments[(strips * blocks,)](raw, partial, rows, columns, strips, STEPS=steps, **tile)
+        kernels.moments[(strips * blocks,)](raw, partial, rows, columns, strips, steps, **tile)
         of_columns = torch.empty((4, columns), device=device)
         kernels.statistics[(_ceil(columns, FEW_COLUMNS),)](
             raw, partial, scale, bias, running_mean, running_var, *of_columns.unbind(),
-            blocks, rows, columns, momentum, epsilon, **finish,
+            blocks, rows, columns, momentum=momentum, epsilon=epsilon, **finish,
         )  # fmt: skip
         added = None if residual is None else _last(residual, dtype)
         y = torch.empty_like(raw)
@@ -141,8 +141,8 @@ class _ConvNormRelu(torch.autograd.Function):
         partial = torch.empty((blocks, 2, columns), device=device)
         g = torch.empty_like(raw) if residual else dy
         kernels.back_sums[(strips * blocks,)](
-            dy, raw, y if residual else raw, scale, shift, mean, g, partial, rows, columns, strips,
-            RESIDUAL=residual, STEPS=steps, **ctx.tile,
+            dy, raw, y if residual else raw, scale, shift, mean, g, partial, rows, columns, strips, steps,
+            RESIDUAL=residual, **ctx.tile,
         )  # fmt: skip
         slope, offset = torch.empty((2, columns), device=device).unbind()
         dscale, dbias = torch.empty((2, copies, outputs), device=device).unbind()

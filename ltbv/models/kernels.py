@@ -13,7 +13,7 @@ import triton.language as tl
 
 
 @triton.jit
-def parameters_of(columns, D, true: tl.constexpr, wide: tl.constexpr):
+def parameters_of(columns, D, true, wide):
     """Where the parameters of these columns are, and which columns have any."""
     channel = columns % wide
     return columns // wide * true + channel, (columns < D) & (channel < true)
@@ -26,16 +26,16 @@ def tile(block, strips, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
-def moments(x_ptr, partial_ptr, P, D, strips, STEPS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def moments(x_ptr, partial_ptr, P, D, strips, steps, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """partial[block] = sums of x - x_0 and of (x - x_0)^2 by column; the first row x_0 keeps digits from cancelling."""
     block = tl.program_id(0)
     rows, columns = tile(block, strips, ROWS, COLUMNS)
-    rows += block // strips * (STEPS - 1) * ROWS
+    rows += block // strips * (steps - 1) * ROWS
     live = columns < D
     first = tl.load(x_ptr + columns, mask=live, other=0.0).to(tl.float32)[None, :]
     sums = tl.zeros((ROWS, COLUMNS), tl.float32)
     squares = tl.zeros((ROWS, COLUMNS), tl.float32)
-    for step in range(STEPS):
+    for step in range(steps):
         here = rows + step * ROWS
         inside = (here < P)[:, None] & live[None, :]
         x = tl.load(x_ptr + here[:, None] * D + columns[None, :], mask=inside, other=0.0).to(tl.float32)
@@ -48,11 +48,11 @@ def moments(x_ptr, partial_ptr, P, D, strips, STEPS: tl.constexpr, ROWS: tl.cons
 
 
 @triton.jit
-def total(partial_ptr, columns, live, blocks, D, BLOCKS: tl.constexpr):
+def total(partial_ptr, columns, blocks, D, BLOCKS: tl.constexpr):
     """Both sums over all blocks, by column."""
     block = tl.arange(0, BLOCKS)
     at = partial_ptr + block[:, None] * 2 * D + columns[None, :]
-    inside = (block < blocks)[:, None] & live[None, :]
+    inside = (block < blocks)[:, None] & (columns < D)[None, :]
     return tl.sum(tl.load(at, mask=inside, other=0.0), 0), tl.sum(tl.load(at + D, mask=inside, other=0.0), 0)
 
 
@@ -60,13 +60,13 @@ def total(partial_ptr, columns, live, blocks, D, BLOCKS: tl.constexpr):
 def statistics(
     x_ptr, partial_ptr, weight_ptr, bias_ptr, running_mean_ptr, running_var_ptr,
     scale_ptr, shift_ptr, mean_ptr, rstd_ptr,
-    blocks, P, D, momentum, epsilon,
-    true: tl.constexpr, wide: tl.constexpr, BLOCKS: tl.constexpr, COLUMNS: tl.constexpr,
+    blocks, P, D, true, wide, momentum, epsilon,
+    BLOCKS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """scale and shift such that norm(x) = scale x + shift; mean, 1 / std; running statistics move on."""
     columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     at, live = parameters_of(columns, D, true, wide)
-    sums, squares = total(partial_ptr, columns, live, blocks, D, BLOCKS)
+    sums, squares = total(partial_ptr, columns, blocks, D, BLOCKS)
     off = sums / P
     mean = tl.load(x_ptr + columns, mask=live, other=0.0).to(tl.float32) + off
     var = tl.maximum(squares / P - off * off, 0.0)
@@ -104,21 +104,21 @@ def activate(
 
 @triton.jit
 def back_sums(
-    dy_ptr, x_ptr, y_ptr, scale_ptr, shift_ptr, mean_ptr, g_ptr, partial_ptr, P, D, strips,
-    RESIDUAL: tl.constexpr, STEPS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    dy_ptr, x_ptr, y_ptr, scale_ptr, shift_ptr, mean_ptr, g_ptr, partial_ptr, P, D, strips, steps,
+    RESIDUAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """partial[block] = sums of g and of g (x - mean) by column, g = dy where y > 0; the residual's gradient, g, is
     written."""
     block = tl.program_id(0)
     rows, columns = tile(block, strips, ROWS, COLUMNS)
-    rows += block // strips * (STEPS - 1) * ROWS
+    rows += block // strips * (steps - 1) * ROWS
     live = columns < D
     scale = tl.load(scale_ptr + columns, mask=live, other=0.0)[None, :]
     shift = tl.load(shift_ptr + columns, mask=live, other=0.0)[None, :]
     mean = tl.load(mean_ptr + columns, mask=live, other=0.0)[None, :]
     sums = tl.zeros((ROWS, COLUMNS), tl.float32)
     products = tl.zeros((ROWS, COLUMNS), tl.float32)
-    for step in range(STEPS):
+    for step in range(steps):
         here = rows + step * ROWS
         inside = (here < P)[:, None] & live[None, :]
         at = here[:, None] * D + columns[None, :]
@@ -138,13 +138,13 @@ def back_sums(
 
 @triton.jit
 def back_statistics(
-    partial_ptr, scale_ptr, mean_ptr, rstd_ptr, slope_ptr, offset_ptr, dweight_ptr, dbias_ptr, blocks, P, D,
-    true: tl.constexpr, wide: tl.constexpr, BLOCKS: tl.constexpr, COLUMNS: tl.constexpr,
+    partial_ptr, scale_ptr, mean_ptr, rstd_ptr, slope_ptr, offset_ptr, dweight_ptr, dbias_ptr, blocks, P, D, true, wide,
+    BLOCKS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Gradients of weight and bias; slope and offset such that dx = scale g + slope x + offset."""
     columns = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     at, live = parameters_of(columns, D, true, wide)
-    sums, products = total(partial_ptr, columns, live, blocks, D, BLOCKS)
+    sums, products = total(partial_ptr, columns, blocks, D, BLOCKS)
     scale = tl.load(scale_ptr + columns, mask=live, other=0.0)
     mean = tl.load(mean_ptr + columns, mask=live, other=0.0)
     rstd = tl.load(rstd_ptr + columns, mask=live, other=0.0)

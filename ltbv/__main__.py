@@ -1,0 +1,5 @@
+"""`python -m ltbv` is `ltbv`."""
+
+from ltbv.cli import main
+
+main()
