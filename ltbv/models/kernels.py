@@ -177,3 +177,29 @@ def back_apply(
         g = tl.where(x * scale + shift > 0, g, 0.0)
     dx = scale * g + slope * x + offset
     tl.store(dx_ptr + at, dx.to(dx_ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def pack(w_ptr, packed_ptr, count, outputs, inputs, wide_outputs, wide_inputs, taps, BLOCK: tl.constexpr):
+    """[K, O, I, taps] float32 -> [K, O', taps, I'] in half precision, 0 where there is no channel."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    i, tap, o = at % wide_inputs, at // wide_inputs % taps, at // (wide_inputs * taps) % wide_outputs
+    copy = at // (wide_inputs * taps * wide_outputs)
+    there = (at < count) & (i < inputs) & (o < outputs)
+    w = tl.load(w_ptr + ((copy * outputs + o) * inputs + i) * taps + tap, mask=there, other=0.0)
+    tl.store(packed_ptr + at, w.to(packed_ptr.dtype.element_ty), mask=at < count)
+
+
+@triton.jit
+def unpack(
+    packed_ptr, w_ptr, count, parts, outputs, inputs, wide_outputs, wide_inputs, taps, wide_count, BLOCK: tl.constexpr
+):
+    """The inverse, of a gradient that may come in parts to be added up: [parts, K, O', taps, I'] -> [K, O, I, taps]."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tap, i, o = at % taps, at // taps % inputs, at // (taps * inputs) % outputs
+    copy = at // (taps * inputs * outputs)
+    source = packed_ptr + ((copy * wide_outputs + o) * taps + tap) * wide_inputs + i
+    w = tl.zeros((BLOCK,), tl.float32)
+    for part in range(parts):
+        w += tl.load(source + part * wide_count, mask=at < count, other=0.0).to(tl.float32)
+    tl.store(w_ptr + at, w, mask=at < count)
