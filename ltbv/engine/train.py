@@ -62,7 +62,7 @@ def prepare(stage: Stage, network: Experts, protocol: Protocol, given: tuple[Exp
         lr=1.0,  # set for each epoch
         momentum=protocol.momentum,
         nesterov=protocol.nesterov,
-        weight_decay=protocol.weight_decay,
+        weight_decay=protocol.weight_decay if stage.weight_decay is None else stage.weight_decay,
         fused=True,
     )
     return Step(stage.objective, network, given, optimiser)

@@ -189,6 +189,8 @@ def _chain(method: Method, stage: Stage) -> Any:
     """A stage with the stages that it stands on in the place of their names."""
     own = canonical(stage)
     del own["name"]  # what it is called changes nothing
+    if own["weight_decay"] is None:  # the protocol's, which is part of the key already
+        del own["weight_decay"]
     own["position"] = method.stages.index(stage)
     own["start"] = _chain(method, method.stage(stage.start)) if stage.start else None
     own["given"] = [_chain(method, method.stage(name)) for name in stage.given]

@@ -117,7 +117,8 @@ class Stage:
     sampler        one for each batch that the objective wants: `data/samplers`
     given          names of earlier stages whose networks the objective may consult
     epochs         share of the protocol's epochs
-    learning_rate  instead of the protocol's
+    learning_rate  instead of the protocol's, and
+    weight_decay   likewise
     """
 
     name: str
@@ -130,6 +131,7 @@ class Stage:
     given: tuple[str, ...] = ()
     epochs: float = 1.0
     learning_rate: Number | None = None
+    weight_decay: float | None = None
 
 
 class Answer(NamedTuple):
