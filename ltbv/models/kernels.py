@@ -26,23 +26,29 @@ def tile(block, strips, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
-def moments(x_ptr, partial_ptr, P, D, strips, steps, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """partial[block] = sums of x - x_0 and of (x - x_0)^2 by column; the first row x_0 keeps digits from cancelling."""
-    block = tl.program_id(0)
-    rows, columns = tile(block, strips, ROWS, COLUMNS)
-    rows += block // strips * (steps - 1) * ROWS
+def moments(x_ptr, partial_ptr, P, D, strips, steps, blocks, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """partial[block] = sums of x - x_0 and of (x - x_0)^2 by column; the first row x_0 keeps digits from cancelling.
+
+    Each block takes every `blocks`th tile, the last first: what was written last is still in the cache.
+    """
+    block = tl.program_id(0) // strips
+    columns = tl.program_id(0) % strips * COLUMNS + tl.arange(0, COLUMNS)
     live = columns < D
     first = tl.load(x_ptr + columns, mask=live, other=0.0).to(tl.float32)[None, :]
+    rows = ((steps - 1) * blocks + block) * ROWS + tl.arange(0, ROWS)
+    inside = (rows < P)[:, None] & live[None, :]
+    x = tl.load(x_ptr + rows[:, None] * D + columns[None, :], mask=inside, other=0.0)
     sums = tl.zeros((ROWS, COLUMNS), tl.float32)
     squares = tl.zeros((ROWS, COLUMNS), tl.float32)
-    for step in range(steps):
-        here = rows + step * ROWS
-        inside = (here < P)[:, None] & live[None, :]
-        x = tl.load(x_ptr + here[:, None] * D + columns[None, :], mask=inside, other=0.0).to(tl.float32)
-        x = tl.where(inside, x - first, 0.0)
-        sums += x
-        squares += x * x
-    at = partial_ptr + block // strips * 2 * D + columns
+    for _ in range(steps):
+        rows -= blocks * ROWS
+        ahead = (rows >= 0)[:, None] & live[None, :]
+        after = tl.load(x_ptr + rows[:, None] * D + columns[None, :], mask=ahead, other=0.0)
+        centred = tl.where(inside, x.to(tl.float32) - first, 0.0)
+        sums += centred
+        squares += centred * centred
+        x, inside = after, ahead
+    at = partial_ptr + block * 2 * D + columns
     tl.store(at, tl.sum(sums, 0), mask=live)
     tl.store(at + D, tl.sum(squares, 0), mask=live)
 
@@ -104,24 +110,23 @@ def activate(
 
 @triton.jit
 def back_sums(
-    dy_ptr, x_ptr, y_ptr, scale_ptr, shift_ptr, mean_ptr, g_ptr, partial_ptr, P, D, strips, steps,
+    dy_ptr, x_ptr, y_ptr, scale_ptr, shift_ptr, mean_ptr, g_ptr, partial_ptr, P, D, strips, steps, blocks,
     RESIDUAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """partial[block] = sums of g and of g (x - mean) by column, g = dy where y > 0; the residual's gradient, g, is
     written."""
-    block = tl.program_id(0)
-    rows, columns = tile(block, strips, ROWS, COLUMNS)
-    rows += block // strips * (steps - 1) * ROWS
+    block = tl.program_id(0) // strips
+    columns = tl.program_id(0) % strips * COLUMNS + tl.arange(0, COLUMNS)
+    rows = ((steps - 1) * blocks + block) * ROWS + tl.arange(0, ROWS)
     live = columns < D
     scale = tl.load(scale_ptr + columns, mask=live, other=0.0)[None, :]
     shift = tl.load(shift_ptr + columns, mask=live, other=0.0)[None, :]
     mean = tl.load(mean_ptr + columns, mask=live, other=0.0)[None, :]
     sums = tl.zeros((ROWS, COLUMNS), tl.float32)
     products = tl.zeros((ROWS, COLUMNS), tl.float32)
-    for step in range(steps):
-        here = rows + step * ROWS
-        inside = (here < P)[:, None] & live[None, :]
-        at = here[:, None] * D + columns[None, :]
+    for _ in range(steps):
+        inside = (rows < P)[:, None] & live[None, :]
+        at = rows[:, None] * D + columns[None, :]
         x = tl.load(x_ptr + at, mask=inside, other=0.0).to(tl.float32)
         g = tl.load(dy_ptr + at, mask=inside, other=0.0).to(tl.float32)
         if RESIDUAL:
@@ -131,7 +136,8 @@ def back_sums(
             g = tl.where(x * scale + shift > 0, g, 0.0)
         sums += g
         products += g * (x - mean)
-    at = partial_ptr + block // strips * 2 * D + columns
+        rows -= blocks * ROWS
+    at = partial_ptr + block * 2 * D + columns
     tl.store(at, tl.sum(sums, 0), mask=live)
     tl.store(at + D, tl.sum(products, 0), mask=live)
 
@@ -180,10 +186,27 @@ def back_apply(
 
 
 @triton.jit
-def pack(w_ptr, packed_ptr, count, outputs, inputs, wide_outputs, wide_inputs, taps, BLOCK: tl.constexpr):
-    """[K, O, I, taps] float32 -> [K, O', taps, I'] in half precision, 0 where there is no channel."""
+def pack(
+    w_ptr,
+    packed_ptr,
+    count,
+    outputs,
+    inputs,
+    wide_outputs,
+    wide_inputs,
+    taps,
+    TURNED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """[K, O, I, taps] float32 -> [K, O', taps, I'] in half precision, 0 where there is no channel.
+
+    TURNED: [K, I', taps, O'], the taps backwards: a convolution of stride 1 with these is the other's gradient.
+    """
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    i, tap, o = at % wide_inputs, at // wide_inputs % taps, at // (wide_inputs * taps) % wide_outputs
+    if TURNED:
+        o, tap, i = at % wide_outputs, taps - 1 - at // wide_outputs % taps, at // (wide_outputs * taps) % wide_inputs
+    else:
+        i, tap, o = at % wide_inputs, at // wide_inputs % taps, at // (wide_inputs * taps) % wide_outputs
     copy = at // (wide_inputs * taps * wide_outputs)
     there = (at < count) & (i < inputs) & (o < outputs)
     w = tl.load(w_ptr + ((copy * outputs + o) * inputs + i) * taps + tap, mask=there, other=0.0)

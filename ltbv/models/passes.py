@@ -45,17 +45,15 @@ class _Conv:
         self.of_aten = [stride] * 2, [self.size // 2] * 2, [1, 1], False, [0, 0], self.copies
         self.is_ours = self.size == 3 and stride == 2 and self.wide[0] != self.wide[1]
 
-    def packed(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        """[K, outputs, inputs, k, k] -> [K*outputs', inputs', k, k], padded, channels-last."""
-        found = torch.empty(
-            (self.copies * self.wide[0], self.wide[1], self.size, self.size),
-            dtype=dtype,
-            device=weight.device,
-            memory_format=torch.channels_last,
-        )
+    def packed(self, weight: Tensor, dtype: torch.dtype, turned: bool = False) -> Tensor:
+        """[K, outputs, inputs, k, k] -> [K*outputs', inputs', k, k], padded, channels-last; or `turned`, backwards."""
+        rows, columns = reversed(self.wide) if turned else self.wide
+        shape = self.copies * rows, columns, self.size, self.size
+        found = torch.empty(shape, dtype=dtype, device=weight.device, memory_format=torch.channels_last)
         kernels.pack[(_ceil(found.numel(), PACKED),)](
-            weight, found, found.numel(), self.outputs, self.inputs, *self.wide, self.size**2, BLOCK=PACKED
-        )
+            weight, found, found.numel(), self.outputs, self.inputs, *self.wide, self.size**2,
+            TURNED=turned, BLOCK=PACKED,
+        )  # fmt: skip
         return found
 
     def unpacked(self, parts: Tensor, weight: Tensor) -> Tensor:
@@ -73,16 +71,24 @@ class _Conv:
             return strided.forward(x, w, self.copies)
         return _last(torch.ops.aten.convolution(x, w, None, *self.of_aten), x.dtype)
 
-    def back(self, dy: Tensor, x: Tensor, w: Tensor, map_wanted: bool, weight_wanted: bool) -> list[Tensor | None]:
-        """Gradients of x and of the weights, those wanted."""
+    def gradient_of_map(self, dy: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        """For stride 1 it is a convolution too: cuDNN's first choice for the gradient can be ten times as slow."""
         if self.is_ours:
-            dx = strided.backward_map(dy, x, w, self.copies) if map_wanted else None
-            dw = strided.backward_weight(dy, x, w, self.copies) if weight_wanted else None
-        else:
-            wanted = [map_wanted, weight_wanted, False]
-            dx, dw, _ = torch.ops.aten.convolution_backward(dy, x, w, None, *self.of_aten, wanted)
-            dw = None if dw is None else dw.contiguous(memory_format=torch.channels_last)
-        return [dx, None if dw is None else self.unpacked(dw, w)]
+            return strided.backward_map(dy, x, self.packed(weight, dy.dtype), self.copies)
+        if self.of_aten[0] == [1, 1]:
+            return self(dy, self.packed(weight, dy.dtype, turned=True))
+        return self._back(dy, x, self.packed(weight, dy.dtype), [True, False, False])[0]
+
+    def gradient_of_weight(self, dy: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        w = weight.new_empty((self.copies * self.wide[0], self.wide[1], self.size, self.size), dtype=dy.dtype)
+        if self.is_ours:
+            return self.unpacked(strided.backward_weight(dy, x, w, self.copies), w)
+        w = w.to(memory_format=torch.channels_last)
+        dw = self._back(dy, x, w, [False, True, False])[1]
+        return self.unpacked(dw.contiguous(memory_format=torch.channels_last), w)
+
+    def _back(self, dy: Tensor, x: Tensor, w: Tensor, wanted: list[bool]) -> tuple:
+        return torch.ops.aten.convolution_backward(dy, x, w, None, *self.of_aten, wanted)
 
 
 class _Sums:
@@ -97,7 +103,7 @@ class _Sums:
         steps = _ceil(rows, wanted * ROWS["sum"])
         self.blocks = _ceil(rows, steps * ROWS["sum"])
         self.partial = torch.empty((self.blocks, 2, columns), device=device)
-        self.grid, self.size = (strips * self.blocks,), (rows, columns, strips, steps)
+        self.grid, self.size = (strips * self.blocks,), (rows, columns, strips, steps, self.blocks)
         self.tile = {"ROWS": ROWS["sum"], "COLUMNS": COLUMNS}
         self.end = {"BLOCKS": 1 << (self.blocks - 1).bit_length(), "COLUMNS": FEW_COLUMNS}
 
@@ -108,11 +114,11 @@ class ConvNormRelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, residual, weight, scale, bias, running_mean, running_var, stride, momentum, epsilon, dtype):
         conv = _Conv(weight.shape, stride)
-        x, w = _last(x, dtype), conv.packed(weight, dtype)
-        raw = conv(x, w)
+        x = _last(x, dtype)
+        raw = conv(x, conv.packed(weight, dtype))
         columns = raw.shape[1]
         rows = raw.numel() // columns
-        sums = _Sums(rows, columns, 8, raw.device)
+        sums = _Sums(rows, columns, 6, raw.device)
         of_columns = torch.empty((4, columns), device=raw.device)
         kernels.moments[sums.grid](raw, sums.partial, *sums.size, **sums.tile)
         kernels.statistics[(_ceil(columns, FEW_COLUMNS),)](
@@ -124,13 +130,13 @@ class ConvNormRelu(torch.autograd.Function):
             raw, raw if added is None else added, *of_columns[:2], y, rows, columns, _ceil(columns, COLUMNS),
             RESIDUAL=added is not None, ROWS=ROWS["map"], COLUMNS=COLUMNS,
         )  # fmt: skip
-        ctx.save_for_backward(x, w, raw, None if added is None else y, of_columns)
+        ctx.save_for_backward(x, weight, raw, None if added is None else y, of_columns)
         ctx.conv = conv
         return y
 
     @staticmethod
     def backward(ctx, dy):
-        x, w, raw, y, of_columns = ctx.saved_tensors
+        x, weight, raw, y, of_columns = ctx.saved_tensors
         conv, residual = ctx.conv, y is not None
         dy, columns = _last(dy, raw.dtype), raw.shape[1]
         rows = raw.numel() // columns
@@ -152,5 +158,6 @@ class ConvNormRelu(torch.autograd.Function):
             g, raw, scale, shift, slope, offset, draw, rows, columns, _ceil(columns, COLUMNS),
             MASKED=residual, ROWS=ROWS["map"], COLUMNS=COLUMNS,
         )  # fmt: skip
-        dx, dw = conv.back(draw, x, w, ctx.needs_input_grad[0], ctx.needs_input_grad[2])
+        dx = conv.gradient_of_map(draw, x, weight) if ctx.needs_input_grad[0] else None
+        dw = conv.gradient_of_weight(draw, x, weight) if ctx.needs_input_grad[2] else None
         return dx, g if residual else None, dw, dscale, dbias, None, None, None, None, None, None
