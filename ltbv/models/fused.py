@@ -53,19 +53,23 @@ def serves(weight: Tensor, x: Tensor) -> bool:
     return x[:, 0].numel() * copies * max(padded(outputs), padded(inputs)) < 2**31
 
 
-def conv_norm_relu(conv, norm, x: Tensor, residual: Tensor | None, dtype: torch.dtype) -> Tensor:
+def conv_norm_relu(
+    conv, norm, x: Tensor, residual: Tensor | None, dtype: torch.dtype
+) -> Tensor | tuple[Tensor, Tensor]:
     """relu(norm(conv(x)) + residual) with batch statistics; running statistics move on. Sums are float32.
 
     x         [B, K*inputs, H, W], padded or not
     residual  [B, K*outputs, H', W'], padded or not, or None
     dtype     of maps and products; parameters are float32
-    Gives [B, K*padded(outputs), H', W'] in channels-last memory.
+    Gives [B, K*padded(outputs), H', W'] in channels-last memory; twice where there is a residual, for what follows and
+    for its shortcut, so that their gradients need no pass of their own to be added up.
     """
     from ltbv.models.passes import ConvNormRelu  # imports Triton
 
     copies, outputs, inputs = conv.weight.shape[:3]
-    residual = None if residual is None else widen(residual, copies, outputs)
+    residual = None if residual is None else widen(residual.to(dtype), copies, outputs)
     return ConvNormRelu.apply(
-        widen(x, copies, inputs), residual, conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var,
+        widen(x.to(dtype), copies, inputs), residual, conv.weight,
+        norm.weight, norm.bias, norm.running_mean, norm.running_var,
         conv.stride, norm.momentum, norm.epsilon, dtype,
     )  # fmt: skip

@@ -11,6 +11,8 @@ the same bytes. In Triton's interpreter (TRITON_INTERPRET=1) all of it runs on a
 import triton
 import triton.language as tl
 
+FEW = tl.constexpr(16)  # rows of a tile that different threads of a column hold
+
 
 @triton.jit
 def parameters_of(columns, D, true, wide):
@@ -26,6 +28,12 @@ def tile(block, strips, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
+def few(x):
+    """[ROWS, COLUMNS] -> [FEW, COLUMNS], rows added up that one thread holds: its registers have better use."""
+    return tl.sum(tl.reshape(x, (x.shape[0] // FEW, FEW, x.shape[1])), 0)
+
+
+@triton.jit
 def moments(x_ptr, partial_ptr, P, D, strips, steps, blocks, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """partial[block] = sums of x - x_0 and of (x - x_0)^2 by column; the first row x_0 keeps digits from cancelling.
 
@@ -38,15 +46,15 @@ def moments(x_ptr, partial_ptr, P, D, strips, steps, blocks, ROWS: tl.constexpr,
     rows = ((steps - 1) * blocks + block) * ROWS + tl.arange(0, ROWS)
     inside = (rows < P)[:, None] & live[None, :]
     x = tl.load(x_ptr + rows[:, None] * D + columns[None, :], mask=inside, other=0.0)
-    sums = tl.zeros((ROWS, COLUMNS), tl.float32)
-    squares = tl.zeros((ROWS, COLUMNS), tl.float32)
+    sums = tl.zeros((FEW, COLUMNS), tl.float32)
+    squares = tl.zeros((FEW, COLUMNS), tl.float32)
     for _ in range(steps):
         rows -= blocks * ROWS
         ahead = (rows >= 0)[:, None] & live[None, :]
         after = tl.load(x_ptr + rows[:, None] * D + columns[None, :], mask=ahead, other=0.0)
         centred = tl.where(inside, x.to(tl.float32) - first, 0.0)
-        sums += centred
-        squares += centred * centred
+        sums += few(centred)
+        squares += few(centred * centred)
         x, inside = after, ahead
     at = partial_ptr + block * 2 * D + columns
     tl.store(at, tl.sum(sums, 0), mask=live)
@@ -110,11 +118,11 @@ def activate(
 
 @triton.jit
 def back_sums(
-    dy_ptr, x_ptr, y_ptr, scale_ptr, shift_ptr, mean_ptr, g_ptr, partial_ptr, P, D, strips, steps, blocks,
-    RESIDUAL: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    dy_ptr, dtwin_ptr, x_ptr, y_ptr, scale_ptr, shift_ptr, mean_ptr, g_ptr, partial_ptr, P, D, strips, steps, blocks,
+    RESIDUAL: tl.constexpr, TWINS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """partial[block] = sums of g and of g (x - mean) by column, g = dy where y > 0; the residual's gradient, g, is
-    written."""
+    written. With TWINS, y was given out twice, and its gradient is the sum of two."""
     block = tl.program_id(0) // strips
     columns = tl.program_id(0) % strips * COLUMNS + tl.arange(0, COLUMNS)
     rows = ((steps - 1) * blocks + block) * ROWS + tl.arange(0, ROWS)
@@ -122,20 +130,22 @@ def back_sums(
     scale = tl.load(scale_ptr + columns, mask=live, other=0.0)[None, :]
     shift = tl.load(shift_ptr + columns, mask=live, other=0.0)[None, :]
     mean = tl.load(mean_ptr + columns, mask=live, other=0.0)[None, :]
-    sums = tl.zeros((ROWS, COLUMNS), tl.float32)
-    products = tl.zeros((ROWS, COLUMNS), tl.float32)
+    sums = tl.zeros((FEW, COLUMNS), tl.float32)
+    products = tl.zeros((FEW, COLUMNS), tl.float32)
     for _ in range(steps):
         inside = (rows < P)[:, None] & live[None, :]
         at = rows[:, None] * D + columns[None, :]
         x = tl.load(x_ptr + at, mask=inside, other=0.0).to(tl.float32)
         g = tl.load(dy_ptr + at, mask=inside, other=0.0).to(tl.float32)
+        if TWINS:
+            g += tl.load(dtwin_ptr + at, mask=inside, other=0.0).to(tl.float32)
         if RESIDUAL:
             g = tl.where(tl.load(y_ptr + at, mask=inside, other=0.0).to(tl.float32) > 0, g, 0.0)
             tl.store(g_ptr + at, g.to(g_ptr.dtype.element_ty), mask=inside)
         else:
             g = tl.where(x * scale + shift > 0, g, 0.0)
-        sums += g
-        products += g * (x - mean)
+        sums += few(g)
+        products += few(g * (x - mean))
         rows -= blocks * ROWS
     at = partial_ptr + block * 2 * D + columns
     tl.store(at, tl.sum(sums, 0), mask=live)

@@ -13,7 +13,7 @@ from ltbv.models import kernels, strided
 from ltbv.models.fused import padded
 
 COLUMNS = 64  # of a tile: 16 bytes for each of eight threads
-ROWS = {"map": 64, "sum": 32}  # of a tile; sums are kept in registers, and more of them leave room for fewer programs
+ROWS = 64  # of a tile
 FEW_COLUMNS = 16  # of a program that adds up the partial sums
 MOST_BLOCKS = 512  # of partial sums
 PACKED = 1024  # weights a program packs
@@ -29,7 +29,7 @@ def _ceil(a: int, b: int) -> int:
 
 
 def _map_grid(rows: int, columns: int) -> tuple[int]:
-    return (_ceil(rows, ROWS["map"]) * _ceil(columns, COLUMNS),)
+    return (_ceil(rows, ROWS) * _ceil(columns, COLUMNS),)
 
 
 def _last(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -100,16 +100,20 @@ class _Sums:
     def __init__(self, rows: int, columns: int, programs: int, device: torch.device):
         strips = _ceil(columns, COLUMNS)
         wanted = max(1, min(MOST_BLOCKS, programs * _processors(device) // strips))
-        steps = _ceil(rows, wanted * ROWS["sum"])
-        self.blocks = _ceil(rows, steps * ROWS["sum"])
+        steps = _ceil(rows, wanted * ROWS)
+        self.blocks = _ceil(rows, steps * ROWS)
         self.partial = torch.empty((self.blocks, 2, columns), device=device)
         self.grid, self.size = (strips * self.blocks,), (rows, columns, strips, steps, self.blocks)
-        self.tile = {"ROWS": ROWS["sum"], "COLUMNS": COLUMNS}
+        self.tile = {"ROWS": ROWS, "COLUMNS": COLUMNS}
         self.end = {"BLOCKS": 1 << (self.blocks - 1).bit_length(), "COLUMNS": FEW_COLUMNS}
 
 
 class ConvNormRelu(torch.autograd.Function):
-    """relu(norm(conv(x)) + residual) of maps in `dtype`; x and residual are padded, parameters are not."""
+    """relu(norm(conv(x)) + residual) of maps in `dtype`; x and residual are padded, parameters are not.
+
+    Where there is a residual the result is given out twice, for what follows and for its shortcut: their gradients are
+    added up in the first pass backward.
+    """
 
     @staticmethod
     def forward(ctx, x, residual, weight, scale, bias, running_mean, running_var, stride, momentum, epsilon, dtype):
@@ -128,24 +132,26 @@ class ConvNormRelu(torch.autograd.Function):
         added, y = None if residual is None else _last(residual, dtype), torch.empty_like(raw)
         kernels.activate[_map_grid(rows, columns)](
             raw, raw if added is None else added, *of_columns[:2], y, rows, columns, _ceil(columns, COLUMNS),
-            RESIDUAL=added is not None, ROWS=ROWS["map"], COLUMNS=COLUMNS,
+            RESIDUAL=added is not None, ROWS=ROWS, COLUMNS=COLUMNS,
         )  # fmt: skip
         ctx.save_for_backward(x, weight, raw, None if added is None else y, of_columns)
         ctx.conv = conv
-        return y
+        ctx.set_materialize_grads(False)
+        return y if added is None else (y, y.detach())
 
     @staticmethod
-    def backward(ctx, dy):
+    def backward(ctx, *dys):
         x, weight, raw, y, of_columns = ctx.saved_tensors
         conv, residual = ctx.conv, y is not None
-        dy, columns = _last(dy, raw.dtype), raw.shape[1]
+        dy, *twins = [_last(dy, raw.dtype) for dy in dys if dy is not None]
+        columns = raw.shape[1]
         rows = raw.numel() // columns
         sums = _Sums(rows, columns, 5, raw.device)
         scale, shift, mean, rstd = of_columns
         g = torch.empty_like(raw) if residual else dy
         kernels.back_sums[sums.grid](
-            dy, raw, y if residual else raw, scale, shift, mean, g, sums.partial, *sums.size,
-            RESIDUAL=residual, **sums.tile,
+            dy, twins[0] if twins else dy, raw, y if residual else raw, scale, shift, mean, g, sums.partial, *sums.size,
+            RESIDUAL=residual, TWINS=bool(twins), **sums.tile,
         )  # fmt: skip
         slope, offset = torch.empty((2, columns), device=raw.device)
         dscale, dbias = torch.empty((2, conv.copies, conv.outputs), device=raw.device)
@@ -156,7 +162,7 @@ class ConvNormRelu(torch.autograd.Function):
         draw = torch.empty_like(raw)
         kernels.back_apply[_map_grid(rows, columns)](
             g, raw, scale, shift, slope, offset, draw, rows, columns, _ceil(columns, COLUMNS),
-            MASKED=residual, ROWS=ROWS["map"], COLUMNS=COLUMNS,
+            MASKED=residual, ROWS=ROWS, COLUMNS=COLUMNS,
         )  # fmt: skip
         dx = conv.gradient_of_map(draw, x, weight) if ctx.needs_input_grad[0] else None
         dw = conv.gradient_of_weight(draw, x, weight) if ctx.needs_input_grad[2] else None

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ltbv.models.stack import Conv, Norm, conv_norm_relu, pad_shortcut
+from ltbv.models.stack import Conv, Norm, conv_norm_add_relu, conv_norm_relu, pad_shortcut
 
 
 class Block(nn.Module):
-    """conv - norm - relu - conv - norm, plus the shortcut, then relu."""
+    """conv - norm - relu - conv - norm, plus the shortcut, then relu; of a map and its twin, which are equal."""
 
     def __init__(self, copies: int, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -22,10 +22,9 @@ class Block(nn.Module):
         self.conv2 = Conv(copies, outputs, outputs)
         self.norm2 = Norm(copies, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return conv_norm_relu(
-            self.conv2, self.norm2, conv_norm_relu(self.conv1, self.norm1, x), residual=self.shortcut(x)
-        )
+    def forward(self, x: Tensor, twin: Tensor) -> tuple[Tensor, Tensor]:
+        y = conv_norm_relu(self.conv1, self.norm1, x)
+        return conv_norm_add_relu(self.conv2, self.norm2, y, self.shortcut(twin))
 
     def shortcut(self, x: Tensor) -> Tensor:
         """The block's input as it is added to what the block computes."""
@@ -40,8 +39,19 @@ class Stem(nn.Sequential):
     def __init__(self, copies: int, channels: int, width: int):
         super().__init__(Conv(copies, channels, width), Norm(copies, width))
 
+    def forward(self, x: Tensor, twin: Tensor) -> tuple[Tensor, Tensor]:
+        del twin
+        return (conv_norm_relu(*self, x),) * 2
+
+
+class Stages(nn.Sequential):
+    """Stem and blocks, one after the other; each hands its map on twice, for convolutions and for the shortcut."""
+
     def forward(self, x: Tensor) -> Tensor:
-        return conv_norm_relu(*self, x)
+        twin = x
+        for part in self:
+            x, twin = part(x, twin)
+        return x
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,12 @@ class Resnet:
     def build_shared(self, copies: int, channels: int) -> nn.Module:
         """Stem and shared stages."""
         stages = self._stages(copies, self.widths[0], self.widths[: self.shared], first=0)
-        return nn.Sequential(Stem(copies, channels, self.widths[0]), *stages)
+        return Stages(Stem(copies, channels, self.widths[0]), *stages)
 
     def build_branch(self, copies: int, width_factor: float) -> nn.Module:
         """The stages after the shared ones, widths times `width_factor`."""
         widths = tuple(int(width * width_factor) for width in self.widths[self.shared :])
-        return nn.Sequential(*self._stages(copies, self.widths[self.shared - 1], widths, first=self.shared))
+        return Stages(*self._stages(copies, self.widths[self.shared - 1], widths, first=self.shared))
 
     def features(self, width_factor: float) -> int:
         """D, the length of a feature vector."""

@@ -176,18 +176,28 @@ class CosineLinear(Layer):
         return self.scale * cosine
 
 
-def conv_norm_relu(conv: Conv, norm: Norm, x: Tensor, residual: Tensor | None = None) -> Tensor:
-    """relu(norm(conv(x)) + residual): layer by layer, or fused where a GPU trains in half precision (`fused`).
+def conv_norm_relu(conv: Conv, norm: Norm, x: Tensor) -> Tensor:
+    """relu(norm(conv(x))): layer by layer, or fused where a GPU trains in half precision (`fused`).
 
     A fused map may carry more channels in memory than its copies have; whoever is not fused takes the true ones.
     """
-    if norm.training and fused.serves(conv.weight, x):
+    if _is_fused(conv, norm, x):
+        return fused.conv_norm_relu(conv, norm, x, None, torch.get_autocast_dtype("cuda"))
+    return F.relu(norm(conv(fused.narrow(x, conv.copies, conv.weight.shape[2]))), inplace=True)
+
+
+def conv_norm_add_relu(conv: Conv, norm: Norm, x: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
+    """relu(norm(conv(x)) + residual), likewise; twice, for the convolution and for the shortcut that follow."""
+    if _is_fused(conv, norm, x):
         return fused.conv_norm_relu(conv, norm, x, residual, torch.get_autocast_dtype("cuda"))
-    outputs, inputs = conv.weight.shape[1:3]
-    y = norm(conv(fused.narrow(x, conv.copies, inputs)))
-    if residual is not None:
-        y += fused.narrow(residual, conv.copies, outputs)
-    return F.relu(y, inplace=True)
+    y = norm(conv(fused.narrow(x, conv.copies, conv.weight.shape[2])))
+    y += fused.narrow(residual, conv.copies, conv.weight.shape[1])
+    y = F.relu(y, inplace=True)
+    return y, y
+
+
+def _is_fused(conv: Conv, norm: Norm, x: Tensor) -> bool:
+    return norm.training and fused.serves(conv.weight, x)
 
 
 def layers(module: nn.Module) -> list[Layer]:

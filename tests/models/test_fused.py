@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from ltbv.models import fused
 from ltbv.models.resnet import Resnet
-from ltbv.models.stack import Conv, Norm, conv_norm_relu, draw_run, fan_out, pad_shortcut
+from ltbv.models.stack import Conv, Norm, conv_norm_add_relu, conv_norm_relu, draw_run, fan_out, pad_shortcut
 
 pytest.importorskip("triton")
 
@@ -56,8 +56,9 @@ SHAPES = [  # copies, inputs, outputs, stride, batch, side, residual
 ]
 
 
+@pytest.mark.parametrize("use_twin", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_it_is_the_plain_layers_with_their_gradients_and_running_statistics(shape):
+def test_it_is_the_plain_layers_with_their_gradients_and_running_statistics(shape, use_twin):
     copies, inputs, outputs, stride, batch, side, has_residual = shape
     after = -(-side // stride)
     found = []
@@ -67,11 +68,17 @@ def test_it_is_the_plain_layers_with_their_gradients_and_running_statistics(shap
         residual = random(batch, copies * outputs, after, after, seed=2).requires_grad_() if has_residual else None
         if is_fused:
             wide = fused.conv_norm_relu(conv, norm, x, residual, torch.float32)
-            assert wide.shape[1] == copies * fused.padded(outputs)
-            y = fused.narrow(wide, copies, outputs)
+            given = wide if has_residual else (wide, wide)
+            assert given[0].shape[1] == copies * fused.padded(outputs)
+            y, twin = (fused.narrow(one, copies, outputs) for one in given)
         else:
-            y = conv_norm_relu(conv, norm, x, residual)
-        (y * random(*y.shape, seed=3)).sum().backward()
+            y, twin = (
+                conv_norm_add_relu(conv, norm, x, residual) if has_residual else [conv_norm_relu(conv, norm, x)] * 2
+            )
+        loss = (y * random(*y.shape, seed=3)).sum()
+        if use_twin:
+            loss = loss + (twin * random(*y.shape, seed=8)).sum()
+        loss.backward()
         grads = [t.grad for t in (x, residual, *conv.parameters(), *norm.parameters()) if t is not None]
         found.append([y.detach(), norm.running_mean, norm.running_var, *grads])
     for plain, ours in zip(*found, strict=True):
@@ -83,7 +90,7 @@ def test_many_blocks_of_rows_add_up(monkeypatch):
     from ltbv.models import passes
 
     monkeypatch.setattr(passes, "_processors", lambda device: 1)
-    test_it_is_the_plain_layers_with_their_gradients_and_running_statistics((2, 16, 16, 1, 3, 11, True))
+    test_it_is_the_plain_layers_with_their_gradients_and_running_statistics((2, 16, 16, 1, 3, 11, True), use_twin=True)
 
 
 def test_a_large_mean_leaves_the_variance_its_digits():
