@@ -21,6 +21,7 @@ import torch
 import ltbv
 from ltbv.data.dataset import Dataset, make_ids
 from ltbv.engine.predict import predict
+from ltbv.engine.replay import Replayed
 from ltbv.harness.chunk import Workshop
 from ltbv.harness.files import read_arrays
 from ltbv.harness.store import Store
@@ -122,6 +123,19 @@ def test_stopped_after_every_stage_it_ends_with_the_same_bits(method, bench):
         bench.shop("again").obtain(method, stage)
     trained, read = (answer(bench.shop("again"), method) for _ in range(2))
     assert as_bytes(trained) == as_bytes(read) == as_bytes(bench.answer(method))
+
+
+def test_recorded_steps_answer_as_eager_ones(method, bench, monkeypatch):
+    """As on a GPU, where a step is recorded once and repeated; here the record is the call itself, arguments kept."""
+    made: list[Replayed] = []
+
+    def drive(*arguments):
+        made.append(Replayed(*arguments, record=lambda step: (step(), step())[0] or step))
+        return made[-1]
+
+    monkeypatch.setattr("ltbv.engine.train.drive", drive)
+    assert as_bytes(answer(bench.shop("recorded"), method)) == as_bytes(bench.answer(method))
+    assert not any(drive.gave_up for drive in made)
 
 
 def test_another_seed_gives_another_answer(method, small):
