@@ -13,6 +13,7 @@ import torch
 from contents import everything
 
 from ltbv.engine.predict import record
+from ltbv.engine.protocol import PROTOCOLS
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Request, prepare
 from ltbv.harness.files import read_arrays
@@ -21,6 +22,7 @@ from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import Method, OutputObjective, Stage
 from ltbv.methods.routing import ROUTED
+from ltbv.schedules import Step
 
 ALL = tuple(METHODS)
 
@@ -86,10 +88,16 @@ def test_samples_are_what_the_study_says(study, tiny_lt):
     assert sorted(k for ids in described["splits"].values() for k in ids) == list(range(5))
 
 
-def test_methods_learn_something(tiny_lt, tmp_path):
-    bootstrap(tmp_path / "study", ("ce",), runs=1, epochs=15, head=40, imbalance=1.0)
+def test_methods_learn_something(tiny_lt, tmp_path, monkeypatch):
+    """Four runs together: what one run learns in so few steps may depend on how the processor rounds.
+
+    Seeds 0 to 11 give 0.67 to 0.86, single runs 0.53 to 0.93: on one thread and two, with AVX2 and without.
+    """
+    decaying = replace(PROTOCOLS["tiny-lt"], learning_rate=Step(0.05, 0.005, at=0.7))
+    monkeypatch.setitem(PROTOCOLS, "tiny-lt", decaying)
+    bootstrap(tmp_path / "study", ("ce",), runs=4, epochs=15, head=40, imbalance=1.0)
     store = Store(tmp_path / "study")
-    assert (store.predictions("ce")[0] == store.test_labels()).mean() > 0.5  # chance is 0.2
+    assert (store.predictions("ce") == store.test_labels()).mean() > 0.5  # chance is 0.2
 
 
 def test_a_stage_that_three_methods_share_is_trained_once(tiny_lt, tmp_path):
