@@ -22,6 +22,8 @@ from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method, is_importable
 
+MOST_RUNS = 10_000
+
 
 @dataclass(frozen=True)
 class Request:
@@ -190,10 +192,10 @@ class Job:
 
 def prepare(request: Request) -> Job:
     """Check a request down to the data, so that what is wrong is said before anything is written."""
-    if request.runs < 1:
-        raise Refusal(f"--runs {request.runs}: at least 1; 10 for intervals worth having")
+    if not 1 <= request.runs <= MOST_RUNS:
+        raise Refusal(f"--runs {request.runs}: at least 1, at most {MOST_RUNS:,}; 10 for intervals worth having")
     for name, least in (("jobs", 1), ("stack", 1), ("per_device", 1), ("retries", 0), ("checkpoint_minutes", 0)):
-        if (number := getattr(request, name)) is not None and number < least:
+        if (number := getattr(request, name)) is not None and not number >= least:  # NaN is neither
             raise Refusal(f"--{name.replace('_', '-')} {number}: at least {least}")
     if request.executor not in EXECUTORS:
         raise unknown("executor", request.executor, EXECUTORS)

@@ -8,6 +8,11 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else " " for c in name)
 
 
+def in_utf8(text: str) -> bytes:
+    """The text of a file; what of a name on the disk is not UTF-8 is escaped, `\\udcff` for a byte 0xFF."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def shortened(name: str, letters: int) -> str:
     """A name on one line of at most so many letters; the middle gives way, since variants differ at their end."""
     shown = " ".join(printable(name).split()) or "?"

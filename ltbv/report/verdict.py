@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ltbv.errors import Refusal
 from ltbv.report.claims import ALPHA, QUANTITIES
 from ltbv.report.evidence import SPLITS, Evidence
 
@@ -34,6 +35,12 @@ class Verdict:
     label: str
     headline: str
     answers: tuple[Answer, ...]
+
+
+def check_margin(margin: float) -> None:
+    """Refuse what is no share of accuracy."""
+    if not 0 <= margin <= 1:  # NaN is neither
+        raise Refusal(f"margin is {margin:g}; it is a share of accuracy from 0 to 1, such as 0.01 for one point of 100")
 
 
 def verdicts(evidence: Evidence, splits: pd.DataFrame, claims: pd.DataFrame, margin: float) -> tuple[Verdict, ...]:

@@ -275,7 +275,7 @@ def test_a_known_method_by_its_long_name_is_the_same(study):
     assert failures == [] and events == [] and everything(study) == whole
 
 
-@pytest.mark.parametrize("key", ["../elsewhere", "a/b", "", "a\nb", "."])
+@pytest.mark.parametrize("key", ["../elsewhere", "a/b", "", "a\nb", ".", "é", "k" * 101])
 def test_a_key_that_is_no_name_for_a_directory_is_refused(tiny_lt, tmp_path, own_methods, key):
     with pytest.raises(Refusal, match="key"):
         own_methods.MINE = replace(METHODS["ce"], key=key, label="Own")

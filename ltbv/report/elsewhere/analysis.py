@@ -16,7 +16,7 @@ from ltbv.report.elsewhere.listings import check_counts
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
 from ltbv.report.elsewhere.scores import judge
 from ltbv.report.evidence import REFERENCE, Evidence
-from ltbv.report.verdict import MARGIN
+from ltbv.report.verdict import MARGIN, check_margin
 from ltbv.stats.votes import blocks, check_labels
 
 LABELS = "labels"
@@ -38,6 +38,9 @@ class Analysis:
     margin: float = MARGIN
     exact: bool | None = None
     allow_scale: bool = False
+
+    def __post_init__(self) -> None:
+        check_margin(self.margin)
 
     def __repr__(self) -> str:
         runs = ", ".join(f"{method.label} {len(method.runs)} runs" for method in self.evidence.methods)
