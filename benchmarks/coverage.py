@@ -2,23 +2,16 @@
 
     nice -n 19 python benchmarks/coverage.py [--studies 400] [--runs 5 10 20] [--world gumbel] [--processes 1]
 
-A *world* is a population of test points in 100 classes (35 many, 35 medium, 30 few) on which two methods vote with
-known probabilities. A study draws 100 points of each class and R runs of both methods, and asks `ltbv.stats` for
-estimates and intervals. They are set against the truth: `population` intervals against the mean over the whole
+A *world* is a population of test points on which two methods vote with known probabilities: those of `worlds`, from
+which constants of the statistics once came, and those of `worlds_apart`, which nothing was fitted to and which test
+alone. A study draws test points of each class and R runs of both methods, and asks `ltbv.stats` for estimates,
+intervals and claims. They are set against the truth: `population` intervals against the mean over the whole
 population, `test_set` intervals against the mean over the points of the study.
 
-    gumbel     softmax votes among 12 candidate labels a point; scores drift by class from run to run, sd .3. Three
-               parameters a split put accuracy, bias and variance at the published cells of CE (reference) and RIDE +
-               LDAM (method), to within .006
-    drift      the same with drift of sd .6
-    factors    nearest-mean classifiers on 16 features: a run estimates each class's mean from its 500 to 5 training
-               images, so tail classes move as a whole; points are blurred anew in each run; a prior favours the head
-    dirichlet  each point has its own vote probabilities, Dirichlet with a concentration and a skill of its class; runs
-               are independent
-    ties       stress test: as gumbel, with scores so close that very many points are near a tie
+`--looks` simulates studies that grow, 10, 15, 20 runs, and are read each time.
 
-Both methods of a study share half of their run noise and the same points, as paired studies do. Every draw comes from a
-generator keyed by the seed, the world, R and the number of the study: results do not depend on --processes.
+Every draw comes from a generator keyed by the seed, the world, R and the number of the study: results do not depend on
+--processes.
 """
 
 import argparse
@@ -27,28 +20,26 @@ import io
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass, fields
-from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: a process is one thread
 
 import numpy as np
+from worlds import METHODS, WORLDS, World, thirds
+from worlds_apart import WORLDS_APART
 
 import ltbv
 from ltbv import stats
+from ltbv.stats.compare import CONFIRMED_GROUPS, CONFIRMED_QUANTITIES
 from ltbv.stats.intervals import Options
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import GroupWeights, by_class
 
-CLASSES = 100
-PER_CLASS = 100  # test points of a class in a study
-PROFILE = (500 * 100 ** (-np.arange(CLASSES) / (CLASSES - 1))).astype(int)  # training images
-SPLITS = {"many": np.arange(35), "medium": np.arange(35, 70), "few": np.arange(70, 100)}
-GROUPS = {"all": np.arange(CLASSES), **SPLITS, **{str(c): np.array([c]) for c in range(CLASSES)}}
-SHOWN = 4  # of the groups, the rest are single classes
-METHODS = ("reference", "method", "difference")
+ALL = {**WORLDS, **WORLDS_APART}
+SHOWN = ("all", "many", "medium", "few")
+MOST_CLASSES = 200  # whose classes are looked at one by one
 QUANTITIES = ("error", "bias", "variance", "kw_bias", "kw_variance")
 OPTIONS = {
     "population": Options(),
@@ -60,238 +51,69 @@ REPORT = Path(__file__).parents[1] / "reports" / "coverage"
 PROMISED = (93, 99)  # percent
 
 
-# ---------------------------------------------------------------- worlds
-
-
-@dataclass(frozen=True)
-class World:
-    """A population of P test points.
-
-    labels       (P,)
-    truth        method -> (Q, P): each point's QUANTITIES under the exact distribution of votes
-    truth_error  standard error of the truth of a split or of all classes, the largest there is
-    votes        (generator, points (N,), R) -> {method: predictions (R, N)} for the two methods
-    """
-
-    labels: np.ndarray
-    truth: dict[str, np.ndarray]
-    truth_error: float
-    votes: Callable[[np.random.Generator, np.ndarray, int], dict[str, np.ndarray]]
-
-
-def of_shares(shares: np.ndarray) -> np.ndarray:
-    """QUANTITIES of each point (Q, P) from vote probabilities (P, K), the true label's in column 0."""
-    error, bias = 1 - shares[:, 0], (shares.argmax(1) != 0).astype(np.float64)
-    disagreement = (1 - (shares**2).sum(1)) / 2
-    return np.stack([error, bias, 1 - shares.max(1), error - disagreement, disagreement])
-
-
-def split_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Means over classes of class means (..., 4), for all classes and the splits, of values of points (..., P)."""
-    return np.stack([values[..., np.isin(labels, classes)].mean(-1) for classes in [*GROUPS.values()][:SHOWN]], -1)
-
-
-def correlated(generator: np.random.Generator, shape: tuple[int, ...], correlation: float) -> list[np.ndarray]:
-    """Standard normal numbers for reference and method."""
-    common, *own = generator.standard_normal((3, *shape), np.float32)
-    return [np.sqrt(correlation) * common + np.sqrt(1 - correlation) * one for one in own]
-
-
-def draw_candidates(generator: np.random.Generator, labels: np.ndarray, number: int) -> np.ndarray:
-    """Labels (P, number) that a point may be given: its own, then others, all different."""
-    others = generator.random((labels.size, CLASSES - 1), np.float32).argpartition(number, 1)[:, : number - 1]
-    return np.concatenate([labels[:, None], others + (others >= labels[:, None])], 1)
-
-
-def balanced(generator: np.random.Generator, draws: int, dimensions: int) -> np.ndarray:
-    """Normal draws (draws, dimensions) whose first three moments are exact: what is quadratic integrates exactly."""
-    half = generator.standard_normal((draws // 2, dimensions))
-    half = half @ np.linalg.inv(np.linalg.cholesky(half.T @ half / len(half))).T
-    return np.concatenate([half, -half])
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Of `gumbel`: sd of the drift; for each split (many, medium, few) mean and spread over points of the true label's
-    mean score, and spread of the other labels'."""
-
-    drift: float
-    reference: tuple
-    method: tuple
-
-
-TUNED = Scores(
-    drift=0.3,
-    reference=((3.843, 2.666, 1.422), (2.988, 0.072, 2.153), (-0.503, 1.718, 1.626)),
-    method=((4.583, 2.865, 1.798), (2.870, 2.123, 1.820), (0.570, 2.908, 1.613)),
-)
-DRIFTING = Scores(
-    drift=0.6,
-    reference=((4.098, 2.883, 1.510), (3.167, 0.187, 2.295), (-0.547, 1.825, 1.728)),
-    method=((4.913, 3.080, 1.930), (3.076, 2.259, 1.958), (0.684, 2.995, 1.735)),
-)
-TIED = Scores(
-    drift=0.45,
-    reference=((3.0, 2.0, 1.5), (1.5, 1.0, 1.0), (0.0, 2.0, 1.0)),
-    method=((3.0, 1.5, 1.0), (2.0, 1.5, 1.5), (1.0, 1.0, 1.5)),
-)
-
-
-def gumbel(generator: np.random.Generator, scores: Scores, per_class: int = 1000, draws: int = 400) -> World:
-    """Votes argmax_k (mean_ik + drift_rk + Gumbel_rik) among 12 candidates: given the drift, softmax probabilities."""
-    labels = np.repeat(np.arange(CLASSES), per_class)
-    candidates = draw_candidates(generator, labels, 12)
-    split = np.repeat([0, 1, 2], [SPLITS[name].size * per_class for name in SPLITS])
-    means = {}
-    for name, z in zip(METHODS, correlated(generator, candidates.shape, 0.8), strict=False):
-        centre, spread, others = np.array(getattr(scores, name), np.float32)[split].T
-        z *= others[:, None]
-        z[:, 0] *= spread / others
-        z[:, 0] += centre
-        means[name] = z
-
-    truth, halves = {}, []
-    offsets = scores.drift * np.concatenate([balanced(generator, draws // 2, 12) for _ in range(2)])
-    for name, mean in means.items():
-        power, half = np.exp(mean - mean.max(1, keepdims=True)), np.zeros((2, *mean.shape))
-        for number, offset in enumerate(np.exp(offsets).astype(np.float32)):
-            weight = power * offset
-            half[number * 2 // draws] += weight / weight.sum(1, keepdims=True)
-        half /= draws // 2
-        truth[name] = of_shares(half.mean(0))
-        halves.append([split_means(of_shares(one), labels) for one in half])
-    first, second = np.moveaxis(halves, 1, 0)
-    votes = partial(_gumbel_votes, candidates, {name: np.exp(-mean) for name, mean in means.items()}, scores.drift)
-    return World(labels, truth, float(np.abs(first - second).max() / 2), votes)
-
-
-def _gumbel_votes(candidates, rates, drift, generator, points, runs):
-    chosen = candidates[points]
-    rows = np.arange(points.size)
-    # The smallest of exponential times at rates e^score is the largest of Gumbel scores.
-    times = generator.standard_exponential((runs, *chosen.shape), np.float32)
-    shared = generator.random((runs, points.size)) < 0.5
-    predictions = {}
-    for name, moved in zip(rates, correlated(generator, (runs, CLASSES), 0.5), strict=True):
-        if predictions:
-            times[~shared] = generator.standard_exponential((int((~shared).sum()), chosen.shape[1]), np.float32)
-        first = (times * rates[name][points] * np.exp(-drift * moved)[:, chosen]).argmin(2)
-        predictions[name] = chosen[rows, first]
-    return predictions
-
-
-FEATURES = 16
-WITHIN = 1.2  # spread of a class's points about its mean; class means have spread 1
-# train: error of an estimated class mean, x WITHIN/sqrt(n). view: blur of a point. prior: weight of log n in the score.
-FACTORS = {"reference": (1.0, 1.0, 1.0), "method": (0.8, 0.8, 0.5)}
-
-
-def factors(generator: np.random.Generator, per_class: int = 250, runs: int = 3000) -> World:
-    """Nearest-mean votes; the truth is that of 3,000 runs, extrapolated from its two halves."""
-    labels = np.repeat(np.arange(CLASSES), per_class)
-    centres = generator.standard_normal((CLASSES, FEATURES), np.float32)
-    points = centres[labels] + WITHIN * generator.standard_normal((labels.size, FEATURES), np.float32)
-    votes = partial(_factor_votes, centres, points)
-    counts = {name: np.zeros((2, labels.size, CLASSES), np.uint16) for name in FACTORS}
-    everyone = np.arange(labels.size)
-    for run in range(runs):
-        for name, (vote,) in votes(generator, everyone, 1).items():
-            counts[name][run * 2 // runs, everyone, vote] += 1
-    truth, halves = {}, []
-    for name, (one, other) in counts.items():
-        for half in (one, other):  # the true label first
-            half[everyone, labels], half[:, 0] = half[:, 0].copy(), half[everyone, labels]
-        both = [of_shares(half / (runs / 2)) for half in (one, other)]
-        # What is off by a/R at R runs is off by 2a/R at R/2.
-        truth[name] = 2 * of_shares((one + other) / runs) - sum(both) / 2
-        halves.append([split_means(values, labels) for values in both])
-    first, second = np.moveaxis(halves, 1, 0)
-    return World(labels, truth, float(np.abs(first - second).max() / 2), votes)
-
-
-def _factor_votes(centres, points, generator, chosen, runs):
-    root = np.sqrt(PROFILE, dtype=np.float32)[:, None]
-    x = points[chosen]
-    predictions = {name: np.empty((runs, chosen.size), np.int16) for name in FACTORS}
-    for run in range(runs):
-        missed = generator.standard_normal(centres.shape, np.float32) / root  # the same training images
-        blurs = correlated(generator, x.shape, 0.5)
-        for (name, (train, view, prior)), blur in zip(FACTORS.items(), blurs, strict=True):
-            means = centres + np.float32(train * WITHIN) * missed
-            scale = np.float32(WITHIN**2 + view**2)
-            offset = prior * np.log(PROFILE) - (means**2).sum(1) / (2 * scale)
-            scores = (x + np.float32(view) * blur) @ (means.T / scale) + offset.astype(np.float32)
-            predictions[name][run] = scores.argmax(1)
-    return predictions
-
-
-def dirichlet(generator: np.random.Generator, per_class: int = 1000, labels_each: int = 10) -> World:
-    """Votes drawn from probabilities of the point's own; two methods share .8 of the gamma numbers behind them."""
-    labels = np.repeat(np.arange(CLASSES), per_class)
-    candidates = draw_candidates(generator, labels, labels_each)
-    middle = np.repeat([0.57, 0.30, 0.10], [SPLITS[name].size for name in SPLITS])
-    skill = np.clip(middle + generator.uniform(-0.1, 0.1, CLASSES), 0.03, None)
-    concentration = np.exp(generator.uniform(np.log(1.0), np.log(5.0), CLASSES))
-    share = np.concatenate([skill[:, None], np.repeat((1 - skill)[:, None] / (labels_each - 1), labels_each - 1, 1)], 1)
-    better = np.concatenate([share[:, :1] + 0.07, share[:, 1:] * (1 - 0.07 / (1 - skill))[:, None]], 1)
-    alpha = {"reference": concentration[:, None] * share, "method": 0.8 * concentration[:, None] * better}
-    common = generator.standard_gamma(0.8 * np.minimum(*alpha.values())[labels])
-    cumulated, truth = {}, {}
-    for name, parameter in alpha.items():
-        rest = parameter - 0.8 * np.minimum(*alpha.values())
-        gamma = common + generator.standard_gamma(rest[labels])
-        shares = gamma / gamma.sum(1, keepdims=True)
-        truth[name] = of_shares(shares)
-        cumulated[name] = shares.cumsum(1)
-    return World(labels, truth, 0.0, partial(_dirichlet_votes, candidates, cumulated))
-
-
-def _dirichlet_votes(candidates, cumulated, generator, points, runs):
-    rows = np.arange(points.size)
-    height = generator.random((runs, points.size))
-    shared = generator.random(height.shape) < 0.5
-    predictions = {}
-    for name, edges in cumulated.items():
-        if predictions:
-            height = np.where(shared, height, generator.random(height.shape))
-        first = (height[..., None] > edges[points][:, :-1]).sum(2)
-        predictions[name] = candidates[points][rows, first]
-    return predictions
-
-
-WORLDS = {
-    "gumbel": partial(gumbel, scores=TUNED),
-    "drift": partial(gumbel, scores=DRIFTING),
-    "factors": factors,
-    "dirichlet": dirichlet,
-    "ties": partial(gumbel, scores=TIED),
-}
+# ---------------------------------------------------------------- studies
 
 
 def build(name: str, seed: int) -> World:
     """A world by name; its population depends on the seed alone."""
-    return WORLDS[name](np.random.default_rng(np.random.SeedSequence((seed, [*WORLDS].index(name)))))
+    return ALL[name](np.random.default_rng(np.random.SeedSequence((seed, [*ALL].index(name)))))
 
 
-# ---------------------------------------------------------------- studies
+def groups_of(world: World) -> dict[str, np.ndarray]:
+    """Those shown, then each class by itself where they are few."""
+    classes = 1 + int(world.labels.max())
+    each = {str(c): np.array([c]) for c in range(classes if classes <= MOST_CLASSES else 0)}
+    return {**(world.groups or thirds(classes)), **each}
 
 
-def study(world: World, runs: int, key: tuple[int, ...]) -> np.ndarray:
-    """One study of 100 points a class, keyed by numbers: (methods, options, quantities, 6, groups), the 6 being
-    estimate, plug_in, low, high, truth of the population, truth of the study's points."""
+def draw_points(world: World, generator: np.random.Generator) -> np.ndarray:
+    """Test points of a study, by class: whole clusters where there are clusters."""
+    classes = 1 + int(world.labels.max())
+    size = world.labels.size // classes
+    together = 1 if world.clusters is None else int(np.sum(world.clusters == 0))
+    number = np.broadcast_to(world.per_class, classes) // together
+    first = np.concatenate(
+        [c * size + together * generator.integers(size // together, size=n) for c, n in enumerate(number)]
+    )
+    return (first[:, None] + np.arange(together)).ravel()
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a study found.
+
+    intervals  (methods, options, quantities, 6, groups), the 6 being estimate, plug_in, low, high, truth of the
+               population, truth of the study's points
+    claims     (quantities, splits): 1 a claim that is true, -1 one that is false, 0 none
+    """
+
+    intervals: np.ndarray
+    claims: np.ndarray
+
+
+def study(world: World, runs: int, key: tuple[int, ...]) -> Found:
+    """One study, keyed by numbers."""
     generator = np.random.default_rng(np.random.SeedSequence(key))
-    size = world.labels.size // CLASSES
-    points = (np.arange(CLASSES)[:, None] * size + generator.integers(size, size=(CLASSES, PER_CLASS))).ravel()
-    labels = world.labels[points]
-    weights = GroupWeights.of(GROUPS, labels)
+    points, groups = draw_points(world, generator), groups_of(world)
+    labels, classes = world.labels[points], 1 + int(world.labels.max())
+    weights = GroupWeights.of(groups, labels)
 
-    def means(values):
-        return weights.means(values.reshape(len(QUANTITIES), CLASSES, -1).mean(2))
+    def means(values, at):
+        return weights.means(by_class(values, at, classes))
 
-    truth = {name: np.stack([means(values), means(values[:, points])]) for name, values in world.truth.items()}
+    truth = {
+        name: np.stack([means(values, world.labels), means(values[:, points], labels)])
+        for name, values in world.truth.items()
+    }
     truth["difference"] = truth["method"] - truth["reference"]
-    records = {name: stats.Record(votes, labels) for name, votes in world.votes(generator, points, runs).items()}
-    found = np.empty((len(METHODS), len(OPTIONS), len(QUANTITIES), 6, len(GROUPS)))
+    clusters = None
+    if world.clusters is not None:  # drawn twice, a cluster is two
+        clusters = np.arange(points.size) // np.sum(world.clusters == 0)
+    records = {
+        name: stats.Record(votes, labels, scheme=world.scheme, clusters=clusters, shared=world.shared)
+        for name, votes in world.votes(generator, points, runs).items()
+    }
+    found = np.empty((len(METHODS), len(OPTIONS), len(QUANTITIES), 6, len(groups)))
     for o, options in enumerate(OPTIONS.values()):
         measured = {name: options.measure(record, weights) for name, record in records.items()}
         for m, method in enumerate(METHODS):
@@ -300,9 +122,23 @@ def study(world: World, runs: int, key: tuple[int, ...]) -> np.ndarray:
                     one = measured["method"][quantity] - measured["reference"][quantity]
                 else:
                     one = measured[method][quantity]
-                of = options.intervals(one, labels, weights)
+                of = options.intervals(one, labels, weights, clusters)
                 found[m, o, q] = of.estimate, of.plug_in, of.low, of.high, *truth[method][:, q]
-    return found
+    return Found(found, claims_of(records, groups, truth["difference"][0]))
+
+
+def claims_of(records: dict[str, stats.Record], groups: dict[str, np.ndarray], truth: np.ndarray) -> np.ndarray:
+    """`Found.claims`, by the rule of a report: Holm's p of at most .05, of a bias that a claim may be made of."""
+    shown = {name: groups[name] for name in SHOWN if name in groups}
+    estimates = [stats.summarize(records[name], shown) for name in ("method", "reference")]
+    doubtful = stats.no_bias_claim(min(len(of.predictions) for of in records.values()), *estimates)
+    claims = np.zeros((len(CONFIRMED_QUANTITIES), len(CONFIRMED_GROUPS)), int)
+    for one in stats.compare(records["method"], records["reference"], shown):
+        if one.p_holm <= 0.05 and not (one.quantity == "bias" and one.group in doubtful):
+            q = CONFIRMED_QUANTITIES.index(one.quantity)
+            true = truth[q, [*groups].index(one.group)]
+            claims[q, CONFIRMED_GROUPS.index(one.group)] = 1 if true * one.estimate > 1e-12 else -1
+    return claims
 
 
 _world: World | None = None  # of a worker process
@@ -313,16 +149,18 @@ def _adopt(world: World) -> None:
     _world = world
 
 
-def _study(job: tuple[int, tuple[int, ...]]) -> np.ndarray:
+def _study(job: tuple[int, tuple[int, ...]]) -> Found:
     return study(_world, *job)
 
 
-def studies(world: World, jobs: list[tuple[int, tuple[int, ...]]], processes: int) -> np.ndarray:
-    """`study` of each job, (S, ...)."""
+def studies(world: World, jobs: list[tuple[int, tuple[int, ...]]], processes: int) -> Found:
+    """`study` of each job, stacked (S, ...)."""
     if processes == 1:
-        return np.stack([study(world, *job) for job in jobs])
-    with ProcessPoolExecutor(processes, initializer=_adopt, initargs=(world,)) as pool:
-        return np.stack([*pool.map(_study, jobs, chunksize=8)])
+        found = [study(world, *job) for job in jobs]
+    else:
+        with ProcessPoolExecutor(processes, initializer=_adopt, initargs=(world,)) as pool:
+            found = [*pool.map(_study, jobs, chunksize=8)]
+    return Found(np.stack([of.intervals for of in found]), np.stack([of.claims for of in found]))
 
 
 # ---------------------------------------------------------------- tables

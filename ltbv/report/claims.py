@@ -1,8 +1,8 @@
 """Which of the nine claims of a method hold? {error, bias, variance} x {many, medium, few} against the reference.
 
-A claim holds where its difference is told from 0 after Holm's correction for the nine, by the interval's t and, where
-it was done, by the exact sign-flip test too, which assumes no distribution. None is made of a bias that cannot be
-(`stats.impossible`). Beside it stands what the study could have seen at all.
+A claim holds where its difference is told from 0 after Holm's correction for the nine, by the interval's t and, for
+error and variance, by the exact sign-flip test too, where it was done: that the two methods differ at all. None is made
+of a bias that cannot be relied on (`stats.no_bias_claim`). Beside it stands what the study could have seen at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,14 @@ COLUMNS = (
     "p",
     "p_holm",
     "holds",
+    "no_claim",
     "detectable",
     "pairing_gain",
     "sign_flip_p",
     "sign_flip_p_holm",
 )
 QUANTITIES = ("error", "bias", "variance")
+FLIPPED = ("error", "variance")  # the sign-flip test tells *any* difference of the methods, also from the bias's column
 ALPHA = 0.05
 FEWEST_FLIPPED = 9  # runs, for nine claims
 QUICK = 35_000_000  # ways to swap x (test points + OVERHEAD) x methods: some 5 seconds of one core
@@ -39,23 +41,32 @@ def claims(
     differences: Mapping[str, Sequence[stats.Difference]],
     flips: pd.DataFrame,
     estimates: Mapping[str, Sequence[stats.Estimate]],
-    reference: str,
+    evidence: Evidence,
 ) -> pd.DataFrame:
     """COLUMNS, nine rows for each method but the reference.
 
-    `holds` is 'lower' or 'higher', else empty; `detectable` is the smallest true difference that four of five such
-    studies find before Holm's correction; sign_flip_* are empty without the exact test.
+    `holds` is 'lower' or 'higher', else empty; `no_claim` says why a bias is no claim whatever its p, else empty;
+    `detectable` is the smallest true difference that four of five such studies find before Holm's correction;
+    sign_flip_* are empty without the exact test, and for the bias.
     """
+    doubtful = {
+        method.key: stats.no_bias_claim(
+            len(evidence.paired_runs(method)), estimates[method.key], estimates[evidence.reference.key]
+        )
+        for method in evidence.methods[1:]
+    }
     rows = [
-        (key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, "", d.detectable, d.pairing_gain)
+        (
+            *(key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, ""),
+            doubtful[key].get(d.group, "") if d.quantity == "bias" else "",
+            *(d.detectable, d.pairing_gain),
+        )
         for key, of_method in differences.items()
         for d in of_method
         if d.group in SPLITS and d.quantity in QUANTITIES
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS[:11])).merge(flips, how="left", on=["method", "group", "quantity"])
-    beyond = {key: {*stats.impossible(estimates[key]), *stats.impossible(estimates[reference])} for key in differences}
-    doubtful = [row.quantity == "bias" and row.group in beyond[row.method] for row in table.itertuples()]
-    told = (table.p_holm <= ALPHA) & ~(table.sign_flip_p_holm > ALPHA) & ~np.array(doubtful, bool)
+    table = pd.DataFrame(rows, columns=list(COLUMNS[:-2])).merge(flips, how="left", on=["method", "group", "quantity"])
+    told = (table.p_holm <= ALPHA) & ~(table.sign_flip_p_holm > ALPHA) & (table.no_claim == "")
     return table.assign(holds=np.where(told, np.where(table.difference < 0, "lower", "higher"), ""))
 
 
@@ -71,11 +82,12 @@ def is_quick(evidence: Evidence) -> bool:
 
 
 def flips(evidence: Evidence, records: Mapping[str, stats.Record], *, wanted: bool) -> pd.DataFrame:
-    """The exact sign-flip test of every method that has the runs for it; no rows if it is not wanted."""
+    """The exact sign-flip test of every method that has the runs for it, of FLIPPED; no rows if it is not wanted."""
     groups = {split: evidence.splits[split] for split in SPLITS}
     rows = []
     for method in flippable(evidence) if wanted else ():
         for flip in stats.sign_flip(records[method.key], records[evidence.reference.key], groups):
-            rows.append((method.key, flip.group, flip.quantity, flip.p, flip.p_holm))
-    columns = ["method", "group", "quantity", *COLUMNS[11:]]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COLUMNS[11:], np.float64))
+            if flip.quantity in FLIPPED:
+                rows.append((method.key, flip.group, flip.quantity, flip.p, flip.p_holm))
+    columns = ["method", "group", "quantity", *COLUMNS[-2:]]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COLUMNS[-2:], np.float64))

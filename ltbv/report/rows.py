@@ -66,6 +66,7 @@ def record(evidence: Evidence, method: MethodRuns) -> stats.Record:
         evidence.train_counts,
         evidence.setting.scheme,
         per_run=per_run,
+        shared=evidence.setting.shared,
     )
 
 

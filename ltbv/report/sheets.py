@@ -10,12 +10,14 @@ from typing import Any
 import pandas as pd
 
 from ltbv.report import captions
+from ltbv.report.claims import ALPHA
 from ltbv.report.cost import COLUMNS as COSTS
 from ltbv.report.evidence import GROUPS, SHOWN, SPLITS, Evidence
 from ltbv.report.hardest import DISTANCE, QUANTILES
 from ltbv.report.routing import EXPERTS, SHARE, SPENT
 from ltbv.report.sheet import Cell, Column, Sheet, closing, difference, estimate, formatted, number, word
 from ltbv.report.tables import Tables
+from ltbv.stats.doubts import RECOMMENDED
 
 SHORT = {"accuracy": "acc. %", "bias": "bias", "variance": "variance"}
 METHOD = Column("method", numeric=False, filtered=True)
@@ -126,7 +128,7 @@ def claims(tables: Tables, evidence: Evidence) -> Sheet:
                 word(row.quantity),
                 word(row.group, GROUPS.index(row.group)),
                 Cell(formatted(row.difference, sign="+") + interval, row.difference, mark),
-                Cell(row.holds or "open", None, mark),
+                Cell(row.holds or ("not made" if row.no_claim and row.p_holm <= ALPHA else "open"), None, mark),
                 _p(row.p_holm),
                 _p(row.sign_flip_p_holm),
                 number(row.detectable),
@@ -137,10 +139,11 @@ def claims(tables: Tables, evidence: Evidence) -> Sheet:
         "claims",
         "The nine claims of each method",
         f"Differences from {evidence.reference.label}, corrected, with their intervals; p after Holm's correction for"
-        " nine claims, from t and from the exact sign-flip test (on these test images; plug-in bias): where both were"
-        " done, a claim needs both. Detectable: the true difference that four of five such studies find, before Holm's"
-        " correction. Pairing: standard error"
-        f" without pairing over that with it. {captions.short(evidence)}",
+        " nine claims, from t, and from the exact sign-flip test of whether the methods differ at all on these test"
+        " images: where that was done, a claim of error or variance needs both. No claim is made of a bias with fewer"
+        f" than {RECOMMENDED} runs, or where the votes of one side are near uniform or near a tie. Detectable: the true"
+        " difference that four of five such studies find, before Holm's correction. Pairing: standard error without"
+        f" pairing over that with it. {captions.short(evidence)}",
         (
             METHOD,
             Column("quantity", numeric=False, filtered=True),

@@ -97,7 +97,7 @@ def build(
     routed = everything[of_group & of_routing]
     flip = of_claims.is_quick(evidence) if exact is None else exact
     flips = of_claims.flips(evidence, records, wanted=flip)
-    claims = of_claims.claims(differences, flips, estimates, reference)
+    claims = of_claims.claims(differences, flips, estimates, evidence)
     return Tables(
         splits=splits,
         classes=_describe_classes(evidence, everything[of_class].reset_index(drop=True)),

@@ -132,12 +132,14 @@ def _head(many: pd.Series, margin: float) -> Answer:
 
 def _exact(own: pd.DataFrame) -> Answer:
     question = "Does the exact sign-flip test agree?"
-    told = own[own["p_holm"] <= ALPHA]
+    told = own[(own["p_holm"] <= ALPHA) & own["sign_flip_p_holm"].notna()]
     if told.empty:
-        return Answer(question, OPEN, "There is no claim for it to confirm.")
+        return Answer(question, OPEN, "There is no claim of error or variance for it to confirm.")
     differing = told[told["sign_flip_p_holm"] > ALPHA]
     if differing.empty:
-        return Answer(question, YES, f"Yes, on these test images: in all {len(told)} claims.")
+        return Answer(
+            question, YES, f"Yes, the two differ on these test images: in all {len(told)} claims of error and variance."
+        )
     return Answer(question, NO, f"Not everywhere: it leaves open {_by_direction(differing)}, which is no claim then.")
 
 

@@ -78,7 +78,10 @@ def compare(
     ours, theirs = options.measure(method, weights), options.measure(reference, weights)
     ours = {quantity: of for quantity, of in ours.items() if quantity in theirs}
 
-    table = {quantity: _paired(ours[quantity], theirs[quantity], labels, weights, options) for quantity in ours}
+    clusters = method.clusters
+    table = {
+        quantity: _paired(ours[quantity], theirs[quantity], labels, weights, options, clusters) for quantity in ours
+    }
     p_holm = confirm(weights.names, {quantity: of.p for quantity, of in table.items()})
     is_split = [name in ("all", *CONFIRMED_GROUPS) for name in weights.names]
     one_class = (weights.sizes == 1) & ~np.array(is_split)
@@ -109,8 +112,15 @@ class _Paired:
     detectable: np.ndarray
 
 
-def _paired(ours: Measured, theirs: Measured, labels: np.ndarray, weights: GroupWeights, options: Options) -> _Paired:
-    paired, one, other = (options.intervals(of, labels, weights) for of in (ours - theirs, ours, theirs))
+def _paired(
+    ours: Measured,
+    theirs: Measured,
+    labels: np.ndarray,
+    weights: GroupWeights,
+    options: Options,
+    clusters: np.ndarray | None,
+) -> _Paired:
+    paired, one, other = (options.intervals(of, labels, weights, clusters) for of in (ours - theirs, ours, theirs))
     return _Paired(
         paired,
         p=two_sided_p(paired.estimate, paired.se, paired.df),
