@@ -1,8 +1,9 @@
 """Which of the nine claims of a method hold? {error, bias, variance} x {many, medium, few} against the reference.
 
 A claim holds where its difference is told from 0 after Holm's correction for the nine, by the interval's t and, for
-error and variance, by the exact sign-flip test too, where it was done: that the two methods differ at all. None is made
-of a bias that cannot be relied on (`stats.no_bias_claim`). Beside it stands what the study could have seen at all.
+error and variance, by the exact sign-flip test too, where it was done: that the two methods differ at all. None is
+made where a caution stands at what it rests on: a bias that cannot be relied on (`stats.no_bias_claim`), votes that
+are near uniform, runs that are copies or have failed. Beside it stands what the study could have seen at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import pandas as pd
 
 from ltbv import stats
 from ltbv.report.evidence import SPLITS, Evidence, MethodRuns
+from ltbv.stats.doubts import FEW_AGREE, fallen_runs
 
 COLUMNS = (
     "method",
@@ -45,20 +47,20 @@ def claims(
 ) -> pd.DataFrame:
     """COLUMNS, nine rows for each method but the reference.
 
-    `holds` is 'lower' or 'higher', else empty; `no_claim` says why a bias is no claim whatever its p, else empty;
-    `detectable` is the smallest true difference that four of five such studies find before Holm's correction;
-    sign_flip_* are empty without the exact test, and for the bias.
+    `holds` is 'lower' or 'higher', else empty; `no_claim` says why a difference is no claim whatever its p (a caution
+    stands at it), else empty; `detectable` is the smallest true difference that four of five such studies find before
+    Holm's correction; sign_flip_* are empty without the exact test, and for the bias.
     """
+    of_reference = estimates[evidence.reference.key]
     doubtful = {
-        method.key: stats.no_bias_claim(
-            len(evidence.paired_runs(method)), estimates[method.key], estimates[evidence.reference.key]
-        )
+        method.key: _of_votes(len(evidence.paired_runs(method)), estimates[method.key], of_reference)
+        | _of_odd_runs(evidence, method)
         for method in evidence.methods[1:]
     }
     rows = [
         (
             *(key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, ""),
-            doubtful[key].get(d.group, "") if d.quantity == "bias" else "",
+            doubtful[key].get((d.group, d.quantity), ""),
             *(d.detectable, d.pairing_gain),
         )
         for key, of_method in differences.items()
@@ -68,6 +70,32 @@ def claims(
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-2])).merge(flips, how="left", on=["method", "group", "quantity"])
     told = (table.p_holm <= ALPHA) & ~(table.sign_flip_p_holm > ALPHA) & (table.no_claim == "")
     return table.assign(holds=np.where(told, np.where(table.difference < 0, "lower", "higher"), ""))
+
+
+def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
+    """(group, quantity) -> why it is no claim: a bias that cannot be relied on, a variance that is a bracket only."""
+    found = {(group, "bias"): why for group, why in stats.no_bias_claim(runs, *sides).items()}
+    return found | {
+        (one.group, "variance"): "votes are near uniform"
+        for side in sides
+        for one in side
+        if one.quantity == "variance_low" and one.estimate > 1 - FEW_AGREE
+    }
+
+
+def _of_odd_runs(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, str], str]:
+    """(group, quantity) -> why it is no claim, where runs of either side are copies, or have fallen far behind."""
+    found = {}
+    for side in (evidence.reference, method):
+        fallen = fallen_runs(stats.Record(side.predictions, evidence.labels, side.runs), evidence.groups)
+        for run, groups in fallen.items():
+            why = f"run {run} of {side.label} is far less accurate than the others"
+            found |= {(group, quantity): why for group in groups for quantity in ("error", "variance")}
+    for side in (evidence.reference, method):
+        if same := len(side.predictions) - len(np.unique(side.predictions, axis=0)):
+            why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
+            found |= {(group, quantity): why for group in SPLITS for quantity in QUANTITIES}
+    return found
 
 
 def flippable(evidence: Evidence) -> list[MethodRuns]:
