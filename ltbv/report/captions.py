@@ -64,7 +64,10 @@ def short(evidence: Evidence) -> str:
     )
 
 
-INTERVAL = f"± half the {LEVEL:.0%} interval, for new training runs and new test images"
+INTERVAL = (
+    f"± half the {LEVEL:.0%} interval, for new training runs and new test images, which ends at 0 and 1 where it"
+    " reaches beyond"
+)
 
 
 def paired(evidence: Evidence) -> str:

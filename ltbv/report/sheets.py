@@ -15,7 +15,18 @@ from ltbv.report.cost import COLUMNS as COSTS
 from ltbv.report.evidence import GROUPS, SHOWN, SPLITS, Evidence
 from ltbv.report.hardest import DISTANCE, QUANTILES
 from ltbv.report.routing import EXPERTS, SHARE, SPENT
-from ltbv.report.sheet import Cell, Column, Sheet, closing, difference, estimate, formatted, number, word
+from ltbv.report.sheet import (
+    Cell,
+    Column,
+    Sheet,
+    closing,
+    difference,
+    estimate,
+    formatted,
+    number,
+    why_doubtful,
+    word,
+)
 from ltbv.report.tables import Tables
 from ltbv.stats.doubts import RECOMMENDED
 
@@ -45,7 +56,7 @@ def overview(tables: Tables, evidence: Evidence) -> Sheet:
         "overview",
         "Accuracy, bias and variance by split",
         f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}. All quantities, the"
-        f" brackets of the variance too, are in splits.csv. {captions.short(evidence)}",
+        f" brackets of the variance too, are in splits.csv.{why_doubtful(lines)} {captions.short(evidence)}",
         (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
         tuple(lines),
     )
@@ -70,7 +81,7 @@ def by_split(tables: Tables, evidence: Evidence) -> Sheet:
         "splits",
         "Accuracy, bias and variance by split",
         f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}."
-        f" {captions.short(evidence)}",
+        f"{why_doubtful(lines)} {captions.short(evidence)}",
         (METHOD, SPLIT, *_pairs(SHORT.values(), evidence)),
         tuple(lines),
     )
@@ -416,10 +427,9 @@ def classes(tables: Tables, evidence: Evidence) -> Sheet:
     return Sheet(
         "classes",
         "Every class",
-        "Largest first. Exploratory: so few test points and runs can rarely settle a single class. Corrected values are"
-        " not clipped, so a bias near 0 may be shown below it; ±0.000 is where all runs agree on all points."
+        "Largest first. Exploratory: so few test points and runs can rarely settle a single class."
         f" {captions.INTERVAL}. {captions.paired(evidence)}, not corrected for the number of classes."
-        f" {captions.short(evidence)}",
+        f"{why_doubtful(lines)} {captions.short(evidence)}",
         (
             METHOD,
             Column("class", numeric=False),

@@ -16,8 +16,9 @@ def test_claims_agree_with_statistics_called_by_hand(study):
     table = tables.build(evidence).claims
     assert list(table.columns) == list(claims.COLUMNS) and len(table) == 9
     ce, ride = evidence.methods
+    shared = evidence.setting.shared
     by_hand = stats.compare(
-        stats.Record(ride.predictions, evidence.labels), stats.Record(ce.predictions, evidence.labels), evidence.groups
+        *(stats.Record(of.predictions, evidence.labels, shared=shared) for of in (ride, ce)), evidence.groups
     )
     of = {(d.group, d.quantity): d for d in by_hand}
     for row in table.itertuples():
