@@ -73,7 +73,9 @@ def test_every_method_and_run_has_predictions_of_the_whole_test_set(study, tiny)
             assert (asked is not None) == (METHODS[method].predict is ROUTED)
             assert kept.keys() == direct.keys() and kept["logits"].shape == (len(tiny.test.labels), 5)
             np.testing.assert_allclose(kept["p_true"], direct["p_true"], atol=0.02)
-            blurred = (kept["logits"] == kept["logits"].max(1, keepdims=True)).sum(1) > 1  # float16 ties what nearly does
+            blurred = (kept["logits"] == kept["logits"].max(1, keepdims=True)).sum(
+                1
+            ) > 1  # float16 ties what nearly does
             assert (kept["label"] == direct["label"])[~blurred].all() and not blurred.all()
     assert (store.test_labels() == tiny.test.labels).all()
     assert not list(study.rglob("*.part"))
