@@ -183,6 +183,10 @@ def test_what_only_a_preview_uses_goes_with_a_preview(option):
     assert f"{option} cifar10-lt goes with --preview" in refused("datasets", option, "cifar10-lt")
 
 
+def test_an_address_goes_with_ray():
+    assert "--address auto is for --executor ray" in refused("bootstrap", "--method", "ce", "--address", "auto")
+
+
 # Names
 
 

@@ -199,6 +199,8 @@ def prepare(request: Request) -> Job:
             raise Refusal(f"--{name.replace('_', '-')} {number}: at least {least}")
     if request.executor not in EXECUTORS:
         raise unknown("executor", request.executor, EXECUTORS)
+    if request.address and request.executor != "ray":
+        raise Refusal(f"--address {request.address} is for --executor ray, and not for {request.executor}")
     methods = _methods(request.methods)
     if request.executor != "inline" and (here := [name for name in methods if not is_importable(name)]):
         cure = "put it into a file and give package.module:name, or take --executor inline"
