@@ -80,6 +80,9 @@ def cautions(
             f" {_enumerate(wide)}: the interval of the bias may miss there, and no claim is made of it; more runs would"
             " narrow it."
         )
+    if record.clusters is not None:
+        number = len(np.unique(record.clusters))
+        lines.append(f"{record.labels.size} test points come in {number} clusters: intervals are for new clusters.")
     return [*lines, *_of_pool(record), *_of_scheme(record)]
 
 

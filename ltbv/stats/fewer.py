@@ -4,11 +4,13 @@ Every correction extrapolates from R runs to infinitely many. So ask it twice: o
 of them, m = max(R // 2, 3), whose extrapolation rests on q = max(R // 4, 2). With B_m the plug-in bias of m runs, mean
 over subsets, and E(a, b) = (a B_a - b B_b)/(a - b):
 
-    left of the bias       E(R, m) - E(m, q)
+    left of the bias       (E(R, m) - E(m, q)) / sqrt 2
     left of the variance   (V_mid(R) - V_mid(m)) / 2
 
-Were the extrapolation exact, both would be 0 but for noise. Where most points are near a tie it is still moving at R
-runs, by as much again as it moved before: no share of the correction fixed beforehand knows that.
+Were the extrapolation exact, both would be 0 but for noise. Where the plug-in's error is a/R + b/R^2, a third of what
+E moved is left; where most points are near a tie it is still moving at R runs, by about as much again: no share of the
+correction fixed beforehand knows that. The sqrt 2 lies between: with 2 in its place, levels at R = 10 cover 90 % where
+many points are hard, with 1 paired intervals are up to 1.4 times as wide as they need be where few are.
 """
 
 from dataclasses import dataclass
@@ -102,7 +104,7 @@ class FewerRuns:
         middle, quarter = self.middle_size, self.quarter_size
         late = extrapolate(bias, bias_middle, self.runs, middle)
         return {
-            "bias": late - extrapolate(bias_middle, bias_quarter, middle, quarter),
+            "bias": (late - extrapolate(bias_middle, bias_quarter, middle, quarter)) / np.sqrt(2),
             "variance": (variance - variance_middle) / 2,
         }
 

@@ -115,7 +115,9 @@ def intervals(
         if measured.values is not None and clusters is None:
             noise = by_class(measured.noise(), labels, weights.num_classes) / np.maximum(weights.counts, 1)
             v = np.maximum(v - weights.squared(noise), np.maximum(v_run, v_point))
-    v = v + sum(weights.means(left) ** 2 for left in measured.left)
+    if measured.left:
+        least = weights.means(np.broadcast_to(measured.least, weights.num_classes))
+        v = v + np.maximum(sum(weights.means(left) ** 2 for left in measured.left), least**2)
     v = v + sum(np.minimum(weights.means(corrected), 0) ** 2 for corrected in measured.corrected)
     df = np.minimum(np.divide(v**2, uncertain, out=np.full_like(v, runs - 1.0), where=uncertain > 0), MAX_DF)
     df[np.isnan(v)] = np.nan

@@ -133,6 +133,8 @@ def test_names_of_clusters_and_refusals():
         for clusters in (np.arange(24) // 2, [f"clip {i // 2}" for i in range(24)])
     )
     assert by_number == by_name
+    record = stats.Record(predictions, labels, clusters=np.arange(24) // 2)
+    assert "24 test points come in 12 clusters: intervals are for new clusters." in stats.cautions(record, [])
     for clusters, message in (
         ([0, 1], "clusters must be one whole number or name for each of 24 test points; got int64 of shape"),
         (np.zeros(24), "got float64"),
