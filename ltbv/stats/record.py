@@ -51,7 +51,7 @@ class Record:
 
     Refused: predictions that are no integer class ids, not (R, N), or beyond `train_counts`; labels likewise; run
     numbers that repeat or are not R; clusters that are not one a test point; shares that are none. What is measured of
-    a record is kept with it: about 150 bytes a test point.
+    a record is kept with it: about 150 bytes a test point, and one for each run.
     """
 
     predictions: np.ndarray
