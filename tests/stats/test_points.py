@@ -38,7 +38,10 @@ def test_by_its_definition(counts):
 def test_one_point_of_one_class_says_nothing_of_the_class():
     predictions, labels = study(6, 5)
     kept = np.flatnonzero((labels != 5) | (np.arange(labels.size) == labels.size - 1))
-    ours = table(stats.summarize(stats.Record(predictions[:, kept], labels[kept]), {"lone": [5], "with": [0, 5]}))
+    record = stats.Record(predictions[:, kept], labels[kept])
+    estimates = stats.summarize(record, {"lone": [5], "with": [0, 5]})
+    ours = table(estimates)
+    assert any(line.startswith("no interval in lone: it is one class") for line in stats.cautions(record, estimates))
     assert np.isfinite(ours["lone", "error"].estimate)
     assert all(np.isnan(getattr(ours["lone", "error"], name)) for name in ("se", "df", "low", "high"))
     assert np.isfinite(ours["with", "error"].se)
