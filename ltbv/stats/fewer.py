@@ -15,7 +15,6 @@ many points are hard, with 1 paired intervals are up to 1.4 times as wide as the
 
 from dataclasses import dataclass
 from itertools import combinations
-from math import comb
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from ltbv.stats.votes import Ballots, subset_words
 from ltbv.stats.zero_one import extrapolate, half_subsets
 
 FEWER_TERMS = ("weight_half", "weight_middle", "weight_quarter", "variance_middle")
-MOST_QUARTERS = 60  # subsets of q runs: all there are up to here (R <= 11), else about as many, drawn
+DRAWN_QUARTERS = 60  # subsets of q runs, about as many, where they are drawn
 DRAWN_FOR_VARIANCE = 16  # subsets of m runs where they are drawn: their means over test points differ little
 ENUMERATED = 12  # runs: up to here all subsets are taken
 
@@ -110,12 +109,12 @@ class FewerRuns:
 
 
 def _quarters(runs: int, size: int, seed: int) -> np.ndarray:
-    """Subsets of `size` runs (S, size): all there are if few, else from permutations cut into disjoint ones."""
-    if comb(runs, size) <= MOST_QUARTERS:
+    """Subsets of `size` runs (S, size): all there are of few runs, else from permutations cut into disjoint ones."""
+    if runs <= ENUMERATED:
         return np.array([*combinations(range(runs), size)])
     generator = np.random.default_rng(np.random.SeedSequence((seed, size)))
     each = runs // size
-    drawn = [generator.permutation(runs)[: each * size].reshape(each, size) for _ in range(MOST_QUARTERS // each)]
+    drawn = [generator.permutation(runs)[: each * size].reshape(each, size) for _ in range(DRAWN_QUARTERS // each)]
     return np.concatenate(drawn)
 
 
