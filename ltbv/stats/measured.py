@@ -213,15 +213,16 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
         z = z.astype(np.float64)
         refuse_where(~np.isfinite(z).all(2), f"logits are -inf (test points {block.start} to {block.stop - 1})")
 
+        nothing = np.full(here.size, np.nan)  # a single run agrees with itself
         terms = CrossEntropyTerms.of(z, here)
-        loss, plug_in = terms.loss.mean(0), terms.variance()
-        variance = terms.variance_jackknife() if runs > 1 else np.full_like(loss, np.nan)
+        loss, plug_in = terms.loss.mean(0), terms.variance() if runs > 1 else nothing
+        variance = terms.variance_jackknife() if runs > 1 else nothing
         values["cross_entropy"][:, block] = loss
         values["cross_entropy_variance"][:, block] = variance, plug_in
         values["cross_entropy_bias"][:, block] = loss - variance, loss - plug_in
 
         squares = BrierTerms.of(np.exp(z - terms.log_sum[..., None]), here)
-        loss, plug_in = squares.loss.mean(0), squares.spread.mean(0)
+        loss, plug_in = squares.loss.mean(0), squares.spread.mean(0) if runs > 1 else nothing
         variance = plug_in * (runs / (runs - 1) if runs > 1 else np.nan)
         values["brier"][:, block] = loss
         values["brier_variance"][:, block] = variance, plug_in

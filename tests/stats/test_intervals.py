@@ -224,7 +224,10 @@ def test_logits(runs, monkeypatch):
             expected = group_means(getattr(corrected[of], field), labels, SPLITS)[group]
             assert one.estimate == pytest.approx(expected, abs=1e-10, nan_ok=True)
             expected = group_means(getattr(plug_in[of], field), labels, SPLITS)[group]
-            assert one.plug_in == pytest.approx(expected, abs=1e-10)
+            if runs == 1 and field != "loss":  # a run agrees with itself, which says nothing
+                assert np.isnan(one.plug_in)
+            else:
+                assert one.plug_in == pytest.approx(expected, abs=1e-10)
             assert np.isnan(one.se) == (runs < 4)
 
 
