@@ -8,7 +8,7 @@ alone. A study draws test points of each class and R runs of both methods, and a
 intervals and claims. They are set against the truth: `population` intervals against the mean over the whole
 population, `test_set` intervals against the mean over the points of the study.
 
-`--looks` simulates studies that grow, 10, 15, 20 runs, and are read each time.
+`--looks WORLD` simulates studies that grow, 10, 15, 20 runs, and are read each time.
 
 Every draw comes from a generator keyed by the seed, the world, R and the number of the study: results do not depend on
 --processes.
@@ -48,7 +48,7 @@ OPTIONS = {
 }
 STRESS = ("ties",)  # worlds counted apart: no promise is made for them
 REPORT = Path(__file__).parents[1] / "reports" / "coverage"
-PROMISED = (93, 99)  # percent
+PROMISED = (92, 99)  # percent
 
 
 # ---------------------------------------------------------------- studies
@@ -72,10 +72,8 @@ def draw_points(world: World, generator: np.random.Generator) -> np.ndarray:
     size = world.labels.size // classes
     together = 1 if world.clusters is None else int(np.sum(world.clusters == 0))
     number = np.broadcast_to(world.per_class, classes) // together
-    first = np.concatenate(
-        [c * size + together * generator.integers(size // together, size=n) for c, n in enumerate(number)]
-    )
-    return (first[:, None] + np.arange(together)).ravel()
+    first = [c * size + together * generator.integers(size // together, size=n) for c, n in enumerate(number)]
+    return (np.concatenate(first)[:, None] + np.arange(together)).ravel()
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,13 +188,18 @@ COLUMNS = """
 - `plug_in_bias`, `corrected_bias` mean of estimate - truth at the points of the study
 - `corrected_sd` of estimate - truth of the population, over studies
 - `coverage_percent` of nominal 95 % intervals, `half_width` their mean half width
-- `group` *class* is the mean over the 100 single classes
+- `group` *class* is the mean over single classes, in worlds of up to 200
+
+Intervals that are not given (NaN) are left out.
 """
 
 
-def rows_of(world: str, runs: int, found: np.ndarray) -> Iterable[Row]:
-    """Rows of the studies (S, methods, options, quantities, 6, groups) of one world and R."""
-    places = {**{name: slice(g, g + 1) for g, name in enumerate([*GROUPS][:SHOWN])}, "class": slice(SHOWN, None)}
+def rows_of(world: str, runs: int, names: list[str], found: np.ndarray) -> Iterable[Row]:
+    """Rows of the studies (S, methods, options, quantities, 6, groups) of one world and R; `names` of the groups."""
+    shown = [name for name in SHOWN if name in names]
+    places = {name: slice(names.index(name), names.index(name) + 1) for name in shown}
+    if len(names) > len(shown):
+        places["class"] = slice(len(shown), None)
     for m, method in enumerate(METHODS):
         for o, (interval, options) in enumerate(OPTIONS.items()):
             for q, quantity in enumerate(QUANTITIES):
@@ -205,6 +208,7 @@ def rows_of(world: str, runs: int, found: np.ndarray) -> Iterable[Row]:
                 for group, place in places.items():
                     estimate, plug_in, low, high, population, of_points = np.moveaxis(found[:, m, o, q, :, place], 1, 0)
                     truth = population if options.target == "population" else of_points
+                    given = np.isfinite(low)
                     yield Row(
                         world,
                         runs,
@@ -217,21 +221,30 @@ def rows_of(world: str, runs: int, found: np.ndarray) -> Iterable[Row]:
                         float((plug_in - of_points).mean()),
                         float((estimate - of_points).mean()),
                         float((estimate - population).std(0).mean()),
-                        float(100 * ((low <= truth) & (truth <= high)).mean()),
-                        float((high - low).mean() / 2),
+                        float(100 * ((low <= truth) & (truth <= high))[given].mean()),
+                        float((high - low)[given].mean() / 2),
                     )
 
 
-def markdown(rows: list[Row], about: list[str]) -> str:
+def markdown(rows: list[Row], claims: list[list[str]], looks: list[list[str]], about: list[str]) -> str:
     """The report: what was run, a summary, then estimators and intervals of each world."""
     cell = {(r.world, r.runs, r.method, r.quantity, r.interval, r.group): r for r in rows}
     worlds, runs = list(dict.fromkeys(r.world for r in rows)), sorted({r.runs for r in rows})
-    shown = [*GROUPS][:SHOWN]
     lines = ["# Coverage of the intervals, bias of the estimators", "", *about, ""]
     lines += ["## In short", "", "Cells are worlds x methods x (all, many, medium, few, mean over classes).", ""]
-    for title, stress in (("All worlds but the stress test", False), ("The stress test", True)):
-        if chosen := [r for r in rows if (r.world in STRESS) is stress]:
+    for title, of in (
+        ("Worlds that nothing was fitted to, which only test", [*WORLDS_APART]),
+        ("Worlds that constants were once fitted to", [name for name in WORLDS if name not in STRESS]),
+        ("The stress test", STRESS),
+    ):
+        if chosen := [r for r in rows if r.world in of]:
             lines += [f"### {title}", "", *_summary(chosen, runs), ""]
+    lines += ["## Claims", "", CLAIMS, ""]
+    lines += _table(["world", "R", "a false claim", "false of the bias", "true: error", "bias", "variance"], claims)
+    if looks:
+        lines += ["", "## Studies that grow", "", LOOKS_SAID, ""]
+        lines += _table(["world", *(f"R = {count}" for count in LOOKS), "any look"], looks)
+    lines += [""]
     headings = {
         "error": "error",
         "bias": "bias",
@@ -240,7 +253,8 @@ def markdown(rows: list[Row], about: list[str]) -> str:
         "kw_variance": "K-W var",
     }
     for world in worlds:
-        lines += [f"## {world}", "", "Truth, all / many / medium / few:", ""]
+        shown = [name for name in SHOWN if (world, runs[0], METHODS[0], "error", "population", name) in cell]
+        lines += [f"## {world}", "", f"Truth, {' / '.join(shown)}:", ""]
         lines += _table(
             ["method", *headings.values()],
             [
@@ -252,7 +266,7 @@ def markdown(rows: list[Row], about: list[str]) -> str:
                 for method in METHODS
             ],
         )
-        lines += ["", "Bias x 1000 of plug-in and corrected estimates, all / many / medium / few:", ""]
+        lines += ["", f"Bias x 1000 of plug-in and corrected estimates, {' / '.join(shown)}:", ""]
         body = []
         for count in runs:
             for method in METHODS:
@@ -261,7 +275,7 @@ def markdown(rows: list[Row], about: list[str]) -> str:
                     texts = [" / ".join(f"{1000 * getattr(r, kind + '_bias'):.1f}" for r in of) for of in values]
                     body.append([str(count), method, kind.replace("_", "-"), *texts])
         lines += _table(["R", "method", "", *headings.values()], body)
-        lines += ["", "Coverage in percent of nominal 95 % intervals, all / many / medium / few, mean over classes"]
+        lines += ["", f"Coverage in percent of nominal 95 % intervals, {' / '.join(shown)}, mean over classes"]
         lines += ["[mean half width, all]:", ""]
         body = []
         for count in runs:
@@ -276,9 +290,40 @@ def markdown(rows: list[Row], about: list[str]) -> str:
     return "\n".join(lines)
 
 
+CLAIMS = """
+Percent of studies with a claim (Holm's p of at most .05 among the nine; of a bias only where `no_bias_claim` allows
+it) whose direction is not that of the truth; then true claims a study. In `worlds_apart` both methods have one bias.
+""".strip()
+LOOKS = (10, 15, 20)
+LOOKS_SAID = """
+Two methods that do not differ: percent of studies with any claim, at each number of runs alone and at any of them, as
+when a study grows and is read each time.
+""".strip()
+
+
+def claims_row(world: str, runs: int, claims: np.ndarray) -> list[str]:
+    """A line of the table of claims, from (S, quantities, splits)."""
+    false, true = claims < 0, claims > 0
+    shares = (false.any((1, 2)).mean(), false[:, CONFIRMED_QUANTITIES.index("bias")].any(1).mean())
+    return [world, str(runs), *(f"{100 * share:.1f}" for share in shares), *(f"{n:.2f}" for n in true.mean(0).sum(1))]
+
+
+def looks_row(name: str, world: World, studies: int, seed: int) -> list[str]:
+    """A line of the table of studies that grow: the reference against itself, with runs of its own."""
+    groups, found = groups_of(world), np.zeros((studies, len(LOOKS)), bool)
+    for number in range(studies):
+        generator = np.random.default_rng(np.random.SeedSequence((seed, [*ALL].index(name), number, 1)))
+        points = draw_points(world, generator)
+        votes = {side: world.votes(generator, points, max(LOOKS))["reference"] for side in ("method", "reference")}
+        for look, runs in enumerate(LOOKS):
+            records = {side: stats.Record(of[:runs], world.labels[points]) for side, of in votes.items()}
+            found[number, look] = claims_of(records, groups, np.zeros((len(QUANTITIES), len(groups)))).any()
+    return [name, *(f"{100 * share:.1f}" for share in (*found.mean(0), found.any(1).mean()))]
+
+
 def _summary(rows: list[Row], runs: list[int]) -> list[str]:
     """How many cells cover as promised, and which do not."""
-    body, short = [], []
+    body, short, long = [], [], []
     for count in runs:
         for interval in OPTIONS:
             for quantity in ("error", "bias", "variance"):
@@ -291,21 +336,33 @@ def _summary(rows: list[Row], runs: list[int]) -> list[str]:
                     + [str(int((covers < PROMISED[0]).sum())), str(int((covers > PROMISED[1]).sum()))]
                 )
                 short += [r for r in cells if r.coverage_percent < PROMISED[0]]
+                long += [r for r in cells if r.coverage_percent > PROMISED[1] and interval == "population"]
     header = ["R", "interval", "quantity", "cells", "lowest", "mean", f"< {PROMISED[0]}", f"> {PROMISED[1]}"]
-    lines = ["Coverage in percent:", "", *_table(header, body), "", f"Below {PROMISED[0]} %:", ""]
-    by_quantity: dict[tuple, list[str]] = {}
-    for r in short:
-        by_quantity.setdefault((r.runs, r.interval, r.quantity), []).append(
-            f"{r.world} {r.method} {r.group} {r.coverage_percent:.0f}"
-        )
-    lines += [f"- R = {key[0]}, {key[1]}, {key[2]}: {', '.join(texts)}" for key, texts in by_quantity.items()]
-    return lines if by_quantity else [*lines, "- none"]
+    lines = ["Coverage in percent:", "", *_table(header, body)]
+    return [
+        *lines,
+        *("", f"Below {PROMISED[0]} %:", "", *_named(short)),
+        *("", f"Above {PROMISED[1]} %, wider than need be:", "", *_named(long)),
+    ]
+
+
+def _named(cells: list[Row]) -> list[str]:
+    """The cells by R, interval and quantity; the groups of a method together."""
+    by_quantity: dict[tuple, dict[str, list[str]]] = {}
+    for r in cells:
+        of = by_quantity.setdefault((r.runs, r.interval, r.quantity), {})
+        of.setdefault(f"{r.world} {r.method}", []).append(f"{r.group} {r.coverage_percent:.0f}")
+    lines = [
+        f"- R = {runs}, {interval}, {quantity}: " + "; ".join(f"{who} {', '.join(texts)}" for who, texts in of.items())
+        for (runs, interval, quantity), of in by_quantity.items()
+    ]
+    return lines or ["- none"]
 
 
 def _coverage(cells: list[Row | None]) -> str:
-    if None in cells:
+    if cells[0] is None:
         return ""
-    *splits, of_class = (f"{r.coverage_percent:.0f}" for r in cells)
+    *splits, of_class = ("-" if r is None else f"{r.coverage_percent:.0f}" for r in cells)
     return f"{' / '.join(splits)}, {of_class} [{cells[0].half_width:.3f}]"
 
 
@@ -331,34 +388,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=400, help="of each world and R")
     parser.add_argument("--runs", type=int, nargs="+", default=[5, 10, 20])
-    parser.add_argument("--world", choices=WORLDS, action="append", help="all unless given; may be repeated")
+    parser.add_argument("--world", choices=ALL, action="append", help="all unless given; may be repeated")
+    parser.add_argument("--interval", choices=OPTIONS, action="append", help="all unless given; may be repeated")
+    parser.add_argument("--looks", choices=ALL, action="append", default=[], help="worlds of studies that grow")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=REPORT)
     arguments = parser.parse_args()
-    start, rows, errors = _cpu_seconds(), [], []
-    for name in arguments.world or WORLDS:
+    for interval in set(OPTIONS) - set(arguments.interval or OPTIONS):
+        del OPTIONS[interval]
+    start, rows, claims, errors = _cpu_seconds(), [], [], []
+    for name in arguments.world or ALL:
         world = build(name, arguments.seed)
         errors.append(f"{name} {world.truth_error:.5f}")
         for runs in arguments.runs:
-            number = [*WORLDS].index(name)
+            number = [*ALL].index(name)
             jobs = [(runs, (arguments.seed, number, runs, study_)) for study_ in range(arguments.studies)]
-            rows += rows_of(name, runs, studies(world, jobs, arguments.processes))
+            found = studies(world, jobs, arguments.processes)
+            rows += rows_of(name, runs, [*groups_of(world)], found.intervals)
+            claims.append(claims_row(name, runs, found.claims))
             print(f"{name} R = {runs}: {_cpu_seconds() - start:.0f} s of CPU", file=sys.stderr, flush=True)
+    looks = [
+        looks_row(name, build(name, arguments.seed), arguments.studies, arguments.seed) for name in arguments.looks
+    ]
     seconds = _cpu_seconds() - start
     largest_se = 100 * np.sqrt(0.95 * 0.05 / arguments.studies)
     about = [
         "`python " + " ".join(["benchmarks/coverage.py", *sys.argv[1:]]) + "`",
         "",
-        f"n = {arguments.studies} studies of each world and R; {CLASSES} classes, {PER_CLASS} points a class"
-        f" (standard error of a coverage of 95 %: {largest_se:.1f} points).",
+        f"n = {arguments.studies} studies of each world and R (standard error of a coverage of 95 %: {largest_se:.1f}"
+        " points).",
         f"{seconds / 60:.0f} min of CPU, {arguments.processes} process of one thread on a shared {platform.machine()}"
         f" machine; ltbv {ltbv.__version__}, Python {platform.python_version()}, numpy {np.__version__}.",
         f"Standard error of the truth itself, largest over splits: {', '.join(errors)}.",
-        "The worlds are described at the head of `benchmarks/coverage.py`; all numbers are in `coverage.csv`:",
+        "The worlds are described at the heads of `benchmarks/worlds.py` and `benchmarks/worlds_apart.py`; all numbers"
+        " are in `coverage.csv`:",
         COLUMNS,
     ]
-    text = markdown(rows, about)
+    text = markdown(rows, claims, looks, about)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow([field.name for field in fields(Row)])

@@ -1,7 +1,9 @@
 """Populations with known truth that nothing in `ltbv.stats` was fitted to: they only test.
 
 They are unlike `worlds`, from which constants of the statistics came once, and unlike each other; each is what one
-assumption of the intervals fears most. No number here was chosen after a look at what the intervals do with it.
+assumption of the intervals fears most. No number here was chosen after a look at what the intervals do with it. One
+number of the statistics was: `tilt`, `blocks`, `fine`, `sparse` and `alike` were looked at, with `gumbel`, when the
+sqrt 2 of `ltbv.stats.fewer` was chosen between 1 and 2. `families` and `two_kinds` were written after that.
 
     tilt       heavy-tailed class drift (t with 3 degrees of freedom), and a tilt between head and tail in every run
     blocks     test points of a class flip together, twelve at a time
@@ -14,11 +16,13 @@ assumption of the intervals fears most. No number here was chosen after a look a
                data effects are strong, and those of the head move the tail
     clips      test points come in clips of ten that are alike; intervals are told so
     few_points as `tilt`, with 3 test points a class
+    families   classes in families of five, which a run moves together and whose members are taken for each other
+    two_kinds  points are easy or hard, nothing between; of 30 classes, ever more points are hard towards the tail
     lone_tail  10 easy classes of 50 test points beside 30 hard ones of a single test point
 
 In each the second method has the votes of the first, sharpened: the label with most votes stays, so both have one bias
-(exactly, but for `tilt`, `few_points` and `pool`, where drift comes between), and the second has less variance. A claim
-about the bias is then false. The two share half of their run noise.
+(exactly, but for `tilt`, `few_points`, `families` and `pool`, where drift comes between), and the second has less
+variance. A claim about the bias is then false. The two share half of their run noise.
 """
 
 from collections.abc import Callable
@@ -180,6 +184,18 @@ def lone_tail(draw: np.random.Generator) -> World:
     return World(labels, {k: of_shares(v) for k, v in shares.items()}, 0.0, votes, per_class=per_class, groups=groups)
 
 
+def two_kinds(draw: np.random.Generator) -> World:
+    def spread(draw, labels):
+        hard = draw.random(labels.size) < 0.1 + 0.8 * labels / labels.max()
+        right = np.where(hard, draw.uniform(0.1, 0.6, labels.size), draw.uniform(0.97, 1, labels.size))
+        others = draw.dirichlet(np.full(4, 0.5), labels.size)
+        return np.concatenate([right[:, None], (1 - right)[:, None] * others], 1)
+
+    labels, candidates, shares = independent(draw, 30, 1000, spread, power=1.3)
+    votes = partial(simple_votes, candidates, shares)
+    return World(labels, {k: of_shares(v) for k, v in shares.items()}, 0.0, votes, per_class=40)
+
+
 # ---------------------------------------------------------------- runs that move whole classes
 
 
@@ -190,12 +206,16 @@ def drifting(
     offsets: Callable[[np.random.Generator, int], np.ndarray],
     seen: Callable[[np.random.Generator, int], np.ndarray] | None = None,
     number: int = 800,
+    candidates_of: Callable | None = None,
     **rest,
 ) -> World:
     """Softmax votes whose scores every run moves by class: `offsets` (generator, runs) -> (runs, C) draws from the
     population, over which the truth is a mean, and `seen` what a study sees."""
     labels = np.repeat(np.arange(classes), size)
-    scores, candidates = skills(draw, classes, size).astype(np.float32), rivals(draw, labels, classes)
+    scores, candidates = (
+        skills(draw, classes, size).astype(np.float32),
+        (candidates_of or rivals)(draw, labels, classes),
+    )
     sharp = {"reference": np.float32(1.0), "method": np.float32(1.6)}
     halves = {name: np.zeros((2, *scores.shape)) for name in sharp}
     for r, moved in enumerate(offsets(draw, number).astype(np.float32)):
@@ -228,6 +248,23 @@ def tilt(draw: np.random.Generator, per_class: int = 60) -> World:
         return 0.2 * draw.standard_t(3, (runs, 60)) + 0.35 * draw.standard_normal((runs, 1)) * slope
 
     return drifting(draw, 60, 300, offsets, per_class=per_class)
+
+
+def families(draw: np.random.Generator) -> World:
+    classes, members = 60, 5
+
+    def offsets(draw, runs):
+        of_family = 0.45 * draw.standard_normal((runs, classes // members))
+        return np.repeat(of_family, members, 1) + 0.15 * draw.standard_normal((runs, classes))
+
+    def near(draw, labels, classes):
+        place = np.arange(members)
+        own = labels[:, None] // members * members + (labels[:, None] + place) % members
+        away = 1 + draw.random((labels.size, classes // members - 1)).argsort(1)[:, : CANDIDATES - members]  # families
+        others = (labels[:, None] // members + away) * members + draw.integers(members, size=away.shape)
+        return np.concatenate([own, others % classes], 1)
+
+    return drifting(draw, classes, 300, offsets, candidates_of=near, per_class=50)
 
 
 POOL = 500
@@ -264,4 +301,6 @@ WORLDS_APART: dict[str, Callable[[np.random.Generator], World]] = {
     "clips": clips,
     "few_points": partial(tilt, per_class=3),
     "lone_tail": lone_tail,
+    "families": families,
+    "two_kinds": two_kinds,
 }

@@ -140,6 +140,7 @@ def _carry_out(job, quiet, verbose) -> None:
 @click.option("--train-counts", type=click.Path(path_type=Path), help="With NAME=DIR: training images of each class.")
 @click.option("--labels", type=click.Path(path_type=Path), help="With NAME=DIR: test labels, where files have none.")
 @click.option("--classes", type=click.Path(path_type=Path), help="With NAME=DIR: class names, one a line.")
+@click.option("--clusters", type=click.Path(path_type=Path), help="With NAME=DIR: clip, patient, … of each test point.")
 @click.option("--reference", help="With NAME=DIR: what the others are compared with. [ce, or the first]")
 @click.option("--many", type=NUMBER, help="With NAME=DIR: above so many training images a class is many. [100]")
 @click.option("--few", type=NUMBER, help="With NAME=DIR: below so many training images a class is few. [20]")
@@ -149,7 +150,7 @@ def _carry_out(job, quiet, verbose) -> None:
 @click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="Write the files, print nothing.")
-def report(sources, output, train_counts, labels, classes, reference, many, few, quiet, **options) -> None:
+def report(sources, output, train_counts, labels, classes, clusters, reference, many, few, quiet, **options) -> None:
     """Bias, variance and accuracy by split, every method beside CE: tables, figures and a page.
 
     Of a study (runs/glyphs-lt unless named), or of predictions made elsewhere, one directory a method with one file a
@@ -164,7 +165,7 @@ def report(sources, output, train_counts, labels, classes, reference, many, few,
     words = sources or ("runs/glyphs-lt",)
     if len(words) == 1 and ("=" not in words[0] or os.path.isdir(words[0])):
         given = {"--train-counts": train_counts, "--labels": labels, "--classes": classes}
-        given |= {"--reference": reference, "--many": many, "--few": few}
+        given |= {"--clusters": clusters, "--reference": reference, "--many": many, "--few": few}
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with predictions from elsewhere, NAME=DIR; the study {words[0]} has its own")
         evidence, name = Path(words[0]), Path(words[0]).resolve().name
@@ -178,7 +179,9 @@ def report(sources, output, train_counts, labels, classes, reference, many, few,
         if train_counts is None:
             raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
         limits = {name: value for name, value in (("many", many), ("few", few)) if value is not None}
-        evidence = read_elsewhere(sources_by_name, train_counts, labels, classes, reference=reference, **limits)
+        evidence = read_elsewhere(
+            sources_by_name, train_counts, labels, classes, clusters=clusters, reference=reference, **limits
+        )
         name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name)).encode()[:80].decode(errors="ignore")
         name = name.strip(".") or "elsewhere"
     shown = write_report(evidence, output or Path("reports") / name, **options)

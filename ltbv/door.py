@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ltbv.errors import Refusal, one_line
+from ltbv.errors import Refusal, one_line, words_of
 
 UNSAID = "cannot write to standard output"
 
@@ -35,6 +35,8 @@ class Group(click.Group):
             return super().invoke(context)
         except Refusal as refusal:
             _end(str(refusal))
+        except MemoryError as error:
+            _end(f"not enough memory: {words_of(error) or 'the system gives no more'}")
         except KeyboardInterrupt:
             _end("stopped; finished runs are kept, the same command goes on", code=130)
         except OSError as error:

@@ -56,7 +56,7 @@ def write_report(
     from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
     from ltbv.report import published as literature
     from ltbv.report.evidence import Evidence
-    from ltbv.report.names import in_utf8
+    from ltbv.report.names import encoded
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
 
@@ -68,8 +68,8 @@ def write_report(
     found = replace(found, cautions=(*found.cautions, *missing))
     made = sheets.printed(found, evidence)
     files = {f"tables/{name}.csv": machine.csv(table) for name, table in machine.tidy(found).items()}
-    files |= {f"tables/{sheet.key}.tex": in_utf8(latex.table(sheet)) for sheet in (*made, *others)}
-    files["report.md"] = in_utf8(
+    files |= {f"tables/{sheet.key}.tex": encoded(latex.table(sheet)) for sheet in (*made, *others)}
+    files["report.md"] = encoded(
         markdown.document(captions.setting(evidence), found.verdicts, [*made, *others], found.cautions)
     )
     with house_style():
@@ -79,12 +79,12 @@ def write_report(
             files[f"figures/{name}.csv"] = machine.csv(data)
             images[name] = files[f"figures/{name}.png"] = rendered(figure, "png")
             files[f"figures/{name}.pdf"] = rendered(figure, "pdf")
-    files["report.html"] = in_utf8(page.page(found, evidence, made, images, look, others))
+    files["report.html"] = encoded(page.page(found, evidence, made, images, look, others))
     whole = machine.document(found, evidence, manifest.digests(files))
     shown = whole if as_json else terminal.show(found, evidence, others)
 
     left_over = manifest.left_over(output, files)
-    files[manifest.MANIFEST] = in_utf8(whole)  # last: until then, the earlier one says what is whose
+    files[manifest.MANIFEST] = encoded(whole)  # last: until then, the earlier one says what is whose
     write_together({output / name: content for name, content in files.items()}, gone=left_over)
     if as_json:
         return shown

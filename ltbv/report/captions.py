@@ -24,7 +24,10 @@ def setting(evidence: Evidence) -> list[str]:
     ]
     splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present.items()]
     shares = [f"{np.mean(of.shared[ids]):.1%} in {name}" for name, ids in present.items()]
-    overlap = f"; two runs share of a class's images {', '.join(shares)}" if np.isfinite(of.shared).any() else ""
+    overlap = ""
+    if np.isfinite(of.shared).any():
+        most = f"up to {np.nanmax(of.shared):.1%}, on average"
+        overlap = f"; two runs share of a class's images {most} {', '.join(shares)}"
     return [
         f"{printable(of.dataset)}: {', '.join(parts)}.",
         f"Classes: {', '.join(splits)}.",

@@ -9,7 +9,7 @@ import pandas as pd
 
 import ltbv
 from ltbv.report.evidence import Evidence
-from ltbv.report.names import in_utf8
+from ltbv.report.names import encoded
 from ltbv.report.tables import Tables
 
 
@@ -33,7 +33,7 @@ def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
 
 def csv(table: pd.DataFrame) -> bytes:
     """Ten digits; fields that hold commas, quotes or line breaks are quoted."""
-    return in_utf8(table.to_csv(index=False, float_format="%.10g"))
+    return encoded(table.to_csv(index=False, float_format="%.10g"))
 
 
 def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None = None) -> str:

@@ -8,8 +8,9 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else " " for c in name)
 
 
-def in_utf8(text: str) -> bytes:
-    """The text of a file; what of a name on the disk is not UTF-8 is escaped, `\\udcff` for a byte 0xFF."""
+def encoded(text: str) -> bytes:
+    """Text as UTF-8. What is no character, such as half of one from a file's name that is no UTF-8, is \\udcff there:
+    which is how JSON writes it too."""
     return text.encode("utf-8", "backslashreplace")
 
 

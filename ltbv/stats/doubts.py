@@ -46,8 +46,9 @@ def cautions(
     """What a reader of `summarize(record, groups)` must know: lines to print under a table, or none.
 
     Named are: too few runs; runs that predict alike; runs far worse than the others (`fallen_runs` of the groups, or of
-    all classes); groups whose votes are near uniform (mean n1/R below .4), where no correction can be trusted; groups
-    whose bracket [V, V_loo] is wider than .10; what runs share of their training images; what the scheme leaves out.
+    all classes); groups without an interval; groups whose votes are near uniform (mean n1/R below .4), where no
+    correction can be trusted; groups whose bracket [V, V_loo] is wider than .10; clusters; what runs share of their
+    training images; what the scheme leaves out.
     """
     runs = len(record.predictions)
     lines = []
@@ -67,6 +68,11 @@ def cautions(
             " If some of new runs fail so too, few runs cannot say how often, and the intervals of error and variance"
             " cover less than they say."
         )
+    if runs >= FEWEST_RUNS and (lone := _without_interval(estimates)):
+        lines.append(
+            f"no interval in {_enumerate(lone)}: it is one class with one test point, which says nothing of how other"
+            " images of the class differ."
+        )
     uniform = _uniform(estimates)
     wide = [name for name in _wide(estimates) if name not in uniform]
     if uniform:
@@ -80,6 +86,9 @@ def cautions(
             f" {_enumerate(wide)}: the interval of the bias may miss there, and no claim is made of it; more runs would"
             " narrow it."
         )
+    if record.clusters is not None:
+        number = len(np.unique(record.clusters))
+        lines.append(f"{record.labels.size} test points come in {number} clusters: intervals are for new clusters.")
     return [*lines, *_of_pool(record), *_of_scheme(record)]
 
 
@@ -143,6 +152,12 @@ def _uniform(estimates: Sequence[Estimate]) -> list:
 
 def _wide(estimates: Sequence[Estimate]) -> list:
     return [name for name, (low, high) in _bracket(estimates).items() if high - low > WIDE_BRACKET]
+
+
+def _without_interval(estimates: Sequence[Estimate]) -> list:
+    """Groups with an estimate of the variance and no interval: what takes an interval from all quantities alike."""
+    known = (one for one in estimates if one.quantity == "variance" and np.isfinite(one.estimate))
+    return [one.group for one in known if np.isnan(one.se)]
 
 
 def _of_scheme(record: Record) -> list[str]:

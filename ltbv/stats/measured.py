@@ -7,7 +7,7 @@ grows with runs x points (labels) and runs x classes (class means), never with p
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from ltbv.stats.votes import Ballots, blocks, subset_words
 from ltbv.stats.zero_one import extrapolate
 
 FEWEST_RUNS = 4  # for intervals: three leave-one-out values say too little about their own spread
+
+LEAST_LEFT = 0.6  # of the bias's correction, over sqrt R: fitted to `worlds` of benchmarks/coverage.py
 
 VOTE_TERMS = ("true_share", "weight", "variance", "loo", "unbiased", "disagreement")
 Logits = np.ndarray | Callable[[slice], np.ndarray]  # (R, N, C), or slice of n points -> (R, n, C)
@@ -32,7 +34,8 @@ class Measured:
     plug_in   (C,) class means of the uncorrected values
     left_out  (R, C) class means with run r left out; None for R < 4
     left      what the correction may have left of the plug-in's error, (C,) class means; of the one method or the two,
-              none if nothing is corrected, or exactly: see `ltbv.stats.intervals`
+              none if nothing is corrected, or exactly: see `FewerRuns.left`
+    least     the least that it may have left, (C,) class means; of the difference, the difference
     corrected (C,) class means of what was corrected and has no group mean below 0, of the one method or the two
     values    (R, N) the value of each run at each point, up to its sign, of a quantity that is their mean; else None
     is_share  it lies between 0 and 1; a difference of two such between -1 and 1
@@ -43,6 +46,7 @@ class Measured:
     plug_in: np.ndarray
     left_out: np.ndarray | None
     left: tuple[np.ndarray, ...] = ()
+    least: np.ndarray | float = 0.0
     corrected: tuple[np.ndarray, ...] = ()
     values: np.ndarray | None = None
     is_share: bool = False
@@ -56,6 +60,7 @@ class Measured:
             self.plug_in - other.plug_in,
             None if self.left_out is None or other.left_out is None else self.left_out - other.left_out,
             self.left + other.left,
+            self.least - other.least,
             self.corrected + other.corrected,
             np.subtract(self.values, other.values, dtype=kind) if both else None,
             self.is_share and other.is_share,
@@ -130,18 +135,20 @@ def measure_votes(
             left_out["bias"] = extrapolate(left_out["bias"], bias_half, runs - 1, fewer.half_size)
         left = fewer.left(of_points["bias"], of_points["variance"], terms_of_fewer)
     wrong = predictions != labels
-    return {
+    measured = {
         name: Measured(
             values,
             by_class(plug_in[name], labels, num_classes),
             left_out.get(name),
             (by_class(left[name], labels, num_classes),) if name in left else (),
-            (by_class(values, labels, num_classes),) if name == "bias" else (),
-            wrong if name in ("accuracy", "error") else None,
+            values=wrong if name in ("accuracy", "error") else None,
             is_share=True,
         )
         for name, values in corrected.items()
     }
+    bias, means = measured["bias"], by_class(corrected["bias"], labels, num_classes)
+    least = LEAST_LEFT / np.sqrt(runs) * (bias.plug_in - means)
+    return measured | {"bias": replace(bias, least=least, corrected=(means,))}
 
 
 def _vote_terms(ballots: Ballots, subset: np.ndarray, size: int, ties: str) -> np.ndarray:
@@ -206,15 +213,16 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
         z = z.astype(np.float64)
         refuse_where(~np.isfinite(z).all(2), f"logits are -inf (test points {block.start} to {block.stop - 1})")
 
+        nothing = np.full(here.size, np.nan)  # a single run agrees with itself
         terms = CrossEntropyTerms.of(z, here)
-        loss, plug_in = terms.loss.mean(0), terms.variance()
-        variance = terms.variance_jackknife() if runs > 1 else np.full_like(loss, np.nan)
+        loss, plug_in = terms.loss.mean(0), terms.variance() if runs > 1 else nothing
+        variance = terms.variance_jackknife() if runs > 1 else nothing
         values["cross_entropy"][:, block] = loss
         values["cross_entropy_variance"][:, block] = variance, plug_in
         values["cross_entropy_bias"][:, block] = loss - variance, loss - plug_in
 
         squares = BrierTerms.of(np.exp(z - terms.log_sum[..., None]), here)
-        loss, plug_in = squares.loss.mean(0), squares.spread.mean(0)
+        loss, plug_in = squares.loss.mean(0), squares.spread.mean(0) if runs > 1 else nothing
         variance = plug_in * (runs / (runs - 1) if runs > 1 else np.nan)
         values["brier"][:, block] = loss
         values["brier_variance"][:, block] = variance, plug_in

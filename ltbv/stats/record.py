@@ -51,7 +51,7 @@ class Record:
 
     Refused: predictions that are no integer class ids, not (R, N), or beyond `train_counts`; labels likewise; run
     numbers that repeat or are not R; clusters that are not one a test point; shares that are none. What is measured of
-    a record is kept with it: about 150 bytes a test point.
+    a record is kept with it: about 150 bytes a test point, and one for each run.
     """
 
     predictions: np.ndarray
@@ -75,7 +75,7 @@ class Record:
             check_labels(labels, classes)
             if predictions.max() >= classes:
                 raise Refusal(f"predictions go up to {predictions.max()}, but train_counts has {classes} classes")
-        clusters = None if self.clusters is None else _numbered(self.clusters, labels.size)
+        clusters = None if self.clusters is None else check_clusters(self.clusters, labels.size)
         if self.shared is not None:
             shared = np.asarray(self.shared, np.float64)
             if shared.ndim != 1 or ((shared < 0) | (shared > 1)).any():
@@ -131,7 +131,7 @@ class Record:
         return 1 + len(self.predictions) * overlap / (1 - overlap) if overlap < 1 else np.nan
 
 
-def _numbered(clusters: np.ndarray, points: int) -> np.ndarray:
+def check_clusters(clusters: np.ndarray, points: int) -> np.ndarray:
     """`clusters` as numbers from 0 (N,), or a Refusal."""
     clusters = np.asarray(clusters)
     if clusters.shape != (points,) or clusters.dtype.kind not in "iuUS":

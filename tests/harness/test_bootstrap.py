@@ -17,6 +17,7 @@ from ltbv.engine.protocol import PROTOCOLS
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Request, prepare
 from ltbv.harness.files import read_arrays
+from ltbv.harness.outlook import outlook
 from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
@@ -369,7 +370,10 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(tiny_lt, tmp_
 def test_notes_speak_of_lost_classes_and_shared_images(tiny_lt, tmp_path):
     assert prepare(request(tmp_path / "a", runs=3, head=8, imbalance=2.0)).notes() == []
     (shared,) = prepare(request(tmp_path / "b", runs=3, head=40)).notes()
-    assert "share up to 100%" in shared and "class 0" in shared
+    assert (
+        "share up to 100%" in shared and "class 0" in shared and "the variance reads too low in every split" in shared
+    )
+    assert f"  note: {shared}" in outlook(prepare(request(tmp_path / "b", runs=3, head=40)))
     lost = prepare(request(tmp_path / "c", runs=8, head=12, imbalance=12.0, scheme="bootstrap")).notes()
     assert any("classes without images" in note for note in lost)
 

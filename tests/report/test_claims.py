@@ -95,6 +95,29 @@ def test_the_margin_decides_whether_the_head_is_kept(study):
     assert next(q for q in verdict_of(path)[1] if "head" in q) == "Is the head kept, not worse by more than 1 point?"
 
 
+def test_a_head_that_is_never_missed_on_twenty_images_is_not_said_to_be_kept(study):
+    """Two head classes with ten test images each, all right in all runs of both: one of seven new ones may be wrong."""
+    evidence = read_study(study(ride="RIDE", runs=10))
+    labels, many = evidence.labels, np.isin(evidence.labels, evidence.splits["many"][:2])
+    kept = np.flatnonzero(many | ~np.isin(labels, evidence.splits["many"]))
+    methods = tuple(
+        replace(
+            of,
+            predictions=np.where(many, labels, of.predictions)[:, kept],
+            p_true=None,
+            p_negative=None,
+            negatives=None,
+        )
+        for of in evidence.methods
+    )
+    found = tables.build(replace(evidence, labels=labels[kept], methods=methods))
+    row = found.splits.query("method == 'ride' and group == 'many' and quantity == 'accuracy'").iloc[0]
+    assert row.estimate == 1 and row.low < 0.9 and row.difference_low < -0.1
+    (verdict,) = found.verdicts
+    (head,) = (answer for answer in verdict.answers if "head" in answer.question)
+    assert head.answer == OPEN and "a head that may be worse" in verdict.headline
+
+
 def test_what_could_not_be_seen_is_named_with_its_size(study):
     path = study(twin="Twin of CE", runs=5)
     verdict, answers = verdict_of(path)

@@ -149,8 +149,10 @@ def test_gaps_and_distances_agree_with_statistics_called_by_hand(two):
     store, built = two
     labels, splits = store.test_labels(), store.study()["data"]["splits"]
     ride, ce = (store.predictions(method, "p_negative") for method in ("ride", "ce"))
-    own = stats.head_tail_gap(ride, labels, splits)
-    apart = stats.head_tail_gap(ride, labels, splits, reference_values=ce)
+    shared = read_study(store.path).setting.shared
+    widening = stats.Record(store.predictions("ride"), labels, scheme="subsample", shared=shared).widening()
+    own = stats.head_tail_gap(ride, labels, splits, widening=widening)
+    apart = stats.head_tail_gap(ride, labels, splits, reference_values=ce, widening=widening)
     row = cell(built.gaps, "ride", "few - many", "mean")
     assert (row.estimate, row.low, row.high) == (own.estimate, own.low, own.high)
     found = (row.reference_difference, row.difference_low, row.difference_high)

@@ -75,6 +75,9 @@ def test_one_run_shows_dashes_and_no_intervals(study):
     text = show(study(ride="RIDE", runs=1))
     assert "  ±" not in text.split("\n± half")[0] and "*" not in text.split("\n± half")[0]
     assert "! 1 runs: no intervals" in text
+    before, plug_in = text.split("Plug-in values")
+    (line,) = (line for line in plug_in.splitlines() if line.startswith("CE "))
+    assert line.split()[3::3] == ["-"] * 4  # one run has no variance, plug-in or not
 
 
 def test_green_is_better_red_is_worse_and_both_have_a_star(study, on_terminal):

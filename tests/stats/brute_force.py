@@ -48,7 +48,7 @@ def left(votes, true, ties="fractional"):
     (b1, v1), (b2, v2), (b3, _) = (of_fewer(votes, true, size, ties) for size in sizes)
     late = (sizes[0] * b1 - sizes[1] * b2) / (sizes[0] - sizes[1])
     early = (sizes[1] * b2 - sizes[2] * b3) / (sizes[1] - sizes[2])
-    return late - early, (v1 - v2) / 2
+    return (late - early) / np.sqrt(2), (v1 - v2) / 2
 
 
 def point_variance(values, labels, group):

@@ -38,7 +38,10 @@ def test_by_its_definition(counts):
 def test_one_point_of_one_class_says_nothing_of_the_class():
     predictions, labels = study(6, 5)
     kept = np.flatnonzero((labels != 5) | (np.arange(labels.size) == labels.size - 1))
-    ours = table(stats.summarize(stats.Record(predictions[:, kept], labels[kept]), {"lone": [5], "with": [0, 5]}))
+    record = stats.Record(predictions[:, kept], labels[kept])
+    estimates = stats.summarize(record, {"lone": [5], "with": [0, 5]})
+    ours = table(estimates)
+    assert any(line.startswith("no interval in lone: it is one class") for line in stats.cautions(record, estimates))
     assert np.isfinite(ours["lone", "error"].estimate)
     assert all(np.isnan(getattr(ours["lone", "error"], name)) for name in ("se", "df", "low", "high"))
     assert np.isfinite(ours["with", "error"].se)
@@ -133,6 +136,8 @@ def test_names_of_clusters_and_refusals():
         for clusters in (np.arange(24) // 2, [f"clip {i // 2}" for i in range(24)])
     )
     assert by_number == by_name
+    record = stats.Record(predictions, labels, clusters=np.arange(24) // 2)
+    assert "24 test points come in 12 clusters: intervals are for new clusters." in stats.cautions(record, [])
     for clusters, message in (
         ([0, 1], "clusters must be one whole number or name for each of 24 test points; got int64 of shape"),
         (np.zeros(24), "got float64"),
