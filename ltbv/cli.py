@@ -172,10 +172,10 @@ def report(sources, output, train_counts, labels, classes, clusters, reference, 
     else:
         from ltbv.report.elsewhere import read_elsewhere
         from ltbv.report.elsewhere.files import named
+        from ltbv.report.names import encoded
 
-        sources_by_name = named(words)
-        if strange := [name for name in sources_by_name if not name.isprintable()]:
-            raise Refusal(f"a method is called {strange[0]}: give it a name of printable UTF-8, NAME=DIR")
+        parts = (word.partition("=") for word in words)  # a name that is not UTF-8 is escaped, a path is not
+        sources_by_name = named([f"{encoded(name).decode()}{equals}{path}" for name, equals, path in parts])
         if train_counts is None:
             raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
         limits = {name: value for name, value in (("many", many), ("few", few)) if value is not None}

@@ -3,6 +3,7 @@
 Commands run as processes of their own where their standard streams matter.
 """
 
+import json
 import math
 import os
 import subprocess
@@ -216,8 +217,12 @@ def test_a_report_of_long_names_has_a_place_all_the_same(elsewhere):
     assert (made / "report.json").exists() and name.startswith(made.name)
 
 
-def test_a_method_whose_name_is_not_utf8_is_refused(elsewhere):
-    assert "printable UTF-8" in refused("report", f"{NO_UTF8}=ce", "--train-counts", "counts.txt")
+def test_a_method_whose_name_is_not_utf8_is_named_escaped(elsewhere):
+    words = [*REPORT, f"{NO_UTF8}=mine", "--json"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert [method["key"] for method in json.loads(result.stdout)["methods"]] == ["ce", "mine", "o\\udcff"]
+    assert "two sources are called" in refused(*words, "o\\udcff=ce")
 
 
 def test_paths_that_are_not_utf8_are_used_and_shown_escaped(elsewhere):
