@@ -4,7 +4,8 @@ Question  RIDE lowers the variance of every split; re-balancing raises it; more 
           the router sends images of rare classes to more experts; a gain is more than parameters. Do they hold?
 Command   python analyses/all_methods.py
 Cost      41 methods on 37 different stages x 10 runs; 46 minutes on two cores that had other work too
-Answer    reports/all-methods. As a referee would read it (differences in accuracy points or shares, 95 % intervals):
+Answer    reports/all-methods (in git as Markdown and CSV; the command makes page, LaTeX and figures beside them). As a
+          referee would read it (differences in accuracy points or shares, 95 % intervals):
 
           RIDE lowers the variance of every split: holds. Three experts against CE: all -.060, many -.026, medium -.068,
           few -.114, every interval below 0; on cRT, LWS and tau-norm -.034 to -.072 over all classes. Against LDAM-DRW,

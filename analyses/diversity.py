@@ -5,7 +5,7 @@ Question  The paper's pairwise divergence and the released code's divergence fro
           variance on glyphs-lt.
 Command   python analyses/diversity.py
 Cost      5 methods x 10 runs; about 13 minutes on two cores that had other work too
-Answer    reports/diversity
+Answer    reports/diversity (in git as Markdown and CSV; the command makes page, LaTeX and figures beside them)
 
           The diversity term does nothing that ten runs could show. Mean form minus none: accuracy +0.7 points (-1.5 to
           +3.0), variance -.007 (-.027 to +.014); pairwise minus mean: -0.7 (-2.6 to +1.2). Of the splits one interval

@@ -6,7 +6,8 @@ Question  The published analysis drew 20 long-tailed training sets, 300 images o
           it, and does the answer depend on the pool?
 Command   python analyses/published_shape.py
 Cost      2 x 5 methods x 20 runs; about 50 minutes on two cores that had other work too
-Answer    reports/published-shape-subsample, reports/published-shape-fresh
+Answer    reports/published-shape-subsample, reports/published-shape-fresh (in git as Markdown and CSV; the
+          command makes page, LaTeX and figures beside them)
 
           RIDE lowers the variance of every split against CE (all -.061, many -.008, medium -.064, few -.120; every
           interval below 0), and against LDAM-DRW by .029 over all classes; LDAM-DRW lowers the bias of few by .25. cRT

@@ -2,23 +2,16 @@
 
     nice -n 19 python benchmarks/coverage.py [--studies 400] [--runs 5 10 20] [--world gumbel] [--processes 1]
 
-A *world* is a population of test points in 100 classes (35 many, 35 medium, 30 few) on which two methods vote with
-known probabilities. A study draws 100 points of each class and R runs of both methods, and asks `ltbv.stats` for
-estimates and intervals. They are set against the truth: `population` intervals against the mean over the whole
+A *world* is a population of test points on which two methods vote with known probabilities: those of `worlds`, from
+which constants of the statistics once came, and those of `worlds_apart`, which nothing was fitted to and which test
+alone. A study draws test points of each class and R runs of both methods, and asks `ltbv.stats` for estimates,
+intervals and claims. They are set against the truth: `population` intervals against the mean over the whole
 population, `test_set` intervals against the mean over the points of the study.
 
-    gumbel     softmax votes among 12 candidate labels a point; scores drift by class from run to run, sd .3. Three
-               parameters a split put accuracy, bias and variance at the published cells of CE (reference) and RIDE +
-               LDAM (method), to within .006
-    drift      the same with drift of sd .6
-    factors    nearest-mean classifiers on 16 features: a run estimates each class's mean from its 500 to 5 training
-               images, so tail classes move as a whole; points are blurred anew in each run; a prior favours the head
-    dirichlet  each point has its own vote probabilities, Dirichlet with a concentration and a skill of its class; runs
-               are independent
-    ties       stress test: as gumbel, with scores so close that very many points are near a tie
+`--looks WORLD` simulates studies that grow, 10, 15, 20 runs, and are read each time.
 
-Both methods of a study share half of their run noise and the same points, as paired studies do. Every draw comes from a
-generator keyed by the seed, the world, R and the number of the study: results do not depend on --processes.
+Every draw comes from a generator keyed by the seed, the world, R and the number of the study: results do not depend on
+--processes.
 """
 
 import argparse
@@ -27,28 +20,26 @@ import io
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass, fields
-from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: a process is one thread
 
 import numpy as np
+from worlds import METHODS, WORLDS, World, thirds
+from worlds_apart import WORLDS_APART
 
 import ltbv
 from ltbv import stats
+from ltbv.stats.compare import CONFIRMED_GROUPS, CONFIRMED_QUANTITIES
 from ltbv.stats.intervals import Options
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import GroupWeights, by_class
 
-CLASSES = 100
-PER_CLASS = 100  # test points of a class in a study
-PROFILE = (500 * 100 ** (-np.arange(CLASSES) / (CLASSES - 1))).astype(int)  # training images
-SPLITS = {"many": np.arange(35), "medium": np.arange(35, 70), "few": np.arange(70, 100)}
-GROUPS = {"all": np.arange(CLASSES), **SPLITS, **{str(c): np.array([c]) for c in range(CLASSES)}}
-SHOWN = 4  # of the groups, the rest are single classes
-METHODS = ("reference", "method", "difference")
+ALL = {**WORLDS, **WORLDS_APART}
+SHOWN = ("all", "many", "medium", "few")
+MOST_CLASSES = 200  # whose classes are looked at one by one
 QUANTITIES = ("error", "bias", "variance", "kw_bias", "kw_variance")
 OPTIONS = {
     "population": Options(),
@@ -57,241 +48,70 @@ OPTIONS = {
 }
 STRESS = ("ties",)  # worlds counted apart: no promise is made for them
 REPORT = Path(__file__).parents[1] / "reports" / "coverage"
-PROMISED = (93, 99)  # percent
-
-
-# ---------------------------------------------------------------- worlds
-
-
-@dataclass(frozen=True)
-class World:
-    """A population of P test points.
-
-    labels       (P,)
-    truth        method -> (Q, P): each point's QUANTITIES under the exact distribution of votes
-    truth_error  standard error of the truth of a split or of all classes, the largest there is
-    votes        (generator, points (N,), R) -> {method: predictions (R, N)} for the two methods
-    """
-
-    labels: np.ndarray
-    truth: dict[str, np.ndarray]
-    truth_error: float
-    votes: Callable[[np.random.Generator, np.ndarray, int], dict[str, np.ndarray]]
-
-
-def of_shares(shares: np.ndarray) -> np.ndarray:
-    """QUANTITIES of each point (Q, P) from vote probabilities (P, K), the true label's in column 0."""
-    error, bias = 1 - shares[:, 0], (shares.argmax(1) != 0).astype(np.float64)
-    disagreement = (1 - (shares**2).sum(1)) / 2
-    return np.stack([error, bias, 1 - shares.max(1), error - disagreement, disagreement])
-
-
-def split_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Means over classes of class means (..., 4), for all classes and the splits, of values of points (..., P)."""
-    return np.stack([values[..., np.isin(labels, classes)].mean(-1) for classes in [*GROUPS.values()][:SHOWN]], -1)
-
-
-def correlated(generator: np.random.Generator, shape: tuple[int, ...], correlation: float) -> list[np.ndarray]:
-    """Standard normal numbers for reference and method."""
-    common, *own = generator.standard_normal((3, *shape), np.float32)
-    return [np.sqrt(correlation) * common + np.sqrt(1 - correlation) * one for one in own]
-
-
-def draw_candidates(generator: np.random.Generator, labels: np.ndarray, number: int) -> np.ndarray:
-    """Labels (P, number) that a point may be given: its own, then others, all different."""
-    others = generator.random((labels.size, CLASSES - 1), np.float32).argpartition(number, 1)[:, : number - 1]
-    return np.concatenate([labels[:, None], others + (others >= labels[:, None])], 1)
-
-
-def balanced(generator: np.random.Generator, draws: int, dimensions: int) -> np.ndarray:
-    """Normal draws (draws, dimensions) whose first three moments are exact: what is quadratic integrates exactly."""
-    half = generator.standard_normal((draws // 2, dimensions))
-    half = half @ np.linalg.inv(np.linalg.cholesky(half.T @ half / len(half))).T
-    return np.concatenate([half, -half])
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Of `gumbel`: sd of the drift; for each split (many, medium, few) mean and spread over points of the true label's
-    mean score, and spread of the other labels'."""
-
-    drift: float
-    reference: tuple
-    method: tuple
-
-
-TUNED = Scores(
-    drift=0.3,
-    reference=((3.843, 2.666, 1.422), (2.988, 0.072, 2.153), (-0.503, 1.718, 1.626)),
-    method=((4.583, 2.865, 1.798), (2.870, 2.123, 1.820), (0.570, 2.908, 1.613)),
-)
-DRIFTING = Scores(
-    drift=0.6,
-    reference=((4.098, 2.883, 1.510), (3.167, 0.187, 2.295), (-0.547, 1.825, 1.728)),
-    method=((4.913, 3.080, 1.930), (3.076, 2.259, 1.958), (0.684, 2.995, 1.735)),
-)
-TIED = Scores(
-    drift=0.45,
-    reference=((3.0, 2.0, 1.5), (1.5, 1.0, 1.0), (0.0, 2.0, 1.0)),
-    method=((3.0, 1.5, 1.0), (2.0, 1.5, 1.5), (1.0, 1.0, 1.5)),
-)
-
-
-def gumbel(generator: np.random.Generator, scores: Scores, per_class: int = 1000, draws: int = 400) -> World:
-    """Votes argmax_k (mean_ik + drift_rk + Gumbel_rik) among 12 candidates: given the drift, softmax probabilities."""
-    labels = np.repeat(np.arange(CLASSES), per_class)
-    candidates = draw_candidates(generator, labels, 12)
-    split = np.repeat([0, 1, 2], [SPLITS[name].size * per_class for name in SPLITS])
-    means = {}
-    for name, z in zip(METHODS, correlated(generator, candidates.shape, 0.8), strict=False):
-        centre, spread, others = np.array(getattr(scores, name), np.float32)[split].T
-        z *= others[:, None]
-        z[:, 0] *= spread / others
-        z[:, 0] += centre
-        means[name] = z
-
-    truth, halves = {}, []
-    offsets = scores.drift * np.concatenate([balanced(generator, draws // 2, 12) for _ in range(2)])
-    for name, mean in means.items():
-        power, half = np.exp(mean - mean.max(1, keepdims=True)), np.zeros((2, *mean.shape))
-        for number, offset in enumerate(np.exp(offsets).astype(np.float32)):
-            weight = power * offset
-            half[number * 2 // draws] += weight / weight.sum(1, keepdims=True)
-        half /= draws // 2
-        truth[name] = of_shares(half.mean(0))
-        halves.append([split_means(of_shares(one), labels) for one in half])
-    first, second = np.moveaxis(halves, 1, 0)
-    votes = partial(_gumbel_votes, candidates, {name: np.exp(-mean) for name, mean in means.items()}, scores.drift)
-    return World(labels, truth, float(np.abs(first - second).max() / 2), votes)
-
-
-def _gumbel_votes(candidates, rates, drift, generator, points, runs):
-    chosen = candidates[points]
-    rows = np.arange(points.size)
-    # The smallest of exponential times at rates e^score is the largest of Gumbel scores.
-    times = generator.standard_exponential((runs, *chosen.shape), np.float32)
-    shared = generator.random((runs, points.size)) < 0.5
-    predictions = {}
-    for name, moved in zip(rates, correlated(generator, (runs, CLASSES), 0.5), strict=True):
-        if predictions:
-            times[~shared] = generator.standard_exponential((int((~shared).sum()), chosen.shape[1]), np.float32)
-        first = (times * rates[name][points] * np.exp(-drift * moved)[:, chosen]).argmin(2)
-        predictions[name] = chosen[rows, first]
-    return predictions
-
-
-FEATURES = 16
-WITHIN = 1.2  # spread of a class's points about its mean; class means have spread 1
-# train: error of an estimated class mean, x WITHIN/sqrt(n). view: blur of a point. prior: weight of log n in the score.
-FACTORS = {"reference": (1.0, 1.0, 1.0), "method": (0.8, 0.8, 0.5)}
-
-
-def factors(generator: np.random.Generator, per_class: int = 250, runs: int = 3000) -> World:
-    """Nearest-mean votes; the truth is that of 3,000 runs, extrapolated from its two halves."""
-    labels = np.repeat(np.arange(CLASSES), per_class)
-    centres = generator.standard_normal((CLASSES, FEATURES), np.float32)
-    points = centres[labels] + WITHIN * generator.standard_normal((labels.size, FEATURES), np.float32)
-    votes = partial(_factor_votes, centres, points)
-    counts = {name: np.zeros((2, labels.size, CLASSES), np.uint16) for name in FACTORS}
-    everyone = np.arange(labels.size)
-    for run in range(runs):
-        for name, (vote,) in votes(generator, everyone, 1).items():
-            counts[name][run * 2 // runs, everyone, vote] += 1
-    truth, halves = {}, []
-    for name, (one, other) in counts.items():
-        for half in (one, other):  # the true label first
-            half[everyone, labels], half[:, 0] = half[:, 0].copy(), half[everyone, labels]
-        both = [of_shares(half / (runs / 2)) for half in (one, other)]
-        # What is off by a/R at R runs is off by 2a/R at R/2.
-        truth[name] = 2 * of_shares((one + other) / runs) - sum(both) / 2
-        halves.append([split_means(values, labels) for values in both])
-    first, second = np.moveaxis(halves, 1, 0)
-    return World(labels, truth, float(np.abs(first - second).max() / 2), votes)
-
-
-def _factor_votes(centres, points, generator, chosen, runs):
-    root = np.sqrt(PROFILE, dtype=np.float32)[:, None]
-    x = points[chosen]
-    predictions = {name: np.empty((runs, chosen.size), np.int16) for name in FACTORS}
-    for run in range(runs):
-        missed = generator.standard_normal(centres.shape, np.float32) / root  # the same training images
-        blurs = correlated(generator, x.shape, 0.5)
-        for (name, (train, view, prior)), blur in zip(FACTORS.items(), blurs, strict=True):
-            means = centres + np.float32(train * WITHIN) * missed
-            scale = np.float32(WITHIN**2 + view**2)
-            offset = prior * np.log(PROFILE) - (means**2).sum(1) / (2 * scale)
-            scores = (x + np.float32(view) * blur) @ (means.T / scale) + offset.astype(np.float32)
-            predictions[name][run] = scores.argmax(1)
-    return predictions
-
-
-def dirichlet(generator: np.random.Generator, per_class: int = 1000, labels_each: int = 10) -> World:
-    """Votes drawn from probabilities of the point's own; two methods share .8 of the gamma numbers behind them."""
-    labels = np.repeat(np.arange(CLASSES), per_class)
-    candidates = draw_candidates(generator, labels, labels_each)
-    middle = np.repeat([0.57, 0.30, 0.10], [SPLITS[name].size for name in SPLITS])
-    skill = np.clip(middle + generator.uniform(-0.1, 0.1, CLASSES), 0.03, None)
-    concentration = np.exp(generator.uniform(np.log(1.0), np.log(5.0), CLASSES))
-    share = np.concatenate([skill[:, None], np.repeat((1 - skill)[:, None] / (labels_each - 1), labels_each - 1, 1)], 1)
-    better = np.concatenate([share[:, :1] + 0.07, share[:, 1:] * (1 - 0.07 / (1 - skill))[:, None]], 1)
-    alpha = {"reference": concentration[:, None] * share, "method": 0.8 * concentration[:, None] * better}
-    common = generator.standard_gamma(0.8 * np.minimum(*alpha.values())[labels])
-    cumulated, truth = {}, {}
-    for name, parameter in alpha.items():
-        rest = parameter - 0.8 * np.minimum(*alpha.values())
-        gamma = common + generator.standard_gamma(rest[labels])
-        shares = gamma / gamma.sum(1, keepdims=True)
-        truth[name] = of_shares(shares)
-        cumulated[name] = shares.cumsum(1)
-    return World(labels, truth, 0.0, partial(_dirichlet_votes, candidates, cumulated))
-
-
-def _dirichlet_votes(candidates, cumulated, generator, points, runs):
-    rows = np.arange(points.size)
-    height = generator.random((runs, points.size))
-    shared = generator.random(height.shape) < 0.5
-    predictions = {}
-    for name, edges in cumulated.items():
-        if predictions:
-            height = np.where(shared, height, generator.random(height.shape))
-        first = (height[..., None] > edges[points][:, :-1]).sum(2)
-        predictions[name] = candidates[points][rows, first]
-    return predictions
-
-
-WORLDS = {
-    "gumbel": partial(gumbel, scores=TUNED),
-    "drift": partial(gumbel, scores=DRIFTING),
-    "factors": factors,
-    "dirichlet": dirichlet,
-    "ties": partial(gumbel, scores=TIED),
-}
-
-
-def build(name: str, seed: int) -> World:
-    """A world by name; its population depends on the seed alone."""
-    return WORLDS[name](np.random.default_rng(np.random.SeedSequence((seed, [*WORLDS].index(name)))))
+PROMISED = (92, 99)  # percent
 
 
 # ---------------------------------------------------------------- studies
 
 
-def study(world: World, runs: int, key: tuple[int, ...]) -> np.ndarray:
-    """One study of 100 points a class, keyed by numbers: (methods, options, quantities, 6, groups), the 6 being
-    estimate, plug_in, low, high, truth of the population, truth of the study's points."""
+def build(name: str, seed: int) -> World:
+    """A world by name; its population depends on the seed alone."""
+    return ALL[name](np.random.default_rng(np.random.SeedSequence((seed, [*ALL].index(name)))))
+
+
+def groups_of(world: World) -> dict[str, np.ndarray]:
+    """Those shown, then each class by itself where they are few."""
+    classes = 1 + int(world.labels.max())
+    each = {str(c): np.array([c]) for c in range(classes if classes <= MOST_CLASSES else 0)}
+    return {**(world.groups or thirds(classes)), **each}
+
+
+def draw_points(world: World, generator: np.random.Generator) -> np.ndarray:
+    """Test points of a study, by class: whole clusters where there are clusters."""
+    classes = 1 + int(world.labels.max())
+    size = world.labels.size // classes
+    together = 1 if world.clusters is None else int(np.sum(world.clusters == 0))
+    number = np.broadcast_to(world.per_class, classes) // together
+    first = [c * size + together * generator.integers(size // together, size=n) for c, n in enumerate(number)]
+    return (np.concatenate(first)[:, None] + np.arange(together)).ravel()
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a study found.
+
+    intervals  (methods, options, quantities, 6, groups), the 6 being estimate, plug_in, low, high, truth of the
+               population, truth of the study's points
+    claims     (quantities, splits): 1 a claim that is true, -1 one that is false, 0 none
+    """
+
+    intervals: np.ndarray
+    claims: np.ndarray
+
+
+def study(world: World, runs: int, key: tuple[int, ...]) -> Found:
+    """One study, keyed by numbers."""
     generator = np.random.default_rng(np.random.SeedSequence(key))
-    size = world.labels.size // CLASSES
-    points = (np.arange(CLASSES)[:, None] * size + generator.integers(size, size=(CLASSES, PER_CLASS))).ravel()
-    labels = world.labels[points]
-    weights = GroupWeights.of(GROUPS, labels)
+    points, groups = draw_points(world, generator), groups_of(world)
+    labels, classes = world.labels[points], 1 + int(world.labels.max())
+    weights = GroupWeights.of(groups, labels)
 
-    def means(values):
-        return weights.means(values.reshape(len(QUANTITIES), CLASSES, -1).mean(2))
+    def means(values, at):
+        return weights.means(by_class(values, at, classes))
 
-    truth = {name: np.stack([means(values), means(values[:, points])]) for name, values in world.truth.items()}
+    truth = {
+        name: np.stack([means(values, world.labels), means(values[:, points], labels)])
+        for name, values in world.truth.items()
+    }
     truth["difference"] = truth["method"] - truth["reference"]
-    records = {name: stats.Record(votes, labels) for name, votes in world.votes(generator, points, runs).items()}
-    found = np.empty((len(METHODS), len(OPTIONS), len(QUANTITIES), 6, len(GROUPS)))
+    clusters = None
+    if world.clusters is not None:  # drawn twice, a cluster is two
+        clusters = np.arange(points.size) // np.sum(world.clusters == 0)
+    records = {
+        name: stats.Record(votes, labels, scheme=world.scheme, clusters=clusters, shared=world.shared)
+        for name, votes in world.votes(generator, points, runs).items()
+    }
+    found = np.empty((len(METHODS), len(OPTIONS), len(QUANTITIES), 6, len(groups)))
     for o, options in enumerate(OPTIONS.values()):
         measured = {name: options.measure(record, weights) for name, record in records.items()}
         for m, method in enumerate(METHODS):
@@ -300,9 +120,23 @@ def study(world: World, runs: int, key: tuple[int, ...]) -> np.ndarray:
                     one = measured["method"][quantity] - measured["reference"][quantity]
                 else:
                     one = measured[method][quantity]
-                of = options.intervals(one, labels, weights)
+                of = options.intervals(one, labels, weights, clusters)
                 found[m, o, q] = of.estimate, of.plug_in, of.low, of.high, *truth[method][:, q]
-    return found
+    return Found(found, claims_of(records, groups, truth["difference"][0]))
+
+
+def claims_of(records: dict[str, stats.Record], groups: dict[str, np.ndarray], truth: np.ndarray) -> np.ndarray:
+    """`Found.claims`, by the rule of a report: Holm's p of at most .05, of a bias that a claim may be made of."""
+    shown = {name: groups[name] for name in SHOWN if name in groups}
+    estimates = [stats.summarize(records[name], shown) for name in ("method", "reference")]
+    doubtful = stats.no_bias_claim(min(len(of.predictions) for of in records.values()), *estimates)
+    claims = np.zeros((len(CONFIRMED_QUANTITIES), len(CONFIRMED_GROUPS)), int)
+    for one in stats.compare(records["method"], records["reference"], shown):
+        if one.p_holm <= 0.05 and not (one.quantity == "bias" and one.group in doubtful):
+            q = CONFIRMED_QUANTITIES.index(one.quantity)
+            true = truth[q, [*groups].index(one.group)]
+            claims[q, CONFIRMED_GROUPS.index(one.group)] = 1 if true * one.estimate > 1e-12 else -1
+    return claims
 
 
 _world: World | None = None  # of a worker process
@@ -313,16 +147,18 @@ def _adopt(world: World) -> None:
     _world = world
 
 
-def _study(job: tuple[int, tuple[int, ...]]) -> np.ndarray:
+def _study(job: tuple[int, tuple[int, ...]]) -> Found:
     return study(_world, *job)
 
 
-def studies(world: World, jobs: list[tuple[int, tuple[int, ...]]], processes: int) -> np.ndarray:
-    """`study` of each job, (S, ...)."""
+def studies(world: World, jobs: list[tuple[int, tuple[int, ...]]], processes: int) -> Found:
+    """`study` of each job, stacked (S, ...)."""
     if processes == 1:
-        return np.stack([study(world, *job) for job in jobs])
-    with ProcessPoolExecutor(processes, initializer=_adopt, initargs=(world,)) as pool:
-        return np.stack([*pool.map(_study, jobs, chunksize=8)])
+        found = [study(world, *job) for job in jobs]
+    else:
+        with ProcessPoolExecutor(processes, initializer=_adopt, initargs=(world,)) as pool:
+            found = [*pool.map(_study, jobs, chunksize=8)]
+    return Found(np.stack([of.intervals for of in found]), np.stack([of.claims for of in found]))
 
 
 # ---------------------------------------------------------------- tables
@@ -352,13 +188,18 @@ COLUMNS = """
 - `plug_in_bias`, `corrected_bias` mean of estimate - truth at the points of the study
 - `corrected_sd` of estimate - truth of the population, over studies
 - `coverage_percent` of nominal 95 % intervals, `half_width` their mean half width
-- `group` *class* is the mean over the 100 single classes
+- `group` *class* is the mean over single classes, in worlds of up to 200
+
+Intervals that are not given (NaN) are left out.
 """
 
 
-def rows_of(world: str, runs: int, found: np.ndarray) -> Iterable[Row]:
-    """Rows of the studies (S, methods, options, quantities, 6, groups) of one world and R."""
-    places = {**{name: slice(g, g + 1) for g, name in enumerate([*GROUPS][:SHOWN])}, "class": slice(SHOWN, None)}
+def rows_of(world: str, runs: int, names: list[str], found: np.ndarray) -> Iterable[Row]:
+    """Rows of the studies (S, methods, options, quantities, 6, groups) of one world and R; `names` of the groups."""
+    shown = [name for name in SHOWN if name in names]
+    places = {name: slice(names.index(name), names.index(name) + 1) for name in shown}
+    if len(names) > len(shown):
+        places["class"] = slice(len(shown), None)
     for m, method in enumerate(METHODS):
         for o, (interval, options) in enumerate(OPTIONS.items()):
             for q, quantity in enumerate(QUANTITIES):
@@ -367,6 +208,7 @@ def rows_of(world: str, runs: int, found: np.ndarray) -> Iterable[Row]:
                 for group, place in places.items():
                     estimate, plug_in, low, high, population, of_points = np.moveaxis(found[:, m, o, q, :, place], 1, 0)
                     truth = population if options.target == "population" else of_points
+                    given = np.isfinite(low)
                     yield Row(
                         world,
                         runs,
@@ -379,21 +221,30 @@ def rows_of(world: str, runs: int, found: np.ndarray) -> Iterable[Row]:
                         float((plug_in - of_points).mean()),
                         float((estimate - of_points).mean()),
                         float((estimate - population).std(0).mean()),
-                        float(100 * ((low <= truth) & (truth <= high)).mean()),
-                        float((high - low).mean() / 2),
+                        float(100 * ((low <= truth) & (truth <= high))[given].mean()),
+                        float((high - low)[given].mean() / 2),
                     )
 
 
-def markdown(rows: list[Row], about: list[str]) -> str:
+def markdown(rows: list[Row], claims: list[list[str]], looks: list[list[str]], about: list[str]) -> str:
     """The report: what was run, a summary, then estimators and intervals of each world."""
     cell = {(r.world, r.runs, r.method, r.quantity, r.interval, r.group): r for r in rows}
     worlds, runs = list(dict.fromkeys(r.world for r in rows)), sorted({r.runs for r in rows})
-    shown = [*GROUPS][:SHOWN]
     lines = ["# Coverage of the intervals, bias of the estimators", "", *about, ""]
     lines += ["## In short", "", "Cells are worlds x methods x (all, many, medium, few, mean over classes).", ""]
-    for title, stress in (("All worlds but the stress test", False), ("The stress test", True)):
-        if chosen := [r for r in rows if (r.world in STRESS) is stress]:
+    for title, of in (
+        ("Worlds that nothing was fitted to, which only test", [*WORLDS_APART]),
+        ("Worlds that constants were once fitted to", [name for name in WORLDS if name not in STRESS]),
+        ("The stress test", STRESS),
+    ):
+        if chosen := [r for r in rows if r.world in of]:
             lines += [f"### {title}", "", *_summary(chosen, runs), ""]
+    lines += ["## Claims", "", CLAIMS, ""]
+    lines += _table(["world", "R", "a false claim", "false of the bias", "true: error", "bias", "variance"], claims)
+    if looks:
+        lines += ["", "## Studies that grow", "", LOOKS_SAID, ""]
+        lines += _table(["world", *(f"R = {count}" for count in LOOKS), "any look"], looks)
+    lines += [""]
     headings = {
         "error": "error",
         "bias": "bias",
@@ -402,7 +253,8 @@ def markdown(rows: list[Row], about: list[str]) -> str:
         "kw_variance": "K-W var",
     }
     for world in worlds:
-        lines += [f"## {world}", "", "Truth, all / many / medium / few:", ""]
+        shown = [name for name in SHOWN if (world, runs[0], METHODS[0], "error", "population", name) in cell]
+        lines += [f"## {world}", "", f"Truth, {' / '.join(shown)}:", ""]
         lines += _table(
             ["method", *headings.values()],
             [
@@ -414,7 +266,7 @@ def markdown(rows: list[Row], about: list[str]) -> str:
                 for method in METHODS
             ],
         )
-        lines += ["", "Bias x 1000 of plug-in and corrected estimates, all / many / medium / few:", ""]
+        lines += ["", f"Bias x 1000 of plug-in and corrected estimates, {' / '.join(shown)}:", ""]
         body = []
         for count in runs:
             for method in METHODS:
@@ -423,7 +275,7 @@ def markdown(rows: list[Row], about: list[str]) -> str:
                     texts = [" / ".join(f"{1000 * getattr(r, kind + '_bias'):.1f}" for r in of) for of in values]
                     body.append([str(count), method, kind.replace("_", "-"), *texts])
         lines += _table(["R", "method", "", *headings.values()], body)
-        lines += ["", "Coverage in percent of nominal 95 % intervals, all / many / medium / few, mean over classes"]
+        lines += ["", f"Coverage in percent of nominal 95 % intervals, {' / '.join(shown)}, mean over classes"]
         lines += ["[mean half width, all]:", ""]
         body = []
         for count in runs:
@@ -438,9 +290,40 @@ def markdown(rows: list[Row], about: list[str]) -> str:
     return "\n".join(lines)
 
 
+CLAIMS = """
+Percent of studies with a claim (Holm's p of at most .05 among the nine; of a bias only where `no_bias_claim` allows
+it) whose direction is not that of the truth; then true claims a study. In `worlds_apart` both methods have one bias.
+""".strip()
+LOOKS = (10, 15, 20)
+LOOKS_SAID = """
+Two methods that do not differ: percent of studies with any claim, at each number of runs alone and at any of them, as
+when a study grows and is read each time.
+""".strip()
+
+
+def claims_row(world: str, runs: int, claims: np.ndarray) -> list[str]:
+    """A line of the table of claims, from (S, quantities, splits)."""
+    false, true = claims < 0, claims > 0
+    shares = (false.any((1, 2)).mean(), false[:, CONFIRMED_QUANTITIES.index("bias")].any(1).mean())
+    return [world, str(runs), *(f"{100 * share:.1f}" for share in shares), *(f"{n:.2f}" for n in true.mean(0).sum(1))]
+
+
+def looks_row(name: str, world: World, studies: int, seed: int) -> list[str]:
+    """A line of the table of studies that grow: the reference against itself, with runs of its own."""
+    groups, found = groups_of(world), np.zeros((studies, len(LOOKS)), bool)
+    for number in range(studies):
+        generator = np.random.default_rng(np.random.SeedSequence((seed, [*ALL].index(name), number, 1)))
+        points = draw_points(world, generator)
+        votes = {side: world.votes(generator, points, max(LOOKS))["reference"] for side in ("method", "reference")}
+        for look, runs in enumerate(LOOKS):
+            records = {side: stats.Record(of[:runs], world.labels[points]) for side, of in votes.items()}
+            found[number, look] = claims_of(records, groups, np.zeros((len(QUANTITIES), len(groups)))).any()
+    return [name, *(f"{100 * share:.1f}" for share in (*found.mean(0), found.any(1).mean()))]
+
+
 def _summary(rows: list[Row], runs: list[int]) -> list[str]:
     """How many cells cover as promised, and which do not."""
-    body, short = [], []
+    body, short, long = [], [], []
     for count in runs:
         for interval in OPTIONS:
             for quantity in ("error", "bias", "variance"):
@@ -453,21 +336,33 @@ def _summary(rows: list[Row], runs: list[int]) -> list[str]:
                     + [str(int((covers < PROMISED[0]).sum())), str(int((covers > PROMISED[1]).sum()))]
                 )
                 short += [r for r in cells if r.coverage_percent < PROMISED[0]]
+                long += [r for r in cells if r.coverage_percent > PROMISED[1] and interval == "population"]
     header = ["R", "interval", "quantity", "cells", "lowest", "mean", f"< {PROMISED[0]}", f"> {PROMISED[1]}"]
-    lines = ["Coverage in percent:", "", *_table(header, body), "", f"Below {PROMISED[0]} %:", ""]
-    by_quantity: dict[tuple, list[str]] = {}
-    for r in short:
-        by_quantity.setdefault((r.runs, r.interval, r.quantity), []).append(
-            f"{r.world} {r.method} {r.group} {r.coverage_percent:.0f}"
-        )
-    lines += [f"- R = {key[0]}, {key[1]}, {key[2]}: {', '.join(texts)}" for key, texts in by_quantity.items()]
-    return lines if by_quantity else [*lines, "- none"]
+    lines = ["Coverage in percent:", "", *_table(header, body)]
+    return [
+        *lines,
+        *("", f"Below {PROMISED[0]} %:", "", *_named(short)),
+        *("", f"Above {PROMISED[1]} %, wider than need be:", "", *_named(long)),
+    ]
+
+
+def _named(cells: list[Row]) -> list[str]:
+    """The cells by R, interval and quantity; the groups of a method together."""
+    by_quantity: dict[tuple, dict[str, list[str]]] = {}
+    for r in cells:
+        of = by_quantity.setdefault((r.runs, r.interval, r.quantity), {})
+        of.setdefault(f"{r.world} {r.method}", []).append(f"{r.group} {r.coverage_percent:.0f}")
+    lines = [
+        f"- R = {runs}, {interval}, {quantity}: " + "; ".join(f"{who} {', '.join(texts)}" for who, texts in of.items())
+        for (runs, interval, quantity), of in by_quantity.items()
+    ]
+    return lines or ["- none"]
 
 
 def _coverage(cells: list[Row | None]) -> str:
-    if None in cells:
+    if cells[0] is None:
         return ""
-    *splits, of_class = (f"{r.coverage_percent:.0f}" for r in cells)
+    *splits, of_class = ("-" if r is None else f"{r.coverage_percent:.0f}" for r in cells)
     return f"{' / '.join(splits)}, {of_class} [{cells[0].half_width:.3f}]"
 
 
@@ -493,34 +388,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=400, help="of each world and R")
     parser.add_argument("--runs", type=int, nargs="+", default=[5, 10, 20])
-    parser.add_argument("--world", choices=WORLDS, action="append", help="all unless given; may be repeated")
+    parser.add_argument("--world", choices=ALL, action="append", help="all unless given; may be repeated")
+    parser.add_argument("--interval", choices=OPTIONS, action="append", help="all unless given; may be repeated")
+    parser.add_argument("--looks", choices=ALL, action="append", default=[], help="worlds of studies that grow")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=REPORT)
     arguments = parser.parse_args()
-    start, rows, errors = _cpu_seconds(), [], []
-    for name in arguments.world or WORLDS:
+    for interval in set(OPTIONS) - set(arguments.interval or OPTIONS):
+        del OPTIONS[interval]
+    start, rows, claims, errors = _cpu_seconds(), [], [], []
+    for name in arguments.world or ALL:
         world = build(name, arguments.seed)
         errors.append(f"{name} {world.truth_error:.5f}")
         for runs in arguments.runs:
-            number = [*WORLDS].index(name)
+            number = [*ALL].index(name)
             jobs = [(runs, (arguments.seed, number, runs, study_)) for study_ in range(arguments.studies)]
-            rows += rows_of(name, runs, studies(world, jobs, arguments.processes))
+            found = studies(world, jobs, arguments.processes)
+            rows += rows_of(name, runs, [*groups_of(world)], found.intervals)
+            claims.append(claims_row(name, runs, found.claims))
             print(f"{name} R = {runs}: {_cpu_seconds() - start:.0f} s of CPU", file=sys.stderr, flush=True)
+    looks = [
+        looks_row(name, build(name, arguments.seed), arguments.studies, arguments.seed) for name in arguments.looks
+    ]
     seconds = _cpu_seconds() - start
     largest_se = 100 * np.sqrt(0.95 * 0.05 / arguments.studies)
     about = [
         "`python " + " ".join(["benchmarks/coverage.py", *sys.argv[1:]]) + "`",
         "",
-        f"n = {arguments.studies} studies of each world and R; {CLASSES} classes, {PER_CLASS} points a class"
-        f" (standard error of a coverage of 95 %: {largest_se:.1f} points).",
+        f"n = {arguments.studies} studies of each world and R (standard error of a coverage of 95 %: {largest_se:.1f}"
+        " points).",
         f"{seconds / 60:.0f} min of CPU, {arguments.processes} process of one thread on a shared {platform.machine()}"
         f" machine; ltbv {ltbv.__version__}, Python {platform.python_version()}, numpy {np.__version__}.",
         f"Standard error of the truth itself, largest over splits: {', '.join(errors)}.",
-        "The worlds are described at the head of `benchmarks/coverage.py`; all numbers are in `coverage.csv`:",
+        "The worlds are described at the heads of `benchmarks/worlds.py` and `benchmarks/worlds_apart.py`; all numbers"
+        " are in `coverage.csv`:",
         COLUMNS,
     ]
-    text = markdown(rows, about)
+    text = markdown(rows, claims, looks, about)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow([field.name for field in fields(Row)])

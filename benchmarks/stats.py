@@ -31,11 +31,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy
 
 import numpy as np
+from scipy.special import stdtrit
 
 import ltbv
 from ltbv import stats
 from ltbv.stats import probability
-from ltbv.stats.zero_one import half_subsets
+from ltbv.stats.fewer import FewerRuns
 
 RUNS, CLASSES = 20, 1000
 REPORT = Path(__file__).parents[1] / "reports" / "statistics-benchmark"
@@ -119,18 +120,38 @@ def plain_labels(predictions: np.ndarray, labels: np.ndarray) -> dict[str, list]
         }
 
     whole = of_runs(np.arange(runs))
-    halves = half_subsets(runs)
-    bias_half = sum(of_runs(half)["bias"] for half in halves) / len(halves)
-    m = halves.shape[1]
-    points_of = whole | {"bias": (runs * whole["bias"] - m * bias_half) / (runs - m)}
+    fewer = FewerRuns.of(runs, 0)
+    halves, quarters, of_variance = (
+        [of_runs(chosen) for chosen in subsets]
+        for subsets in (fewer.subsets, chosen_runs(fewer.quarters), chosen_runs(fewer.of_variance))
+    )
+    half, quarter = (sum(one["bias"] for one in of) / len(of) for of in (halves, quarters))
+    m, q = fewer.middle_size, fewer.quarter_size
+    points_of = whole | {"bias": (runs * whole["bias"] - m * half) / (runs - m)}
     without = [of_runs(np.delete(np.arange(runs), r)) for r in range(runs)]
-    corrected = {"bias": (whole["bias"] - points_of["bias"], 0.6 / np.sqrt(runs), 6 * runs**2)}
-    corrected["variance"] = (whole["variance_low"] - whole["variance"], 0.4 / runs, 0.0)
-    bracket = 2 * (whole["variance"] - whole["variance_low"])
+    left = {
+        "bias": (points_of["bias"] - (m * half - q * quarter) / (m - q)) / np.sqrt(2),
+        "variance": (whole["variance"] - sum(one["variance"] for one in of_variance) / len(of_variance)) / 2,
+    }
+    least = {"bias": 0.6 / np.sqrt(runs) * (whole["bias"] - points_of["bias"])}
+    noise = {"error": (predictions != labels).var(0, ddof=1) / runs}
     return {
-        name: plain_interval(points_of[name], [one[name] for one in without], labels, bracket, *corrected.get(name, ()))
+        name: plain_interval(
+            points_of[name],
+            [one[name] for one in without],
+            labels,
+            left.get(name),
+            least.get(name),
+            noise.get(name),
+            is_share=True,
+        )
         for name in SHARED["labels"]
     }
+
+
+def chosen_runs(words) -> list[np.ndarray]:
+    """The runs in each subset, from its bits; up to 32 runs."""
+    return [np.flatnonzero(int(word[0]) >> np.arange(32) & 1) for word in words]
 
 
 def plain_probabilities(logits: np.ndarray, labels: np.ndarray) -> dict[str, list]:
@@ -168,26 +189,39 @@ def plain_probabilities(logits: np.ndarray, labels: np.ndarray) -> dict[str, lis
     }
 
 
-def plain_interval(points, without, labels, bracket=None, correction=None, steady=0.0, steep=0.0) -> list:
-    """[estimate, standard error] of each group, for new runs and new test points."""
+def plain_interval(points, without, labels, left=None, least=None, noise=None, is_share=False) -> list:
+    """[estimate, standard error] of each group, for new runs and new test points; all classes have as many points."""
 
     def class_means(values):
         return np.array([values[at].mean() for at in members])
 
     members = [np.flatnonzero(labels == c) for c in range(CLASSES)]
     means, rows = class_means(points), np.array([class_means(one) for one in without])
-    within = np.array([points[at].var(ddof=1) / at.size for at in members])
-    if correction is not None:
-        correction, bracket = class_means(correction), class_means(bracket)
-    runs, found = len(rows), []
+    size = members[0].size
+    within = np.array([points[at].var(ddof=1) for at in members])
+    within = ((size - 1) * within + 3 * within.mean()) / (size + 2)
+    left, least, noise = (None if of is None else class_means(of) for of in (left, least, noise))
+    apart = [class_means(np.abs(points - end)) for end in (0, 1)]
+    runs, found, z2 = len(rows), [], stdtrit(1e4, 0.975) ** 2
     for ids in GROUPS.values():
         out = rows[:, ids].mean(1)
         v_run = (runs - 1) / runs * ((out - out.mean()) ** 2).sum()
-        v = v_run + within[ids].sum() / len(ids) ** 2
-        if correction is not None:
-            share = min(np.hypot(steady, steep * bracket[ids].mean() ** 3), 2.0)
-            v += (share * correction[ids].mean()) ** 2
-        found.append([float(means[ids].mean()), float(np.sqrt(v))])
+        v_point = within[ids].sum() / size / len(ids) ** 2
+        v, uncertain = v_run + v_point, v_run**2 / (runs - 1)
+        df_point = within[ids].sum() ** 2 / (within[ids] ** 2).sum() * (size - 1) + 3
+        uncertain += v_point**2 / df_point
+        if noise is not None:
+            v = max(v_run, v_point, v - noise[ids].sum() / size / len(ids) ** 2)
+        if left is not None:
+            v += max(left[ids].mean() ** 2, 0 if least is None else least[ids].mean() ** 2)
+        if least is not None:
+            v += min(means[ids].mean(), 0) ** 2
+        se, number = np.sqrt(v), size * len(ids)
+        near = min(one[ids].mean() for one in apart)
+        if is_share and near * number < 1:
+            upper = near + z2 / (2 * number) + np.sqrt(z2 * near * (1 - near) / number + (z2 / (2 * number)) ** 2)
+            se = max(se, (upper / (1 + z2 / number) - near) / stdtrit(min(v**2 / uncertain, 1e4), 0.975))
+        found.append([float(means[ids].mean()), float(se)])
     return found
 
 

@@ -11,23 +11,10 @@ from pathlib import Path
 
 import click
 
+from ltbv.door import NUMBER, Group, say, warn
 from ltbv.errors import Refusal
 
 DEFAULT_METHODS = ("ce", "ride")
-
-
-class Group(click.Group):
-    """A refusal, wherever it comes from, is one line and exit code 2."""
-
-    def invoke(self, context: click.Context):
-        try:
-            return super().invoke(context)
-        except Refusal as refusal:
-            click.echo(f"ltbv: {refusal}", err=True)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            click.echo("ltbv: stopped; finished runs are kept, the same command goes on", err=True)
-            sys.exit(130)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -58,7 +45,7 @@ _what_study = _options(
     click.option("--dataset", default="glyphs-lt", show_default=True, metavar="NAME", help="See `ltbv datasets`."),
     click.option("--data-dir", type=click.Path(path_type=Path), help="Where the files of the data set are."),
     click.option("--scheme", metavar="NAME", help="How runs resample: subsample, fresh, stratified_bootstrap, …"),
-    click.option("--imbalance", type=float, help="Largest over smallest class."),
+    click.option("--imbalance", type=NUMBER, help="Largest over smallest class."),
     click.option("--head", type=int, help="Training images of the largest class."),
     click.option("--profile", "kind", metavar="KIND", help="exp or step."),
     click.option("--epochs", type=int, help="Instead of the protocol's."),
@@ -66,7 +53,7 @@ _what_study = _options(
     click.option("--seed", default=0, show_default=True, help="Of every random draw of the study."),
     click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option("--checkpoint-minutes", default=10.0, show_default=True, help="How often a long stage is kept."),
+    click.option("--checkpoint-minutes", type=NUMBER, default=10.0, help="How often a long stage is kept. [10]"),
     click.option("-q", "--quiet", is_flag=True, help="No progress, errors only."),
     click.option("-v", "--verbose", is_flag=True, help="A line for every stage and run."),
 )
@@ -102,7 +89,7 @@ def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
     if dry_run:
         from ltbv.harness import outlook
 
-        click.echo(outlook.as_json(job) if as_json else outlook.outlook(job))
+        say(outlook.as_json(job) if as_json else outlook.outlook(job))
         return
     _carry_out(job, quiet, verbose)
 
@@ -115,11 +102,12 @@ def run(chunk, quiet, verbose, **options) -> None:
 
     For schedulers of clusters: `ltbv bootstrap --dry-run --json` lists the chunks of a study with their commands.
     """
-    first, _, last = chunk.partition("-")
-    if not (first.isdigit() and (last or first).isdigit() and int(first) <= int(last or first)):
-        raise Refusal(f"chunk {chunk!r}: give a range of runs, such as 0-4, or a run, such as 7")
-    only = tuple(range(int(first), int(last or first) + 1))
-    _carry_out(_prepared(**options, runs=only[-1] + 1, only=only, executor="inline"), quiet, verbose)
+    found = re.fullmatch("([0-9]{1,4})(?:-([0-9]{1,4}))?", chunk)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    if first > last:
+        raise Refusal(f"chunk {chunk!r}: give a range of runs, such as 0-4, or a run, such as 7; the last is 9999")
+    only = tuple(range(first, last + 1))
+    _carry_out(_prepared(**options, runs=last + 1, only=only, executor="inline"), quiet, verbose)
 
 
 def _prepared(methods, study, **options):
@@ -138,10 +126,10 @@ def _carry_out(job, quiet, verbose) -> None:
     with Display(job, quiet=quiet, verbose=verbose) as display:
         failures = job.carry_out(display.tell)
     for failure in failures:
-        click.echo(f"ltbv: {failure}", err=True)
+        warn(failure)
     if not quiet:
         then = "The same command tries again." if failures else f"Next: ltbv report {job.store.path}"
-        click.echo(f"{job.summary()} {then}")
+        say(f"{job.summary()} {then}")
     if failures:
         sys.exit(1)
 
@@ -152,16 +140,17 @@ def _carry_out(job, quiet, verbose) -> None:
 @click.option("--train-counts", type=click.Path(path_type=Path), help="With NAME=DIR: training images of each class.")
 @click.option("--labels", type=click.Path(path_type=Path), help="With NAME=DIR: test labels, where files have none.")
 @click.option("--classes", type=click.Path(path_type=Path), help="With NAME=DIR: class names, one a line.")
+@click.option("--clusters", type=click.Path(path_type=Path), help="With NAME=DIR: clip, patient, … of each test point.")
 @click.option("--reference", help="With NAME=DIR: what the others are compared with. [ce, or the first]")
-@click.option("--many", type=float, help="With NAME=DIR: above so many training images a class is many. [100]")
-@click.option("--few", type=float, help="With NAME=DIR: below so many training images a class is few. [20]")
-@click.option("--margin", default=0.01, show_default=True, help="Accuracy the head may lose and count as kept.")
+@click.option("--many", type=NUMBER, help="With NAME=DIR: above so many training images a class is many. [100]")
+@click.option("--few", type=NUMBER, help="With NAME=DIR: below so many training images a class is few. [20]")
+@click.option("--margin", type=NUMBER, default=0.01, help="Accuracy the head may lose and count as kept, 0-1. [0.01]")
 @click.option("--exact/--no-exact", default=None, help="The exact sign-flip test. [where it takes seconds]")
 @click.option("--published", is_flag=True, help="The literature's numbers beside those of the same data set.")
 @click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="Write the files, print nothing.")
-def report(sources, output, train_counts, labels, classes, reference, many, few, quiet, **options) -> None:
+def report(sources, output, train_counts, labels, classes, clusters, reference, many, few, quiet, **options) -> None:
     """Bias, variance and accuracy by split, every method beside CE: tables, figures and a page.
 
     Of a study (runs/glyphs-lt unless named), or of predictions made elsewhere, one directory a method with one file a
@@ -174,25 +163,30 @@ def report(sources, output, train_counts, labels, classes, reference, many, few,
     from ltbv.report import write_report
 
     words = sources or ("runs/glyphs-lt",)
-    if len(words) == 1 and ("=" not in words[0] or Path(words[0]).is_dir()):
+    if len(words) == 1 and ("=" not in words[0] or os.path.isdir(words[0])):
         given = {"--train-counts": train_counts, "--labels": labels, "--classes": classes}
-        given |= {"--reference": reference, "--many": many, "--few": few}
+        given |= {"--clusters": clusters, "--reference": reference, "--many": many, "--few": few}
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with predictions from elsewhere, NAME=DIR; the study {words[0]} has its own")
         evidence, name = Path(words[0]), Path(words[0]).resolve().name
     else:
         from ltbv.report.elsewhere import read_elsewhere
         from ltbv.report.elsewhere.files import named
+        from ltbv.report.names import encoded
 
-        sources_by_name = named(words)
+        parts = (word.partition("=") for word in words)  # a name that is not UTF-8 is escaped, a path is not
+        sources_by_name = named([f"{encoded(name).decode()}{equals}{path}" for name, equals, path in parts])
         if train_counts is None:
             raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
         limits = {name: value for name, value in (("many", many), ("few", few)) if value is not None}
-        evidence = read_elsewhere(sources_by_name, train_counts, labels, classes, reference=reference, **limits)
-        name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name))[:80].strip(".") or "elsewhere"
+        evidence = read_elsewhere(
+            sources_by_name, train_counts, labels, classes, clusters=clusters, reference=reference, **limits
+        )
+        name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name)).encode()[:80].decode(errors="ignore")
+        name = name.strip(".") or "elsewhere"
     shown = write_report(evidence, output or Path("reports") / name, **options)
     if not quiet:
-        click.echo(shown)
+        say(shown)
 
 
 @main.command()
@@ -208,11 +202,9 @@ def status(study, verify, as_json) -> None:
     damaged = of_study.verify(store) if verify else []
     found = of_study.status(store)
     if as_json:
-        click.echo(json.dumps({**found, **({"damaged": damaged} if verify else {})}, indent=1))
+        say(json.dumps({**found, **({"damaged": damaged} if verify else {})}, indent=1))
     else:
-        click.echo(
-            "\n".join([*of_study.lines(found), *damaged, *(["every file is whole"] if verify else [])[: not damaged]])
-        )
+        say("\n".join([*of_study.lines(found), *damaged, *(["every file is whole"] if verify else [])[: not damaged]]))
     if damaged:
         sys.exit(1)
 
@@ -230,38 +222,40 @@ def methods(key, dataset) -> None:
     from ltbv.harness.describe import COLUMNS, explanation, listing
 
     if key:
-        click.echo(explanation(key, dataset))
+        say(explanation(key, dataset))
         return
     rows = [COLUMNS, *listing(dataset)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS) - 1)]
     for row in rows:
-        click.echo(
-            "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        )
-    click.echo(f"\nasking and training: multiply-adds on {dataset}, against {rows[1][1]}. More: ltbv methods KEY")
+        say("  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip())
+    say(f"\nasking and training: multiply-adds on {dataset}, against {rows[1][1]}. More: ltbv methods KEY")
 
 
 @main.command()
 @click.option("--preview", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw a sheet of samples.")
-@click.option("--dataset", default="glyphs-lt", show_default=True, metavar="NAME", help="Of which data set.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where its files are.")
+@click.option("--dataset", metavar="NAME", help="With --preview: of which data set. [glyphs-lt]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="With --preview: where its files are.")
 def datasets(preview, dataset, data_dir) -> None:
     """The data sets there are, and the schemes that resample them."""
+    for option, value in {"--dataset": dataset, "--data-dir": data_dir}.items():
+        if value is not None and preview is None:
+            raise Refusal(f"{option} {value} goes with --preview FILE.png; without it, all data sets are listed")
     from ltbv.data.catalogue import ENTRIES, entry
     from ltbv.data.resample import SCHEMES
 
     if preview:
         from ltbv.data.preview import sheet
+        from ltbv.harness.files import write_bytes
 
-        sheet(entry(dataset).load(data_dir), preview)
-        click.echo(f"wrote {preview}")
+        write_bytes(preview, sheet(entry(dataset or "glyphs-lt").load(data_dir)))
+        say(f"wrote {preview}")
         return
     for found in ENTRIES.values():
         profile = f"head {found.head}, imbalance {found.imbalance:g}, {found.kind}"
-        click.echo(f"{found.name:<12} {found.description}; default: {profile}")
-    click.echo("schemes:")
+        say(f"{found.name:<12} {found.description}; default: {profile}")
+    say("schemes:")
     for name, scheme in SCHEMES.items():
-        click.echo(f"  {name:<20} {scheme.description}")
+        say(f"  {name:<20} {scheme.description}")
 
 
 @main.command()

@@ -17,12 +17,13 @@ import numpy as np
 
 from ltbv import seeds
 from ltbv.data.dataset import indices_of, labels_of, make_ids
-from ltbv.data.resample import SCHEMES, draw, lost_note, overlap
+from ltbv.data.resample import SCHEMES, draw, overlap
 from ltbv.errors import Refusal, unknown
 from ltbv.report.elsewhere.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, method_runs, order_of
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
+from ltbv.report.lost import lost_note
 
 OF_DATA = tuple(name for name, scheme in SCHEMES.items() if not scheme.beyond_pool)
 
@@ -48,7 +49,7 @@ def bootstrap(
     estimator  has `fit(X, y)`, and `predict`, or `predict_proba` with the columns of `classes_`, or both; or a dict of
                such, method -> estimator: all see the same resamples. Copied by `sklearn.base.clone` where there is
                scikit-learn, else by `copy.deepcopy`. Each `random_state` that is None or a generator is set for each
-               run; a number is left, and a caution says what that leaves out
+               run; a number is left, and a caution says so
     X, X_test  n and N rows: array, sparse matrix, DataFrame or list
     y, y_test  n and N labels of any one type; they become class ids in their sorted order
     scheme     'stratified_bootstrap': with replacement within each class; 'bootstrap': with replacement as a whole, a
@@ -82,9 +83,9 @@ def bootstrap(
         ]
         methods.append(method_runs(key, fitted, notes))
         if fixed := [name for name, state in _states(of_method[key]).items() if isinstance(state, int | np.integer)]:
-            notes.append(f"{key}: {fixed[0]} is fixed, so no variance here is of the estimator's own randomness.")
+            notes.append(f"{key}: {', '.join(fixed)} is fixed, so what is drawn by it is the same in every run.")
     ids = [ids for _, ids in samples]
-    notes += lost_note(ids, counts)
+    notes += lost_note(ids, counts, methods)
     return Analysis(
         evidence_of(
             methods,

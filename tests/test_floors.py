@@ -15,16 +15,22 @@ HOUSE = Path(ltbv.__file__).parent
 # From the top to the bottom. Rooms of one floor do not lean on each other, but for what BESIDE allows.
 FLOORS = [
     {"__main__"},
-    {"cli", "display", "sklearn", "studies"},
+    {"cli", "display", "sklearn", "studies", "door"},
     {"report", "harness"},
     {"engine"},
     {"methods"},
     {"models", "data"},
     {"losses", "schedules"},
     {"stats"},
-    {"errors", "seeds"},
+    {"errors", "seeds", "temporary"},
 ]
-BESIDE = {("cli", "display"), ("studies", "display"), ("report", "harness.store"), ("report", "harness.files")}
+BESIDE = {
+    ("cli", "display"),
+    ("cli", "door"),
+    ("studies", "display"),
+    ("report", "harness.store"),
+    ("report", "harness.files"),
+}
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 FILES = sorted(HOUSE.rglob("*.py"))

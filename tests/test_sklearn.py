@@ -198,7 +198,7 @@ def test_scikit_learn(long_tail):
     )
     assert (tree.evidence.reference.predictions.std(0) > 0).any(), "random states differ between runs"
     assert (fixed.evidence.reference.predictions.std(0) == 0).all(), "a state that the user set stays"
-    said = "DecisionTreeClassifier: random_state is fixed, so no variance here is of the estimator's own randomness."
+    said = "DecisionTreeClassifier: random_state is fixed, so what is drawn by it is the same in every run."
     assert said in fixed.cautions and said not in tree.cautions
     drawing = make_pipeline(DecisionTreeClassifier(max_features=1, random_state=np.random.RandomState(0)))
     drawn = bootstrap(drawing, *long_tail, runs=6, scheme="seed_only")

@@ -8,12 +8,13 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from ltbv.temporary import beside
 
 Arrays = dict[str, np.ndarray]
 
@@ -73,7 +74,7 @@ def _write(path: Path, arrays: Arrays) -> None:
     """Write beside `path`, rename last: a file that exists is whole. A cache that cannot be written is no error."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = beside(path)
         try:
             with os.fdopen(handle, "wb") as file:
                 np.savez(file, **arrays)
@@ -81,5 +82,5 @@ def _write(path: Path, arrays: Arrays) -> None:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            temporary.unlink()
             raise

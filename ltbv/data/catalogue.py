@@ -63,6 +63,8 @@ class Entry:
         """The data set in memory."""
         if self.needs_data_dir and data_dir is None:
             raise Refusal(f"data set {self.name!r} is read from files; give their directory with --data-dir")
+        if not self.needs_data_dir and data_dir is not None:
+            raise Refusal(f"data set {self.name!r} reads no files, and not {str(data_dir)!r}: leave out --data-dir")
         return self._load(None if data_dir is None else Path(data_dir))
 
 

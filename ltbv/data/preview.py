@@ -1,19 +1,18 @@
 """What do the images look like? A sheet with one row a class, from the largest class to the smallest."""
 
-from pathlib import Path
+import io
 
 import numpy as np
 
 from ltbv.data.catalogue import entry
 from ltbv.data.dataset import Dataset, make_ids
-from ltbv.errors import Refusal
 
 ROWS = 12
 COLUMNS = 16
 
 
-def sheet(dataset: Dataset, path: str | Path, counts: np.ndarray | None = None) -> None:
-    """Write a PNG of the first pool images of classes spread evenly over the tail.
+def sheet(dataset: Dataset, counts: np.ndarray | None = None) -> bytes:
+    """A PNG of the first pool images of classes spread evenly over the tail.
 
     counts [C] training images of each class, written beside its row; None means the default profile of the catalogue.
     """
@@ -53,7 +52,6 @@ def sheet(dataset: Dataset, path: str | Path, counts: np.ndarray | None = None) 
         loc="left",
         fontsize=11,
     )
-    try:
-        figure.savefig(path, format="png", dpi=120)
-    except OSError as error:
-        raise Refusal(f"cannot write the preview {path}: {error.strerror or error}") from error
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()

@@ -12,6 +12,9 @@ KINDS = {
 }
 
 
+LARGEST_HEAD = 2**31 - 1
+
+
 def long_tail_counts(num_classes: int, head: int, imbalance: float, kind: str = "exp") -> np.ndarray:
     """Counts [C] int64 of a long-tailed training set whose class 0 has `head` images.
 
@@ -24,8 +27,8 @@ def long_tail_counts(num_classes: int, head: int, imbalance: float, kind: str = 
         raise unknown("profile", kind, KINDS)
     if num_classes < 2:
         raise Refusal(f"a long tail needs at least 2 classes, not {num_classes}")
-    if head < 1:
-        raise Refusal(f"head is {head}; the largest class needs at least 1 image")
+    if not 1 <= head <= LARGEST_HEAD:
+        raise Refusal(f"head is {head}; the largest class needs at least 1 image and has at most {LARGEST_HEAD:,}")
     if not (math.isfinite(imbalance) and imbalance >= 1):
         raise Refusal(f"imbalance is {imbalance:g}; it is head / tail, so 1 (balanced) or more")
 

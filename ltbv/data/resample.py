@@ -4,7 +4,7 @@ A scheme decides what the variance of a study means: over fresh data (`fresh`, n
 long-tailed set (`stratified_bootstrap`, `bootstrap`), or over training seeds alone (`seed_only`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -142,15 +142,6 @@ def realised_counts(ids: np.ndarray, num_classes: int) -> np.ndarray:
 def lost_classes(ids: np.ndarray, num_classes: int) -> np.ndarray:
     """Classes that have no image in ids [n]."""
     return np.flatnonzero(realised_counts(ids, num_classes) == 0)
-
-
-def lost_note(ids_of_runs: Sequence[np.ndarray], counts: np.ndarray) -> tuple[str, ...]:
-    """A line on runs that have no image of a class that there is (`counts` [C] above 0), or none."""
-    lost = [int((counts[lost_classes(ids, len(counts))] > 0).sum()) for ids in ids_of_runs]
-    if not any(lost):
-        return ()
-    some = f"{sum(map(bool, lost))} of {len(lost)} resamples lost a class (up to {max(lost)} of them)"
-    return (f"{some}; a run cannot predict a class it has not seen.",)
 
 
 def overlap(ids_of_runs: list[np.ndarray], num_classes: int) -> np.ndarray:

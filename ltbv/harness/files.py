@@ -6,42 +6,95 @@ allocated that the file is too short to hold.
 """
 
 import contextlib
+import errno
 import io
 import json
 import math
 import os
-import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ltbv.errors import Refusal, words_of
+from ltbv.temporary import beside
 
 LARGEST_JSON = 100_000_000  # bytes
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Put `content` at `path`; a reader sees the old file, or none, or the whole new one."""
-    with writing(path):
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, bytes], gone: Iterable[Path] = ()) -> None:
+    """All of several files, or none: the first gets its name when the last is on the disk.
+
+    `gone` are deleted before the last file gets its name, which may be a list of what there is.
+    """
+    waiting: dict[Path, Path] = {}
+    new = {folder for path in files for folder in path.parents if not os.path.exists(folder)}
+    try:
+        for path, content in files.items():
+            with writing(path):
+                waiting[path] = _written_beside(path, content)
+        for path, temporary in list(waiting.items()):
+            with writing(path):
+                if len(waiting) == 1:
+                    for other in gone:
+                        other.unlink(missing_ok=True)
+                os.replace(temporary, path)
+                del waiting[path]
+        for path in {path.parent: path for path in files}.values():
+            with writing(path):
+                _sync(path.parent)
+    except BaseException:
+        for temporary in waiting.values():
+            temporary.unlink(missing_ok=True)
+        for folder in sorted(new, key=lambda folder: len(folder.parts), reverse=True):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _written_beside(path: Path, content: bytes) -> Path:
+    """The name under which `content` waits to become `path`."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "it exists and is no regular file")
+    descriptor, temporary = beside(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_if_closed(folder: Path) -> None:
+    """Refuse a folder in which nothing can be made, before the work is done whose result would go there."""
+    for place in (folder, *folder.absolute().parents):
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            if not place.is_dir() and os.path.lexists(place):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if place.is_dir() and not os.access(place, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, "it is read-only, or not yours to write to")
+        except OSError as error:
+            raise Refusal(f"cannot write into {folder}: {error.strerror or error}") from error
+        if place.is_dir():
+            return
 
 
 @contextlib.contextmanager

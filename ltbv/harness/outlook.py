@@ -23,6 +23,7 @@ def outlook(job: Job) -> str:
     protocol, shape = job.study.protocol, job.study.entry.image_shape
     n, classes = int(job.study.counts.sum()), job.study.entry.num_classes
     lines = [f"{job.store.path}: {job.study.dataset}, {job.study.scheme}, {job.request.runs} runs, {n} images a run"]
+    lines += [f"  note: {note}" for note in job.notes()]
     seconds, size, measured = 0.0, 0, {}
     for training in job.trainings:
         known = (training.key, len(training.runs))

@@ -175,8 +175,9 @@ class Method:
     family: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-]", self.key):
-            raise Refusal(f"method key {self.key!r}: it names files, so letters, digits, '_', '-' and '.' only")
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{0,99}[A-Za-z0-9_-]", self.key):
+            allowed = "at most 100 letters, digits, '_', '-' and '.'"
+            raise Refusal(f"method key {self.key!r}: it names files, so {allowed}")
         if not isinstance(self.stages, tuple) or not self.stages:
             raise Refusal(f"method {self.key!r} has stages {self.stages!r}; give a tuple of one Stage or more")
         names = [stage.name for stage in self.stages]

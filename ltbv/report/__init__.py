@@ -19,6 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ltbv.errors import one_line
+
 if TYPE_CHECKING:
     from ltbv.report.evidence import Evidence
 
@@ -47,26 +49,29 @@ def write_report(
     published    the numbers of the literature too, where there are some for the data set
     as_json      give back report.json instead of text
 
-    Everything is computed before the first file is written, and each file is whole or absent. What an earlier report
+    Everything is computed before the first file is written, and all files are written, or none. What an earlier report
     wrote in `output` and this one does not is removed; anything else there is left.
     """
-    from ltbv.harness.files import write_bytes
+    from ltbv.harness.files import refuse_if_closed, write_together
     from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
     from ltbv.report import published as literature
     from ltbv.report.evidence import Evidence
+    from ltbv.report.names import encoded
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
 
+    output = Path(output)
+    refuse_if_closed(output)
     evidence = study if isinstance(study, Evidence) else read_study(Path(study))
     found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale)
     others, missing = literature.beside(found, evidence) if published else ([], [])
     found = replace(found, cautions=(*found.cautions, *missing))
     made = sheets.printed(found, evidence)
     files = {f"tables/{name}.csv": machine.csv(table) for name, table in machine.tidy(found).items()}
-    files |= {f"tables/{sheet.key}.tex": latex.table(sheet).encode() for sheet in (*made, *others)}
-    files["report.md"] = markdown.document(
-        captions.setting(evidence), found.verdicts, [*made, *others], found.cautions
-    ).encode()
+    files |= {f"tables/{sheet.key}.tex": encoded(latex.table(sheet)) for sheet in (*made, *others)}
+    files["report.md"] = encoded(
+        markdown.document(captions.setting(evidence), found.verdicts, [*made, *others], found.cautions)
+    )
     with house_style():
         look = looks(evidence.names)
         images = {}
@@ -74,17 +79,14 @@ def write_report(
             files[f"figures/{name}.csv"] = machine.csv(data)
             images[name] = files[f"figures/{name}.png"] = rendered(figure, "png")
             files[f"figures/{name}.pdf"] = rendered(figure, "pdf")
-    files["report.html"] = page.page(found, evidence, made, images, look, others).encode()
+    files["report.html"] = encoded(page.page(found, evidence, made, images, look, others))
     whole = machine.document(found, evidence, manifest.digests(files))
     shown = whole if as_json else terminal.show(found, evidence, others)
 
-    output = Path(output)
     left_over = manifest.left_over(output, files)
-    for name, content in files.items():
-        write_bytes(output / name, content)
-    for path in left_over:
-        path.unlink(missing_ok=True)
-    write_bytes(output / manifest.MANIFEST, whole.encode())  # last: until then, the earlier one says what is whose
+    files[manifest.MANIFEST] = encoded(whole)  # last: until then, the earlier one says what is whose
+    write_together({output / name: content for name, content in files.items()}, gone=left_over)
     if as_json:
         return shown
-    return f"{shown}\n\nReport: {output}/report.html (and .md, .json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv)"
+    beside = ".md, .json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv"
+    return f"{shown}\n\nReport: {one_line(str(output))}/report.html (and {beside})"

@@ -24,7 +24,10 @@ def setting(evidence: Evidence) -> list[str]:
     ]
     splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present.items()]
     shares = [f"{np.mean(of.shared[ids]):.1%} in {name}" for name, ids in present.items()]
-    overlap = f"; two runs share of a class's images {', '.join(shares)}" if np.isfinite(of.shared).any() else ""
+    overlap = ""
+    if np.isfinite(of.shared).any():
+        most = f"up to {np.nanmax(of.shared):.1%}, on average"
+        overlap = f"; two runs share of a class's images {most} {', '.join(shares)}"
     return [
         f"{printable(of.dataset)}: {', '.join(parts)}.",
         f"Classes: {', '.join(splits)}.",
@@ -64,7 +67,10 @@ def short(evidence: Evidence) -> str:
     )
 
 
-INTERVAL = f"± half the {LEVEL:.0%} interval, for new training runs and new test images"
+INTERVAL = (
+    f"± half the {LEVEL:.0%} interval, for new training runs and new test images, which ends at 0 and 1 where it"
+    " reaches beyond"
+)
 
 
 def paired(evidence: Evidence) -> str:

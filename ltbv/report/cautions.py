@@ -48,7 +48,7 @@ def _of_statistics(
     about: dict[str, list[str]] = {}
     for method in evidence.methods:
         of_groups = [one for one in estimates[method.key] if one.group in GROUPS]
-        for line in stats.cautions(records[method.key], of_groups):
+        for line in stats.cautions(records[method.key], of_groups, evidence.groups):
             about.setdefault(line, []).append(method.label)
     return [
         line if len(labels) == len(evidence.methods) else f"{', '.join(labels)}: {line}"

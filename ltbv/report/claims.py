@@ -1,8 +1,9 @@
 """Which of the nine claims of a method hold? {error, bias, variance} x {many, medium, few} against the reference.
 
-A claim holds where its difference is told from 0 after Holm's correction for the nine, by the interval's t and, where
-it was done, by the exact sign-flip test too, which assumes no distribution. None is made of a bias that cannot be
-(`stats.impossible`). Beside it stands what the study could have seen at all.
+A claim holds where its difference is told from 0 after Holm's correction for the nine, by the interval's t and, for
+error and variance, by the exact sign-flip test too, where it was done: that the two methods differ at all. None is
+made where a caution stands at what it rests on: a bias that cannot be relied on (`stats.no_bias_claim`), votes that
+are near uniform, runs that are copies or have failed. Beside it stands what the study could have seen at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import pandas as pd
 
 from ltbv import stats
 from ltbv.report.evidence import SPLITS, Evidence, MethodRuns
+from ltbv.stats.doubts import FEW_AGREE, fallen_runs
 
 COLUMNS = (
     "method",
@@ -23,12 +25,14 @@ COLUMNS = (
     "p",
     "p_holm",
     "holds",
+    "no_claim",
     "detectable",
     "pairing_gain",
     "sign_flip_p",
     "sign_flip_p_holm",
 )
 QUANTITIES = ("error", "bias", "variance")
+FLIPPED = ("error", "variance")  # the sign-flip test tells *any* difference of the methods, also from the bias's column
 ALPHA = 0.05
 FEWEST_FLIPPED = 9  # runs, for nine claims
 QUICK = 35_000_000  # ways to swap x (test points + OVERHEAD) x methods: some 5 seconds of one core
@@ -39,24 +43,59 @@ def claims(
     differences: Mapping[str, Sequence[stats.Difference]],
     flips: pd.DataFrame,
     estimates: Mapping[str, Sequence[stats.Estimate]],
-    reference: str,
+    evidence: Evidence,
 ) -> pd.DataFrame:
     """COLUMNS, nine rows for each method but the reference.
 
-    `holds` is 'lower' or 'higher', else empty; `detectable` is the smallest true difference that four of five such
-    studies find before Holm's correction; sign_flip_* are empty without the exact test.
+    `holds` is 'lower' or 'higher', else empty; `no_claim` says why a difference is no claim whatever its p (a caution
+    stands at it), else empty; `detectable` is the smallest true difference that four of five such studies find before
+    Holm's correction; sign_flip_* are empty without the exact test, and for the bias.
     """
+    of_reference = estimates[evidence.reference.key]
+    doubtful = {
+        method.key: _of_votes(len(evidence.paired_runs(method)), estimates[method.key], of_reference)
+        | _of_odd_runs(evidence, method)
+        for method in evidence.methods[1:]
+    }
     rows = [
-        (key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, "", d.detectable, d.pairing_gain)
+        (
+            *(key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, ""),
+            doubtful[key].get((d.group, d.quantity), ""),
+            *(d.detectable, d.pairing_gain),
+        )
         for key, of_method in differences.items()
         for d in of_method
         if d.group in SPLITS and d.quantity in QUANTITIES
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS[:11])).merge(flips, how="left", on=["method", "group", "quantity"])
-    beyond = {key: {*stats.impossible(estimates[key]), *stats.impossible(estimates[reference])} for key in differences}
-    doubtful = [row.quantity == "bias" and row.group in beyond[row.method] for row in table.itertuples()]
-    told = (table.p_holm <= ALPHA) & ~(table.sign_flip_p_holm > ALPHA) & ~np.array(doubtful, bool)
+    table = pd.DataFrame(rows, columns=list(COLUMNS[:-2])).merge(flips, how="left", on=["method", "group", "quantity"])
+    told = (table.p_holm <= ALPHA) & ~(table.sign_flip_p_holm > ALPHA) & (table.no_claim == "")
     return table.assign(holds=np.where(told, np.where(table.difference < 0, "lower", "higher"), ""))
+
+
+def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
+    """(group, quantity) -> why it is no claim: a bias that cannot be relied on, a variance that is a bracket only."""
+    found = {(group, "bias"): why for group, why in stats.no_bias_claim(runs, *sides).items()}
+    return found | {
+        (one.group, "variance"): "votes are near uniform"
+        for side in sides
+        for one in side
+        if one.quantity == "variance_low" and one.estimate > 1 - FEW_AGREE
+    }
+
+
+def _of_odd_runs(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, str], str]:
+    """(group, quantity) -> why it is no claim, where runs of either side are copies, or have fallen far behind."""
+    found = {}
+    for side in (evidence.reference, method):
+        fallen = fallen_runs(stats.Record(side.predictions, evidence.labels, side.runs), evidence.groups)
+        for run, groups in fallen.items():
+            why = f"run {run} of {side.label} is far less accurate than the others"
+            found |= {(group, quantity): why for group in groups for quantity in ("error", "variance")}
+    for side in (evidence.reference, method):
+        if same := len(side.predictions) - len(np.unique(side.predictions, axis=0)):
+            why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
+            found |= {(group, quantity): why for group in SPLITS for quantity in QUANTITIES}
+    return found
 
 
 def flippable(evidence: Evidence) -> list[MethodRuns]:
@@ -71,11 +110,12 @@ def is_quick(evidence: Evidence) -> bool:
 
 
 def flips(evidence: Evidence, records: Mapping[str, stats.Record], *, wanted: bool) -> pd.DataFrame:
-    """The exact sign-flip test of every method that has the runs for it; no rows if it is not wanted."""
+    """The exact sign-flip test of every method that has the runs for it, of FLIPPED; no rows if it is not wanted."""
     groups = {split: evidence.splits[split] for split in SPLITS}
     rows = []
     for method in flippable(evidence) if wanted else ():
         for flip in stats.sign_flip(records[method.key], records[evidence.reference.key], groups):
-            rows.append((method.key, flip.group, flip.quantity, flip.p, flip.p_holm))
-    columns = ["method", "group", "quantity", *COLUMNS[11:]]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COLUMNS[11:], np.float64))
+            if flip.quantity in FLIPPED:
+                rows.append((method.key, flip.group, flip.quantity, flip.p, flip.p_holm))
+    columns = ["method", "group", "quantity", *COLUMNS[-2:]]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COLUMNS[-2:], np.float64))

@@ -87,6 +87,7 @@ class Evidence:
     class_names   C names
     train_counts  (C,) training images of each class in one run (nominal)
     splits        'many', 'medium', 'few' -> class ids
+    clusters      (N,) which test points belong together, numbers from 0; None: none do
     """
 
     labels: np.ndarray
@@ -95,6 +96,7 @@ class Evidence:
     splits: dict[str, np.ndarray]
     methods: tuple[MethodRuns, ...]
     setting: Setting
+    clusters: np.ndarray | None = None
 
     @property
     def reference(self) -> MethodRuns:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ltbv import stats
 from ltbv.report.evidence import SPLITS, Evidence, MethodRuns
-from ltbv.report.rows import COLUMNS, DIFFERENCE, LEVEL
+from ltbv.report.rows import COLUMNS, DIFFERENCE, LEVEL, record
 from ltbv.stats.hardest_negative import SCALES_APART
 
 QUANTITIES = {"hardest_negative": "mean", "hardest_above_true": "share_above_true"}  # of `rows` -> of these tables
@@ -59,16 +59,28 @@ def gaps(evidence: Evidence, scales: Scales) -> pd.DataFrame:
     """COLUMNS: how much higher mean and share above true are in few than in many."""
     splits = {name: evidence.splits[name] for name in SPLITS}
     rows = []
+
+    def gap(values, runs, theirs=None):
+        of = record(evidence, runs)
+        return stats.head_tail_gap(
+            values,
+            evidence.labels,
+            splits,
+            reference_values=theirs,
+            clusters=of.clusters,
+            widening=of.widening(),
+            level=LEVEL,
+        )
+
     for method in _scored(evidence):
         for quantity, values in _values(method).items():
-            own = stats.head_tail_gap(values, evidence.labels, splits, level=LEVEL)
+            own = gap(values, method)
             difference = (np.nan,) * len(DIFFERENCE)
             runs, reference = evidence.paired_runs(method), evidence.reference
             comparable = reference.p_negative is not None and not (quantity == "mean" and method.key in scales.apart)
             if method is not reference and runs and comparable:
                 theirs = _values(reference.rows(runs))[quantity]
-                ours = _values(method.rows(runs))[quantity]
-                of = stats.head_tail_gap(ours, evidence.labels, splits, reference_values=theirs, level=LEVEL)
+                of = gap(_values(method.rows(runs))[quantity], method.rows(runs), theirs)
                 difference = (of.estimate, of.low, of.high, np.nan)
             measured = (own.estimate, own.low, own.high, own.plug_in)
             points = evidence.points("many") + evidence.points("few")

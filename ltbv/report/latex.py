@@ -1,7 +1,7 @@
 """A table for a paper: LaTeX with booktabs, to be \\input. Compiles with pdflatex whatever the names hold.
 
 Better and worse differences go through \\ltbvbetter and \\ltbvworse, the others through \\ltbvunclear: define them
-before the \\input to print them in colours.
+before the \\input to print them in colours. \\ltbvdoubtful is grey where a package of colours is loaded.
 """
 
 import unicodedata
@@ -48,6 +48,7 @@ ACCENTS = {  # combining mark -> command
 GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"  # those that have a command
 HEAD = r"""% \usepackage{booktabs}%s
 \providecommand{\ltbvbetter}[1]{#1}\providecommand{\ltbvworse}[1]{#1}\providecommand{\ltbvunclear}[1]{#1}
+\providecommand{\ltbvdoubtful}[1]{\ifx\textcolor\undefined #1\else\textcolor[gray]{.55}{#1}\fi}
 % a letter that pdflatex lacks, and what to show in its place
 \providecommand{\ltbvletter}[2]{\ifx\Umathchar\undefined #2\else #1\fi}
 """

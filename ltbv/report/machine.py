@@ -9,6 +9,7 @@ import pandas as pd
 
 import ltbv
 from ltbv.report.evidence import Evidence
+from ltbv.report.names import encoded
 from ltbv.report.tables import Tables
 
 
@@ -32,7 +33,7 @@ def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
 
 def csv(table: pd.DataFrame) -> bytes:
     """Ten digits; fields that hold commas, quotes or line breaks are quoted."""
-    return table.to_csv(index=False, float_format="%.10g").encode()
+    return encoded(table.to_csv(index=False, float_format="%.10g"))
 
 
 def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None = None) -> str:

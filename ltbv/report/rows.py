@@ -66,6 +66,8 @@ def record(evidence: Evidence, method: MethodRuns) -> stats.Record:
         evidence.train_counts,
         evidence.setting.scheme,
         per_run=per_run,
+        clusters=evidence.clusters,
+        shared=evidence.setting.shared,
     )
 
 

@@ -1,19 +1,25 @@
 """What does a table look like before it is Markdown, LaTeX or HTML? Columns, rows of cells, a caption."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ltbv.report.evidence import HIGHER_IS_BETTER
 
-BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
+BETTER, WORSE, UNCLEAR, DOUBTFUL = "better", "worse", "unclear", "doubtful"
+DOUBT = "?"
+WHY_DOUBTFUL = (
+    "Grey with a question mark: a corrected bias below 0, which no bias is. The correction went too far there; no more"
+    " is known than that the bias is near 0, within its interval."
+)
 NOTHING = "-"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`value` is what a column sorts by (None: the text); `mark` is BETTER, WORSE, UNCLEAR or empty."""
+    """`value` is what a column sorts by (None: the text); `mark` is BETTER, WORSE, UNCLEAR, DOUBTFUL or
+    empty."""
 
     text: str
     value: float | None = None
@@ -51,8 +57,22 @@ def word(text: str, value: float | None = None) -> Cell:
 
 
 def number(value: float, quantity: str = "", *, sign: str = "", digits: int = 3) -> Cell:
-    """Accuracy in percent with a decimal, shares with `digits`; a dash for what cannot be known."""
-    return Cell(formatted(value, quantity, sign=sign, digits=digits), _sortable(value))
+    """Accuracy in percent with a decimal, shares with `digits`; a dash for what cannot be known. A bias is doubtful
+    below 0, but for what has a `sign`: a difference."""
+    text, mark = formatted(value, quantity, sign=sign, digits=digits), ""
+    if not sign and is_doubtful(value, quantity):
+        text, mark = text + DOUBT, DOUBTFUL
+    return Cell(text, _sortable(value), mark)
+
+
+def is_doubtful(value: float, quantity: str) -> bool:
+    """No bias is below 0: where a corrected one is shown so, the table says that it is not to be believed."""
+    return quantity == "bias" and value <= -0.0005
+
+
+def why_doubtful(rows: Iterable[Iterable[Cell]]) -> str:
+    """What the caption of such rows must say, with a blank before it; nothing where no cell is doubtful."""
+    return f" {WHY_DOUBTFUL}" if any(cell.mark == DOUBTFUL for row in rows for cell in row) else ""
 
 
 def formatted(value: float, quantity: str = "", *, sign: str = "", digits: int = 3) -> str:
@@ -65,10 +85,10 @@ def formatted(value: float, quantity: str = "", *, sign: str = "", digits: int =
 
 def estimate(row: Mapping[str, float], quantity: str) -> Cell:
     """The estimate with half its interval, where there is one."""
-    text = formatted(row["estimate"], quantity)
-    if np.isfinite(row["low"]):
-        text += f" ± {formatted((row['high'] - row['low']) / 2, quantity)}"
-    return Cell(text, _sortable(row["estimate"]))
+    cell = number(row["estimate"], quantity)
+    if not np.isfinite(row["low"]):
+        return cell
+    return replace(cell, text=f"{cell.text} ± {formatted((row['high'] - row['low']) / 2, quantity)}")
 
 
 def difference(row: Mapping[str, float], quantity: str) -> Cell:

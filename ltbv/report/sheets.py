@@ -10,12 +10,25 @@ from typing import Any
 import pandas as pd
 
 from ltbv.report import captions
+from ltbv.report.claims import ALPHA
 from ltbv.report.cost import COLUMNS as COSTS
 from ltbv.report.evidence import GROUPS, SHOWN, SPLITS, Evidence
 from ltbv.report.hardest import DISTANCE, QUANTILES
 from ltbv.report.routing import EXPERTS, SHARE, SPENT
-from ltbv.report.sheet import Cell, Column, Sheet, closing, difference, estimate, formatted, number, word
+from ltbv.report.sheet import (
+    Cell,
+    Column,
+    Sheet,
+    closing,
+    difference,
+    estimate,
+    formatted,
+    number,
+    why_doubtful,
+    word,
+)
 from ltbv.report.tables import Tables
+from ltbv.stats.doubts import RECOMMENDED
 
 SHORT = {"accuracy": "acc. %", "bias": "bias", "variance": "variance"}
 METHOD = Column("method", numeric=False, filtered=True)
@@ -43,7 +56,7 @@ def overview(tables: Tables, evidence: Evidence) -> Sheet:
         "overview",
         "Accuracy, bias and variance by split",
         f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}. All quantities, the"
-        f" brackets of the variance too, are in splits.csv. {captions.short(evidence)}",
+        f" brackets of the variance too, are in splits.csv.{why_doubtful(lines)} {captions.short(evidence)}",
         (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
         tuple(lines),
     )
@@ -68,7 +81,7 @@ def by_split(tables: Tables, evidence: Evidence) -> Sheet:
         "splits",
         "Accuracy, bias and variance by split",
         f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}."
-        f" {captions.short(evidence)}",
+        f"{why_doubtful(lines)} {captions.short(evidence)}",
         (METHOD, SPLIT, *_pairs(SHORT.values(), evidence)),
         tuple(lines),
     )
@@ -126,7 +139,7 @@ def claims(tables: Tables, evidence: Evidence) -> Sheet:
                 word(row.quantity),
                 word(row.group, GROUPS.index(row.group)),
                 Cell(formatted(row.difference, sign="+") + interval, row.difference, mark),
-                Cell(row.holds or "open", None, mark),
+                Cell(row.holds or ("not made" if row.no_claim and row.p_holm <= ALPHA else "open"), None, mark),
                 _p(row.p_holm),
                 _p(row.sign_flip_p_holm),
                 number(row.detectable),
@@ -137,10 +150,11 @@ def claims(tables: Tables, evidence: Evidence) -> Sheet:
         "claims",
         "The nine claims of each method",
         f"Differences from {evidence.reference.label}, corrected, with their intervals; p after Holm's correction for"
-        " nine claims, from t and from the exact sign-flip test (on these test images; plug-in bias): where both were"
-        " done, a claim needs both. Detectable: the true difference that four of five such studies find, before Holm's"
-        " correction. Pairing: standard error"
-        f" without pairing over that with it. {captions.short(evidence)}",
+        " nine claims, from t, and from the exact sign-flip test of whether the methods differ at all on these test"
+        " images: where that was done, a claim of error or variance needs both. No claim is made of a bias with fewer"
+        f" than {RECOMMENDED} runs, or where the votes of one side are near uniform or near a tie. Detectable: the true"
+        " difference that four of five such studies find, before Holm's correction. Pairing: standard error without"
+        f" pairing over that with it. {captions.short(evidence)}",
         (
             METHOD,
             Column("quantity", numeric=False, filtered=True),
@@ -413,10 +427,9 @@ def classes(tables: Tables, evidence: Evidence) -> Sheet:
     return Sheet(
         "classes",
         "Every class",
-        "Largest first. Exploratory: so few test points and runs can rarely settle a single class. Corrected values are"
-        " not clipped, so a bias near 0 may be shown below it; ±0.000 is where all runs agree on all points."
+        "Largest first. Exploratory: so few test points and runs can rarely settle a single class."
         f" {captions.INTERVAL}. {captions.paired(evidence)}, not corrected for the number of classes."
-        f" {captions.short(evidence)}",
+        f"{why_doubtful(lines)} {captions.short(evidence)}",
         (
             METHOD,
             Column("class", numeric=False),

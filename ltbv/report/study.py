@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from ltbv.data.dataset import labels_of
-from ltbv.data.resample import lost_note, overlap
+from ltbv.data.resample import overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.harness.files import read_arrays
 from ltbv.harness.store import SETTINGS, Store
 from ltbv.report.elsewhere.listings import MOST_IMAGES, check_names
 from ltbv.report.elsewhere.rows import MOST_CLASSES
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
+from ltbv.report.lost import lost_note
 
 REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
 OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
@@ -50,12 +51,13 @@ def read_study(path: Path) -> Evidence:
     class_names = tuple(data["class_names"])
     labels = _check_ids(store.path / "test.npz", "labels", store.test_labels(), 1, len(class_names))
     ids = _check_ids(store.path / "samples.npz", "ids", store.samples(), 2, len(class_names))
+    methods = tuple(_read_method(store, asked, key, labels, len(class_names)) for key in keys)
     return Evidence(
         labels=labels,
         class_names=class_names,
         train_counts=np.asarray(data["counts"]),
         splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
-        methods=tuple(_read_method(store, asked, key, labels, len(class_names)) for key in keys),
+        methods=methods,
         setting=Setting(
             asked["dataset"],
             asked["scheme"],
@@ -68,7 +70,7 @@ def read_study(path: Path) -> Evidence:
             protocol=asked["protocol"],
             made_with=study.get("made_with", {}),
             commands=_commands(store, asked, keys),
-            notes=lost_note(ids, np.asarray(data["counts"])),
+            notes=lost_note(ids, np.asarray(data["counts"]), methods),
         ),
     )
 

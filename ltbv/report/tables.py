@@ -18,7 +18,7 @@ from ltbv.report.cost import costs
 from ltbv.report.evidence import GROUPS, SHOWN, Evidence
 from ltbv.report.families import families
 from ltbv.report.rows import COLUMNS, DIFFERENCE, LEVEL, bins, compare, estimate, record, rows
-from ltbv.report.verdict import MARGIN, Verdict, verdicts
+from ltbv.report.verdict import MARGIN, Verdict, check_margin, verdicts
 
 __all__ = ["COLUMNS", "LEVEL", "Tables", "build"]
 
@@ -78,6 +78,7 @@ def build(
     exact        the exact sign-flip test too; None: where it takes a few seconds only
     allow_scale  compare softmax scores of methods whose logits are on different scales
     """
+    check_margin(margin)
     records = {method.key: record(evidence, method) for method in evidence.methods}
     reference, *others = evidence.names
     estimates = {key: estimate(evidence, of) for key, of in records.items()}
@@ -96,7 +97,7 @@ def build(
     routed = everything[of_group & of_routing]
     flip = of_claims.is_quick(evidence) if exact is None else exact
     flips = of_claims.flips(evidence, records, wanted=flip)
-    claims = of_claims.claims(differences, flips, estimates, reference)
+    claims = of_claims.claims(differences, flips, estimates, evidence)
     return Tables(
         splits=splits,
         classes=_describe_classes(evidence, everything[of_class].reset_index(drop=True)),

@@ -20,8 +20,8 @@ from rich.text import Text
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, Evidence
 from ltbv.report.names import printable, wrapped
-from ltbv.report.sheet import Sheet
-from ltbv.report.tables import LEVEL, Tables
+from ltbv.report.sheet import DOUBT, WHY_DOUBTFUL, Sheet, is_doubtful
+from ltbv.report.tables import Tables
 
 SHORT = {"accuracy": "acc %", "bias": "bias", "variance": "var"}
 WIDTH = 100
@@ -46,6 +46,9 @@ def show(tables: Tables, evidence: Evidence, others: Sequence[Sheet] = ()) -> st
     for groups in shown:
         console.print(_corrected(rows, evidence, groups))
     console.print(Text(_reading(evidence)))
+    shown_biases = tables.splits[tables.splits["quantity"] == "bias"]["estimate"]
+    if any(is_doubtful(value, "bias") for value in shown_biases):
+        console.print(Text(WHY_DOUBTFUL))
     console.print("\nPlug-in values, as published tables have them: compare at equal R only")
     for groups in shown:
         console.print(_plug_in(rows, evidence, groups))
@@ -71,7 +74,7 @@ def _corrected(rows: pd.DataFrame, evidence: Evidence, groups: tuple[str, ...]) 
     for method in evidence.methods:
         cells = _cells(rows, method.key, groups)
         first, *others = _name_lines(method.label)
-        table.add_row(first, *(_number(cell["estimate"], quantity) for quantity, cell in cells), style="bold")
+        table.add_row(first, *(_estimate(cell["estimate"], quantity) for quantity, cell in cells), style="bold")
         for name in others:
             table.add_row(name, style="bold")
         if any(np.isfinite(cell["low"]) for _, cell in cells):
@@ -135,6 +138,13 @@ def _number(value: float, quantity: str, sign: str = "", mark: str = " ") -> str
     return f"{text}{mark}".rjust(WIDTH_OF_VALUE)  # by hand: rich would drop a blank at the end
 
 
+def _estimate(value: float, quantity: str) -> Text:
+    """Grey with a question mark where a bias cannot be."""
+    doubtful = is_doubtful(value, quantity)
+    text = _number(value, quantity, mark=DOUBT if doubtful else " ")
+    return Text(text, style="not bold bright_black" if doubtful else "")
+
+
 def _half_width(cell: pd.Series, quantity: str) -> str:
     if not np.isfinite(cell["low"]):
         return ""
@@ -153,7 +163,7 @@ def _difference(cell: pd.Series, quantity: str) -> Text:
 def _reading(evidence: Evidence) -> str:
     reference = printable(evidence.reference.label)
     return (
-        f"± half the {LEVEL:.0%} interval, for new training runs and new test images. Below it the difference from"
-        f" {reference}, paired by run; * where its interval excludes 0. Bias and variance are shares (0-1), lower is"
+        f"{captions.INTERVAL}. Below it the difference from {reference}, paired by run; * where its interval excludes"
+        " 0. Bias and variance are shares (0-1), lower is"
         " better."
     )

@@ -1,7 +1,8 @@
 """What do the numbers say of a method, in words? Every sentence is built from the tables; nothing is written by hand.
 
 Five answers for each method but the reference: which way bias and variance went, the tail, the head, the exact test,
-and what the study was too small to see.
+and what the study was too small to see. All rest on the claims: what is no claim, or may be none because a caution
+stands at it (`no_claim`), is neither a headline nor an answer of yes or no.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ltbv.errors import Refusal
 from ltbv.report.claims import ALPHA, QUANTITIES
 from ltbv.report.evidence import SPLITS, Evidence
+from ltbv.stats.record import OF_ONE_SET
 
 MARGIN = 0.01  # of accuracy: how much worse the head may be and still count as kept
 YES, NO, OPEN, SAID = "yes", "no", "open", ""
@@ -36,6 +39,12 @@ class Verdict:
     answers: tuple[Answer, ...]
 
 
+def check_margin(margin: float) -> None:
+    """Refuse what is no share of accuracy."""
+    if not 0 <= margin <= 1:  # NaN is neither
+        raise Refusal(f"margin is {margin:g}; it is a share of accuracy from 0 to 1, such as 0.01 for one point of 100")
+
+
 def verdicts(evidence: Evidence, splits: pd.DataFrame, claims: pd.DataFrame, margin: float) -> tuple[Verdict, ...]:
     """A verdict for each method but the reference, from the tables `splits` and `claims`."""
     accuracy = splits[splits["quantity"] == "accuracy"].set_index(["method", "group"])
@@ -49,14 +58,25 @@ def _verdict(
     evidence: Evidence, key: str, label: str, accuracy: pd.DataFrame, own: pd.DataFrame, margin: float
 ) -> Verdict:
     reference = evidence.reference.label
-    tail, head = _tail(accuracy.loc[(key, "few")]), _head(accuracy.loc[(key, "many")], margin)
+    of_error = own[own["quantity"] == "error"].set_index("group")
+    tail = _tail(accuracy.loc[(key, "few")], _claim(of_error, "few"))
+    head = _head(accuracy.loc[(key, "many")], _claim(of_error, "many"), margin)
     answers = [_lowers(own, reference), tail, head]
     if own["sign_flip_p_holm"].notna().any():
         answers.append(_exact(own))
     if (missed := _unseen(own)) is not None:
         answers.append(missed)
     there = {split: evidence.points(split) > 0 for split in SPLITS}
-    return Verdict(key, label, _headline(own, reference, tail, head, there), tuple(answers))
+    headline = _headline(own, reference, tail, head, there)
+    if evidence.setting.scheme in OF_ONE_SET and any(answer.answer in (YES, NO) for answer in (tail, head)):
+        headline = f"Of this one training set: {headline[0].lower()}{headline[1:]}"
+    return Verdict(key, label, headline, tuple(answers))
+
+
+def _claim(of_error: pd.DataFrame, split: str) -> pd.Series | None:
+    """The claim of the error in a split, if there is one to be tested."""
+    known = split in of_error.index and np.isfinite(of_error.loc[split, "p_holm"])
+    return of_error.loc[split] if known else None
 
 
 def _headline(own: pd.DataFrame, reference: str, tail: Answer, head: Answer, there: Mapping[str, bool]) -> str:
@@ -79,6 +99,14 @@ def _lowers(own: pd.DataFrame, reference: str) -> Answer:
     only = own[(own["holds"] == "") & ((own["low"] > 0) | (own["high"] < 0))]
     rest = "" if only.empty else f" An interval excludes 0 and is no claim: {_by_direction(only)}."
     text = f"{len(holding)} of {own['p_holm'].notna().sum()} after Holm's correction"
+    barred = own[own["no_claim"] != ""]
+    for why, of in barred.groupby("no_claim", sort=False):
+        named = [
+            f"{quantity} in {_and(split for split in SPLITS if split in set(at))}"
+            for quantity in QUANTITIES
+            if len(at := of[of["quantity"] == quantity]["group"])
+        ]
+        rest += f" No claim is made of {_and(named)}: {why}."
     if holding.empty:
         return Answer(question, OPEN, f"{text}.{rest}")
     return Answer(question, SAID, f"{text}: {_by_direction(holding)}.{rest}")
@@ -98,45 +126,56 @@ def _by_direction(claims: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def _tail(few: pd.Series) -> Answer:
+def _tail(few: pd.Series, claim: pd.Series | None) -> Answer:
+    """What the claim of the few-shot error is, in accuracy."""
     question = "Is the tail better?"
-    if not np.isfinite(few["difference_low"]):
+    if claim is None or not np.isfinite(few["difference_low"]):
         return Answer(question, OPEN, "It cannot be said: no interval of the few-shot accuracy.")
     text = f"few-shot accuracy {_points(few)}"
-    if few["difference_low"] > 0:
+    if claim["no_claim"]:
+        return Answer(question, OPEN, f"It cannot be said: {text}, but {claim['no_claim']}.")
+    if claim["holds"] == "lower":
         return Answer(question, YES, f"Yes: {text}.")
-    if few["difference_high"] < 0:
+    if claim["holds"] == "higher":
         return Answer(question, NO, f"No, worse: {text}.")
-    return Answer(question, OPEN, f"Not shown: {text}, and 0 lies within.")
+    within = few["difference_low"] <= 0 <= few["difference_high"]
+    return Answer(question, OPEN, f"Not shown: {text}, {'and 0 lies within' if within else 'which is no claim'}.")
 
 
-def _head(many: pd.Series, margin: float) -> Answer:
+def _head(many: pd.Series, claim: pd.Series | None, margin: float) -> Answer:
+    """Kept where the interval says so; worse where it says so and the claim of the many-shot error does."""
     allowed = f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
     question = f"Is the head kept, not worse by more than {allowed}?"
-    if not np.isfinite(many["difference_low"]):
+    if claim is None or not np.isfinite(many["difference_low"]):
         return Answer(question, OPEN, "It cannot be said: no interval of the many-shot accuracy.")
     text = f"many-shot accuracy {_points(many)}"
+    if claim["no_claim"]:
+        return Answer(question, OPEN, f"It cannot be said: {text}, but {claim['no_claim']}.")
     if many["difference_low"] >= -margin:
         return Answer(question, YES, f"Yes: {text}.")
-    if many["difference_high"] < -margin:
+    if many["difference_high"] >= -margin:
+        return Answer(question, OPEN, f"Not shown: {text}, which reaches below -{allowed}.")
+    if claim["holds"] == "higher":
         return Answer(question, NO, f"No: {text}.")
-    return Answer(question, OPEN, f"Not shown: {text}, which reaches below -{allowed}.")
+    return Answer(question, OPEN, f"Not shown: {text}, which is no claim.")
 
 
 def _exact(own: pd.DataFrame) -> Answer:
     question = "Does the exact sign-flip test agree?"
-    told = own[own["p_holm"] <= ALPHA]
+    told = own[(own["p_holm"] <= ALPHA) & own["sign_flip_p_holm"].notna() & (own["no_claim"] == "")]
     if told.empty:
-        return Answer(question, OPEN, "There is no claim for it to confirm.")
+        return Answer(question, OPEN, "There is no claim of error or variance for it to confirm.")
     differing = told[told["sign_flip_p_holm"] > ALPHA]
     if differing.empty:
-        return Answer(question, YES, f"Yes, on these test images: in all {len(told)} claims.")
+        return Answer(
+            question, YES, f"Yes, the two differ on these test images: in all {len(told)} claims of error and variance."
+        )
     return Answer(question, NO, f"Not everywhere: it leaves open {_by_direction(differing)}, which is no claim then.")
 
 
 def _unseen(own: pd.DataFrame) -> Answer | None:
     """Of the claims left open: how large a true difference could have gone unseen?"""
-    missed = own[(own["holds"] == "") & own["detectable"].notna()]
+    missed = own[(own["holds"] == "") & (own["no_claim"] == "") & own["detectable"].notna()]
     if missed.empty:
         return None
     found = [

@@ -8,14 +8,16 @@ points it has, and are shown for all classes, for splits (many, medium, few trai
 Ten runs are few. The plug-in values of published tables are off by up to .08 then, in a known direction; so estimates
 here are corrected, come with intervals for new runs and new test images, and methods are compared in pairs.
 
-Read in this order: `zero_one`, `splits`, `record`, `intervals`, `compare`, `sign_flip`; then `probability`,
+Read in this order: `zero_one`, `splits`, `record`, `intervals`, `doubts`, `compare`, `sign_flip`; then `probability`,
 `hardest_negative`, `confusion` and `sources`. Underneath lie `votes` (how runs vote), `measured` (what an interval
-needs to know) and `student` (how far it reaches).
+needs to know), `fewer` (what a correction may have left), `points` (how test points vary) and `student` (how far an
+interval reaches).
 Axes: R runs, N test points, C classes, G groups of classes. Arrays in, arrays or small frozen dataclasses out.
 """
 
 from ltbv.stats.compare import Difference, benjamini_hochberg, compare, holm
 from ltbv.stats.confusion import ConfusionFlow, ConfusionPair, confusion_flow, confusion_pairs
+from ltbv.stats.doubts import cautions, fallen_runs, no_bias_claim
 from ltbv.stats.hardest_negative import (
     HardestNegative,
     check_scales,
@@ -23,7 +25,7 @@ from ltbv.stats.hardest_negative import (
     head_tail_gap,
     score_distance,
 )
-from ltbv.stats.intervals import Estimate, cautions, impossible, summarize
+from ltbv.stats.intervals import Estimate, summarize
 from ltbv.stats.probability import Brier, CrossEntropy, brier, cross_entropy
 from ltbv.stats.record import Record
 from ltbv.stats.sign_flip import SignFlip, sign_flip
@@ -55,10 +57,11 @@ __all__ = [
     "confusion_pairs",
     "cross_entropy",
     "hardest_negative",
+    "fallen_runs",
     "head_tail_gap",
     "holm",
-    "impossible",
     "kohavi_wolpert",
+    "no_bias_claim",
     "scaled",
     "score_distance",
     "sign_flip",

@@ -4,9 +4,17 @@ Run r of both methods has the same training sample and seeds, and both see the s
 both at once and points are compared one by one: what the two share cancels. The gain of pairing is measured, because it
 depends on how much they share.
 
+A difference in bias is as sure as its interval only from 10 runs on, and where neither method's votes are near uniform
+or near a tie: `no_bias_claim` names the groups where no claim is to be made of it, whatever its p.
+
 Nine confirmatory tests, {error, bias, variance} x {many, medium, few}, are corrected together (Holm, 1979). The group
 "all" is a combination of the three and gets an interval only. Tests of single classes are exploratory (Benjamini and
 Hochberg, 1995): a hundred classes are beyond what ten runs can settle.
+
+A study that grows, 10, 15, 20 runs, and is read each time makes more false claims than one that is read once, and still
+fewer than it may: of two methods that do not differ, 3 % of simulated studies have a claim at any of the three readings
+(reports/coverage), because neighbouring readings see the same runs and intervals are a little wide. So nothing is
+corrected for the looks; a study that is read after every run is another matter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +44,7 @@ class Difference:
     detectable    the smallest true difference found in 80 % of such studies, at this level: (t(df) + t_.8(df)) se
     q_class       exploratory: p corrected over all groups of one class, within the quantity; NaN for other groups
 
-    p is NaN where no run and no point varies and yet the methods differ: no test can be formed.
+    p is NaN where no run varies on fixed test points and yet the methods differ: no test can be formed.
     """
 
     group: str
@@ -78,7 +86,10 @@ def compare(
     ours, theirs = options.measure(method, weights), options.measure(reference, weights)
     ours = {quantity: of for quantity, of in ours.items() if quantity in theirs}
 
-    table = {quantity: _paired(ours[quantity], theirs[quantity], labels, weights, options) for quantity in ours}
+    clusters = method.clusters
+    table = {
+        quantity: _paired(ours[quantity], theirs[quantity], labels, weights, options, clusters) for quantity in ours
+    }
     p_holm = confirm(weights.names, {quantity: of.p for quantity, of in table.items()})
     is_split = [name in ("all", *CONFIRMED_GROUPS) for name in weights.names]
     one_class = (weights.sizes == 1) & ~np.array(is_split)
@@ -109,8 +120,15 @@ class _Paired:
     detectable: np.ndarray
 
 
-def _paired(ours: Measured, theirs: Measured, labels: np.ndarray, weights: GroupWeights, options: Options) -> _Paired:
-    paired, one, other = (options.intervals(of, labels, weights) for of in (ours - theirs, ours, theirs))
+def _paired(
+    ours: Measured,
+    theirs: Measured,
+    labels: np.ndarray,
+    weights: GroupWeights,
+    options: Options,
+    clusters: np.ndarray | None,
+) -> _Paired:
+    paired, one, other = (options.intervals(of, labels, weights, clusters) for of in (ours - theirs, ours, theirs))
     return _Paired(
         paired,
         p=two_sided_p(paired.estimate, paired.se, paired.df),

@@ -14,7 +14,7 @@ tail and head, and the distance of two whole distributions. Which classes are co
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -93,6 +93,8 @@ def head_tail_gap(
     splits: Mapping[str, np.ndarray],
     *,
     reference_values: np.ndarray | None = None,
+    clusters: np.ndarray | None = None,
+    widening: float = 1.0,
     target: str = "population",
     level: float = 0.95,
 ) -> Estimate:
@@ -102,6 +104,8 @@ def head_tail_gap(
     labels            (N,) int
     splits            name -> class ids, with 'many' and 'few'
     reference_values  (R, N), runs and points paired with `values`: the gap then is that of values - reference_values
+    clusters          (N,) numbers from 0, as `Record.clusters`
+    widening          of the spread over runs that share training images: `Record.widening`
     target, level     as in `summarize`, whose interval this is
 
     NaN where a split has no test point; low, high, se, df also for R < 4.
@@ -121,7 +125,8 @@ def head_tail_gap(
         if reference_values.shape != values.shape:
             raise Refusal(f"values are {values.shape} and reference_values {reference_values.shape}: give paired runs")
         measured = measured - measure(reference_values)
-    return Estimate(name, "head_tail_gap", **options.intervals(measured, labels, weights).row(0))
+    measured = replace(measured, widening=widening)
+    return Estimate(name, "head_tail_gap", **options.intervals(measured, labels, weights, clusters).row(0))
 
 
 def score_distance(scores: np.ndarray, reference_scores: np.ndarray, *, bins: int = BINS) -> float:

@@ -7,81 +7,72 @@ grows with runs x points (labels) and runs x classes (class means), never with p
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.stats.fewer import FEWER_TERMS, FewerRuns
 from ltbv.stats.probability import BrierTerms, CrossEntropyTerms, block_points, check_logits, refuse_where
-from ltbv.stats.splits import GroupWeights, by_class, divide_by_class
+from ltbv.stats.splits import by_class, divide_by_class
 from ltbv.stats.votes import Ballots, blocks, subset_words
-from ltbv.stats.zero_one import extrapolate, half_subsets
+from ltbv.stats.zero_one import extrapolate
 
 FEWEST_RUNS = 4  # for intervals: three leave-one-out values say too little about their own spread
+
+LEAST_LEFT = 0.6  # of the bias's correction, over sqrt R: fitted to `worlds` of benchmarks/coverage.py
 
 VOTE_TERMS = ("true_share", "weight", "variance", "loo", "unbiased", "disagreement")
 Logits = np.ndarray | Callable[[slice], np.ndarray]  # (R, N, C), or slice of n points -> (R, n, C)
 
 
 @dataclass(frozen=True)
-class Correction:
-    """What a correction took from the plug-in values, and which share of that it may have got wrong.
-
-    size     (C,) class means of plug-in - corrected
-    bracket  (C,) class means of V_loo - V: wide where many points are near a tie
-    steady, steep   the share, one standard error: hypot(steady, steep bracket^3), at most 2
-
-    In simulated studies of 5, 10 and 20 runs the share of its correction that B_half left over was about 6 R^2
-    bracket^3, from nothing to 1.8, up to .3 to either side; V_mid left less than .15, falling like 1/R. See
-    benchmarks/coverage.py.
-    """
-
-    size: np.ndarray
-    bracket: np.ndarray
-    steady: float
-    steep: float
-
-    @classmethod
-    def of_bias(cls, size: np.ndarray, bracket: np.ndarray, runs: int) -> "Correction":
-        """Of B_half."""
-        return cls(size, bracket, 0.6 / np.sqrt(runs), 6.0 * runs**2)
-
-    @classmethod
-    def of_variance(cls, size: np.ndarray, bracket: np.ndarray, runs: int) -> "Correction":
-        """Of V_mid."""
-        return cls(size, bracket, 0.4 / runs, 0.0)
-
-    def __neg__(self) -> "Correction":
-        return Correction(-self.size, self.bracket, self.steady, self.steep)
-
-    def left(self, weights: GroupWeights) -> np.ndarray:
-        """What may be left of the plug-in's error in each group (G,)."""
-        share = np.hypot(self.steady, self.steep * weights.means(self.bracket) ** 3)
-        return np.minimum(share, 2.0) * weights.means(self.size)
-
-
-@dataclass(frozen=True)
 class Measured:
     """One quantity of one method, or of the difference of two.
 
-    points       (N,) corrected value at each test point
-    plug_in      (C,) class means of the uncorrected values
-    left_out     (R, C) class means with run r left out; None for R < 4
-    corrections  of the one method or the two; none if nothing is corrected, or exactly
+    points    (N,) corrected value at each test point
+    plug_in   (C,) class means of the uncorrected values
+    left_out  (R, C) class means with run r left out; None for R < 4
+    left      what the correction may have left of the plug-in's error, (C,) class means; of the one method or the two,
+              none if nothing is corrected, or exactly: see `FewerRuns.left`
+    least     the least that it may have left, (C,) class means; of the difference, the difference
+    corrected (C,) class means of what was corrected and has no group mean below 0, of the one method or the two
+    values    (R, N) the value of each run at each point, up to its sign, of a quantity that is their mean; else None
+    is_share  it lies between 0 and 1; a difference of two such between -1 and 1
+    widening  by what its spread over runs is multiplied, because runs share training images
     """
 
     points: np.ndarray
     plug_in: np.ndarray
     left_out: np.ndarray | None
-    corrections: tuple[Correction, ...] = ()
+    left: tuple[np.ndarray, ...] = ()
+    least: np.ndarray | float = 0.0
+    corrected: tuple[np.ndarray, ...] = ()
+    values: np.ndarray | None = None
+    is_share: bool = False
+    widening: float = 1.0
 
     def __sub__(self, other: "Measured") -> "Measured":
-        left_out = None if self.left_out is None or other.left_out is None else self.left_out - other.left_out
-        corrections = self.corrections + tuple(-one for one in other.corrections)
-        return Measured(self.points - other.points, self.plug_in - other.plug_in, left_out, corrections)
+        both = self.values is not None and other.values is not None
+        kind = np.int8 if both and self.values.dtype == other.values.dtype == bool else np.float64
+        return Measured(
+            self.points - other.points,
+            self.plug_in - other.plug_in,
+            None if self.left_out is None or other.left_out is None else self.left_out - other.left_out,
+            self.left + other.left,
+            self.least - other.least,
+            self.corrected + other.corrected,
+            np.subtract(self.values, other.values, dtype=kind) if both else None,
+            self.is_share and other.is_share,
+            max(self.widening, other.widening),
+        )
 
-
-CORRECTED = {"bias": Correction.of_bias, "variance": Correction.of_variance}
+    def noise(self) -> np.ndarray:
+        """Variance of the mean over runs at each point (N,), of `values`: what each run says there by itself."""
+        runs = len(self.values)
+        squares = sum(np.square(row, dtype=np.float64) for row in self.values) / runs
+        mean = sum(row.astype(np.float64) for row in self.values) / runs
+        return (squares - mean**2) / (runs - 1)
 
 
 def measure_votes(
@@ -107,11 +98,11 @@ def measure_votes(
     all_runs = np.arange(runs)
     everyone = subset_words(all_runs, runs)
     others = [subset_words(np.delete(all_runs, r), runs) for r in all_runs] if runs >= FEWEST_RUNS else []
-    halves = half_subsets(runs, seed) if runs >= 3 else np.empty((0, 2), int)
-    half_words = [subset_words(half, runs) for half in halves]
+    fewer = FewerRuns.of(runs, seed) if runs >= 3 else None
 
-    terms, weight_in_halves = np.empty((len(VOTE_TERMS), points)), np.empty(points)
-    sums, sums_halves = np.zeros((len(others), len(VOTE_TERMS), num_classes)), np.zeros((len(halves), num_classes))
+    terms, terms_of_fewer = np.empty((len(VOTE_TERMS), points)), np.empty((len(FEWER_TERMS), points))
+    sums = np.zeros((len(others), len(VOTE_TERMS), num_classes))
+    sums_halves = np.zeros((len(fewer.subsets), num_classes)) if fewer and others and bias_by_half else None
     for block in blocks(points):
         ballots = Ballots.of(predictions[:, block], labels[block])
         place = ballots.order + block.start
@@ -119,13 +110,14 @@ def measure_votes(
         for sums_of_run, rest in zip(sums, others, strict=True):
             for total, values in zip(sums_of_run, _vote_terms(ballots, rest, runs - 1, ties), strict=True):
                 total += np.bincount(labels[place], values, minlength=num_classes)
-        weight_in_halves[place] = _add_halves(ballots, half_words, ties, labels[place], sums_halves)
+        if fewer:
+            terms_of_fewer[:, place] = fewer.terms(ballots, ties, labels[place], sums_halves)
 
     of_points = _vote_quantities(terms)
     corrected = of_points | {"bias": np.full(points, np.nan)}
-    if runs >= 3:
-        corrected["bias"] = extrapolate(of_points["bias"], 1 - weight_in_halves, runs, halves.shape[1])
-    kw_variance = of_points["kw_variance"] * (runs - 1) / runs if runs > 1 else np.zeros(points)
+    if fewer:
+        corrected["bias"] = extrapolate(of_points["bias"], 1 - terms_of_fewer[0], runs, fewer.half_size)
+    kw_variance = of_points["kw_variance"] * (runs - 1) / runs if runs > 1 else np.full(points, np.nan)
     plug_in = of_points | {
         "variance": of_points["variance_low"],
         "kw_variance": kw_variance,
@@ -133,28 +125,38 @@ def measure_votes(
     }
 
     left_out: dict[str, np.ndarray] = {}
-    if others:
+    left: dict[str, np.ndarray] = {}
+    if fewer and others:
         counts = np.bincount(labels, minlength=num_classes)
         left_out = _vote_quantities(divide_by_class(sums, counts).swapaxes(0, 1))
         if bias_by_half:
-            without = np.array([[r not in half for half in halves.tolist()] for r in all_runs], np.float64)
+            without = np.array([[r not in half for half in fewer.subsets.tolist()] for r in all_runs], np.float64)
             bias_half = 1 - without @ divide_by_class(sums_halves, counts) / without.sum(1, keepdims=True)
-            left_out["bias"] = extrapolate(left_out["bias"], bias_half, runs - 1, halves.shape[1])
-    bracket = by_class(of_points["variance_high"] - of_points["variance_low"], labels, num_classes)
-    measured = {}
-    for name, values in corrected.items():
-        uncorrected, corrections = by_class(plug_in[name], labels, num_classes), ()
-        if name in CORRECTED:
-            size = uncorrected - by_class(values, labels, num_classes)
-            corrections = (CORRECTED[name](size, bracket, runs),)
-        measured[name] = Measured(values, uncorrected, left_out.get(name), corrections)
-    return measured
+            left_out["bias"] = extrapolate(left_out["bias"], bias_half, runs - 1, fewer.half_size)
+        left = fewer.left(of_points["bias"], of_points["variance"], terms_of_fewer)
+    wrong = predictions != labels
+    measured = {
+        name: Measured(
+            values,
+            by_class(plug_in[name], labels, num_classes),
+            left_out.get(name),
+            (by_class(left[name], labels, num_classes),) if name in left else (),
+            values=wrong if name in ("accuracy", "error") else None,
+            is_share=True,
+        )
+        for name, values in corrected.items()
+    }
+    bias, means = measured["bias"], by_class(corrected["bias"], labels, num_classes)
+    least = LEAST_LEFT / np.sqrt(runs) * (bias.plug_in - means)
+    return measured | {"bias": replace(bias, least=least, corrected=(means,))}
 
 
 def _vote_terms(ballots: Ballots, subset: np.ndarray, size: int, ties: str) -> np.ndarray:
     """The VOTE_TERMS of n points within a subset of `size` runs, (terms, n)."""
     tally, weight = ballots.tally(subset), ballots.main_weight_true(subset, ties)
     variance = tally.variance(size)
+    if size == 1:  # a single run agrees with itself, which says nothing of its variance
+        variance = np.full_like(variance, np.nan)
     return np.stack(
         [
             ballots.true_votes(subset) / size,
@@ -186,25 +188,6 @@ def _vote_quantities(terms: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _add_halves(
-    ballots: Ballots, halves: list[np.ndarray], ties: str, labels: np.ndarray, class_sums: np.ndarray
-) -> np.ndarray:
-    """Mean over half-subsets of the weight of the true label (n,); its class sums of each are added to (S, C)."""
-    true = ballots.true_votes(subset_words(np.arange(ballots.size), ballots.size))
-    # Where no run or every run is right, every half of the runs says so too: only the others are counted.
-    certain, contested = true == ballots.size, np.flatnonzero((true > 0) & (true < ballots.size))
-    class_sums += np.bincount(labels[certain], minlength=class_sums.shape[1])
-    ballots, labels = ballots.at(contested), labels[contested]
-    total = np.zeros(contested.size)
-    for sums, half in zip(class_sums, halves, strict=True):
-        weight = ballots.main_weight_true(half, ties)
-        total += weight
-        sums += np.bincount(labels, weight, minlength=sums.size)
-    mean = certain.astype(np.float64)
-    mean[contested] = total / max(len(halves), 1)
-    return mean
-
-
 def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: int) -> dict[str, Measured]:
     """Brier score and cross-entropy of R runs, with their parts; formulas in `brier` and `cross_entropy`.
 
@@ -230,15 +213,16 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
         z = z.astype(np.float64)
         refuse_where(~np.isfinite(z).all(2), f"logits are -inf (test points {block.start} to {block.stop - 1})")
 
+        nothing = np.full(here.size, np.nan)  # a single run agrees with itself
         terms = CrossEntropyTerms.of(z, here)
-        loss, plug_in = terms.loss.mean(0), terms.variance()
-        variance = terms.variance_jackknife() if runs > 1 else np.full_like(loss, np.nan)
+        loss, plug_in = terms.loss.mean(0), terms.variance() if runs > 1 else nothing
+        variance = terms.variance_jackknife() if runs > 1 else nothing
         values["cross_entropy"][:, block] = loss
         values["cross_entropy_variance"][:, block] = variance, plug_in
         values["cross_entropy_bias"][:, block] = loss - variance, loss - plug_in
 
         squares = BrierTerms.of(np.exp(z - terms.log_sum[..., None]), here)
-        loss, plug_in = squares.loss.mean(0), squares.spread.mean(0)
+        loss, plug_in = squares.loss.mean(0), squares.spread.mean(0) if runs > 1 else nothing
         variance = plug_in * (runs / (runs - 1) if runs > 1 else np.nan)
         values["brier"][:, block] = loss
         values["brier_variance"][:, block] = variance, plug_in
@@ -285,5 +269,7 @@ def measure_per_run(
         refuse_where(~np.isfinite(values), f"per_run[{name!r}] is NaN or infinite")
         means = by_class(values, labels, num_classes)
         left_out = (means.sum(0) - means) / (runs - 1) if runs >= FEWEST_RUNS else None
-        measured[name] = Measured(values.mean(0, dtype=np.float64), means.mean(0), left_out)
+        is_share = bool(values.min() >= 0 and values.max() <= 1)
+        mean = values.mean(0, dtype=np.float64)
+        measured[name] = Measured(mean, means.mean(0), left_out, values=values, is_share=is_share)
     return measured

@@ -14,6 +14,23 @@ from ltbv.errors import Refusal
 from ltbv.stats.measured import Logits, Measured, measure_logits, measure_per_run, measure_votes
 from ltbv.stats.votes import check_labels, check_predictions
 
+OF_ONE_SET = {  # schemes whose runs resample one training set, and what is then said of it
+    "stratified_bootstrap": "resampling one training set, with about two thirds of its images in each run",
+    "bootstrap": "resampling one training set, its class counts too, with about two thirds of its images in each run",
+    "seed_only": "initialisation and order alone, because every run sees the same images",
+}
+OF_SPREAD = {  # quantities that say how much runs differ: runs that share images differ less, and no factor mends that
+    "variance",
+    "unbiased_variance",
+    "biased_variance",
+    "hits",
+    "variance_low",
+    "variance_high",
+    "kw_variance",
+    "brier_variance",
+    "cross_entropy_variance",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Record:
@@ -26,11 +43,15 @@ class Record:
     train_counts  (C,) training images of each class; None: not known, and the highest class id seen sets C
     scheme        name of the resampling scheme; None: not known
     logits        (R, N, C) array, or a function slice of n points -> (R, n, C) that reads a block at a time; optional
+    clusters      (N,) which test points belong together (frames of a clip, images of a patient), whole numbers or text;
+                  None: none do. What is said of new test images is then said of new clusters
+    shared        (C,) share of a class's training images that two runs have in common, 0 to 1; NaN or None: not known
     per_run       name -> (R, N): further values of each run at each point, to be averaged over runs (a hardest-negative
                   score, experts used)
 
     Refused: predictions that are no integer class ids, not (R, N), or beyond `train_counts`; labels likewise; run
-    numbers that repeat or are not R. What is measured of a record is kept with it: about 150 bytes a test point.
+    numbers that repeat or are not R; clusters that are not one a test point; shares that are none. What is measured of
+    a record is kept with it: about 150 bytes a test point, and one for each run.
     """
 
     predictions: np.ndarray
@@ -40,6 +61,8 @@ class Record:
     scheme: str | None = None
     logits: Logits | None = None
     per_run: Mapping[str, np.ndarray] = field(default_factory=dict)
+    clusters: np.ndarray | None = None
+    shared: np.ndarray | None = None
     _measured: dict[tuple, dict[str, Measured]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -52,7 +75,15 @@ class Record:
             check_labels(labels, classes)
             if predictions.max() >= classes:
                 raise Refusal(f"predictions go up to {predictions.max()}, but train_counts has {classes} classes")
-        for name, value in (("predictions", predictions), ("labels", labels), ("runs", runs)):
+        clusters = None if self.clusters is None else check_clusters(self.clusters, labels.size)
+        if self.shared is not None:
+            shared = np.asarray(self.shared, np.float64)
+            if shared.ndim != 1 or ((shared < 0) | (shared > 1)).any():
+                raise Refusal(
+                    f"shared must be (C,) shares from 0 to 1; got {shared.shape} from {np.nanmin(shared, initial=0):g}"
+                    f" to {np.nanmax(shared, initial=0):g}"
+                )
+        for name, value in (("predictions", predictions), ("labels", labels), ("runs", runs), ("clusters", clusters)):
             object.__setattr__(self, name, value)
 
     def select(self, runs: Sequence[int]) -> "Record":
@@ -81,8 +112,37 @@ class Record:
             further = measure_per_run(self.per_run, runs, self.labels, num_classes)
             if taken := sorted(measured.keys() & further.keys()):
                 raise Refusal(f"per_run names {taken} are taken by quantities of their own: choose other names")
-            self._measured[asked] = measured | further
+            widening = self.widening()
+            self._measured[asked] = {
+                name: one if name in OF_SPREAD else replace(one, widening=widening)
+                for name, one in (measured | further).items()
+            }
         return self._measured[asked]
+
+    def widening(self) -> float:
+        """By what v_run grows because runs share training images: 1 + R f/(1 - f), f the mean of `shared` over classes.
+
+        1 where it is not known, and where runs resample one training set: no factor leads from there to new ones. NaN
+        where runs share all their images.
+        """
+        if self.shared is None or self.scheme in OF_ONE_SET or np.isnan(self.shared).all():
+            return 1.0
+        overlap = float(np.nanmean(self.shared))
+        return 1 + len(self.predictions) * overlap / (1 - overlap) if overlap < 1 else np.nan
+
+
+def check_clusters(clusters: np.ndarray, points: int) -> np.ndarray:
+    """`clusters` as numbers from 0 (N,), or a Refusal."""
+    clusters = np.asarray(clusters)
+    if clusters.shape != (points,) or clusters.dtype.kind not in "iuUS":
+        raise Refusal(
+            f"clusters must be one whole number or name for each of {points} test points; got {clusters.dtype} of shape"
+            f" {clusters.shape}"
+        )
+    numbers = np.unique(clusters, return_inverse=True)[1]
+    if points > 1 and numbers.max() == 0:
+        raise Refusal("clusters are all one: from a single cluster nothing can be said of others; give two or more")
+    return numbers
 
 
 def pair(method: Record, reference: Record) -> tuple[Record, Record]:
@@ -109,6 +169,11 @@ def pair(method: Record, reference: Record) -> tuple[Record, Record]:
             f"the method and its reference were trained on different class counts ({one} and {other} classes):"
             " train both on the same"
         )
+    if (method.clusters is None) != (reference.clusters is None) or not np.array_equal(
+        method.clusters if method.clusters is not None else [],
+        reference.clusters if reference.clusters is not None else [],
+    ):
+        raise Refusal("the method and its reference have different clusters of test points: give both the same")
     common = [run for run in method.runs if run in set(reference.runs)]
     if not common:
         raise Refusal(

@@ -1,9 +1,13 @@
-"""Could the difference be the luck of which run got which method? An exact test that assumes no distribution.
+"""Do the two methods differ at all? An exact test of any difference, which assumes no distribution.
 
 If method and reference did not differ, then within a run (same training sample, same seeds) the two sets of
 predictions could change places. So every one of the 2^R ways to swap them is computed anew, votes and main predictions
 included, and p is the share of ways whose difference is at least as large as the one observed (Fisher's randomization
 test, "The design of experiments", 1935).
+
+What it refutes is that the two are exchangeable, whichever statistic it looks at. The plug-in bias falls with the
+variance, so of two methods with one and the same bias it tells "bias" apart in most studies if their variances differ:
+its p of the bias is no test of the bias. It says most for error and variance.
 
 It holds the test points fixed, and it cannot give a p below 2/2^R: with nine confirmatory tests that takes R >= 9.
 """
@@ -53,13 +57,13 @@ def sign_flip(
     ties: str = "fractional",
     seed: int = 0,
 ) -> list[SignFlip]:
-    """Exact p of the differences in error, bias and variance, for each group of classes.
+    """Exact p of no difference between the methods, seen in error, plug-in bias and variance of each group of classes.
 
     method, reference  records with at least 9 runs in common, paired and refused as in `compare`
     groups, ties       as in `summarize`; meant for a few groups, memory grows with their number
     seed               of the 10,000 ways that are drawn where R > 16
 
-    The bias is the plug-in one: under the hypothesis tested, both methods' plug-ins are off by as much.
+    A small p of the bias says that the methods differ, not that their biases do: see above.
     Costs 2^R counts of all votes: about 1 s for R = 10 and 10,000 points, 1 to 2 min for R = 16 (one core, 2020s).
     """
     check_ties(ties)

@@ -141,6 +141,10 @@ class GroupWeights:
         """Values of classes (..., C) -> sum_c a_c^2 x_c of each group (..., G); 0 for a group without test points."""
         return self._totals(values[..., self.members] * self.weights**2, 0.0)
 
+    def fourth(self, values: np.ndarray) -> np.ndarray:
+        """Values of classes (..., C) -> sum_c a_c^4 x_c of each group (..., G); 0 for a group without test points."""
+        return self._totals(values[..., self.members] * self.weights**4, 0.0)
+
     def matrix(self) -> np.ndarray:
         """a_c of each group, dense (G, C): for a few groups."""
         dense = np.zeros((self.sizes.size, self.num_classes))

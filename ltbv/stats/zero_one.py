@@ -79,7 +79,8 @@ def zero_one(
     probabilities  (R, N, C), for 'prob' only
 
     The tie rule moves bias, hits and the two parts of V; V itself, variance_loo and variance_mid (always fractional) do
-    not depend on it. R = 1: V = 0, variance_loo and variance_mid are NaN.
+    not depend on it. R = 1: a run agrees with itself, so V = 0 says nothing; variance_loo and variance_mid are NaN, and
+    `summarize` gives no part of the variance.
 
     Example: votes 2, 2, 1 with y = 2 give error 1/3, bias 0, V 1/3, variance_loo 2/3, hits 0.
     """

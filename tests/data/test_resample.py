@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ltbv.data import resample
-from ltbv.data.dataset import indices_of, labels_of, make_ids
+from ltbv.data.dataset import indices_of, labels_of
 from ltbv.data.profile import long_tail_counts
 from ltbv.errors import Refusal
 
@@ -80,14 +80,6 @@ def test_overlap_by_hand():
     # Class 0: {0, 1, 2} and {1, 2, 3} share 2 of 3; classes 1 and 2: one image in one run; class 3: none anywhere.
     np.testing.assert_array_equal(resample.overlap([a, b], 4), [2 / 3, 0, 0, np.nan])
     assert np.isnan(resample.overlap([a], 4)).all()  # one run has nobody to share with
-
-
-def test_lost_classes_are_told_by_how_many_runs_and_classes():
-    samples = [make_ids([0, 1, 2], [0, 0, 0]), make_ids([0, 0, 0], [0, 1, 2]), make_ids([0, 0, 1], [0, 1, 2])]
-    assert resample.lost_note(samples, np.array([3, 2, 1, 0])) == (
-        "2 of 3 resamples lost a class (up to 2 of them); a run cannot predict a class it has not seen.",
-    )
-    assert resample.lost_note(samples[:1], np.array([3, 2, 1, 0])) == (), "a class without images was never there"
 
 
 def test_subsample_has_no_repeats_and_takes_a_whole_pool_if_asked():

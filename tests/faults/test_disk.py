@@ -3,12 +3,12 @@
 import errno
 import os
 import shutil
-import tempfile
 
 import pytest
 from contents import everything
 
 from ltbv.errors import Refusal
+from ltbv.harness import files
 from ltbv.harness.bootstrap import Request, prepare
 from ltbv.harness.files import read_arrays
 
@@ -17,9 +17,9 @@ FAULTS = {
     "the disk is full": (os, "fsync", errno.ENOSPC),
     "the quota is used up": (os, "fsync", errno.EDQUOT),
     "the disk fails": (os, "fsync", errno.EIO),
-    "the directory is read-only": (tempfile, "mkstemp", errno.EROFS),
-    "nobody may write there": (tempfile, "mkstemp", errno.EACCES),
-    "too many files are open": (tempfile, "mkstemp", errno.EMFILE),
+    "the directory is read-only": (files, "beside", errno.EROFS),
+    "nobody may write there": (files, "beside", errno.EACCES),
+    "too many files are open": (files, "beside", errno.EMFILE),
     "the file cannot be renamed": (os, "replace", errno.EACCES),
 }
 

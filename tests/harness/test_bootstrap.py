@@ -13,14 +13,17 @@ import torch
 from contents import everything
 
 from ltbv.engine.predict import record
+from ltbv.engine.protocol import PROTOCOLS
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Request, prepare
 from ltbv.harness.files import read_arrays
+from ltbv.harness.outlook import outlook
 from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import Method, OutputObjective, Stage
 from ltbv.methods.routing import ROUTED
+from ltbv.schedules import Step
 
 ALL = tuple(METHODS)
 
@@ -71,7 +74,10 @@ def test_every_method_and_run_has_predictions_of_the_whole_test_set(study, tiny)
             assert (asked is not None) == (METHODS[method].predict is ROUTED)
             assert kept.keys() == direct.keys() and kept["logits"].shape == (len(tiny.test.labels), 5)
             np.testing.assert_allclose(kept["p_true"], direct["p_true"], atol=0.02)
-            assert (kept["label"] == direct["label"]).mean() > 0.95  # float16 may blur a near tie
+            blurred = (kept["logits"] == kept["logits"].max(1, keepdims=True)).sum(
+                1
+            ) > 1  # float16 ties what nearly does
+            assert (kept["label"] == direct["label"])[~blurred].all() and not blurred.all()
     assert (store.test_labels() == tiny.test.labels).all()
     assert not list(study.rglob("*.part"))
 
@@ -86,10 +92,16 @@ def test_samples_are_what_the_study_says(study, tiny_lt):
     assert sorted(k for ids in described["splits"].values() for k in ids) == list(range(5))
 
 
-def test_methods_learn_something(tiny_lt, tmp_path):
-    bootstrap(tmp_path / "study", ("ce",), runs=1, epochs=15, head=40, imbalance=1.0)
+def test_methods_learn_something(tiny_lt, tmp_path, monkeypatch):
+    """Four runs together: what one run learns in so few steps may depend on how the processor rounds.
+
+    Seeds 0 to 11 give 0.67 to 0.86, single runs 0.53 to 0.93: on one thread and two, with AVX2 and without.
+    """
+    decaying = replace(PROTOCOLS["tiny-lt"], learning_rate=Step(0.05, 0.005, at=0.7))
+    monkeypatch.setitem(PROTOCOLS, "tiny-lt", decaying)
+    bootstrap(tmp_path / "study", ("ce",), runs=4, epochs=15, head=40, imbalance=1.0)
     store = Store(tmp_path / "study")
-    assert (store.predictions("ce")[0] == store.test_labels()).mean() > 0.5  # chance is 0.2
+    assert (store.predictions("ce") == store.test_labels()).mean() > 0.5  # chance is 0.2
 
 
 def test_a_stage_that_three_methods_share_is_trained_once(tiny_lt, tmp_path):
@@ -267,7 +279,7 @@ def test_a_known_method_by_its_long_name_is_the_same(study):
     assert failures == [] and events == [] and everything(study) == whole
 
 
-@pytest.mark.parametrize("key", ["../elsewhere", "a/b", "", "a\nb", "."])
+@pytest.mark.parametrize("key", ["../elsewhere", "a/b", "", "a\nb", ".", "é", "k" * 101])
 def test_a_key_that_is_no_name_for_a_directory_is_refused(tiny_lt, tmp_path, own_methods, key):
     with pytest.raises(Refusal, match="key"):
         own_methods.MINE = replace(METHODS["ce"], key=key, label="Own")
@@ -358,7 +370,10 @@ def test_a_full_disk_ends_in_one_line_and_the_same_command_goes_on(tiny_lt, tmp_
 def test_notes_speak_of_lost_classes_and_shared_images(tiny_lt, tmp_path):
     assert prepare(request(tmp_path / "a", runs=3, head=8, imbalance=2.0)).notes() == []
     (shared,) = prepare(request(tmp_path / "b", runs=3, head=40)).notes()
-    assert "share up to 100%" in shared and "class 0" in shared
+    assert (
+        "share up to 100%" in shared and "class 0" in shared and "the variance reads too low in every split" in shared
+    )
+    assert f"  note: {shared}" in outlook(prepare(request(tmp_path / "b", runs=3, head=40)))
     lost = prepare(request(tmp_path / "c", runs=8, head=12, imbalance=12.0, scheme="bootstrap")).notes()
     assert any("classes without images" in note for note in lost)
 

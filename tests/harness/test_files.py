@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from ltbv.errors import Refusal
-from ltbv.harness.files import read_arrays, read_json, write_arrays, write_bytes, write_json
+from ltbv.harness.files import (
+    read_arrays,
+    read_json,
+    refuse_if_closed,
+    write_arrays,
+    write_bytes,
+    write_json,
+    write_together,
+)
 
 WRITERS = {
     "bytes": lambda path: write_bytes(path, b"new"),
@@ -143,3 +151,56 @@ def test_a_file_that_is_not_there_or_no_json_is_refused(tmp_path):
             read_json(tmp_path / name)
     with pytest.raises(Refusal, match="none.npz"):
         read_arrays(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o027, 0o077])
+def test_a_file_has_the_rights_that_the_umask_leaves(write, tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write(tmp_path / "file")
+        (tmp_path / "plain").write_text("as any program would write it")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("good", [0, 1, 2])
+def test_of_several_files_all_are_written_or_none(tmp_path, monkeypatch, step, good):
+    """The disk is full after so many; what was there stays, and no folder is left. (Names, once given, are kept.)"""
+    old, gone = tmp_path / "old", tmp_path / "gone"
+    old.write_bytes(b"old")
+    gone.write_bytes(b"gone")
+    several = {tmp_path / "new" / "a" / name: b"new" for name in "xy"} | {old: b"new"}
+    real, left = getattr(os, step), iter(range(good))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, lambda *names: real(*names) if next(left, None) is not None else full())
+        with pytest.raises(Refusal, match="No space left on device"):
+            write_together(several, gone=[gone])
+    assert old.read_bytes() == b"old"
+    assert gone.exists() or (step, good) == ("replace", 2), "it goes when only the last name is missing"
+    kept = good if step == "replace" else 0
+    there = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert there - {"gone"} == {"old", *"xy"[:kept]}
+    assert (tmp_path / "new").exists() == bool(kept)
+    write_together(several, gone=[gone])
+    assert all(path.read_bytes() == b"new" for path in several) and not gone.exists()
+
+
+def test_what_is_no_regular_file_is_not_replaced(write, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Refusal, match="pipe: it exists and is no regular file"):
+        write(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo() and files(tmp_path) == ["pipe"]
+
+
+def test_a_folder_that_takes_nothing_is_refused_beforehand(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    refuse_if_closed(tmp_path / "new" / "newer")
+    for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        with pytest.raises(Refusal, match="cannot write into"):
+            refuse_if_closed(place)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(Refusal, match="read-only"):
+        refuse_if_closed(tmp_path / "new")
+    assert files(tmp_path) == ["file"]

@@ -44,7 +44,8 @@ def test_an_addition_is_compared_with_what_it_is_built_on(built):
         ("ce", "ride"),
         ("ride", "router"),
     ]
-    pair = (stats.Record(of(evidence, key).predictions, evidence.labels) for key in ("router", "ride"))
+    shared = evidence.setting.shared
+    pair = (stats.Record(of(evidence, key).predictions, evidence.labels, shared=shared) for key in ("router", "ride"))
     by_hand = {(d.group, d.quantity): d for d in stats.compare(*pair, evidence.groups)}
     splits = found.splits.set_index(["method", "group", "quantity"])
     for row in found.additions[found.additions.base == "ride"].itertuples():

@@ -5,11 +5,12 @@ import re
 import shutil
 import subprocess
 import threading
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from ltbv.report import page, tables, write_report
+from ltbv.report import page, sheets, style, tables, write_report
 from ltbv.report.study import read_study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -95,14 +96,24 @@ def test_the_protocol_and_the_command_are_there(report):
     assert "ltbv bootstrap --method ce --method mine --method ride --runs 4 --dataset glyphs-lt" in text.replace(
         "--method ride --method mine", "--method mine --method ride"
     )
-    assert "Scheme subsample; two runs share" in text and "4 runs: corrections and intervals are rough" in text
+    assert (
+        "Scheme subsample; two runs share" in text and "4 runs: the correction of the bias cannot be relied on" in text
+    )
+
+
+def test_a_bias_below_0_is_grey_and_says_why(study):
+    evidence = read_study(study(ride="RIDE", runs=5))
+    built = tables.build(evidence)
+    rows = built.splits
+    rows = rows.assign(estimate=rows.estimate.where(rows.quantity != "bias", -0.0123))
+    built = replace(built, splits=rows)
+    text = page.page(built, evidence, sheets.printed(built, evidence), {}, style.looks(evidence.names))
+    assert len(re.findall(r'class="doubtful"[^>]*>-0\.012\?', text)) == 2 * 4 and "which no bias is" in text
 
 
 def test_a_table_too_long_for_a_page_is_named(study, monkeypatch):
     monkeypatch.setattr(page, "MOST_ROWS", 30)
     evidence = read_study(study(ride="RIDE", runs=4, points=2, num_classes=20))
-    from ltbv.report import sheets, style
-
     built = tables.build(evidence)
     text = page.page(built, evidence, sheets.printed(built, evidence), {}, style.looks(evidence.names))
     assert "Every class: 40 rows, too many for a page; see tables/classes.csv" in text

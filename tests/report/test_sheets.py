@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ltbv.report import captions, latex, machine, markdown, sheets, tables
-from ltbv.report.sheet import BETTER, UNCLEAR, WORSE, closing, formatted
+from ltbv.report.sheet import BETTER, DOUBTFUL, UNCLEAR, WHY_DOUBTFUL, WORSE, closing, formatted, number
 from ltbv.report.study import read_study
 
 AWKWARD = [
@@ -65,6 +65,34 @@ def test_marks_follow_the_intervals(made):
             assert cell.text.endswith("*") == clear
             seen.add(cell.mark)
     assert len(seen) > 1
+
+
+def below_0(built, group="many"):
+    """The same tables with a corrected bias of -.0123 in CE's head."""
+    rows = built.splits
+    here = (rows.method == "ce") & (rows.group == group) & (rows.quantity == "bias")
+    return replace(built, splits=rows.assign(estimate=rows.estimate.where(~here, -0.0123)))
+
+
+def test_a_bias_below_0_is_grey_and_the_caption_says_why(full, made):
+    built, _ = made
+    of = {sheet.key: sheet for sheet in sheets.printed(below_0(built), full)}
+    for key, column in (("overview", 5), ("splits", 3)):
+        (cell,) = (cell for row in of[key].rows for cell in row if cell.mark == DOUBTFUL)
+        assert cell.text.startswith("-0.012?") and WHY_DOUBTFUL in of[key].caption
+        assert cell in [row[column] for row in of[key].rows]
+        shown = markdown.table(of[key])
+        assert "-0.012?" in shown.replace("\\", "") and "no bias is" in shown
+        in_latex = latex.table(of[key])
+        assert r"\ltbvdoubtful{\ensuremath{-}0.012{?}" in in_latex and r"\providecommand{\ltbvdoubtful}" in in_latex
+    assert WHY_DOUBTFUL not in of["plug_in"].caption
+    above = {sheet.key: sheet for sheet in sheets.printed(below_0(built, group="none"), full)}
+    assert WHY_DOUBTFUL not in above["overview"].caption
+
+
+def test_what_is_shown_as_0_and_differences_below_0_are_not_doubtful():
+    assert number(-0.0004, "bias").mark == "" and number(-0.0006, "bias").text == "-0.001?"
+    assert number(-0.1, "bias", sign="+").mark == "" and number(-0.1, "variance").mark == ""
 
 
 def test_the_printed_identity_closes(made):

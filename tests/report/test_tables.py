@@ -44,15 +44,19 @@ def test_estimates_and_differences_agree_with_statistics_called_by_hand(two):
     store, built = two
     labels = store.test_labels()
     groups = {"all": range(12)} | store.study()["data"]["splits"] | {c: [c] for c in range(12)}
-    of = {method: store.predictions(method) for method in ("ce", "ride")}
+    shared = read_study(store.path).setting.shared
+    of = {
+        method: stats.Record(store.predictions(method), labels, scheme="subsample", shared=shared)
+        for method in ("ce", "ride")
+    }
     both = {group: built.splits for group in ("all", "many", "medium", "few")} | dict.fromkeys(range(12), built.classes)
-    for one in stats.summarize(stats.Record(of["ride"], labels), groups):
+    for one in stats.summarize(of["ride"], groups):
         if one.group in range(12) and one.quantity not in SHOWN:
             continue
         row = cell(both[one.group], "ride", one.group, one.quantity)
         expected = (one.estimate, one.low, one.high, one.plug_in)
         np.testing.assert_array_equal((row.estimate, row.low, row.high, row.plug_in), expected)
-    for one in stats.compare(stats.Record(of["ride"], labels), stats.Record(of["ce"], labels), groups):
+    for one in stats.compare(of["ride"], of["ce"], groups):
         if one.group in range(12) and one.quantity not in SHOWN:
             continue
         row = cell(both[one.group], "ride", one.group, one.quantity)
@@ -145,8 +149,10 @@ def test_gaps_and_distances_agree_with_statistics_called_by_hand(two):
     store, built = two
     labels, splits = store.test_labels(), store.study()["data"]["splits"]
     ride, ce = (store.predictions(method, "p_negative") for method in ("ride", "ce"))
-    own = stats.head_tail_gap(ride, labels, splits)
-    apart = stats.head_tail_gap(ride, labels, splits, reference_values=ce)
+    shared = read_study(store.path).setting.shared
+    widening = stats.Record(store.predictions("ride"), labels, scheme="subsample", shared=shared).widening()
+    own = stats.head_tail_gap(ride, labels, splits, widening=widening)
+    apart = stats.head_tail_gap(ride, labels, splits, reference_values=ce, widening=widening)
     row = cell(built.gaps, "ride", "few - many", "mean")
     assert (row.estimate, row.low, row.high) == (own.estimate, own.low, own.high)
     found = (row.reference_difference, row.difference_low, row.difference_high)

@@ -1,6 +1,7 @@
 """Can the table be read: within 100 columns, without colour, in a pipe?"""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,9 @@ def test_one_run_shows_dashes_and_no_intervals(study):
     text = show(study(ride="RIDE", runs=1))
     assert "  ±" not in text.split("\n± half")[0] and "*" not in text.split("\n± half")[0]
     assert "! 1 runs: no intervals" in text
+    before, plug_in = text.split("Plug-in values")
+    (line,) = (line for line in plug_in.splitlines() if line.startswith("CE "))
+    assert line.split()[3::3] == ["-"] * 4  # one run has no variance, plug-in or not
 
 
 def test_green_is_better_red_is_worse_and_both_have_a_star(study, on_terminal):
@@ -96,6 +100,20 @@ def test_a_narrow_terminal_gets_the_groups_below_each_other(study, on_terminal):
     text = re.sub(r"\x1b\[[\d;]*m", "", show(study(ride="RIDE", mine=LONG)))
     assert max(map(len, text.splitlines())) <= 80
     assert re.search(r"all +many\n", text) and re.search(r"medium +few\n", text)
+
+
+def test_a_bias_below_0_is_grey_and_says_why(study, on_terminal):
+    evidence = read_study(study(ride="RIDE", runs=8))
+    built = tables.build(evidence)
+    rows = built.splits
+    here = (rows.method == "ce") & (rows.group == "many") & (rows.quantity == "bias")
+    below = replace(built, splits=rows.assign(estimate=rows.estimate.where(~here, -0.0123)))
+    plain = terminal.show(below, evidence)
+    assert plain.count("-.012?") == 1 and "which no bias is" in plain
+    on_terminal(100)
+    assert re.search(r"\x1b\[90m *-\.012\?\x1b", terminal.show(below, evidence))
+    positive = replace(built, splits=rows.assign(estimate=rows.estimate.abs()))
+    assert "which no bias is" not in terminal.show(positive, evidence)
 
 
 def test_numbers_keep_to_their_width():

@@ -35,6 +35,49 @@ def bias_half(votes, true, ties="fractional"):
     return (runs * zero_one(votes, true, ties)[1] - half * mean) / (runs - half)
 
 
+def of_fewer(votes, true, size, ties="fractional"):
+    """Bias and V_mid of one point, means over all subsets of `size` runs."""
+    of = [zero_one(subset, true, ties) for subset in combinations(votes, size)]
+    return np.mean([bias for _, bias, _, _ in of]), np.mean([(low + high) / 2 for _, _, low, high in of])
+
+
+def left(votes, true, ties="fractional"):
+    """What the corrections of bias and variance of one point may have left."""
+    votes, runs = list(votes), len(votes)
+    sizes = runs, max(runs // 2, 3), max(runs // 4, 2)
+    (b1, v1), (b2, v2), (b3, _) = (of_fewer(votes, true, size, ties) for size in sizes)
+    late = (sizes[0] * b1 - sizes[1] * b2) / (sizes[0] - sizes[1])
+    early = (sizes[1] * b2 - sizes[2] * b3) / (sizes[1] - sizes[2])
+    return (late - early) / np.sqrt(2), (v1 - v2) / 2
+
+
+def point_variance(values, labels, group):
+    """v_point of a group of classes, and its degrees of freedom."""
+    of = {c: values[labels == c] for c in np.unique(labels)}
+    several = {c: x for c, x in of.items() if x.size > 1}
+    lone = np.array([x[0] for x in of.values() if x.size == 1])
+    shrunk = {}
+    for c, x in several.items():
+        alike = np.mean([y.var(ddof=1) for y in several.values() if y.size <= 2 * x.size])
+        shrunk[c] = ((x.size - 1) * x.var(ddof=1) + 3 * alike) / (x.size + 2)
+    if lone.size and several:
+        together = (((lone - lone.mean()) ** 2).sum() + 3 * np.mean([*shrunk.values()])) / (lone.size + 2)
+    elif lone.size > 1:
+        together = lone.var(ddof=1)
+    present = [c for c in np.unique(group) if c in of]
+    share = {c: shrunk.get(c, np.nan if c in several else together) / of[c].size / len(present) ** 2 for c in present}
+    v = sum(share.values())
+    uncertain = sum(share[c] ** 2 / (of[c].size - 1) for c in present if c in several)
+    uncertain += sum(share[c] for c in present if c not in several) ** 2 / max(lone.size - 1, 1)
+    return v, v**2 / uncertain + 3 if uncertain else 3
+
+
+def wilson(apart, size, z):
+    """Upper end of Wilson's interval of a share."""
+    root = z * np.sqrt(apart * (1 - apart) / size + z**2 / (4 * size**2))
+    return (apart + z**2 / (2 * size) + root) / (1 + z**2 / size)
+
+
 def group_means(values, labels, groups):
     """Mean over a group's classes of their means, for each group; classes without points are left out."""
     means = {}

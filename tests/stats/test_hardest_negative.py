@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from brute_force import group_means
+from brute_force import group_means, point_variance
 from scipy import stats as distributions
 
 from ltbv import stats
@@ -88,11 +88,15 @@ def test_head_tail_gap_by_its_definition(target):
         of_runs = [group_means(run, labels, MANY_FEW) for run in difference]
         gaps = np.array([means["few"] - means["many"] for means in of_runs])
         v_run = gaps.var(ddof=1) / len(gaps)  # what a jackknife of a mean comes down to
-        v = v_run
+        v, uncertain = v_run, v_run**2 / 5
         if target == "population":
-            within = [difference.mean(0)[labels == c].var(ddof=1) / 8 for c in range(6)]
-            v += sum(within[:2]) / 2**2 + sum(within[3:]) / 3**2
-        df = v**2 / (v_run**2 / 5)
+            sides = [point_variance(difference.mean(0), labels, MANY_FEW[side]) for side in ("few", "many")]
+            v_point = sum(of_side for of_side, _ in sides)
+            df_point = v_point**2 / sum(of_side**2 / (df - 3) for of_side, df in sides) + 3
+            noise = [difference[:, labels == c].var(0, ddof=1).mean() / 6 / 8 for c in range(6)]
+            v = max(v_run, v_point, v_run + v_point - sum(noise[:2]) / 2**2 - sum(noise[3:]) / 3**2)
+            uncertain += v_point**2 / df_point
+        df = v**2 / uncertain
         reach = distributions.t.ppf(0.975, df) * np.sqrt(v)
         assert (ours.group, ours.quantity) == ("few - many", "head_tail_gap")
         expected = [gaps.mean(), gaps.mean() - reach, gaps.mean() + reach, gaps.mean(), np.sqrt(v), df]

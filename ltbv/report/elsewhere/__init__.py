@@ -7,12 +7,14 @@
     scores     what logits or probabilities amount to, a block at a time
     assemble   runs become evidence, with what a reader must know of them
     listings   training images, names of the classes, true labels
+    clusters   test points that belong together
     analysis   the same for arrays in memory: `ltbv.analyse`
 
 `read_elsewhere` walks through them in this order.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere import files
 from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, method_runs, order_of
+from ltbv.report.elsewhere.clusters import read_clusters
 from ltbv.report.elsewhere.listings import read_counts, read_labels, read_names
 from ltbv.report.elsewhere.points import Points, settle
 from ltbv.report.elsewhere.rows import Rows, check_range
@@ -33,6 +36,7 @@ def read_elsewhere(
     labels: Path | str | None = None,
     classes: Path | str | None = None,
     *,
+    clusters: Path | str | None = None,
     reference: str | None = None,
     many: float = 100,
     few: float = 20,
@@ -47,6 +51,7 @@ def read_elsewhere(
     train_counts  training images of each class: see `listings.read_counts`
     labels        true labels, where the predictions do not bring them: see `listings.read_labels`
     classes       class names: see `listings.read_names`
+    clusters      test points that belong together: see `clusters.read_clusters`
     reference     the method that others are compared with; None: 'ce', or the first
     many, few     a class with more than `many` training images is many, with fewer than `few` is few
 
@@ -63,7 +68,11 @@ def read_elsewhere(
     for key in order:
         runs, points = _read_runs(key, Path(sources[key]), given, points, counts.size, notes)
         methods.append(method_runs(key, runs, notes))
-    return evidence_of(methods, points.labels, counts, names, notes, many=many, few=few, dataset=dataset, scheme=scheme)
+    together = read_clusters(Path(clusters), points) if clusters else None
+    evidence = evidence_of(
+        methods, points.labels, counts, names, notes, many=many, few=few, dataset=dataset, scheme=scheme
+    )
+    return replace(evidence, clusters=together)
 
 
 def _read_runs(

@@ -1,7 +1,7 @@
 """What do predictions in memory say? `ltbv.analyse`: arrays in, the tables of a report out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from ltbv.report.elsewhere.listings import check_counts
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
 from ltbv.report.elsewhere.scores import judge
 from ltbv.report.evidence import REFERENCE, Evidence
-from ltbv.report.verdict import MARGIN
+from ltbv.report.verdict import MARGIN, check_margin
+from ltbv.stats.record import check_clusters
 from ltbv.stats.votes import blocks, check_labels
 
 LABELS = "labels"
@@ -38,6 +39,9 @@ class Analysis:
     margin: float = MARGIN
     exact: bool | None = None
     allow_scale: bool = False
+
+    def __post_init__(self) -> None:
+        check_margin(self.margin)
 
     def __repr__(self) -> str:
         runs = ", ".join(f"{method.label} {len(method.runs)} runs" for method in self.evidence.methods)
@@ -87,6 +91,7 @@ def analyse(
     *,
     kind: str | None = None,
     class_names: Sequence[str] | None = None,
+    clusters: np.ndarray | None = None,
     many: float = 100,
     few: float = 20,
     dataset: str = "predictions from elsewhere",
@@ -105,6 +110,7 @@ def analyse(
     reference     the method that others are compared with; None: 'ce', or the first
     kind          'labels', 'probs' or 'logits': instead of the rule above, for all methods
     class_names   C names
+    clusters      (N,) which test points belong together (frames of a clip, images of a patient), numbers or names
     many, few     a class with more than `many` training images is many, with fewer than `few` is few
     margin, exact, allow_scale    see `Analysis`
 
@@ -127,22 +133,19 @@ def analyse(
     for key in order:
         runs = [_read_run(key, r, run, labels, counts.size, kind) for r, run in enumerate(of_method[key])]
         methods.append(method_runs(key, runs, notes))
-    return Analysis(
-        evidence_of(
-            methods,
-            labels,
-            counts,
-            None if class_names is None else tuple(map(str, class_names)),
-            notes,
-            many=many,
-            few=few,
-            dataset=dataset,
-            scheme=scheme,
-        ),
-        margin,
-        exact,
-        allow_scale,
+    evidence = evidence_of(
+        methods,
+        labels,
+        counts,
+        None if class_names is None else tuple(map(str, class_names)),
+        notes,
+        many=many,
+        few=few,
+        dataset=dataset,
+        scheme=scheme,
     )
+    together = None if clusters is None else check_clusters(clusters, labels.size)
+    return Analysis(replace(evidence, clusters=together), margin, exact, allow_scale)
 
 
 def _read_run(key: str, r: int, values: np.ndarray, labels: np.ndarray, num_classes: int, kind: str | None) -> Run:

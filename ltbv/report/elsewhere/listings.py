@@ -77,7 +77,7 @@ def read_names(path: Path) -> tuple[str, ...]:
         if not isinstance(names, list) or any(not isinstance(name, str) for name in names):
             raise Refusal(f"{path} is no list of class names")
     else:
-        names = _read_text(path).removesuffix("\n").split("\n")
+        names = read_text(path).removesuffix("\n").split("\n")
     return check_names(names, str(path))
 
 
@@ -138,7 +138,7 @@ def _read_lines(path: Path) -> tuple[list[int], list[str] | None]:
     """The number at the end of each line, and what stands before it, if every line has that; blank lines are left
     out."""
     numbers, before = [], []
-    for at, line in enumerate(io.StringIO(_read_text(path)), 1):
+    for at, line in enumerate(io.StringIO(read_text(path)), 1):
         if len(numbers) > MOST_POINTS:
             raise Refusal(f"{path} has more than {MOST_POINTS:,} lines")
         words = line.rsplit(None, 1)
@@ -158,7 +158,7 @@ def _read_lines(path: Path) -> tuple[list[int], list[str] | None]:
     return numbers, [word.strip() for word in before] or None
 
 
-def _read_text(path: Path, most: int = MOST_TEXT) -> str:
+def read_text(path: Path, most: int = MOST_TEXT) -> str:
     try:
         if (size := path.stat().st_size) > most:
             raise Refusal(f"{path} has {size:,} bytes; the most is {most:,}")
@@ -176,7 +176,7 @@ def _read_json(path: Path) -> Any:
         return dict(pairs)
 
     try:
-        return json.loads(_read_text(path, MOST_JSON), object_pairs_hook=once)
+        return json.loads(read_text(path, MOST_JSON), object_pairs_hook=once)
     except (Refusal, RecursionError, ValueError) as error:
         if isinstance(error, Refusal):
             raise
