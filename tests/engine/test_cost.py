@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ltbv.engine.cost import check, costs_by_experts, network_cost, seconds_per_image, stored_bytes
+from ltbv.engine.cost import check, costs_by_experts, most_runs, network_cost, seconds_per_image, stored_bytes
 from ltbv.engine.protocol import CIFAR, GLYPHS, Protocol
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
@@ -168,3 +168,14 @@ def test_training_counts_every_stage_and_a_third_where_a_network_is_only_looked_
 def cost_on_glyphs(key: str) -> int:
     study = resolve()
     return network_cost(last_net(key), study.protocol.backbone, study.entry.image_shape, 100)["macs"]
+
+
+@pytest.mark.parametrize(("gigabytes", "least", "most"), [(1, 1, 2), (8, 6, 14), (16, 20, 40), (141, 40, 40)])
+def test_a_stack_is_as_large_as_half_of_a_gpus_memory_and_no_larger_than_pays(monkeypatch, gigabytes, least, most):
+    """ResNet-32 takes .18 GB a run on the card that was measured, batches of 128."""
+    monkeypatch.setattr("ltbv.engine.cost.gpu_memory", lambda: int(gigabytes * 1e9))
+    stages = METHODS["ce"].stages
+    found = most_runs(stages, CIFAR, IMAGE, 100)
+    assert least <= found <= most and found * 0.18 <= max(0.18, gigabytes / 2)
+    assert most_runs((*stages, *METHODS["ride_6"].stages), CIFAR, IMAGE, 100) <= found, "the largest network counts"
+    assert most_runs(stages, replace(CIFAR, batch=10**6), IMAGE, 100) == 1

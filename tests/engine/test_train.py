@@ -14,8 +14,10 @@ from ltbv.data.samplers import INSTANCE
 from ltbv.engine.train import stage_epochs, train
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
+from ltbv.methods.base import Loss
 from ltbv.models.experts import Net
 from ltbv.models.stack import run_state
+from ltbv.schedules import Step
 
 
 def trained(dataset, stage=PLAIN, runs=RUNS, dtype=torch.float64, spoil=lambda network: None, ids=None, **settings):
@@ -140,6 +142,19 @@ def test_a_stage_may_have_a_learning_rate_and_a_length_of_its_own(tiny):
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]) or "running" in name
     assert [stage_epochs(replace(PLAIN, epochs=share), PROTOCOL) for share in (0.01, 0.34, 0.5, 1.0)] == [1, 1, 2, 3]
+
+
+def test_a_stage_may_have_a_weight_decay_of_its_own(tiny):
+    """A loss that is 0 everywhere: w <- w - rate (decay w), with momentum .9 and Nesterov, two steps written out."""
+    nothing = Loss(lambda logits, labels, counts: 0 * cross_entropy(logits, labels))
+    stage = replace(PLAIN, objective=nothing, learning_rate=0.1, weight_decay=0.5, epochs=1 / 3)
+    before = fresh(stage).state_dict()["heads.weight"]
+    network, _ = trained(tiny, stage, protocol=replace(PROTOCOL, batch=32))
+    weight, velocity = before, 0.0
+    for _ in range(2):
+        velocity = 0.9 * velocity + 0.5 * weight
+        weight = weight - 0.1 * (0.5 * weight + 0.9 * velocity)
+    torch.testing.assert_close(network.state_dict()["heads.weight"], weight)
 
 
 def test_losses_are_means_over_images_not_over_batches(tiny):

@@ -128,6 +128,20 @@ def test_chunks_hold_every_run_once_in_order(tiny_lt, tmp_path, runs, stack):
     assert stack or runs == 1 or len(job.chunks) >= 2, "two cores have work"
 
 
+@pytest.mark.parametrize(
+    ("runs", "largest", "workers", "sizes"),
+    [(20, 40, 1, [20]), (50, 40, 1, [25, 25]), (20, 40, 4, [5] * 4), (10, 3, 1, [3, 3, 3, 1]), (3, 40, 8, [1] * 3)],
+)
+def test_on_gpus_stacks_are_as_few_and_as_even_as_can_be(monkeypatch, tiny_lt, tmp_path, runs, largest, workers, sizes):
+    monkeypatch.setattr("ltbv.harness.bootstrap.choose", lambda name: torch.device("cuda"))
+    monkeypatch.setattr("ltbv.harness.bootstrap.count", lambda device: workers)
+    monkeypatch.setattr("ltbv.harness.bootstrap.most_runs", lambda *arguments: largest)
+    job = prepare(request(tmp_path / "study", ("ce",), runs=runs))
+    assert [len(chunk.runs) for chunk in job.chunks] == sizes and job.jobs == min(workers, len(sizes))
+    asked = prepare(request(tmp_path / "study", ("ce",), runs=runs, stack=2))
+    assert max(len(chunk.runs) for chunk in asked.chunks) == min(2, runs), "as asked"
+
+
 # Again
 
 
