@@ -3,9 +3,10 @@
     nice -n 19 python benchmarks/coverage.py [--studies 400] [--runs 5 10 20] [--world gumbel] [--processes 1]
 
 A *world* is a population of test points on which two methods vote with known probabilities: those of `worlds`, from
-which constants of the statistics once came, and those of `worlds_apart`, which no constant was fitted to. A study draws test points of each class and R runs of both methods, and asks `ltbv.stats` for estimates,
-intervals and claims. They are set against the truth: `population` intervals against the mean over the whole
-population, `test_set` intervals against the mean over the points of the study.
+which constants of the statistics once came, and those of `worlds_apart`, which no constant was fitted to. A study draws
+test points of each class and R runs of both methods, and asks `ltbv.stats` for estimates, intervals and claims. They
+are set against the truth: `population` intervals against the mean over the whole population, `test_set` intervals
+against the mean over the points of the study.
 
 `--looks WORLD` simulates studies that grow, 10, 15, 20 runs, and are read each time.
 

@@ -31,7 +31,7 @@ since a bias below 0 was corrected too far by that much at least. In a paired di
 the sums of those of the two methods, since both may have left as much and only one of them does; (plug-in - theta) is
 that of the difference. .6 was fitted to `worlds` of benchmarks/coverage.py.
 
-Where (nearly) all test points say the same, the interval reaches at least as far as Wilson's for as many points; it is
+Where all test points but one say the same, the interval reaches at least as far as Wilson's for as many points; it is
 never of length 0 for new test images. It is not clipped: what lies beyond 0 or 1 is to be read as ending there.
 
 Why not a bootstrap over runs: R runs drawn with replacement hold about .63 R distinct ones, a run drawn twice agrees
@@ -148,21 +148,27 @@ def intervals(
 def _unseen(
     points: np.ndarray, labels: np.ndarray, weights: GroupWeights, level: float, clusters: np.ndarray | None
 ) -> np.ndarray:
-    """How far the interval of each group (G,) must reach at least, where (nearly) all test points say the same.
+    """How far the interval of each group (G,) must reach at least, where all test points but one say the same.
 
-    Twenty test points of which none is ever wrong do not show that none of a thousand is. Where what sets the points
-    apart from 0 (or from 1, or -1) adds up to less than one whole point, Wilson's interval for as many points is the
-    least; elsewhere nothing is asked, 0.
+    Twenty test points of which none is ever wrong do not show that none of a thousand is, and one that is wrong now and
+    then hardly shows what others are. Where fewer than two points (or clusters) are apart from 0 (or all from 1, or
+    -1), Wilson's interval for as many points is the least; elsewhere nothing is asked, 0.
     """
     size = independent_points(labels, weights, clusters)
-    apart = np.min(
-        [weights.means(by_class(np.abs(points - end), labels, weights.num_classes)) for end in (-1, 0, 1)], 0
-    )
+    reach, nearest = np.zeros(size.size), np.full(size.size, np.inf)
     z2 = quantile((1 + level) / 2, np.array(MAX_DF)) ** 2
-    root = np.sqrt(z2 * np.clip(apart * (1 - apart), 0, None) / size + (z2 / (2 * size)) ** 2)
-    upper = (apart + z2 / (2 * size) + root) / (1 + z2 / size)
+    for end in (-1, 0, 1):
+        departs = np.abs(points - end)
+        some = departs > 1e-9
+        if clusters is not None:
+            some = (np.bincount(clusters, some) > 0)[clusters]
+        apart, share = weights.means(by_class(np.stack([departs, some]), labels, weights.num_classes))
+        root = np.sqrt(z2 * np.clip(apart * (1 - apart), 0, None) / size + (z2 / (2 * size)) ** 2)
+        upper = (apart + z2 / (2 * size) + root) / (1 + z2 / size)
+        here = np.where(share * size < 2 - 1e-9, upper - apart, 0.0)
+        reach, nearest = np.where(apart < nearest, here, reach), np.fmin(apart, nearest)
     of_mean = np.isclose(weights.means(np.ones(weights.num_classes)), 1)  # a gap between two groups is none
-    return np.where(of_mean & (apart * size < 1), upper - apart, 0.0)
+    return np.where(of_mean, reach, 0.0)
 
 
 @dataclass(frozen=True)
