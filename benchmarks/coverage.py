@@ -3,10 +3,10 @@
     nice -n 19 python benchmarks/coverage.py [--studies 400] [--runs 5 10 20] [--world gumbel] [--processes 1]
 
 A *world* is a population of test points on which two methods vote with known probabilities: those of `worlds`, from
-which constants of the statistics once came, and those of `worlds_apart`, which nothing was fitted to and which test
-alone. A study draws test points of each class and R runs of both methods, and asks `ltbv.stats` for estimates,
-intervals and claims. They are set against the truth: `population` intervals against the mean over the whole
-population, `test_set` intervals against the mean over the points of the study.
+which constants of the statistics once came, and those of `worlds_apart`, which no constant was fitted to. A study draws
+test points of each class and R runs of both methods, and asks `ltbv.stats` for estimates, intervals and claims. They
+are set against the truth: `population` intervals against the mean over the whole population, `test_set` intervals
+against the mean over the points of the study.
 
 `--looks WORLD` simulates studies that grow, 10, 15, 20 runs, and are read each time.
 
@@ -233,7 +233,10 @@ def markdown(rows: list[Row], claims: list[list[str]], looks: list[list[str]], a
     lines = ["# Coverage of the intervals, bias of the estimators", "", *about, ""]
     lines += ["## In short", "", "Cells are worlds x methods x (all, many, medium, few, mean over classes).", ""]
     for title, of in (
-        ("Worlds that nothing was fitted to, which only test", [*WORLDS_APART]),
+        (
+            "Worlds apart, that no constant was fitted to (the head of worlds_apart.py says which were looked at once)",
+            [*WORLDS_APART],
+        ),
         ("Worlds that constants were once fitted to", [name for name in WORLDS if name not in STRESS]),
         ("The stress test", STRESS),
     ):

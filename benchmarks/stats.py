@@ -202,6 +202,7 @@ def plain_interval(points, without, labels, left=None, least=None, noise=None, i
     within = ((size - 1) * within + 3 * within.mean()) / (size + 2)
     left, least, noise = (None if of is None else class_means(of) for of in (left, least, noise))
     apart = [class_means(np.abs(points - end)) for end in (0, 1)]
+    departing = [class_means(np.abs(points - end) > 1e-9) for end in (0, 1)]
     runs, found, z2 = len(rows), [], stdtrit(1e4, 0.975) ** 2
     for ids in GROUPS.values():
         out = rows[:, ids].mean(1)
@@ -217,8 +218,8 @@ def plain_interval(points, without, labels, left=None, least=None, noise=None, i
         if least is not None:
             v += min(means[ids].mean(), 0) ** 2
         se, number = np.sqrt(v), size * len(ids)
-        near = min(one[ids].mean() for one in apart)
-        if is_share and near * number < 1:
+        near, end = min((one[ids].mean(), end) for end, one in enumerate(apart))
+        if is_share and departing[end][ids].mean() * number < 2 - 1e-9:
             upper = near + z2 / (2 * number) + np.sqrt(z2 * near * (1 - near) / number + (z2 / (2 * number)) ** 2)
             se = max(se, (upper / (1 + z2 / number) - near) / stdtrit(min(v**2 / uncertain, 1e4), 0.975))
         found.append([float(means[ids].mean()), float(se)])

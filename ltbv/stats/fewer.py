@@ -78,15 +78,17 @@ class FewerRuns:
 
         With `labels` (n,) and `class_sums` (S, C), the class sums of the weight in each half are added to these.
         """
-        if self.runs <= ENUMERATED and ties == "fractional" and class_sums is None:
-            alike, kind = ballots.kinds()
-            return self._terms(alike, ties)[:, kind]
-        return self._terms(ballots, ties, labels, class_sums)
-
-    def _terms(self, ballots, ties, labels=None, class_sums=None) -> np.ndarray:
-        half = _mean_weight(ballots, self.halves, ties, labels, class_sums)
-        middle = half if self.middle is None else _mean_weight(ballots, self.middle, ties)
-        return np.stack([half, middle, _mean_weight(ballots, self.quarters, ties), self._mean_variance(ballots)])
+        alike, kind = ballots.kinds() if self.runs <= ENUMERATED else (ballots, slice(None))
+        variance = self._mean_variance(alike)[kind]  # whatever the rule for ties
+        if ties != "fractional":
+            alike, kind = ballots, slice(None)
+        if class_sums is None:
+            half = _mean_weight(alike, self.halves, ties)[kind]
+        else:
+            half = _mean_weight(ballots, self.halves, ties, labels, class_sums)
+        middle = half if self.middle is None else _mean_weight(alike, self.middle, ties)[kind]
+        quarter = _mean_weight(alike, self.quarters, ties)[kind]
+        return np.stack([half, middle, quarter, variance])
 
     def _mean_variance(self, ballots: Ballots) -> np.ndarray:
         """Mean of V_mid over subsets of m runs (n,)."""

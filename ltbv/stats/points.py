@@ -12,8 +12,8 @@ points of the class, s_c^2 = N_c^2 / n_c^2 sum_j S_j^2 / (N_c - 1). A cluster of
 2 a_c a_d sum_j S_cj S_dj / (n_c n_d) is added for each pair, and nothing where that sum is negative.
 
 Classes with one test point have no s_c^2. Their points are taken together: the spread about their common mean, which
-holds the spread between these classes too, is too large rather than too small. A group that is one class with one test
-point gets no interval (NaN): nothing says how its images differ.
+holds the spread between these classes too, is too large rather than too small; a single such class takes the mean of
+the others. A group that is one class with one test point gets no interval (NaN): nothing says how its images differ.
 """
 
 import numpy as np
@@ -107,7 +107,9 @@ def _shrunk(squares: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _pooled(squares: float, points: int, others: np.ndarray) -> float:
-    """s^2 of classes with one point each, from their `points` together and the mean of the other classes."""
-    if not others.size:
-        return squares / (points - 1) if points > 1 else np.nan
-    return (squares + PSEUDO_DF * others.mean()) / (points - 1 + PSEUDO_DF)
+    """s^2 of classes with one point each: that of their `points` together, drawn to the mean of the others if that is
+    larger. An easy head is no reason to think the tail easy."""
+    if points == 1:
+        return others.mean() if others.size else np.nan
+    own = squares / (points - 1)
+    return max(own, (squares + PSEUDO_DF * others.mean()) / (points - 1 + PSEUDO_DF)) if others.size else own

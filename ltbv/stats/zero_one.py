@@ -7,10 +7,10 @@ it is wrong, so the terms do not simply add up. What does hold, exactly, at ever
 
     error = bias + unbiased variance - hits          (two classes: hits = biased variance)
 
-The plug-in values are off at any affordable number of runs: at R = 10 the variance is too low by up to .05, the bias
-mostly too high, by up to .08. `variance_mid` and `bias_half_sample` bring that down to .007 and .011 at most
-(reports/coverage, reports/truth). Where votes are near uniform no correction is that good (B_half stays up to .05 too
-high): `cautions` names such groups.
+The plug-in values are off at any affordable number of runs: at R = 10 the variance is too low by up to .06, the bias
+mostly too high, by up to .08. `variance_mid` and `bias_half_sample` bring that down to .003 and .02 at most
+(reports/coverage, reports/truth). Where votes are near uniform or most points near a tie no correction is that good
+(B_half stays up to .08 off): `cautions` names such groups.
 """
 
 from collections.abc import Mapping
@@ -171,8 +171,8 @@ def bias_half_sample(
 
     B_R is the plug-in bias and B_m its mean over subsets of m runs (`half_subsets`). If the plug-in is off by about
     a/R, as it is in the mean over many points, the term cancels. A value of one point means little on its own and may
-    leave [0, 1]; nothing is clipped. What remains at R = 10 is at most .011 where votes are not near uniform, and
-    the plug-in is off by up to .076.
+    leave [0, 1]; nothing is clipped. What remains at R = 10 is at most .02 where votes are not near uniform or
+    near a tie, and the plug-in is off by up to .08.
 
     predictions  (R, N) int
     labels       (N,) int

@@ -62,6 +62,7 @@ def point_variance(values, labels, group):
         shrunk[c] = ((x.size - 1) * x.var(ddof=1) + 3 * alike) / (x.size + 2)
     if lone.size and several:
         together = (((lone - lone.mean()) ** 2).sum() + 3 * np.mean([*shrunk.values()])) / (lone.size + 2)
+        together = max(together, lone.var(ddof=1)) if lone.size > 1 else together
     elif lone.size > 1:
         together = lone.var(ddof=1)
     present = [c for c in np.unique(group) if c in of]

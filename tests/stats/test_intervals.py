@@ -85,8 +85,8 @@ def test_every_number_by_its_definition(runs, ties):
             v += remaining
         df = min(v**2 / uncertain, 1e4) if uncertain else runs - 1
         t, se, size = distributions.t.ppf(0.975, df), np.sqrt(v), 7 * len(classes)
-        apart = min(group_means(abs(corrected - end), labels, SPLITS)[group] for end in (0, 1))
-        if apart * size < 1:
+        apart, end = min((group_means(abs(corrected - end), labels, SPLITS)[group], end) for end in (0, 1))
+        if group_means(abs(corrected - end) > 1e-9, labels, SPLITS)[group] * size < 2 - 1e-9:
             se = max(se, (wilson(apart, size, distributions.t.ppf(0.975, 1e4)) - apart) / t)
         assert one.estimate == pytest.approx(estimate, abs=1e-12)
         assert one.plug_in == pytest.approx(uncorrected, abs=1e-12)

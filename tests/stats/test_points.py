@@ -149,3 +149,13 @@ def test_names_of_clusters_and_refusals():
         stats.compare(
             stats.Record(predictions, labels, clusters=np.arange(24) // 2), stats.Record(predictions, labels), SPLITS
         )
+
+
+def test_errors_that_are_seen_at_several_points_are_not_taken_for_hidden_ones():
+    """Of twenty images, four are missed by one run of ten: that is seen, and Wilson's interval would be six times as
+    wide."""
+    labels = np.repeat([0, 1], 10)
+    votes = np.repeat(labels[None], 10, 0)
+    votes[[0, 3, 5, 8], [1, 4, 12, 17]] = 1 - labels[[1, 4, 12, 17]]
+    one = table(stats.summarize(stats.Record(votes, labels), {"all": [0, 1]}))["all", "error"]
+    assert one.estimate == pytest.approx(0.02) and 0.005 < one.high - one.estimate < 0.03
