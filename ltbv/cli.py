@@ -197,7 +197,7 @@ def report(sources, output, train_counts, labels, classes, reference, many, few,
 
 @main.command()
 @click.argument("study", type=click.Path(path_type=Path), default=Path("runs/glyphs-lt"))
-@click.option("--verify", is_flag=True, help="Read every file; set damaged ones aside, to be made again.")
+@click.option("--verify", is_flag=True, help="Read every file; set damaged ones aside, find foreign ones.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(study, verify, as_json) -> None:
     """How far a study is: runs done, failed and left by method, who works on it, how fast."""
@@ -205,15 +205,15 @@ def status(study, verify, as_json) -> None:
     from ltbv.harness.store import Store
 
     store = Store(study)
-    damaged = of_study.verify(store) if verify else []
+    amiss = of_study.verify(store) if verify else []
     found = of_study.status(store)
     if as_json:
-        click.echo(json.dumps({**found, **({"damaged": damaged} if verify else {})}, indent=1))
+        kinds = {kind: [line for of, line in amiss if of == kind] for kind in ("damaged", "unread", "foreign")}
+        click.echo(json.dumps({**found, **(kinds if verify else {})}, indent=1))
     else:
-        click.echo(
-            "\n".join([*of_study.lines(found), *damaged, *(["every file is whole"] if verify else [])[: not damaged]])
-        )
-    if damaged:
+        whole = ["every file is whole"] if verify and not amiss else []
+        click.echo("\n".join([*of_study.lines(found), *(line for _, line in amiss), *whole]))
+    if amiss:
         sys.exit(1)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -91,12 +92,11 @@ class Job:
 
     def carry_out(self, tell: Tell) -> list[str]:
         """Open the directory and do what is missing; gives back one line for everything that failed."""
-        request = self.request
-        self.open()
         if not self.chunks:
+            self.open()
             return []
         failures: list[str] = []
-        pulse = Pulse(self.store.path, self.images, self.jobs)
+        pulse = Pulse(self.store, self.images, self.jobs)
 
         def listen(event: dict) -> None:
             if event["event"] == "failed":
@@ -106,20 +106,32 @@ class Job:
             pulse.hear(event)
             tell(event)
 
-        with pulse:
-            EXECUTORS[request.executor](self.chunks, self.order(), listen)
+        with self.opened(), pulse:
+            EXECUTORS[self.request.executor](self.chunks, self.order(), listen)
         return failures
 
     def open(self) -> None:
-        """Write what the directory holds beside runs; one command at a time."""
+        """Write what the directory holds beside runs."""
+        with self.opened():
+            pass
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """The same, one command at a time; in here nobody else discards anything of the study."""
+        with contextlib.ExitStack() as stay:
+            self._open(stay)
+            yield
+
+    def _open(self, stay: contextlib.ExitStack) -> None:
         force = self.request.force
         self.store.check(self.study.asked(), force=force)
         if not self.chunks and self.store.holds(self.recipes):
             return
-        if force:
-            self.store.refuse_if_worked_on()
         try:
             with self.store.opening():
+                if force:
+                    self.store.refuse_if_worked_on()
+                stay.enter_context(self.store.driving(f"{', '.join(self.methods)}: {self.request.runs} runs"))
                 self.store.sweep_opening()
                 self.store.open(self.study.asked(), self.description, made_with(), force=force)
                 for key, recipe in self.recipes.items():
@@ -148,6 +160,7 @@ class Job:
         request = self.request
         return Order(
             store=str(self.store.path),
+            identity=self.store.identity,
             asked=request.asked(),
             methods=tuple(self.methods),
             data_dir=str(request.data_dir) if request.data_dir else None,
@@ -216,6 +229,8 @@ def prepare(request: Request) -> Job:
     there = Store(request.store / "nothing") if request.force else store
     stack = request.stack or stack_size(request.runs, study.protocol.stack)
     missing = chunks(there, methods, request.runs, stack, only=request.only)
+    if missing and store.exists and not request.force and store.known_as() is None:
+        raise store.too_old(study.asked(), *methods, runs=request.runs)
     return Job(
         request=request,
         study=study,

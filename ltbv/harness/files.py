@@ -58,17 +58,19 @@ def write_bytes(path: Path, content: bytes, *, confirm: Callable[[], None] = lam
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """With a folder for `path`; what the system refuses is refused in one line, and leaves no empty folder."""
-    new = not path.parent.exists()
+def writing(path: Path, act: str = "write") -> Iterator[None]:
+    """What the system refuses is refused in one line. For `write` there is a folder, and no empty one is left."""
+    new = False
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if act == "write":
+            new = not path.parent.exists()
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         if new:
             with contextlib.suppress(OSError):
                 path.parent.rmdir()
-        raise Refusal(f"cannot write {path}: {error.strerror or error}; finished files are kept") from error
+        raise Refusal(f"cannot {act} {path}: {error.strerror or error}; finished files are kept") from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -131,6 +131,11 @@ class Stage:
     epochs: float = 1.0
     learning_rate: Number | None = None
 
+    @property
+    def stands_on(self) -> tuple[str, ...]:
+        """Names of the stages that it starts from or consults."""
+        return (*filter(None, [self.start]), *self.given)
+
 
 class Answer(NamedTuple):
     """logits [R, B, C]; experts_used [R, B], how many experts were asked, or None where all always are."""
@@ -181,7 +186,7 @@ class Method:
         if len(set(names)) < len(names):
             raise Refusal(f"method {self.key!r} has two stages of one name: {', '.join(names)}; give each its own")
         for stage in self.stages:
-            for name in (*filter(None, [stage.start]), *stage.given):
+            for name in stage.stands_on:
                 if self.stages.index(self.stage(name)) >= self.stages.index(stage):
                     raise Refusal(
                         f"method {self.key!r}: stage {stage.name!r} stands on {name!r}, which is not before it"
@@ -228,7 +233,7 @@ class Method:
     def needed(self, stage: Stage | None = None) -> list[Stage]:
         """A stage (the last) and all that it stands on, earlier ones first."""
         stage = stage or self.stages[-1]
-        before = [self.stage(name) for name in (*filter(None, [stage.start]), *stage.given)]
+        before = [self.stage(name) for name in stage.stands_on]
         return list(dict.fromkeys([*(earlier for one in before for earlier in self.needed(one)), stage]))
 
 
