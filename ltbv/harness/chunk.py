@@ -1,8 +1,8 @@
 """How is a chunk carried out? Its missing stages are trained as one stack, then every method's predictions are written.
 
 Whatever is already in the store is taken, not made again; what is made twice after an interruption is made alike.
-What the files of a stage hold is what predicts: where some runs of a stack were kept before, trained again or not, it is
-the kept weights that go on.
+What the files of a stage hold is what predicts: where some runs of a stack were kept before, it is the kept weights that
+go on, not those that were trained again beside the missing ones.
 """
 
 import contextlib

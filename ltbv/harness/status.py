@@ -98,7 +98,8 @@ def verify(store: Store) -> list[Finding]:
     for path in sorted(store.path.rglob("*.npz")):
         try:
             arrays = read_arrays(path)
-            files[path] = provenance.said(arrays), provenance.digest_of(arrays) if path.parts[-3] == "stages" else ""
+            weights = provenance.digest_of(arrays) if _place(store.path, path)[0] == "stages" else ""
+            files[path] = provenance.said(arrays), weights
         except Damaged:
             set_aside(path)
             found.append(Finding("damaged", f"{_what(store.path, path)} is damaged, set aside as {path.name}.damaged"))
