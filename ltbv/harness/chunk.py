@@ -1,8 +1,8 @@
 """How is a chunk carried out? Its missing stages are trained as one stack, then every method's predictions are written.
 
 Whatever is already in the store is taken, not made again; what is made twice after an interruption is made alike.
-What the files of a stage hold is what predicts: where some runs of a stack were kept before, it is the kept weights that
-go on, not those that were trained again beside the missing ones.
+What the files of a stage hold is what predicts: where some runs of a stack were kept before, the kept weights go on,
+not those that were trained again beside the missing ones.
 """
 
 import contextlib
@@ -82,9 +82,8 @@ class Workshop:
         self.study, self.store, self.dataset, self.runs, self.tell = study, store, dataset, runs, tell
         self.device, self.dtype = device, dtype
         self.setup = setup(runs, device, dtype)
-        self.kept: dict[
-            tuple[str, int], dict[str, Any]
-        ] = {}  # (stage, run) -> weights (a digest) and trained (a setup)
+        # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
+        self.kept: dict[tuple[str, int], dict[str, Any]] = {}
         self.feed = Feed(dataset, np.stack([study.sample(run) for run in runs]), device=device, dtype=dtype)
         self.test = Pictures(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
 
