@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, reason
 
 DEFAULT_METHODS = ("ce", "ride")
 
@@ -24,6 +24,11 @@ class Group(click.Group):
             return super().invoke(context)
         except Refusal as refusal:
             click.echo(f"ltbv: {refusal}", err=True)
+            sys.exit(2)
+        except (OSError, MemoryError) as error:  # the machine's, wherever it strikes
+            if isinstance(error, BrokenPipeError):
+                raise
+            click.echo(f"ltbv: {reason(error)}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
             click.echo("ltbv: stopped; finished runs are kept, the same command goes on", err=True)

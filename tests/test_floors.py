@@ -21,7 +21,7 @@ FLOORS = [
     {"models", "data"},
     {"losses", "schedules"},
     {"stats"},
-    {"errors", "seeds"},
+    {"errors", "guest", "seeds"},
 ]
 BESIDE = {("cli", "display"), ("studies", "display")}
 BESIDE |= {("report", f"harness.{name}") for name in ("store", "files", "provenance")}

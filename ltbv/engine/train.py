@@ -56,7 +56,7 @@ def train(
         total, seen = torch.zeros(len(runs), device=device, dtype=torch.float64), 0
         for batches in feed.epoch(seed, runs, position, epoch, epochs, protocol.batch, stage.sampler):
             with precision(device, learning[0].dtype):
-                losses = stage.objective(network, batches, given, now)
+                losses = stage.losses(network, batches, given, now)
             optimiser.zero_grad(set_to_none=True)
             losses.backward(torch.ones_like(losses))
             optimiser.step()

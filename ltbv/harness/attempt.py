@@ -29,7 +29,7 @@ def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, 
         except torch.OutOfMemoryError as error:
             traceback.print_exc()
             end = {"end": "memory", "why": reason(error)}
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             traceback.print_exc()
             tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": reason(error)})
     if end["end"] == "memory":

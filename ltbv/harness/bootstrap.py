@@ -21,7 +21,7 @@ from ltbv.harness.store import SETTINGS, Store
 from ltbv.harness.study import Study, made_with, resolve
 from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
-from ltbv.methods.base import Method, is_importable
+from ltbv.methods.base import Method, hidden, is_importable
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,9 @@ class Job:
                 f"{len(self.methods)} methods stand on {stages} stages, {len(distinct)} of them different: what methods"
                 " share is trained once"
             )
+        for name, values in hidden().items():
+            if name in self.methods:
+                found.append(f"method {name!r} is ltbv's own; that of another package is asked for as {values}")
         lost = [len(lost_classes(ids, classes)) for ids in self.samples]
         if any(lost):
             found.append(

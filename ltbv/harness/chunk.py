@@ -95,7 +95,7 @@ class Workshop:
                     self.write_predictions(method, missing)
                 except torch.OutOfMemoryError:  # of the stack, not of the method
                     raise
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     traceback.print_exc()
                     self.fail(method, self.runs, reason(error))
 
