@@ -82,7 +82,11 @@ _what_study = _options(
 @_what_study
 @click.option("--jobs", type=int, help="Worker processes. [one a core; on GPUs as --per-device says]")
 @click.option("--per-device", default=1, show_default=True, help="Worker processes a GPU.")
-@click.option("--stack", type=int, help="Runs trained side by side in one process; changes speed, not the study.")
+@click.option(
+    "--stack",
+    type=int,
+    help="Runs trained side by side in one process. Predictions are bit-equal over --jobs, not over --stack.",
+)
 @click.option("--executor", default="local", show_default=True, help="local (worker processes), inline or ray.")
 @click.option("--address", default="", metavar="auto|HOST:PORT", help="Of a Ray cluster. [one on this machine]")
 @click.option("--retries", default=1, show_default=True, help="How often a chunk whose worker died is tried again.")

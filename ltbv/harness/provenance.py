@@ -74,11 +74,7 @@ def _short(value: Any) -> str:
 
 def mixtures(methods: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
     """A line on whatever a study mixes; what each prediction file says of itself, by label of the method and run."""
-    setups: dict[str, dict[str, list[str]]] = {}  # what -> how -> labels
-    for label, runs in methods.items():
-        for what, how in _ways(runs):
-            labels = setups.setdefault(what, {}).setdefault(how, [])
-            labels += [label] * (label not in labels)
+    setups = _setups(methods)
     mixed = [
         f"{what}: {'; '.join(f'{how} ({_few(labels)})' for how, labels in ways.items())}"
         for what, ways in sorted(setups.items())
@@ -91,6 +87,30 @@ def mixtures(methods: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str
             " amplifies it, so such runs differ as if they had other seeds."
         )
     return [one_line(line) for line in lines + _apart(methods)]
+
+
+def made(methods: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
+    """A line on how all runs were made, for a caption; nothing of what is not known or not alike."""
+    alike = {what: next(iter(ways)) for what, ways in _setups(methods).items() if len(ways) == 1}
+    if not {"runs in a stack", "device"} <= alike.keys():
+        return []
+    threads = ", one thread" if alike.get("threads") == "1" else ""
+    return [
+        one_line(
+            f"Trained in stacks of up to {alike['runs in a stack']} runs on {alike['device']}{threads}: predictions are"
+            " equal to the last bit over the number of processes, not over stack sizes."
+        )
+    ]
+
+
+def _setups(methods: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> dict[str, dict[str, list[str]]]:
+    """what -> how -> labels of the methods that were made so."""
+    setups: dict[str, dict[str, list[str]]] = {}
+    for label, runs in methods.items():
+        for what, how in _ways(runs):
+            labels = setups.setdefault(what, {}).setdefault(how, [])
+            labels += [label] * (label not in labels)
+    return setups
 
 
 def _ways(runs: Mapping[int, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:

@@ -53,8 +53,10 @@ def read_study(path: Path) -> Evidence:
     ids = _check_ids(store.path / "samples.npz", "ids", store.samples(), 2, len(class_names))
     methods, origins = [], {}
     for key in keys:
-        of_method, origins[key] = _read_method(store, asked, key, labels, len(class_names))
+        of_method, origins_of_method = _read_method(store, asked, key, labels, len(class_names))
         methods.append(of_method)
+        origins[of_method.label] = origins_of_method
+    known = {label: {run: said for run, said in runs.items() if said} for label, runs in origins.items()}
     return Evidence(
         labels=labels,
         class_names=class_names,
@@ -75,8 +77,10 @@ def read_study(path: Path) -> Evidence:
             commands=_commands(store, asked, keys),
             notes=(
                 *lost_note(ids, np.asarray(data["counts"])),
-                *_origins(store, {method.label: origins[method.key] for method in methods}),
+                *_origins(store, origins),
+                *provenance.mixtures(known),
             ),
+            made=tuple(provenance.made(known)),
         ),
     )
 
@@ -139,15 +143,13 @@ def _origins(store: Store, methods: dict[str, Origins]) -> list[str]:
             " not known."
         ]
     silent = [(label, run) for label, runs in methods.items() for run, said in runs.items() if said is None]
-    known = {label: {run: said for run, said in runs.items() if said} for label, runs in methods.items()}
-    lines = provenance.mixtures(known)
-    if silent:
-        label, run = silent[0]
-        lines.append(
-            f"{len(silent)} prediction files do not say where they come from (the first: run {run} of {label}); were"
-            " they put there by hand?"
-        )
-    return lines
+    if not silent:
+        return []
+    label, run = silent[0]
+    return [
+        f"{len(silent)} prediction files do not say where they come from (the first: run {run} of {label}); were they"
+        " put there by hand?"
+    ]
 
 
 def _read_method(
