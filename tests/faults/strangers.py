@@ -5,8 +5,8 @@
 A study of seed 0 is begun, and at a seeded random moment something happens: its directory is moved away or deleted and
 a study of seed 1 is made in its place; another command forces seed 1 upon it; command and workers are stopped, their
 locks are made to look old, and another command forces; the workers are stopped and the command interrupted; stages
-cannot be read for a while. Afterwards every file must be of the seed that study.json names, byte for byte what an undisturbed
-study of it holds. Printed: rounds, files that are of another study, files lost, commands that did not end.
+cannot be read for a while. Afterwards every file must be of the seed that study.json names, byte for byte what an
+undisturbed study of it holds. Printed: rounds, files that are of another study, files lost, commands that did not end.
 """
 
 import argparse
