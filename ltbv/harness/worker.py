@@ -40,7 +40,7 @@ def main() -> None:
     while line := lines.get():
         asked = json.loads(line)
         chunk = Chunk(tuple(asked["runs"]), tuple(asked["methods"]))
-        tell({"event": "end", **attempt(prepare, chunk, order.store, tell)})
+        tell({"event": "end", **attempt(prepare, chunk, order.place(), tell)})
 
 
 def _listen(asked_for: TextIO, lines: queue.SimpleQueue) -> None:

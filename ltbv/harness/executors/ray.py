@@ -421,7 +421,7 @@ def _do(chunk: Chunk, order: Order) -> dict[str, Any]:
         else:
             events.append(event)
 
-    end = attempt(lambda: _work(json.dumps(order.as_json())), chunk, order.store, tell)
+    end = attempt(lambda: _work(json.dumps(order.as_json())), chunk, order.place(), tell)
     return {**end, "events": [*events, {"event": "images", "images": images}]}
 
 
