@@ -64,7 +64,11 @@ _what_study = _options(
 @_what_study
 @click.option("--jobs", type=int, help="Worker processes. [one a core; on GPUs as --per-device says]")
 @click.option("--per-device", default=1, show_default=True, help="Worker processes a GPU.")
-@click.option("--stack", type=int, help="Runs trained side by side in one process; changes speed, not the study.")
+@click.option(
+    "--stack",
+    type=int,
+    help="Runs trained side by side in one process. Predictions are bit-equal over --jobs, not over --stack.",
+)
 @click.option("--executor", default="local", show_default=True, help="local (worker processes), inline or ray.")
 @click.option("--address", default="", metavar="auto|HOST:PORT", help="Of a Ray cluster. [one on this machine]")
 @click.option("--retries", default=1, show_default=True, help="How often a chunk whose worker died is tried again.")
@@ -191,7 +195,7 @@ def report(sources, output, train_counts, labels, classes, clusters, reference, 
 
 @main.command()
 @click.argument("study", type=click.Path(path_type=Path), default=Path("runs/glyphs-lt"))
-@click.option("--verify", is_flag=True, help="Read every file; set damaged ones aside, to be made again.")
+@click.option("--verify", is_flag=True, help="Read every file; set damaged ones aside, find foreign ones.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(study, verify, as_json) -> None:
     """How far a study is: runs done, failed and left by method, who works on it, how fast."""
@@ -199,13 +203,15 @@ def status(study, verify, as_json) -> None:
     from ltbv.harness.store import Store
 
     store = Store(study)
-    damaged = of_study.verify(store) if verify else []
+    amiss = of_study.verify(store) if verify else []
     found = of_study.status(store)
     if as_json:
-        say(json.dumps({**found, **({"damaged": damaged} if verify else {})}, indent=1))
+        kinds = {kind: [line for of, line in amiss if of == kind] for kind in ("damaged", "unread", "foreign")}
+        say(json.dumps({**found, **(kinds if verify else {})}, indent=1))
     else:
-        say("\n".join([*of_study.lines(found), *damaged, *(["every file is whole"] if verify else [])[: not damaged]]))
-    if damaged:
+        whole = ["every file is whole"] if verify and not amiss else []
+        say("\n".join([*of_study.lines(found), *(line for _, line in amiss), *whole]))
+    if amiss:
         sys.exit(1)
 
 

@@ -22,22 +22,19 @@ FLOORS = [
     {"models", "data"},
     {"losses", "schedules"},
     {"stats"},
-    {"errors", "seeds", "temporary"},
+    {"errors", "guest", "seeds", "temporary"},
 ]
-BESIDE = {
-    ("cli", "display"),
-    ("cli", "door"),
-    ("studies", "display"),
-    ("report", "harness.store"),
-    ("report", "harness.files"),
-}
+BESIDE = {("cli", "display"), ("cli", "door"), ("studies", "display")}
+BESIDE |= {("report", f"harness.{name}") for name in ("store", "files", "provenance")}
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 FILES = sorted(HOUSE.rglob("*.py"))
 NAMES = {path: ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts) for path in FILES}
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 MODULES = {name.removesuffix(".__init__") for name in NAMES.values()}
-TORCHLESS = sorted(m for m in MODULES if re.match(r"ltbv\.(stats|report|cli$|errors|seeds|harness\.(store|files)$)", m))
+TORCHLESS = sorted(
+    m for m in MODULES if re.match(r"ltbv\.(stats|report|cli$|errors|seeds|harness\.(store|files|provenance)$)", m)
+)
 
 
 def named(path):

@@ -11,24 +11,22 @@ from torch import Tensor
 
 from ltbv.data.batches import Batch, Feed, Tables
 from ltbv.engine.device import precision
-from ltbv.methods.base import Moment, Objective
+from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import Experts
 
 
 class Step:
     """The losses [R] of the epoch so far, times images, are in `total`."""
 
-    def __init__(
-        self, objective: Objective, network: Experts, given: tuple[Experts, ...], optimiser: torch.optim.Optimizer
-    ):
-        self.objective, self.network, self.given, self.optimiser = objective, network, given, optimiser
+    def __init__(self, stage: Stage, network: Experts, given: tuple[Experts, ...], optimiser: torch.optim.Optimizer):
+        self.stage, self.network, self.given, self.optimiser = stage, network, given, optimiser
         first = optimiser.param_groups[0]["params"][0]
         self.device, self.dtype = first.device, first.dtype
         self.total = torch.zeros(network.runs, device=self.device, dtype=torch.float64)
 
     def __call__(self, batches: tuple[Batch, ...], now: Moment) -> None:
         with precision(self.device, self.dtype):
-            losses = self.objective(self.network, batches, self.given, now)
+            losses = self.stage.losses(self.network, batches, self.given, now)
         self.optimiser.zero_grad(set_to_none=True)
         losses.backward(torch.ones_like(losses))
         self.optimiser.step()

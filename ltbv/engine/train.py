@@ -65,7 +65,7 @@ def prepare(stage: Stage, network: Experts, protocol: Protocol, given: tuple[Exp
         weight_decay=protocol.weight_decay if stage.weight_decay is None else stage.weight_decay,
         fused=True,
     )
-    return Step(stage.objective, network, given, optimiser)
+    return Step(stage, network, given, optimiser)
 
 
 def stage_epochs(stage: Stage, protocol: Protocol) -> int:

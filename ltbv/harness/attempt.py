@@ -9,19 +9,20 @@ from pathlib import Path
 
 import torch
 
-from ltbv.errors import reason
+from ltbv.errors import Refusal, reason
 from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk, Tell
+from ltbv.harness.store import Store
 
 
-def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, store: str, tell: Tell) -> dict:
+def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, store: Store, tell: Tell) -> dict:
     """Do a chunk with what `prepare` gives (see `work`): its `end`, done, busy or memory, and `why`.
 
     Any other exception is told as a failure of the chunk, which is over then. What is printed meanwhile, tracebacks
     too, goes to the chunk's log.
     """
     end = {"end": "done", "why": ""}
-    with _logged(Path(store) / "logs" / f"{chunk.name}.log"):
+    with _logged(store, store.path / "logs" / f"{chunk.name}.log"):
         try:
             prepare()(chunk, tell)
         except Busy as busy:
@@ -29,7 +30,7 @@ def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, 
         except torch.OutOfMemoryError as error:
             traceback.print_exc()
             end = {"end": "memory", "why": reason(error)}
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             traceback.print_exc()
             tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": reason(error)})
     if end["end"] == "memory":
@@ -38,10 +39,11 @@ def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, 
 
 
 @contextlib.contextmanager
-def _logged(log: Path) -> Iterator[None]:
+def _logged(store: Store, log: Path) -> Iterator[None]:
     """Send what is printed to `log` meanwhile; an empty log is removed."""
     before = os.dup(2)
-    with contextlib.suppress(OSError):  # a full disk, a directory that is gone: the chunk will say so
+    with contextlib.suppress(OSError, Refusal):  # a full disk, a directory that is gone: the chunk will say so
+        store.must_be_there()
         log.parent.mkdir(exist_ok=True)
         with log.open("ab") as file:
             for stream in (1, 2):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from ltbv.harness.store import SETTINGS, Store
 from ltbv.harness.study import Study, made_with, resolve
 from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
-from ltbv.methods.base import Method, is_importable
+from ltbv.methods.base import Method, hidden, is_importable
 
 MOST_RUNS = 10_000
 
@@ -93,12 +94,11 @@ class Job:
 
     def carry_out(self, tell: Tell) -> list[str]:
         """Open the directory and do what is missing; gives back one line for everything that failed."""
-        request = self.request
-        self.open()
         if not self.chunks:
+            self.open()
             return []
         failures: list[str] = []
-        pulse = Pulse(self.store.path, self.images, self.jobs)
+        pulse = Pulse(self.store, self.images, self.jobs)
 
         def listen(event: dict) -> None:
             if event["event"] == "failed":
@@ -108,20 +108,32 @@ class Job:
             pulse.hear(event)
             tell(event)
 
-        with pulse:
-            EXECUTORS[request.executor](self.chunks, self.order(), listen)
+        with self.opened(), pulse:
+            EXECUTORS[self.request.executor](self.chunks, self.order(), listen)
         return failures
 
     def open(self) -> None:
-        """Write what the directory holds beside runs; one command at a time."""
+        """Write what the directory holds beside runs."""
+        with self.opened():
+            pass
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """The same, one command at a time; in here nobody else discards anything of the study."""
+        with contextlib.ExitStack() as stay:
+            self._open(stay)
+            yield
+
+    def _open(self, stay: contextlib.ExitStack) -> None:
         force = self.request.force
         self.store.check(self.study.asked(), force=force)
         if not self.chunks and self.store.holds(self.recipes):
             return
-        if force:
-            self.store.refuse_if_worked_on()
         try:
             with self.store.opening():
+                if force:
+                    self.store.refuse_if_worked_on()
+                stay.enter_context(self.store.driving(f"{', '.join(self.methods)}: {self.request.runs} runs"))
                 self.store.sweep_opening()
                 self.store.open(self.study.asked(), self.description, made_with(), force=force)
                 for key, recipe in self.recipes.items():
@@ -150,6 +162,7 @@ class Job:
         request = self.request
         return Order(
             store=str(self.store.path),
+            identity=self.store.identity,
             asked=request.asked(),
             methods=tuple(self.methods),
             data_dir=str(request.data_dir) if request.data_dir else None,
@@ -171,6 +184,9 @@ class Job:
                 f"{len(self.methods)} methods stand on {stages} stages, {len(distinct)} of them different: what methods"
                 " share is trained once"
             )
+        for name, values in hidden().items():
+            if name in self.methods:
+                found.append(f"method {name!r} is ltbv's own; that of another package is asked for as {values}")
         lost = [len(lost_classes(ids, classes)) for ids in self.samples]
         if any(lost):
             found.append(
@@ -221,6 +237,8 @@ def prepare(request: Request) -> Job:
     there = Store(request.store / "nothing") if request.force else store
     workers = devices * request.per_device if device.type == "cuda" else 0
     missing = chunks(there, methods, request.runs, _stack(request, study, methods, workers), only=request.only)
+    if missing and store.exists and not request.force and store.known_as() is None:
+        raise store.too_old(study.asked(), *methods, runs=request.runs)
     return Job(
         request=request,
         study=study,

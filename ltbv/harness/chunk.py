@@ -1,12 +1,19 @@
 """How is a chunk carried out? Its missing stages are trained as one stack, then every method's predictions are written.
 
 Whatever is already in the store is taken, not made again; what is made twice after an interruption is made alike.
+What the files of a stage hold is what predicts: where some runs of a stack were kept before, the kept weights go on,
+not those that were trained again beside the missing ones.
 """
 
+import contextlib
+import platform
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +25,10 @@ from ltbv.engine.predict import predict, record
 from ltbv.engine.snapshot import Keeper
 from ltbv.engine.train import train
 from ltbv.errors import Refusal, reason
-from ltbv.harness.files import read_arrays
+from ltbv.harness import provenance
+from ltbv.harness.files import Damaged, read_arrays
 from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.store import Store
+from ltbv.harness.store import Store, set_aside
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
 from ltbv.models.experts import Experts
@@ -29,7 +37,10 @@ from ltbv.seeds import generator
 
 
 class Checkpoint(Keeper):
-    """Keeps the snapshots of a stage in a file, one every so many seconds; a damaged one is not used."""
+    """Keeps the snapshots of a stage in a file, one every so many seconds; a damaged one is not used.
+
+    One that cannot be written costs no training: the log says so, and the next one may be.
+    """
 
     def __init__(self, store: Store, path: Path, seconds: float):
         self.store, self.path, self.seconds, self.last = store, path, seconds, time.monotonic()
@@ -37,14 +48,18 @@ class Checkpoint(Keeper):
     def load(self) -> dict[str, np.ndarray] | None:
         try:
             return read_arrays(self.path) if self.path.exists() else None
-        except Refusal:
+        except Damaged:
             return None
 
     def is_due(self) -> bool:
         return time.monotonic() - self.last >= self.seconds
 
     def save(self, arrays: dict[str, np.ndarray]) -> None:
-        self.store.write(self.path, arrays)
+        self.store.must_be_there()
+        try:
+            self.store.write(self.path, arrays)
+        except Refusal as refusal:
+            print(f"no snapshot: {refusal}", flush=True)
         self.last = time.monotonic()
 
 
@@ -66,6 +81,9 @@ class Workshop:
         self.checkpoint_minutes = checkpoint_minutes
         self.study, self.store, self.dataset, self.runs, self.tell = study, store, dataset, runs, tell
         self.device, self.dtype = device, dtype
+        self.setup = setup(runs, device, dtype)
+        # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
+        self.kept: dict[tuple[str, int], dict[str, Any]] = {}
         self.feed = Feed(dataset, np.stack([study.sample(run) for run in runs]), device=device, dtype=dtype)
         self.test = Pictures(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
 
@@ -77,13 +95,15 @@ class Workshop:
                     self.write_predictions(method, missing)
                 except torch.OutOfMemoryError:  # of the stack, not of the method
                     raise
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     traceback.print_exc()
                     self.fail(method, self.runs, reason(error))
 
     def write_predictions(self, method: Method, missing: list[int]) -> None:
         """Obtain a method's networks and write what they say of the test set."""
         network = self.finished(method)
+        recipe = self.store.recipe_of(method.key) or self.study.recipe(method, 0)
+        last = self.study.stage_key(method, method.stages[-1])
         logits, asked = predict(network, self.test, method.predict)
         for position, run in enumerate(self.runs):
             if not np.isfinite(logits[position]).all():
@@ -91,7 +111,13 @@ class Workshop:
                 self.fail(method, [run], f"training diverged: logits of {bad} test images are not finite")
             elif run in missing:
                 of_run = logits[position], self.dataset.test.labels, None if asked is None else asked[position]
-                self.store.write(self.store.prediction_file(method.key, run), record(*of_run))
+                kept = self.kept.get((last, run), {})
+                said = provenance.of_prediction(recipe, self.study.seed, run) | {
+                    "weights": {last: kept.get("weights")},
+                    "trained": kept.get("trained"),
+                    "predicted": self.setup,
+                }
+                self.store.write(self.store.prediction_file(method.key, run), provenance.sealed(record(*of_run), said))
                 self.tell({"event": "done", "method": method.key, "run": run})
 
     def finished(self, method: Method) -> Experts:
@@ -103,7 +129,10 @@ class Workshop:
         return network
 
     def obtain(self, method: Method, stage: Stage) -> Experts:
-        """The network of a stage: from the store if it is there, else trained, and kept there."""
+        """The network of a stage: from the store if it is there, else trained, and kept there.
+
+        Whichever, the files are what it holds (but for runs that diverged, which have none).
+        """
         key = self.study.stage_key(method, stage)
         network = build(stage, self.study.protocol, len(self.runs), self.dataset.image_shape, self.dataset.num_classes)
         network.to(self.device, self.dtype)
@@ -126,24 +155,45 @@ class Workshop:
             report=lambda images: self.tell({"event": "images", "images": images}),
             keeper=keeper,
         )
+        below = [self.study.stage_key(method, method.stage(name)) for name in stage.stands_on]
         for position, run in enumerate(self.runs):
-            path = self.store.stage_file(key, run)
-            if np.isfinite(losses[position]).all() and not path.exists():
-                state = run_state(network, position, len(self.runs))
-                self.store.write(path, {**state, "loss_by_epoch": losses[position]})
+            if self.fill(network, key, run) or not np.isfinite(losses[position]).all():
+                continue
+            state = {**run_state(network, position, len(self.runs)), "loss_by_epoch": losses[position]}
+            said = {
+                "stage": key,
+                "run": run,
+                "seed": self.study.seed,
+                "from": {one: self.kept.get((one, run), {}).get("weights") for one in below},
+                "trained": self.setup,
+            }
+            self.store.write(self.store.stage_file(key, run), provenance.sealed(state, said))
+            self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": self.setup}
         keeper.path.unlink(missing_ok=True)
         return network
 
     def load(self, network: Experts, key: str) -> bool:
-        """Fill a network from the files of its stage; a damaged file is removed, and False says to train again."""
-        for position, run in enumerate(self.runs):
-            path = self.store.stage_file(key, run)
-            try:
-                load_run_state(network, position, len(self.runs), read_arrays(path))
-            except (Refusal, KeyError, RuntimeError, ValueError) as error:
-                self.tell({"event": "damaged", "path": str(path), "why": reason(error)})
-                path.unlink(missing_ok=True)
-                return False
+        """Fill a network from the files of its stage; False says to train again."""
+        return all([self.fill(network, key, run) for run in self.runs])
+
+    def fill(self, network: Experts, key: str, run: int) -> bool:
+        """Fill one run of a network from its file. False: there is none, or it was damaged and is set aside now."""
+        path, position = self.store.stage_file(key, run), self.runs.index(run)
+        if not path.exists():
+            return False
+        try:
+            state = read_arrays(path)
+            said = provenance.said(state) or {}
+            if strange := provenance.stranger(said, {"stage": key, "run": run, "seed": self.study.seed}):
+                raise Refusal(f"{path} is another file than its name says ({strange}); move it away and try again")
+            load_run_state(network, position, len(self.runs), state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            if isinstance(error, Refusal) and not isinstance(error, Damaged):
+                raise
+            self.tell({"event": "damaged", "path": str(path), "why": reason(error)})
+            set_aside(path)
+            return False
+        self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": said.get("trained")}
         return True
 
     def start(self, network: Experts, method: Method, stage: Stage, place: int) -> None:
@@ -177,9 +227,38 @@ def carry_out(
 
     `Busy` if another command has one of its runs in hand; what is there already is not made again.
     """
-    with store.working(chunk.runs):
+    with store.working(chunk.runs), one_thread(device):
         store.sweep(chunk.runs)
         if any(store.missing(method.key, chunk.runs) for method in methods.values()):
             Workshop(
                 study, store, dataset, chunk.runs, device=device, tell=tell, checkpoint_minutes=checkpoint_minutes
             ).carry_out(methods)
+
+
+@contextlib.contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """On a CPU, one thread: sums of several threads round otherwise, and then a run would depend on who trains it."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def setup(runs: Sequence[int], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """What rounding depends on, for `provenance`."""
+    on_cpu = device.type == "cpu"
+    return {
+        "runs": list(runs),
+        "threads": torch.get_num_threads() if on_cpu else None,
+        "device": f"cpu {torch.backends.cpu.get_cpu_capability()}" if on_cpu else torch.cuda.get_device_name(device),
+        "dtype": str(dtype).removeprefix("torch."),
+        "versions": _versions(),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in ("ltbv", "torch", "numpy")}}

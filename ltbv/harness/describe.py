@@ -8,7 +8,7 @@ from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS, find
-from ltbv.methods.base import Method, Stage, brought
+from ltbv.methods.base import Method, Stage, brought, hidden
 
 COLUMNS = ("key", "method", "stages", "parameters", "asking", "training", "paper")
 
@@ -40,6 +40,9 @@ def listing(dataset: str) -> list[tuple[str, ...]]:
                 method.paper,
             )
         )
+    for name, values in hidden().items():
+        said = f"another package brings a method of this name too: give it as {values}"
+        rows.append((name, said, *[""] * (len(COLUMNS) - 2)))
     return rows
 
 

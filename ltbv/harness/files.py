@@ -3,6 +3,9 @@
 Written under another name, flushed, fsynced, renamed last, the directory fsynced too. Arrays are .npz of plain arrays:
 the archive keeps a checksum (CRC-32) of each, which every reading checks; nothing is unpickled, and nothing is
 allocated that the file is too short to hold.
+
+Only a file that was read and is not whole is `Damaged`. What keeps it from being read (no right to, no memory, no
+descriptor, a disk that does not answer) is a fault of the moment: the file is left as it is.
 """
 
 import contextlib
@@ -12,7 +15,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,17 +25,25 @@ from ltbv.errors import Refusal, words_of
 from ltbv.temporary import beside
 
 LARGEST_JSON = 100_000_000  # bytes
+NOWHERE = (None, errno.EINVAL)  # of errors that come from following what a damaged archive says: a seek to nowhere
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+class Damaged(Refusal):
+    """A file that was read and is not whole."""
+
+
+def write_bytes(path: Path, content: bytes, *, confirm: Callable[[], None] = lambda: None) -> None:
     """Put `content` at `path`; a reader sees the old file, or none, or the whole new one."""
-    write_together({path: content})
+    write_together({path: content}, confirm=confirm)
 
 
-def write_together(files: Mapping[Path, bytes], gone: Iterable[Path] = ()) -> None:
+def write_together(
+    files: Mapping[Path, bytes], gone: Iterable[Path] = (), *, confirm: Callable[[], None] = lambda: None
+) -> None:
     """All of several files, or none: the first gets its name when the last is on the disk.
 
-    `gone` are deleted before the last file gets its name, which may be a list of what there is.
+    gone      are deleted before the last file gets its name, which may be a list of what there is
+    confirm   is asked last, when only the names are missing; what it raises leaves everything as it was
     """
     waiting: dict[Path, Path] = {}
     new = {folder for path in files for folder in path.parents if not os.path.exists(folder)}
@@ -40,6 +51,7 @@ def write_together(files: Mapping[Path, bytes], gone: Iterable[Path] = ()) -> No
         for path, content in files.items():
             with writing(path):
                 waiting[path] = _written_beside(path, content)
+        confirm()
         for path, temporary in list(waiting.items()):
             with writing(path):
                 if len(waiting) == 1:
@@ -98,17 +110,19 @@ def refuse_if_closed(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """With a folder for `path`; what the system refuses is refused in one line, and leaves no empty folder."""
-    new = not path.parent.exists()
+def writing(path: Path, act: str = "write") -> Iterator[None]:
+    """What the system refuses is refused in one line. For `write` there is a folder, and no empty one is left."""
+    new = False
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if act == "write":
+            new = not path.parent.exists()
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         if new:
             with contextlib.suppress(OSError):
                 path.parent.rmdir()
-        raise Refusal(f"cannot write {path}: {error.strerror or error}; finished files are kept") from error
+        raise Refusal(f"cannot {act} {path}: {error.strerror or error}; finished files are kept") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -116,37 +130,57 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def packed(arrays: dict[str, np.ndarray]) -> bytes:
     """An uncompressed .npz; the same arrays give the same bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Put arrays at `path`, as `packed`."""
+    write_bytes(path, packed(arrays))
 
 
 def read_arrays(
     path: Path, names: Iterable[str] | None = None, *, optional: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:
     """The arrays of an .npz (those of `names`, and of `optional` if they are there; or all), never unpickled."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            there = [name.removesuffix(".npy") for name in archive.namelist()]
-            wanted = there if names is None else [*names, *(name for name in optional if name in there)]
-            return {name: _read_member(archive, name) for name in wanted}
-    except Exception as error:  # OSError, ValueError, zipfile.BadZipFile, zlib.error, …: damage has many names
-        cure = "delete it and run the command again"
-        raise Refusal(f"{path} is not a whole .npz of plain arrays ({words_of(error)}); {cure}") from error
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        there = [name.removesuffix(".npy") for name in archive.namelist()]
+        wanted = there if names is None else [*names, *(name for name in optional if name in there)]
+        return {name: _read_member(archive, name) for name in wanted}
 
 
 def shape_of(path: Path, name: str) -> tuple[int, ...]:
     """The shape of one array of an .npz, without reading its values."""
+    with _reading(path), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        shape, _, dtype = _header(member)
+        if not 0 <= math.prod(shape) * dtype.itemsize <= path.stat().st_size or (shape and min(shape) < 0):
+            raise ValueError(f"{name} of shape {shape} does not fit into the file")
+        return shape
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong in here is damage of the file (which has many names), or a fault of the moment."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-            shape, _, dtype = _header(member)
-            if not 0 <= math.prod(shape) * dtype.itemsize <= path.stat().st_size or (shape and min(shape) < 0):
-                raise ValueError(f"{name} of shape {shape} does not fit into the file")
-            return shape
+        yield
     except Exception as error:
-        raise Refusal(f"{path} is not a whole .npz of plain arrays ({words_of(error)})") from error
+        if (cause := _of_the_moment(error)) is not None:
+            why = getattr(cause, "strerror", None) or words_of(cause) or "not enough memory"
+            raise Refusal(f"cannot read {path}: {why}; it is left as it is, try again") from error
+        cure = "delete it and run the command again"
+        raise Damaged(f"{path} is not a whole .npz of plain arrays ({words_of(error)}); {cure}") from error
+
+
+def _of_the_moment(error: BaseException | None) -> BaseException | None:
+    """What says nothing of the file, among an error and those that it hides: zipfile calls any of them a bad file."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno not in NOWHERE):
+            return error
+        error = error.__context__
+    return None
 
 
 def _header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -2,7 +2,8 @@
 
 A lock is held on each run of a chunk while the chunk is in hand. It is the operating system's (flock), which lets go of
 it when the holder dies, however it dies. Where a file system has no such locks, or with LTBV_LOCKS=soft, a lock is a
-file that its holder touches: one not touched for STALE seconds, or whose process on this machine is gone, is nobody's.
+file that its holder touches: one whose process on this machine is gone is nobody's, one of another machine when it was
+not touched for STALE seconds. A process of this machine that lives keeps its locks, however long it was stopped.
 Beside each lock lies a note that says who holds it.
 """
 
@@ -94,9 +95,9 @@ def _acquire_soft(path: Path, wait: float) -> BaseFileLock:
     path = path.with_suffix(".soft")
     with contextlib.suppress(FileNotFoundError):
         seen = path.stat()
-        if time.time() - seen.st_mtime > STALE or _died(path):
+        if time.time() - seen.st_mtime > STALE and not _lives_here(path):
             _remove(path, seen)
-    lock = SoftFileLock(path)
+    lock = SoftFileLock(path)  # which takes over that of a process of this machine that is gone
     lock.acquire(timeout=wait)
     return lock
 
@@ -123,10 +124,12 @@ def _note(path: Path) -> dict[str, Any]:
     return known | {"pid": pid, "since": since} if 0 <= since < LATEST else {}
 
 
-def _died(path: Path) -> bool:
-    """Is the holder a process of this machine that is gone?"""
+def _lives_here(path: Path) -> bool:
+    """May the holder be a process of this machine that lives? Where no note says who it is, the lock's own number."""
     note = _note(path)
-    return note.get("host") == socket.gethostname() and not is_alive(note.get("pid"))
+    if not note:
+        return is_alive(SoftFileLock(path).pid)
+    return note["host"] == socket.gethostname() and is_alive(note["pid"])
 
 
 def is_alive(pid: Any) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from ltbv.errors import Refusal
 from ltbv.harness.files import read_json
 from ltbv.harness.locks import is_alive
+from ltbv.harness.store import Store
 
 EVERY, BELIEVED = 2.0, 60.0  # seconds
 FIELDS = {"host": str, "pid": int, "since": float, "updated": float, "images": int, "of": int, "jobs": int}
@@ -24,8 +25,8 @@ UNBELIEVABLE = 1e15  # images or seconds
 class Pulse:
     """Hears the events of a job of so many images; a context, whose end removes the file."""
 
-    def __init__(self, study: Path, images: int, jobs: int):
-        self.path = study / "progress" / f"{socket.gethostname()}-{os.getpid()}.json"
+    def __init__(self, study: Store, images: int, jobs: int):
+        self.study, self.path = study, study.path / "progress" / f"{socket.gethostname()}-{os.getpid()}.json"
         self.of, self.jobs, self.images = images, jobs, 0
         self.start = time.time()
         self.last = 0.0
@@ -60,7 +61,8 @@ class Pulse:
             "of": self.of,
             "jobs": self.jobs,
         }
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, Refusal):
+            self.study.must_be_there()
             self.path.parent.mkdir(exist_ok=True)
             new = self.path.with_suffix(".part")
             new.write_text(json.dumps(note))

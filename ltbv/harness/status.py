@@ -3,14 +3,16 @@
 No torch: the directory tells it all.
 """
 
+import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ltbv.errors import Refusal, one_line
-from ltbv.harness.files import read_arrays
+from ltbv.harness import provenance
+from ltbv.harness.files import Damaged, read_arrays
 from ltbv.harness.pulse import pulses
-from ltbv.harness.store import Store, span
+from ltbv.harness.store import Store, set_aside, span
 
 
 def status(store: Store) -> dict[str, Any]:
@@ -79,26 +81,66 @@ def lines(found: dict[str, Any]) -> list[str]:
     return [one_line(line) for line in shown]
 
 
-def verify(store: Store) -> list[str]:
-    """Read every file and check its checksums; one line for each damaged one, which is set aside.
+class Finding(NamedTuple):
+    """What `verify` says of a file: damaged, unread or foreign, and a line for a person."""
 
-    It then is missing, and the command that made it makes it again; what was found is kept beside it as `.damaged`.
+    kind: str
+    line: str
+
+
+def verify(store: Store) -> list[Finding]:
+    """Read every file: are its checksums right, and does it come from where its name says?
+
+    A damaged file is set aside: it then is missing, and the command that made it makes it again; what was found is kept
+    beside it as `.damaged`. One that cannot be read just now is left, and so is one that comes from elsewhere.
     """
-    found = []
+    found, files = [], {}
     for path in sorted(store.path.rglob("*.npz")):
         try:
-            read_arrays(path)
-        except Refusal:
-            if not path.exists():  # the snapshot of a stage that was finished meanwhile
-                continue
-            path.replace(path.with_name(f"{path.name}.damaged"))
-            found.append(f"{_what(store.path, path)} is damaged, set aside as {path.name}.damaged")
+            arrays = read_arrays(path)
+            weights = provenance.digest_of(arrays) if _place(store.path, path)[0] == "stages" else ""
+            files[path] = provenance.said(arrays), weights
+        except Damaged:
+            set_aside(path)
+            found.append(Finding("damaged", f"{_what(store.path, path)} is damaged, set aside as {path.name}.damaged"))
+        except Refusal as refusal:
+            if path.exists():  # else the snapshot of a stage that was finished meanwhile
+                found.append(Finding("unread", str(refusal)))
+    return [Finding(kind, one_line(line)) for kind, line in found + _foreign(store, files)]
+
+
+def _foreign(store: Store, files: dict[Path, tuple[dict[str, Any] | None, str]]) -> list[Finding]:
+    """Files of runs that are not what their places in this study say, or not of the weights that are kept."""
+    if not store.exists or store.known_as() is None:
+        return []  # made before files said where they come from
+    seed, found = store.study()["asked"].get("seed"), []
+    for path, (said, _) in files.items():
+        part, owner, run = _place(store.path, path)
+        if part == "stages":
+            expected, stood_on = {"stage": owner, "run": run, "seed": seed}, "from"
+        elif part == "predictions" and (recipe := store.recipe_of(owner)):
+            expected, stood_on = provenance.of_prediction(recipe, seed, run), "weights"
+        else:
+            continue
+        strange = provenance.stranger(said, expected) if said else "it does not say where it comes from"
+        if not strange and isinstance(weights := said.get(stood_on), dict):
+            kept = {stage: files.get(store.path / "stages" / str(stage) / path.name, ("", ""))[1] for stage in weights}
+            others = [stage for stage, digest in weights.items() if kept[stage] not in ("", digest)]
+            strange = f"made with other weights of stage {others[0]} than are kept" if others else ""
+        if strange:
+            cure = "move it away and run the command again"
+            found.append(Finding("foreign", f"{_what(store.path, path)} is foreign: {strange}; {cure}"))
     return found
+
+
+def _place(study: Path, path: Path) -> tuple[str, str, int | None]:
+    """Of prediction and stage files: the part of the study, method or stage, and the run."""
+    parts = path.relative_to(study).parts
+    run = int(path.stem[1:]) if re.fullmatch(r"r[0-9]+", path.stem) else None
+    return (parts[0], parts[1], run) if len(parts) == 3 and run is not None else ("", "", None)
 
 
 def _what(study: Path, path: Path) -> str:
     """Of prediction and stage files: run 7 of ride (path)."""
-    parts = path.relative_to(study).parts
-    if len(parts) == 3 and path.stem[1:].isdecimal():
-        return f"run {int(path.stem[1:])} of {parts[1]} ({path})"
-    return str(path)
+    _, owner, run = _place(study, path)
+    return str(path) if run is None else f"run {run} of {owner} ({path})"

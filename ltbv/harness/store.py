@@ -1,27 +1,33 @@
 """Where does a study live? In a directory; what is done is what is there.
 
-    study.json                         what was asked and resolved, and (not compared) on what it was made
+    study.json                         what was asked and resolved, and (not compared) on what it was made; its identity
     samples.npz  test.npz              ids of the images each run saw; test labels
     stages/<key>/r007.npz              weights of a stage, by run, and its loss by epoch
     predictions/<method>/recipe.json   label, stages and their keys
     predictions/<method>/r007.npz      what run 7 says of every test point (`engine.predict.record`)
     locks/  logs/  failures/           who works on what; what workers printed; why a run is missing
 
-A file that exists is whole (see `files`), and its arrays carry checksums. There is no table of states to go stale. No
-torch here: `report` and `status` read studies on machines that have none.
+A file that exists is whole (see `files`), and its arrays carry checksums; those of a run say where they come from (see
+`provenance`). There is no table of states to go stale. No torch here: `report` and `status` read studies on machines
+that have none.
+
+A study has an identity, drawn when it is made and again by whoever discards something of it. A command compares it
+before it writes anything: where its own study was moved away and another one stands, it writes nothing into that.
 """
 
 import contextlib
 import re
+import secrets
+import shlex
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.harness.files import read_arrays, read_json, shape_of, write_arrays, write_bytes, write_json
+from ltbv.harness.files import packed, read_arrays, read_json, shape_of, write_arrays, write_bytes, write_json, writing
 from ltbv.harness.locks import held, holders
 
 FORMAT = 1
@@ -38,20 +44,25 @@ SETTINGS = {  # what decides every number of a study, as `asked` has it -> the o
 
 
 class Store:
-    """The directory of one study."""
+    """The directory of one study.
 
-    def __init__(self, path: Path | str):
-        self.path = Path(path)
-        self.opened = False  # once it was, it has to stay
+    identity   of the study that is worked on; None until it is opened or worked on, and nothing is compared then
+    """
+
+    def __init__(self, path: Path | str, identity: str | None = None):
+        self.path, self.identity = Path(path), identity
 
     # what was asked
 
     @property
     def exists(self) -> bool:
-        return (self.path / "study.json").exists()
+        try:
+            return (self.path / "study.json").exists()
+        except OSError as error:
+            raise Refusal(f"cannot look into {self.path}: {error.strerror or error}") from error
 
     def study(self) -> dict[str, Any]:
-        """study.json: `asked`, `data`, `made_with`."""
+        """study.json: `asked`, `data`, `made_with`; `identity`, which studies of before had none of."""
         path = self.path / "study.json"
         if not self.exists:
             raise Refusal(
@@ -79,19 +90,42 @@ class Store:
     ) -> None:
         """Make the directory, or go on in one that was made with the same settings; any other is refused.
 
-        `force` throws away what a directory with other settings holds.
+        `force` throws away what a directory with other settings holds. Who forces makes another study of it in any
+        case: what still works for the old one writes no more.
         """
         self.check(asked, force=force)
         if self.exists:
-            if not self._differences(asked):
-                self.opened = True
+            same = not self._differences(asked) and self.known_as() is not None
+            if same and not force:
+                self.identity = self.known_as()
                 return
-            for method in (path.parent.name for path in (self.path / "predictions").glob("*/recipe.json")):
-                self.discard(method)
-            for part in ("predictions", "stages", "samples.npz", "test.npz"):
-                self._remove(self.path / part)
-        write_json(self.path / "study.json", {"format": FORMAT, "asked": asked, "data": data, "made_with": made_with})
-        self.opened = True
+            if not same and not force:
+                raise self.too_old(asked)
+            if not same:
+                self.discard_all()
+        self.identity = secrets.token_hex(16)
+        told = {"format": FORMAT, "identity": self.identity, "asked": asked, "data": data, "made_with": made_with}
+        write_json(self.path / "study.json", told)
+
+    def known_as(self) -> str | None:
+        """The identity of the study that is there; None of one that was made before studies had any."""
+        found = self.study().get("identity")
+        return found if isinstance(found, str) and found else None
+
+    def too_old(self, asked: dict[str, Any], *methods: str, runs: int | None = None) -> Refusal:
+        """The refusal to go on in a study that has no identity, with the command that starts a new one."""
+        beside = self.path.with_name(f"{self.path.name}-new")
+        return Refusal(
+            f"{self.path} was made by an ltbv that gave studies no identity: it can be reported, not gone on with;"
+            f" start a new one: {command(beside, asked, *methods, runs=runs)}"
+        )
+
+    def discard_all(self) -> None:
+        """Delete all that settings made; recipes first, each after what it made."""
+        for method in (path.parent.name for path in (self.path / "predictions").glob("*/recipe.json")):
+            self.discard(method)
+        for part in ("predictions", "stages", "failures", "samples.npz", "test.npz"):
+            remove(self.path / part)
 
     def _differences(self, asked: dict[str, Any]) -> list[str]:
         before, now = flat(self.study()["asked"]), flat(asked)
@@ -102,24 +136,35 @@ class Store:
         """A directory with nothing in it but what an interrupted first write left."""
         return self.path.is_dir() and all(p.name.endswith(".part") or p.name == "locks" for p in self.path.iterdir())
 
-    @staticmethod
-    def _remove(path: Path) -> None:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
     # who works on it
 
     def opening(self) -> contextlib.AbstractContextManager[None]:
         """Hold the study while its settings, recipes and samples are written; a minute's patience for another."""
         return self._held(["study"], "opening the study", wait=60.0)
 
-    def working(self, runs: Sequence[int]) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def working(self, runs: Sequence[int]) -> Iterator[None]:
         """Hold some runs while they are trained; `Busy` if another command has one of them."""
-        self.opened = True
+        self.identity = self.identity or self.known_as()
         self.must_be_there()
-        return self._held([f"r{run:03d}" for run in runs], f"runs {span(runs)}")
+        with self._held([f"r{run:03d}" for run in runs], f"runs {span(runs)}"):
+            self.must_be_there()
+            yield
+
+    @contextlib.contextmanager
+    def driving(self, doing: str) -> Iterator[None]:
+        """Hold the study for the lifetime of a command, beside others; only for who is opening it."""
+        folder = self.path / "locks"
+        left = {path.stem for path in folder.glob("driver-*.json")} - holders(folder).keys()
+        name = f"driver-{secrets.token_hex(4)}"
+        try:
+            with self._held([name], doing):
+                yield
+        finally:
+            for one in (*left, name):  # those of commands that were killed, and one's own
+                for path in folder.glob(f"{one}.*"):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
 
     def _held(self, names: list[str], doing: str, wait: float = 0.0) -> contextlib.AbstractContextManager[None]:
         return held(self.path / "locks", names, doing, wait=wait)
@@ -155,25 +200,24 @@ class Store:
         kept = self.path.glob(f"stages/*/part-{span(runs)}.npz")
         left += (path for path in kept if self.has_stage(path.parent.name, runs))
         for path in left:
-            path.unlink(missing_ok=True)
+            remove(path)
 
     def sweep_opening(self) -> None:
         """Remove what killed writers of settings, recipes and samples left; only for who is opening the study."""
         for pattern in (".*.part", "predictions/*/.recipe.json.*.part"):
             for path in self.path.glob(pattern):
-                path.unlink(missing_ok=True)
+                remove(path)
 
     # what failed
 
     def note_failure(self, method: str, run: int, why: str) -> None:
         """Why a run is missing, for `status`; forgotten when it is there after all."""
-        if self.opened:
-            self.must_be_there()
-        write_bytes(self.path / "failures" / method / f"r{run:03d}.txt", f"{why}\n".encode())
+        self.write_bytes(self.path / "failures" / method / f"r{run:03d}.txt", f"{why}\n".encode())
 
     def forget_failure(self, method: str, run: int) -> None:
         """The run is there now."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, Refusal):
+            self.must_be_there()
             (self.path / "failures" / method / f"r{run:03d}.txt").unlink(missing_ok=True)
 
     def failures(self, method: str) -> dict[int, str]:
@@ -216,15 +260,25 @@ class Store:
     # stages and predictions
 
     def write(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
-        """Write a file of a run, if the study is still there."""
-        if self.opened:
-            self.must_be_there()
-        write_arrays(path, arrays)
+        """Write a file of a run, if this study is still the one that is there."""
+        self.write_bytes(path, packed(arrays))
+
+    def write_bytes(self, path: Path, content: bytes) -> None:
+        """The same for any content."""
+        self.must_be_there()
+        write_bytes(path, content, confirm=self.must_be_there)
 
     def must_be_there(self) -> None:
-        """A study that was opened is not made again by who only works in it."""
+        """A study that is worked on is not made again by who only works in it, nor taken for another one."""
+        if self.identity is None:
+            return
         if not self.exists:
             raise Refusal(f"{self.path} was removed under way; the same command makes it again")
+        if self.known_as() != self.identity:
+            raise Refusal(
+                f"{self.path} is another study now: what was worked on was moved away, deleted or discarded (--force)"
+                " under way; nothing is written into the new one"
+            )
 
     def stage_file(self, key: str, run: int) -> Path:
         return self.path / "stages" / key / f"r{run:03d}.npz"
@@ -265,6 +319,10 @@ class Store:
             raise Refusal(f"{self._recipe_file(method)} is not a recipe as ltbv writes it; delete the folder it is in")
         return recipe
 
+    def recipe_of(self, method: str) -> dict[str, Any] | None:
+        """The recipe, if the method was asked of this study."""
+        return self.recipe(method) if self._recipe_file(method).exists() else None
+
     def check_method(self, method: str, recipe: dict[str, Any], *, force: bool = False) -> None:
         """Refuse predictions that another recipe made under the same key."""
         if not force and self._recipe_file(method).exists() and self.recipe(method)["key"] != recipe["key"]:
@@ -292,10 +350,10 @@ class Store:
         """Delete a method's predictions and the stages its recipe names; the recipe last: what is left is its own."""
         stages = self.recipe(method)["stages"] if self._recipe_file(method).exists() else []
         for run in self.runs(method):
-            self.prediction_file(method, run).unlink()
+            remove(self.prediction_file(method, run))
         for stage in stages:
-            self._remove(self.path / "stages" / stage["key"])
-        self._recipe_file(method).unlink(missing_ok=True)
+            remove(self.path / "stages" / stage["key"])
+        remove(self._recipe_file(method))
 
     def _recipe_file(self, method: str) -> Path:
         return self.path / "predictions" / method / "recipe.json"
@@ -304,6 +362,35 @@ class Store:
         """One field of the runs of a method, stacked: [R, N] or [R, N, C]."""
         files = [self.prediction_file(method, run) for run in (self.runs(method) if runs is None else runs)]
         return np.stack([read_arrays(path, [field])[field] for path in files])
+
+
+def set_aside(path: Path) -> None:
+    """What is damaged is kept beside its place, which is free then."""
+    with writing(path, "set aside"):
+        path.replace(path.with_name(f"{path.name}.damaged"))
+
+
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it. Of a link to a folder the content goes, and the link stays:
+    somebody wants it elsewhere."""
+    with writing(path, "remove"):
+        if path.is_symlink() and path.is_dir():
+            for inside in path.iterdir():
+                remove(inside)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def command(study: Path, asked: dict[str, Any], *methods: str, runs: int | None = None) -> str:
+    """The `ltbv bootstrap` that makes a study of these settings, or adds methods to it."""
+    words: list[Sequence[Any]] = [("ltbv", "bootstrap"), *(("--method", method) for method in methods)]
+    if runs:
+        words.append(("--runs", runs))
+    words += [(option, asked[name]) for name, option in SETTINGS.items() if asked.get(name) not in (None, "")]
+    words.append(("--study", study))
+    return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for pair in words for word in pair)
 
 
 def span(runs: Sequence[int]) -> str:

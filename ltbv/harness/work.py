@@ -20,6 +20,7 @@ class Order:
     store: str
     asked: dict[str, Any]
     methods: tuple[str, ...]
+    identity: str | None = None  # of the study
     data_dir: str | None = None
     device: str = "cpu"
     jobs: int = 1
@@ -27,6 +28,10 @@ class Order:
     devices: int = 1  # GPUs that the workers are spread over
     retries: int = 1  # of a chunk whose worker died
     checkpoint_minutes: float = 10.0
+
+    def place(self) -> Store:
+        """The directory to work in."""
+        return Store(self.store, self.identity)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -42,7 +47,7 @@ def work(order: Order) -> Callable[[Chunk, Tell], None]:
     from ltbv.methods import find
 
     study, dataset = resolve(**order.asked).load(order.data_dir)
-    there = Store(order.store)
+    there = order.place()
     if there.exists and there.study()["asked"].get("fingerprint") != study.fingerprint:
         raise Refusal(f"the data of {study.dataset} on {gethostname()} are not those that {there.path} was made with")
     methods = {name: find(name) for name in order.methods}
@@ -50,8 +55,6 @@ def work(order: Order) -> Callable[[Chunk, Tell], None]:
 
     def do(chunk: Chunk, tell: Tell) -> None:
         own = {name: methods[name] for name in chunk.methods}
-        carry_out(
-            chunk, study, Store(order.store), dataset, own, device, tell, checkpoint_minutes=order.checkpoint_minutes
-        )
+        carry_out(chunk, study, order.place(), dataset, own, device, tell, checkpoint_minutes=order.checkpoint_minutes)
 
     return do

@@ -1,27 +1,32 @@
 """A worker process: reads an order and then chunks from standard input, writes events to standard output; JSON lines.
 
-It stops at once when its input ends: nothing is in hand then, or the process that fed it has died.
+It stops at once when its input ends: nothing is in hand then, or the process that fed it has died. Code of the user's
+finds nobody here who would answer it: an empty standard input, and no terminal.
 """
 
+import contextlib
 import functools
 import json
 import os
 import queue
-import sys
 import threading
+from os import _exit  # as it is, whatever a method's code makes of it
+from typing import TextIO
 
 
 def main() -> None:
     """Serve until standard input ends."""
     events = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a user's code prints goes to the log, not among the events
+    asked_for = os.fdopen(os.dup(0))
+    _leave_alone()
 
     def tell(event: dict) -> None:
         print(json.dumps(event), file=events)
 
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-    order_line = sys.stdin.readline()
-    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    order_line = asked_for.readline()
+    threading.Thread(target=_listen, args=(asked_for, lines), daemon=True).start()
 
     import torch
 
@@ -35,14 +40,28 @@ def main() -> None:
     while line := lines.get():
         asked = json.loads(line)
         chunk = Chunk(tuple(asked["runs"]), tuple(asked["methods"]))
-        tell({"event": "end", **attempt(prepare, chunk, order.store, tell)})
+        tell({"event": "end", **attempt(prepare, chunk, order.place(), tell)})
 
 
-def _listen(lines: queue.SimpleQueue) -> None:
+def _listen(asked_for: TextIO, lines: queue.SimpleQueue) -> None:
     """Pass lines on; the end of input while a chunk is in hand means that nobody wants it any more."""
-    for line in sys.stdin:
+    for line in asked_for:
         lines.put(line)
-    os._exit(0)
+    _exit(0)
+
+
+def _leave_alone() -> None:
+    """Neither standard input nor the terminal has an answer: what asks is told so at once."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+        import termios
+
+        terminal = os.open("/dev/tty", os.O_RDWR)
+        fcntl.ioctl(terminal, termios.TIOCNOTTY)  # passwords are asked for there
+        os.close(terminal)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from torch import Tensor
 from ltbv.data.batches import Batch, Feed
 from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.errors import Refusal, reason, unknown
+from ltbv.guest import guest
 from ltbv.losses import effective_number, weighted_mean
 from ltbv.models.experts import PARTS, Experts, Net, Output
 from ltbv.schedules import Number, value
@@ -70,10 +71,20 @@ class OutputObjective(Objective):
             others = tuple(other(batch.images) for other in given)
 
         def of_run(output: tuple, others: tuple, labels: Tensor, counts: Tensor) -> Tensor:
-            return self.of_run(Output(*output), labels, counts, now, tuple(Output(*other) for other in others))
+            found = self.of_run(Output(*output), labels, counts, now, tuple(Output(*other) for other in others))
+            return _shaped(found, (), f"of_run of {type(self).__name__}", "one number for the run, a scalar")
 
         outputs = tuple(network(batch.images)), tuple(map(tuple, others))
         return torch.vmap(of_run)(*outputs, batch.labels, now.counts)
+
+
+def _shaped(found: object, shape: tuple[int, ...], who: str, wanted: str) -> Tensor:
+    """What user code gave, if it is a tensor of this shape: another one would be spread over it, and add up wrongly."""
+    if not isinstance(found, Tensor):
+        raise Refusal(f"{who} gave a {type(found).__name__}; it has to give a tensor, {wanted}")
+    if tuple(found.shape) != tuple(shape):
+        raise Refusal(f"{who} gave the shape {tuple(found.shape)}; it has to give {wanted}, here {tuple(shape)}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -99,9 +110,12 @@ class Loss(OutputObjective):
         self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
     ) -> Tensor:
         weights = effective_number(counts, now.value(self.beta))
-        return sum(
-            weighted_mean(self.loss(logits, labels, counts), labels, weights, self.by) for logits in output.logits
+        name = f"the loss {getattr(self.loss, '__name__', type(self.loss).__name__)}"
+        each = (
+            _shaped(self.loss(logits, labels, counts), labels.shape, name, "a number an image, [B]")
+            for logits in output.logits
         )
+        return sum(weighted_mean(losses, labels, weights, self.by) for losses in each)
 
 
 @dataclass(frozen=True)
@@ -132,6 +146,16 @@ class Stage:
     epochs: float = 1.0
     learning_rate: Number | None = None
     weight_decay: float | None = None
+
+    def losses(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:
+        """What the objective gives, [R]."""
+        found = self.objective(network, batches, given, now)
+        return _shaped(found, (network.runs,), f"{type(self.objective).__name__}", "a number a run, [R]")
+
+    @property
+    def stands_on(self) -> tuple[str, ...]:
+        """Names of the stages that it starts from or consults."""
+        return (*filter(None, [self.start]), *self.given)
 
 
 class Answer(NamedTuple):
@@ -184,7 +208,7 @@ class Method:
         if len(set(names)) < len(names):
             raise Refusal(f"method {self.key!r} has two stages of one name: {', '.join(names)}; give each its own")
         for stage in self.stages:
-            for name in (*filter(None, [stage.start]), *stage.given):
+            for name in stage.stands_on:
                 if self.stages.index(self.stage(name)) >= self.stages.index(stage):
                     raise Refusal(
                         f"method {self.key!r}: stage {stage.name!r} stands on {name!r}, which is not before it"
@@ -231,7 +255,7 @@ class Method:
     def needed(self, stage: Stage | None = None) -> list[Stage]:
         """A stage (the last) and all that it stands on, earlier ones first."""
         stage = stage or self.stages[-1]
-        before = [self.stage(name) for name in (*filter(None, [stage.start]), *stage.given)]
+        before = [self.stage(name) for name in stage.stands_on]
         return list(dict.fromkeys([*(earlier for one in before for earlier in self.needed(one)), stage]))
 
 
@@ -266,6 +290,16 @@ def brought() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
+def claims(name: str) -> list[str]:
+    """What other packages, which need not agree, bring under a name."""
+    return sorted({point.value for point in entry_points(group=ENTRY_POINTS, name=name)})
+
+
+def hidden() -> dict[str, str]:
+    """Where other packages bring a method under the name of one of ours, which stands: how theirs is asked for."""
+    return {name: ", ".join(claims(name)) for name in brought() if HOMES.get(name, "").startswith("ltbv.")}
+
+
 def is_importable(name: str) -> bool:
     """Does another process find a method of this name?"""
     return ":" in name or name in brought() or HOMES.get(name, "").startswith("ltbv.")
@@ -278,10 +312,13 @@ def find(name: str) -> Method:
     where = name if ":" in name else getattr(brought().get(name), "value", "")
     if not where:
         raise unknown("method", name, (*METHODS, *brought()))
+    if where != name and len(values := claims(name)) > 1:
+        raise Refusal(f"method {name!r} is brought by several packages; give the one you mean: {', '.join(values)}")
     module, _, attribute = where.partition(":")
     try:
-        method = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # importing runs whatever the module holds
+        with guest():
+            method = getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:  # importing runs whatever the module holds
         cure = "give package.module:name of a Method"
         raise Refusal(f"method {name!r} cannot be imported ({reason(error)}); {cure}") from error
     if not isinstance(method, Method):

@@ -32,6 +32,7 @@ def setting(evidence: Evidence) -> list[str]:
         f"{printable(of.dataset)}: {', '.join(parts)}.",
         f"Classes: {', '.join(splits)}.",
         f"Scheme {printable(of.scheme)}{overlap}.",
+        *of.made,
         f"Runs R: {_runs(evidence)}.",
     ]
 

@@ -63,7 +63,7 @@ class Setting:
     """How the runs came about, for captions. `shared` (C,): what two runs have in common of a class's images, 0-1.
 
     None or empty: not known. `protocol` and `made_with` (versions, machine, commit) are printed as they are nested;
-    `commands` are what one types to get the same study again.
+    `commands` are what one types to get the same study again; `made` says how the runs were trained.
     """
 
     dataset: str
@@ -78,6 +78,7 @@ class Setting:
     made_with: Mapping[str, Any] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import numpy as np
 from ltbv.data.dataset import labels_of
 from ltbv.data.resample import overlap
 from ltbv.errors import Refusal, words_of
-from ltbv.harness.files import read_arrays
-from ltbv.harness.store import SETTINGS, Store
+from ltbv.harness import provenance
+from ltbv.harness.files import Damaged, read_arrays
+from ltbv.harness.store import SETTINGS, Store, command
 from ltbv.report.elsewhere.listings import MOST_IMAGES, check_names
 from ltbv.report.elsewhere.rows import MOST_CLASSES
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
@@ -42,22 +43,27 @@ def read_study(path: Path) -> Evidence:
     _check_settings(store.path / "study.json", study)
     keys = store.methods()
     if not keys:
-        raise Refusal(f"{path} has no predictions yet; run: {_command(store, asked, REFERENCE)}")
+        raise Refusal(f"{path} has no predictions yet; run: {command(store.path, asked, REFERENCE)}")
     if REFERENCE not in keys:
-        missing = _command(store, asked, REFERENCE, runs=1 + max(max(store.runs(key)) for key in keys))
+        missing = command(store.path, asked, REFERENCE, runs=1 + max(max(store.runs(key)) for key in keys))
         raise Refusal(f"{path} has no CE to compare {', '.join(keys)} with; run: {missing}")
     keys.sort(key=lambda key: key != REFERENCE)  # the reference first, the others in the order of their recipes
 
     class_names = tuple(data["class_names"])
     labels = _check_ids(store.path / "test.npz", "labels", store.test_labels(), 1, len(class_names))
     ids = _check_ids(store.path / "samples.npz", "ids", store.samples(), 2, len(class_names))
-    methods = tuple(_read_method(store, asked, key, labels, len(class_names)) for key in keys)
+    methods, origins = [], {}
+    for key in keys:
+        of_method, origins_of_method = _read_method(store, asked, key, labels, len(class_names))
+        methods.append(of_method)
+        origins[of_method.label] = origins_of_method
+    known = {label: {run: said for run, said in runs.items() if said} for label, runs in origins.items()}
     return Evidence(
         labels=labels,
         class_names=class_names,
         train_counts=np.asarray(data["counts"]),
         splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
-        methods=methods,
+        methods=tuple(methods),
         setting=Setting(
             asked["dataset"],
             asked["scheme"],
@@ -70,7 +76,12 @@ def read_study(path: Path) -> Evidence:
             protocol=asked["protocol"],
             made_with=study.get("made_with", {}),
             commands=_commands(store, asked, keys),
-            notes=lost_note(ids, np.asarray(data["counts"]), methods),
+            notes=(
+                *lost_note(ids, np.asarray(data["counts"]), methods),
+                *_origins(store, origins),
+                *provenance.mixtures(known),
+            ),
+            made=tuple(provenance.made(known)),
         ),
     )
 
@@ -122,17 +133,48 @@ def _check_ids(path: Path, name: str, values: np.ndarray, axes: int, num_classes
     return values
 
 
-def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarray, num_classes: int) -> MethodRuns:
-    runs = store.runs(key)
-    of_runs = []
+Origins = dict[int, dict[str, Any] | None]  # run -> what its file says of itself, see `harness.provenance`
+
+
+def _origins(store: Store, methods: dict[str, Origins]) -> list[str]:
+    """Cautions on where the files come from."""
+    if store.known_as() is None:
+        return [
+            "this study was made by an ltbv that gave studies no identity: whether all its files belong together is"
+            " not known."
+        ]
+    silent = [(label, run) for label, runs in methods.items() for run, said in runs.items() if said is None]
+    if not silent:
+        return []
+    label, run = silent[0]
+    return [
+        f"{len(silent)} prediction files do not say where they come from (the first: run {run} of {label}); were they"
+        " put there by hand?"
+    ]
+
+
+def _read_method(
+    store: Store, asked: dict[str, Any], key: str, labels: np.ndarray, num_classes: int
+) -> tuple[MethodRuns, Origins]:
+    """The runs of a method, and where they come from; a file that says it is another than its name is refused."""
+    runs, recipe = store.runs(key), store.recipe(key)
+    cure = f"delete it and run: {command(store.path, asked, key, runs=1 + max(runs))}"
+    of_runs, origins = [], {}
     for run in runs:
         path = store.prediction_file(key, run)
         try:
-            of_runs.append(_read_fields(path, labels, num_classes))
+            # the logits, most of the file, are left unread
+            fields = read_arrays(path, REQUIRED, optional=(*OPTIONAL, provenance.FIELD))
+        except Damaged as damage:
+            raise Refusal(f"{path} is damaged ({words_of(damage.__cause__ or damage)}); {cure}") from damage
+        origins[run] = provenance.said(fields)
+        fields.pop(provenance.FIELD, None)
+        try:
+            _check_origin(origins[run], provenance.of_prediction(recipe, asked["seed"], run))
+            _check_fields(fields, labels, num_classes)
         except Refusal as refusal:
-            cure = f"delete it and run: {_command(store, asked, key, runs=1 + max(runs))}"
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
-    recipe = store.recipe(key)
+        of_runs.append(fields)
     check_names([key, recipe["label"]] if key != recipe["label"] else [key], str(store.path / "predictions" / key))
     arrays = {
         name: np.stack([fields[field] for fields in of_runs])
@@ -140,15 +182,16 @@ def _read_method(store: Store, asked: dict[str, Any], key: str, labels: np.ndarr
         if all(field in fields for fields in of_runs)
     }
     known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts")}
-    return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known)
+    return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known), origins
 
 
-def _read_fields(path: Path, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
-    """REQUIRED and OPTIONAL fields of one run, each (N,); the logits, most of the file, are left unread."""
-    try:
-        fields = read_arrays(path, REQUIRED, optional=OPTIONAL)
-    except Refusal as refusal:
-        raise Refusal(f"is damaged ({words_of(refusal.__cause__ or refusal)})") from refusal
+def _check_origin(said: dict[str, Any] | None, expected: dict[str, Any]) -> None:
+    if said and (strange := provenance.stranger(said, expected)):
+        raise Refusal(f"is another file than its name says: {strange}")
+
+
+def _check_fields(fields: dict[str, np.ndarray], labels: np.ndarray, num_classes: int) -> None:
+    """REQUIRED and OPTIONAL fields of one run, each (N,)."""
     for name, values in fields.items():
         if values.shape != labels.shape:
             raise Refusal(f"has {name} of shape {values.shape}, but the test set has {labels.size} points")
@@ -164,24 +207,13 @@ def _read_fields(path: Path, labels: np.ndarray, num_classes: int) -> dict[str, 
     for name in PROBABILITIES:
         if wrong := int((~((fields[name] >= 0) & (fields[name] <= 1))).sum()):  # NaN is neither
             raise Refusal(f"has {name} that is NaN or no probability at {wrong} of {labels.size} points")
-    return fields
 
 
 def _commands(store: Store, asked: dict[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
     """What makes the same study and report again: under runs/, wherever this one lies."""
-    elsewhere = Store(Path("runs") / store.path.resolve().name)
+    elsewhere = Path("runs") / store.path.resolve().name
     by_runs: dict[int, list[str]] = {}
     for key in keys:
         by_runs.setdefault(1 + max(store.runs(key)), []).append(key)
-    again = [_command(elsewhere, asked, *of_runs, runs=runs) for runs, of_runs in by_runs.items()]
-    return (*again, shlex.join(("ltbv", "report", str(elsewhere.path))))
-
-
-def _command(store: Store, asked: dict[str, Any], *methods: str, runs: int | None = None) -> str:
-    """The `ltbv bootstrap` that adds methods to a study, with the settings of the study."""
-    words: list[Sequence[Any]] = [("ltbv", "bootstrap"), *(("--method", method) for method in methods)]
-    if runs:
-        words.append(("--runs", runs))
-    words += [(option, asked[name]) for name, option in SETTINGS.items() if asked.get(name) not in (None, "")]
-    words.append(("--study", store.path))
-    return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for pair in words for word in pair)
+    again = [command(elsewhere, asked, *of_runs, runs=runs) for runs, of_runs in by_runs.items()]
+    return (*again, shlex.join(("ltbv", "report", str(elsewhere))))

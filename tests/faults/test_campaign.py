@@ -7,6 +7,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 import many_hands
+import strangers
 from campaign import campaign, table
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
@@ -24,3 +25,9 @@ def test_two_commands_on_one_directory_train_each_run_once(locks, tmp_path, monk
     monkeypatch.setenv("LTBV_LOCKS", locks)
     trained, twice, differ = many_hands.campaign(1, 0, "inline", tmp_path)
     assert trained == 2 and not twice and not differ
+
+
+@pytest.mark.parametrize("act", ["moved", "frozen"])
+def test_what_is_done_to_a_study_under_way_mixes_it_with_no_other(act, tmp_path):
+    found = strangers.campaign(1, 0, [act], tmp_path)
+    assert found == {act: [strangers.Round(mixed=0, lost=0, hung=0, found=0)]}, strangers.table(found)

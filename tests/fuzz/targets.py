@@ -20,6 +20,7 @@ import struct
 import tarfile
 import tempfile
 import time
+import types
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from ltbv.data import cache as of_cache
 from ltbv.data import cifar
 from ltbv.engine.snapshot import restore, take_snapshot
 from ltbv.errors import Refusal
-from ltbv.harness import files
+from ltbv.harness import files, provenance
 from ltbv.harness import status as of_status
 from ltbv.harness.chunk import Workshop
 from ltbv.harness.locks import Busy
@@ -52,6 +53,7 @@ from ltbv.report.study import read_study
 CLASSES, POINTS, RUNS = 3, 6, 2
 LABELS = np.repeat(np.arange(CLASSES), POINTS // CLASSES)
 COUNTS = [6, 3, 1]
+STAGE = "0123456789abcdef"
 ASKED = {
     "dataset": "glyphs-lt",
     "scheme": "subsample",
@@ -137,6 +139,14 @@ def fields(run: int = 0) -> dict[str, np.ndarray]:
     }
 
 
+def said(recipe: dict, run: int) -> dict:
+    """What a prediction file says of itself."""
+    alike = {"runs": [0, 1], "threads": 1, "device": "cpu", "dtype": "float32", "versions": {"torch": "2"}}
+    weights = {stage["key"]: "0" * 16 for stage in recipe["stages"]}
+    own = {"weights": weights, "trained": alike, "predicted": alike}
+    return provenance.of_prediction(recipe, ASKED["seed"], run) | own
+
+
 def study_json() -> dict:
     """study.json of the small study."""
     data = {
@@ -145,13 +155,13 @@ def study_json() -> dict:
         "pool_sizes": [9] * CLASSES,
         "splits": {"many": [0], "medium": [1], "few": [2]},
     }
-    return {"format": 1, "asked": ASKED, "data": data, "made_with": MADE_WITH}
+    return {"format": 1, "identity": "0" * 32, "asked": ASKED, "data": data, "made_with": MADE_WITH}
 
 
 def recipe_json(key: str, order: int) -> dict:
     """recipe.json of a method."""
     cost = {"parameters": 10, "macs": {"without_norm": 9, "with_norm": 9}, "training_images_times_macs": 90}
-    stages = [{"name": "representation", "key": "0123456789abcdef"}]
+    stages = [{"name": "representation", "key": STAGE}]
     return {"key": key, "label": key.upper(), "order": order, "stages": stages, "cost": cost}
 
 
@@ -166,7 +176,8 @@ def small_study(folder: Path) -> Store:
     for order, key in enumerate(("ce", "ride")):
         store.open_method(key, recipe_json(key, order))
         for run in range(RUNS):
-            files.write_arrays(store.prediction_file(key, run), fields(run))
+            own = provenance.sealed(fields(run), said(recipe_json(key, order), run))
+            files.write_arrays(store.prediction_file(key, run), own)
     return store
 
 
@@ -258,7 +269,7 @@ def members_of(arrays: dict[str, np.ndarray]) -> list[bytes]:
 
 
 def read_prediction_field(folder: Path, content: bytes) -> None:
-    read_prediction(folder, around(content, fields()))
+    read_prediction(folder, around(content, provenance.sealed(fields(), said(recipe_json("ride", 1), 1))))
 
 
 def study_arrays() -> dict[str, np.ndarray]:
@@ -296,7 +307,8 @@ def optimiser() -> torch.optim.Optimizer:
 
 def stage() -> dict[str, np.ndarray]:
     """A stage file."""
-    return {**run_state(network(), 0, 2), "loss_by_epoch": np.zeros(2)}
+    weights = {**run_state(network(), 0, 2), "loss_by_epoch": np.zeros(2)}
+    return provenance.sealed(weights, {"stage": STAGE, "run": 0, "seed": ASKED["seed"]})
 
 
 def snapshot() -> dict[str, np.ndarray]:
@@ -305,15 +317,15 @@ def snapshot() -> dict[str, np.ndarray]:
 
 
 def read_stage(folder: Path, content: bytes) -> None:
-    """As a chunk takes a stage from the store: it fits, or it is removed and trained again."""
-    store, key = Store(folder), "0123456789abcdef"
-    for run, put in enumerate((around(content, stage()), npz({name: npy(array) for name, array in stage().items()}))):
-        store.stage_file(key, run).parent.mkdir(parents=True, exist_ok=True)
-        store.stage_file(key, run).write_bytes(put)
+    """As a chunk takes a stage from the store: it fits, or it is set aside and trained again."""
+    store, key = Store(folder), STAGE
+    store.stage_file(key, 0).parent.mkdir(parents=True, exist_ok=True)
+    store.stage_file(key, 0).write_bytes(around(content, stage()))
     events: list[dict] = []
     workshop = Workshop.__new__(Workshop)
-    workshop.store, workshop.runs, workshop.tell = store, (0, 1), events.append
-    if not workshop.load(network(), key):
+    workshop.study = types.SimpleNamespace(seed=ASKED["seed"])
+    workshop.store, workshop.runs, workshop.tell, workshop.kept = store, (0, 1), events.append, {}
+    if not workshop.fill(network(), key, 0):
         assert not store.stage_file(key, 0).exists()
         raise Refusal(f"{events[0]['path']}: {''.join(c for c in events[0]['why'] if c.isprintable())}"[:1000])
 

@@ -1,11 +1,15 @@
 """A stage that was interrupted goes on in the middle and ends with the same weights, to the last bit."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from ltbv.engine.snapshot import restore, take_snapshot
+from ltbv.harness import files
 from ltbv.harness.chunk import Workshop
 from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
@@ -71,6 +75,23 @@ def test_a_damaged_snapshot_is_not_used(tiny_lt, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"PK\x03\x04 half a file")
     found = shop.obtain(method, method.stages[0]).state_dict()
+    whole = workshop(tiny_lt, tmp_path / "whole").obtain(method, method.stages[0]).state_dict()
+    assert all(torch.equal(found[name], whole[name]) for name in whole)
+
+
+def test_a_snapshot_that_cannot_be_written_costs_no_training(tiny_lt, tmp_path, monkeypatch, capfd):
+    """The disk is full between the epochs, and has room again at the end."""
+    method, real = METHODS["ce"], files.write_bytes
+
+    def full(path, content, **asked) -> None:
+        with files.writing(path):
+            if path.name.startswith("part-"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, content, **asked)
+
+    monkeypatch.setattr("ltbv.harness.store.write_bytes", full)
+    found = workshop(tiny_lt, tmp_path / "full").obtain(method, method.stages[0]).state_dict()
+    assert capfd.readouterr().out.count("no snapshot: cannot write") == EPOCHS - 1
     whole = workshop(tiny_lt, tmp_path / "whole").obtain(method, method.stages[0]).state_dict()
     assert all(torch.equal(found[name], whole[name]) for name in whole)
 

@@ -140,6 +140,31 @@ def test_force_killed_at_any_file_never_leaves_old_predictions_to_a_new_recipe(t
         assert store.runs("ce") == [], f"killed before deleting file {moment}"
 
 
+@pytest.mark.parametrize("part", ["stages", "predictions", f"stages/{STAGE}", "samples.npz"])
+def test_force_empties_a_part_that_lies_elsewhere_and_leaves_the_link(store, tmp_path, part):
+    """On a larger disk, say; what does not belong to the study stays where it is."""
+    place, link = tmp_path / "large", store.path / part
+    link.rename(place)
+    link.symlink_to(place)
+    (tmp_path / "beside").write_text("another's")
+    store.open({**ASKED, "seed": 3}, {}, {}, force=True)
+    assert store.recipes() == [] and not store.has_stage(STAGE, [0]) and store.runs_asked() == 0
+    assert (tmp_path / "beside").exists() and (part == "samples.npz" or part.count("/") or link.is_symlink())
+    store.open_method("ce", RECIPE)
+    store.write(store.stage_file(STAGE, 0), {"weight": np.ones(2)})
+    assert store.has_stage(STAGE, [0])
+
+
+def test_what_cannot_be_deleted_is_refused_in_a_line(store, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(Refusal, match="cannot remove .*: Permission denied") as refusal:
+        store.open({**ASKED, "seed": 3}, {}, {}, force=True)
+    assert "\n" not in str(refusal.value) and store.study()["asked"] == ASKED
+
+
 def test_a_directory_that_is_no_study_is_not_touched(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(Refusal, match="exists and is not a study"):

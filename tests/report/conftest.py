@@ -9,6 +9,7 @@ import pytest
 
 from ltbv.data.dataset import make_ids
 from ltbv.data.profile import long_tail_counts
+from ltbv.harness import provenance
 from ltbv.harness.files import write_arrays
 from ltbv.harness.store import Store
 from ltbv.stats import scaled
@@ -90,7 +91,8 @@ def make_study(
             fields = one_run(labels, num_classes, key, run)
             if key in (routed or {}):
                 fields["experts_used"] = np.ceil(routed[key] * (1 - fields["p_true"])).clip(1).astype(np.uint8)
-            write_arrays(store.prediction_file(key, run), fields)
+            said = provenance.of_prediction(store.recipe(key), ASKED["seed"], run)
+            write_arrays(store.prediction_file(key, run), provenance.sealed(fields, said))
     return path
 
 

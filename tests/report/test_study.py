@@ -5,6 +5,7 @@ import pytest
 
 from ltbv.data.dataset import labels_of
 from ltbv.errors import Refusal
+from ltbv.harness import provenance
 from ltbv.harness.files import read_arrays, write_arrays
 from ltbv.harness.store import Store
 from ltbv.report.study import read_study
@@ -32,7 +33,9 @@ def test_the_reference_comes_first_and_the_others_in_the_order_of_their_recipes(
     path = study(ce=None, ride="RIDE", crt="cRT", runs=1)
     Store(path).open_method("ce", {"key": "ce", "label": "CE", "order": 9, "stages": []})
     for method in ("ride", "crt"):
-        write_arrays(Store(path).prediction_file("ce", 0), read_arrays(Store(path).prediction_file(method, 0)))
+        arrays = read_arrays(Store(path).prediction_file(method, 0))
+        said = provenance.of_prediction(Store(path).recipe("ce"), 7, 0)
+        write_arrays(Store(path).prediction_file("ce", 0), provenance.sealed(arrays, said))
     evidence = read_study(path)
     assert evidence.names == {"ce": "CE", "ride": "RIDE", "crt": "cRT"}
     assert evidence.reference.key == "ce"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from ltbv.guest import guest
 from ltbv.harness.executors.crew import Crew
 from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk, Tell
@@ -18,7 +19,8 @@ def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
     while crew.waiting:
         chunk = crew.waiting.popleft()
         try:
-            do(chunk, tell)
+            with guest():
+                do(chunk, tell)
         except Busy as busy:
             crew.put_off(chunk, str(busy))
             time.sleep(PATIENCE)

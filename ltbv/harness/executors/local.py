@@ -12,6 +12,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,8 @@ ENVIRONMENT = {
     # Feature maps are freed and wanted again every step: keep their pages instead of giving them back (5 % faster).
     **{"MALLOC_TRIM_THRESHOLD_": "4000000000", "MALLOC_MMAP_THRESHOLD_": "4000000000"},
 }
+
+ENDING = 10.0  # seconds in which killed workers have to end
 
 
 def local(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
@@ -42,9 +45,7 @@ def local(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
             while (event := crew.events.get()) is not None:
                 tell(event)
     finally:
-        crew.stop.set()
-        for worker in workers:
-            worker.join()
+        crew.end(workers)
 
 
 class _Crew(Crew):
@@ -53,6 +54,7 @@ class _Crew(Crew):
     def __init__(self, order: Order):
         self.events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
         self.stop = threading.Event()
+        self.hired: list[subprocess.Popen] = []
         super().__init__(order, self.events.put)
 
     def serve(self, number: int) -> None:
@@ -66,7 +68,7 @@ class _Crew(Crew):
                 except IndexError:
                     break
                 try:
-                    worker = worker or _hire(self.order, log, number)
+                    worker = worker or self.hire(log, number)
                 except OSError as error:
                     self.fail(chunk, f"no worker process with its log in {log}: {error}")
                     continue
@@ -89,6 +91,24 @@ class _Crew(Crew):
             if log.exists() and log.stat().st_size == 0:
                 log.unlink()
             self.events.put(None)
+
+    def hire(self, log: Path, number: int) -> subprocess.Popen:
+        worker = _hire(self.order, log, number)
+        self.hired.append(worker)
+        return worker
+
+    def end(self, threads: Sequence[threading.Thread]) -> None:
+        """Where something is still in hand, it is not wanted any more.
+
+        A worker may say nothing for long, or be stopped: it is killed. One that does not end even then (a disk that
+        does not answer) is not waited for.
+        """
+        self.stop.set()
+        last = time.monotonic() + ENDING
+        while (alive := [thread for thread in threads if thread.is_alive()]) and time.monotonic() < last:
+            for worker in self.hired:
+                worker.kill()
+            alive[0].join(0.1)
 
 
 def _hire(order: Order, log: Path, number: int) -> subprocess.Popen:

@@ -278,7 +278,7 @@ class _Crew(Crew):
     def hand_out(self, task: _Task) -> None:
         brought = None
         if task.apart:
-            store = Store(self.order.store)
+            store = self.order.place()
             try:
                 task.held.enter_context(store.working(task.chunk.runs))
             except Busy as busy:
@@ -326,7 +326,7 @@ class _Crew(Crew):
             self.put_off(chunk, result["why"])
             return None
         try:
-            write_back(Store(self.order.store), chunk, result["files"])
+            write_back(self.order.place(), chunk, result["files"])
         except Refusal as refusal:
             self.fail(chunk, str(refusal))
             return None
@@ -370,10 +370,9 @@ def write_back(store: Store, chunk: Chunk, files: dict[str, bytes]) -> None:
         return
     if strange := sorted(map(str, files.keys() - names(store, chunk))):
         raise Refusal(f"a node gave back {strange[0]!r}, which is no file of runs {list(chunk.runs)}; nothing written")
-    store.must_be_there()
     for name in sorted(files, reverse=True):
         if not (store.path / name).exists():
-            write_bytes(store.path / name, files[name])
+            store.write_bytes(store.path / name, files[name])
 
 
 # on a node
@@ -422,7 +421,7 @@ def _do(chunk: Chunk, order: Order) -> dict[str, Any]:
         else:
             events.append(event)
 
-    end = attempt(lambda: _work(json.dumps(order.as_json())), chunk, order.store, tell)
+    end = attempt(lambda: _work(json.dumps(order.as_json())), chunk, order.place(), tell)
     return {**end, "events": [*events, {"event": "images", "images": images}]}
 
 

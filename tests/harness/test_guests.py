@@ -1,0 +1,252 @@
+"""Code of others: whatever it does, one clear line, nothing lost, nothing waiting for ever."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import torch
+from contents import wait_for
+
+from ltbv.errors import Refusal
+from ltbv.guest import guest
+from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.describe import COLUMNS, listing
+from ltbv.harness.store import Store
+from ltbv.losses import cross_entropy
+from ltbv.methods import METHODS, find
+from ltbv.methods.base import Loss, Method, Objective, OutputObjective, Stage
+
+OWN = """
+    import getpass, os, sys
+
+    from ltbv import Method, Stage
+    from ltbv.losses import cross_entropy
+    from ltbv.methods.base import Loss
+
+
+    def asks(logits, labels, counts):
+        input("go on? ")
+
+
+    def reads(logits, labels, counts):
+        if os.read(0, 1) == b"":
+            raise EOFError("nothing to read")
+
+
+    def stops(logits, labels, counts):
+        breakpoint()
+
+
+    def password(logits, labels, counts):
+        raise PermissionError(repr(getpass.getpass(stream=sys.stderr)))
+
+
+    def exits(logits, labels, counts):
+        sys.exit("of its own will")
+
+
+    def waits(logits, labels, counts):
+        import time
+        while True:
+            time.sleep(60)
+
+
+    for loss in (asks, reads, stops, password, exits, waits):
+        globals()[loss.__name__.upper()] = Method(loss.__name__, "X", stages=(Stage("all", Loss(loss)),))
+"""
+SHAPE = ["--runs", "1", "--head", "20", "--imbalance", "10", "--epochs", "1", "--jobs", "1", "-q"]
+
+
+def command(store: Path, *methods: str, executor: str = "local") -> list[str]:
+    asked = [word for method in methods for word in ("--method", method)]
+    program = [sys.executable, "-m", "ltbv.cli", "bootstrap", *asked, *SHAPE]
+    return [*program, "--study", str(store), "--executor", executor]
+
+
+@pytest.fixture
+def own_path(tmp_path) -> dict[str, str]:
+    """An environment in which methods of one's own can be imported."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "mine.py").write_text(textwrap.dedent(OWN))
+    here = os.pathsep.join([str(tmp_path / "package"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": here, "PYTHONBREAKPOINT": "pdb.set_trace"}
+
+
+@pytest.mark.parametrize("executor", ["local", "inline"])
+def test_code_that_waits_for_an_answer_is_told_that_there_is_none(own_path, tmp_path, executor):
+    """Standard input of the command is a pipe that stays open and silent. Methods beside it are done."""
+    fails = {"asks": "EOFError", "stops": "BdbQuit", "exits": "SystemExit: of its own will"}
+    if executor == "local":  # whose worker has nobody at file descriptor 0 and at its terminal either
+        fails |= {"reads": "EOFError: nothing to read", "password": "EOFError"}
+    asked = command(tmp_path / "study", *(f"mine:{name.upper()}" for name in fails), "ce", executor=executor)
+    with subprocess.Popen(asked, stdin=-1, stdout=-1, stderr=-1, text=True, env=own_path) as driver:
+        late = threading.Timer(120, driver.kill)
+        late.start()
+        lines = driver.stderr.read().splitlines()  # `communicate` would close the input
+        late.cancel()
+        assert driver.wait(10) == 1, lines
+    told = [line for line in lines if line.startswith("ltbv: ")]
+    assert len(told) == len(fails), lines
+    for line, (name, why) in zip(told, fails.items(), strict=True):
+        assert line.startswith(f"ltbv: {name}, run 0: ") and why in line
+    assert Store(tmp_path / "study").runs("ce") == [0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
+@pytest.mark.parametrize("silent", ["stopped", "in a method that waits"])
+def test_an_interrupted_command_does_not_wait_for_a_worker_that_says_nothing(own_path, tmp_path, silent):
+    store = Store(tmp_path / "study")
+    methods = ("ce",) if silent == "stopped" else ("mine:WAITS",)
+    asked = [*command(store.path, *methods), "--epochs", "500"]
+    driver = subprocess.Popen(
+        asked, stdout=-1, stderr=-1, text=True, env=own_path, preexec_fn=lambda: signal.signal(signal.SIGINT, int_)
+    )
+    try:
+        wait_for(lambda: driver.poll() is not None or store.path.exists() and store.workers())
+        worker = next(iter(store.workers().values()))["pid"]
+        if silent == "stopped":
+            os.kill(worker, signal.SIGSTOP)
+        else:
+            time.sleep(0.5)
+        driver.send_signal(signal.SIGINT)
+        _, said = driver.communicate(timeout=30)
+    finally:
+        driver.kill()
+    assert driver.returncode == 130 and said.splitlines()[-1].startswith("ltbv: stopped; finished runs are kept")
+    wait_for(lambda: not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text(), 10)
+    assert store.workers() == {} and not list(store.path.glob("locks/driver-*"))
+
+
+int_ = signal.default_int_handler
+
+
+# In this process
+
+
+def test_a_guest_neither_ends_the_process_nor_is_answered(capsys):
+    leave, typed = os._exit, sys.stdin
+    with pytest.raises(SystemExit, match=r"os._exit\(3\) was called"), guest():
+        os._exit(3)
+    with pytest.raises(EOFError), guest():
+        input()
+    assert (os._exit, sys.stdin) == (leave, typed)
+
+
+@pytest.mark.parametrize("last", ["sys.exit(0)", "os._exit(0)", "raise SystemExit", "input()", "raise MemoryError"])
+def test_a_module_that_ends_the_process_when_it_is_imported_is_refused(tmp_path, monkeypatch, last):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "leaves_at_once.py").write_text(f"import os, sys\n{last}\n")
+    with pytest.raises(Refusal, match="method 'leaves_at_once:X' cannot be imported") as refusal:
+        find("leaves_at_once:X")
+    assert "\n" not in str(refusal.value)
+
+
+def bring(monkeypatch, *points: tuple[str, str]) -> None:
+    """Entry points of installed packages."""
+    found = [EntryPoint(name, value, "ltbv.methods") for name, value in points]
+
+    def entry_points(group, name=None):
+        return [point for point in found if name in (None, point.name)]
+
+    monkeypatch.setattr("ltbv.methods.base.entry_points", entry_points)
+
+
+def test_a_name_that_two_packages_bring_is_refused_with_both(monkeypatch, own_methods):
+    own_methods.ONE = Method("one", "One", stages=(Stage("all", Loss(cross_entropy)),))
+    bring(monkeypatch, ("mine", "own_methods:ONE"), ("mine", "elsewhere:TWO"))
+    with pytest.raises(Refusal, match="'mine' is brought by several packages.* elsewhere:TWO, own_methods:ONE"):
+        find("mine")
+    assert find("own_methods:ONE").key == "one"
+    assert any(row[0] == "mine" and "several packages" in row[1] for row in listing("glyphs-lt"))
+    bring(monkeypatch, ("mine", "own_methods:ONE"), ("mine", "own_methods:ONE"))  # one package, seen twice
+    assert find("mine").key == "one"
+
+
+def test_a_package_that_brings_the_name_of_one_of_ours_is_told(monkeypatch, tiny_lt, tmp_path):
+    bring(monkeypatch, ("ce", "elsewhere:CE"))
+    assert find("ce") is METHODS["ce"]
+    note = "method 'ce' is ltbv's own; that of another package is asked for as elsewhere:CE"
+    assert note in prepare(Request(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt")).notes()
+    row = listing("glyphs-lt")[-1]
+    assert row[0] == "ce" and "elsewhere:CE" in row[1] and len(row) == len(COLUMNS)
+
+
+# Shapes
+
+
+@dataclass(frozen=True)
+class OfRun(OutputObjective):
+    how: str
+
+    def of_run(self, output, labels, counts, now, given=()):
+        each = cross_entropy(output.logits.mean(0), labels)
+        return {"each image": each, "in a list": each.mean()[None], "a number": 1.0, "right": each.mean()}[self.how]
+
+
+@dataclass(frozen=True)
+class Whole(Objective):
+    how: str
+
+    def __call__(self, network, batches, given, now):
+        logits = network(batches[0].images).logits.mean(1)  # [R, B, C]
+        each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batches[0].labels.flatten(), reduction="none")
+        each = each.view(batches[0].labels.shape)
+        return {"one for all": each.mean(), "each image": each, "column": each.mean(1)[:, None]}[self.how]
+
+
+def a_mean(logits, labels, counts):
+    return cross_entropy(logits, labels).mean()
+
+
+def a_column(logits, labels, counts):
+    return cross_entropy(logits, labels)[:, None]
+
+
+def all_classes(logits, labels, counts):
+    return torch.log_softmax(logits, -1)
+
+
+def a_number(logits, labels, counts):
+    return 1.0
+
+
+WRONG = {
+    "loss, mean": (Loss(a_mean), r"the loss a_mean gave the shape \(\); .*\[B\], here \(\d+,\)"),
+    "loss, column": (Loss(a_column), r"the loss a_column gave the shape \(\d+, 1\)"),
+    "loss, classes": (Loss(all_classes), r"the loss all_classes gave the shape \(\d+, 5\)"),
+    "loss, number": (Loss(a_number), "the loss a_number gave a float; it has to give a tensor"),
+    "of_run, images": (OfRun("each image"), r"of_run of OfRun gave the shape \(\d+,\); .* a scalar"),
+    "of_run, list": (OfRun("in a list"), r"of_run of OfRun gave the shape \(1,\)"),
+    "of_run, number": (OfRun("a number"), "of_run of OfRun gave a float"),
+    "objective, one": (Whole("one for all"), r"Whole gave the shape \(\); .*\[R\], here \(2,\)"),
+    "objective, images": (Whole("each image"), r"Whole gave the shape \(2, \d+\)"),
+    "objective, column": (Whole("column"), r"Whole gave the shape \(2, 1\)"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_objective_of_another_shape_fails_in_one_line_and_the_others_are_done(tiny_lt, tmp_path, own_methods, case):
+    """Spread over the right shape it would be added up to another loss, without a word."""
+    objective, words = WRONG[case]
+    own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", objective),))
+    asked = ("own_methods:MINE", "ce")
+    job = prepare(Request(methods=asked, runs=2, store=tmp_path, dataset="tiny-lt", executor="inline", stack=2))
+    (line,) = job.carry_out(lambda event: None)
+    assert line.startswith("mine, run 0, 1: ") and "\n" not in line
+    assert re.search(words, line), line
+    assert Store(tmp_path).runs("ce") == [0, 1] and Store(tmp_path).runs("mine") == []
+
+
+def test_an_objective_of_the_right_shape_is_trained(tiny_lt, tmp_path, own_methods):
+    own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", OfRun("right")),))
+    asked = Request(methods=("own_methods:MINE",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline")
+    assert prepare(asked).carry_out(lambda event: None) == []
