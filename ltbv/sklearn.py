@@ -20,7 +20,7 @@ from ltbv.data.dataset import indices_of, labels_of, make_ids
 from ltbv.data.resample import SCHEMES, draw, lost_note, overlap
 from ltbv.errors import Refusal, unknown
 from ltbv.report.elsewhere.analysis import Analysis
-from ltbv.report.elsewhere.assemble import Run, evidence_of, method_runs, order_of
+from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
 
@@ -56,7 +56,7 @@ def bootstrap(
                replacement, at least one row; 'seed_only': all rows
     seed       of resamples and random states: the same seed gives the same analysis
     reference  the method that others are compared with; None: 'ce', or the first
-    many, few  a class with more than `many` training rows is many, with fewer than `few` is few
+    many, few  a class with more than `many` rows in y is many, with fewer than `few` is few, whatever the scheme
     """
     if scheme not in OF_DATA:
         raise unknown("scheme", scheme, OF_DATA)
@@ -67,7 +67,7 @@ def bootstrap(
     of_method = dict(estimator) if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
     if not of_method:
         raise Refusal("no estimator is given")
-    order, notes = order_of(of_method, reference)
+    of_method, notes = in_order(of_method, reference)
 
     classes, train_labels, labels = _class_ids(X, y, X_test, y_test)
     counts = np.bincount(train_labels, minlength=classes.size)
@@ -75,13 +75,13 @@ def bootstrap(
     samples = _samples(scheme, train_labels, counts, np.minimum(wanted, counts), seed, runs)
     y, test = np.asarray(y), _Test(X_test, labels, classes)
     methods = []
-    for key in order:
+    for key, unfitted in of_method.items():
         fitted = [
-            _fit_and_predict(f"{key}, run {run}", _copy(of_method[key], seed, run), _rows(X, rows), y[rows], test)
+            _fit_and_predict(f"{key}, run {run}", _copy(unfitted, seed, run), _rows(X, rows), y[rows], test)
             for run, (rows, _) in enumerate(samples)
         ]
         methods.append(method_runs(key, fitted, notes))
-        if fixed := [name for name, state in _states(of_method[key]).items() if isinstance(state, int | np.integer)]:
+        if fixed := [name for name, state in _states(unfitted).items() if isinstance(state, int | np.integer)]:
             notes.append(f"{key}: {fixed[0]} is fixed, so no variance here is of the estimator's own randomness.")
     ids = [ids for _, ids in samples]
     notes += lost_note(ids, counts)
@@ -98,6 +98,7 @@ def bootstrap(
             scheme=scheme,
             seed=seed,
             shared=overlap(ids, classes.size),
+            data_counts=counts,
         )
     )
 

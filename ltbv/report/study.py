@@ -13,7 +13,8 @@ from ltbv.data.resample import lost_note, overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.harness.files import read_arrays
 from ltbv.harness.store import SETTINGS, Store
-from ltbv.report.elsewhere.listings import MOST_IMAGES, check_names
+from ltbv.report.elsewhere.counts import MOST_IMAGES
+from ltbv.report.elsewhere.listings import check_names
 from ltbv.report.elsewhere.rows import MOST_CLASSES
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 

@@ -45,7 +45,8 @@ from ltbv.models.loop import Loop
 from ltbv.models.stack import Conv, Norm, run_state
 from ltbv.report.elsewhere import files as of_files
 from ltbv.report.elsewhere import read_elsewhere
-from ltbv.report.elsewhere.listings import read_counts, read_labels, read_names
+from ltbv.report.elsewhere.counts import read_counts
+from ltbv.report.elsewhere.listings import read_labels, read_names
 from ltbv.report.evidence import Evidence
 from ltbv.report.study import read_study
 

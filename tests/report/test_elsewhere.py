@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
@@ -23,7 +21,7 @@ from ltbv.report import tables
 from ltbv.report.elsewhere import arrays, read_elsewhere, scores
 from ltbv.report.elsewhere.assemble import run_numbers
 from ltbv.report.elsewhere.files import named
-from ltbv.report.elsewhere.listings import read_counts, read_names
+from ltbv.report.elsewhere.listings import read_names
 from ltbv.report.study import read_study
 
 COUNTS = [500, 90, 7]
@@ -600,73 +598,6 @@ def test_labels_that_contradict_those_of_a_run(tmp_path, ce, counts):
 
 
 # training images and names
-
-
-counts_of_classes = st.lists(st.integers(0, 10**6), min_size=2, max_size=30).filter(any)
-
-
-@given(counts_of_classes, st.randoms(use_true_random=False))
-def test_counts_in_every_form_are_the_same(tmp_path_factory, numbers, random):
-    directory = tmp_path_factory.mktemp("counts")
-    names = [f'n{k}, "é"\t' for k in range(len(numbers))]
-    shuffled = random.sample(names, len(names))
-    write(directory / "list.json", json.dumps(numbers))
-    write(directory / "map.json", json.dumps({name: numbers[names.index(name)] for name in shuffled}))
-    write(directory / "lines.txt", "\ufeff" + "\r\n".join(map(str, numbers)) + "\n\n")
-    np.save(directory / "array.npy", np.array(numbers))
-    for path in sorted(directory.iterdir()):
-        found, named = read_counts(path, names)
-        assert found.tolist() == numbers and named == tuple(names)
-    ordered, named = read_counts(directory / "map.json")
-    assert named == tuple(shuffled) and ordered.tolist() == [numbers[names.index(name)] for name in shuffled]
-
-
-@given(st.lists(st.integers(0, 5), min_size=2, max_size=40).filter(lambda labels: max(labels) > 0))
-def test_lines_of_a_list_are_counted(tmp_path_factory, labels):
-    path = tmp_path_factory.mktemp("lists") / "train.txt"
-    write(path, "".join(f"dir with blanks/{i}.jpg {label}\n" for i, label in enumerate(labels)))
-    assert read_counts(path)[0].tolist() == np.bincount(labels).tolist()
-    assert read_counts(path, [f"c{k}" for k in range(8)])[0].tolist() == np.bincount(labels, minlength=8).tolist()
-
-
-@given(
-    st.binary(max_size=60) | st.text("0123456789 -.,\n[]{}\"':eNa", max_size=60),
-    st.sampled_from(["json", "txt", "npy"]),
-)
-def test_any_file_of_counts_is_read_or_refused(tmp_path_factory, content, extension):
-    path = write(tmp_path_factory.mktemp("any") / f"counts.{extension}", content)
-    try:
-        found, _ = read_counts(path)
-    except Refusal as refused:
-        assert str(path) in str(refused) and "\n" not in str(refused)
-    else:
-        assert found.dtype == np.int64 and found.size >= 2 and (found >= 0).all() and found.any()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "complaint"),
-    [
-        ("c.json", "[5, 3.5]", "is no list of whole numbers, nor a map from class name to whole number"),
-        ("c.json", "[5, true]", "is no list of whole numbers"),
-        ("c.json", "[5, NaN]", "is no list of whole numbers"),
-        ("c.json", "7", "is no list of whole numbers"),
-        ("c.json", '{"a": 1, "a": 2}', "cannot be read as JSON: 'a' is there twice"),
-        ("c.json", "[5,", "cannot be read as JSON"),
-        ("c.json", "[" * 100_000, "cannot be read as JSON"),
-        ("c.json", "[5, -3]", "has -3 training images for class 1"),
-        ("c.json", f"[5, {10**30}]", f"has {10**30} training images for class 1"),
-        ("c.json", "[0, 0]", "has no training image in any class"),
-        ("c.txt", "5\n", "has counts of 1 classes; there must be from 2 to 1,000,000"),
-        ("c.txt", "\n", "has no lines with numbers"),
-        ("c.txt", "a 99999999\n", "has class id 99999999; the most is 999,999"),
-        ("c.txt", "5,4,3\n", "has '5,4,3' in line 1: give a number, or a path, a blank and a class id"),
-        ("c.txt", b"\xff\xfe", "cannot be read as text: 'utf-8' codec can't decode"),
-        ("c.txt", "", "is empty (0 bytes)"),
-    ],
-)
-def test_counts_that_cannot_be(tmp_path, name, content, complaint):
-    path = write(tmp_path / name, content)
-    assert refusal(read_counts, path).startswith(f"{path} {complaint}")
 
 
 def test_counts_of_another_length(tmp_path, ce):

@@ -6,7 +6,8 @@
     points     which test points that is about: runs are matched by sample id
     scores     what logits or probabilities amount to, a block at a time
     assemble   runs become evidence, with what a reader must know of them
-    listings   training images, names of the classes, true labels
+    counts     training images of each class, matched by class id or name
+    listings   names of the classes, true labels (`texts` reads their lines)
     analysis   the same for arrays in memory: `ltbv.analyse`
 
 `read_elsewhere` walks through them in this order.
@@ -19,8 +20,9 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere import files
-from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, method_runs, order_of
-from ltbv.report.elsewhere.listings import read_counts, read_labels, read_names
+from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
+from ltbv.report.elsewhere.counts import read_counts
+from ltbv.report.elsewhere.listings import read_labels, read_names
 from ltbv.report.elsewhere.points import Points, settle
 from ltbv.report.elsewhere.rows import Rows, check_range
 from ltbv.report.elsewhere.scores import judge
@@ -44,7 +46,7 @@ def read_elsewhere(
     sources       method -> directory with a file for each run (or with a sub-directory for each, which holds one file),
                   or one file. Formats: .npz and .npy (`arrays.read_npz`, `read_npy`), .csv and .parquet
                   (`columns.read_table`), which may hold all runs
-    train_counts  training images of each class: see `listings.read_counts`
+    train_counts  training images of each class: see `counts.read_counts`
     labels        true labels, where the predictions do not bring them: see `listings.read_labels`
     classes       class names: see `listings.read_names`
     reference     the method that others are compared with; None: 'ce', or the first
@@ -56,12 +58,12 @@ def read_elsewhere(
     if not sources:
         raise Refusal("no predictions are given: name a method and its directory, ce=DIR")
     names = read_names(Path(classes)) if classes else None
-    counts, names = read_counts(Path(train_counts), names)
+    sources, notes = in_order(sources, reference)
+    counts, names = read_counts(Path(train_counts), names, notes)
     given = read_labels(Path(labels), counts.size) if labels else None
-    order, notes = order_of(sources, reference)
     methods, points = [], None
-    for key in order:
-        runs, points = _read_runs(key, Path(sources[key]), given, points, counts.size, notes)
+    for key, source in sources.items():
+        runs, points = _read_runs(key, Path(source), given, points, counts.size, notes)
         methods.append(method_runs(key, runs, notes))
     return evidence_of(methods, points.labels, counts, names, notes, many=many, few=few, dataset=dataset, scheme=scheme)
 

@@ -11,12 +11,13 @@ import pandas as pd
 
 from ltbv.errors import Refusal, unknown
 from ltbv.report import tables as of_tables
-from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, method_runs, order_of
-from ltbv.report.elsewhere.listings import check_counts
+from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
+from ltbv.report.elsewhere.counts import by_key, check_counts
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
 from ltbv.report.elsewhere.scores import judge
 from ltbv.report.evidence import REFERENCE, Evidence
 from ltbv.report.verdict import MARGIN
+from ltbv.stats import class_counts
 from ltbv.stats.votes import blocks, check_labels
 
 LABELS = "labels"
@@ -101,7 +102,7 @@ def analyse(
                   (R, N) integers are predicted labels. (R, N, C) floats are probabilities if all values of a method's
                   first block of points are within 0 and 1, and then every row must sum to 1; else logits
     labels        (N,) true class ids
-    train_counts  (C,) training images of each class
+    train_counts  (C,) training images of each class; or a dict or pandas Series by class id, or by `class_names`
     reference     the method that others are compared with; None: 'ce', or the first
     kind          'labels', 'probs' or 'logits': instead of the rule above, for all methods
     class_names   C names
@@ -112,7 +113,7 @@ def analyse(
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of predictions", kind, KINDS)
-    given = np.asarray(train_counts)
+    given = _in_order_of_ids(train_counts, class_names)
     if given.ndim != 1 or given.dtype.kind not in "iu":
         raise Refusal(f"train_counts must be (C,) integers; got {given.dtype} of shape {given.shape}")
     counts = check_counts(given.tolist(), "train_counts")
@@ -122,10 +123,10 @@ def analyse(
     of_method = predictions if isinstance(predictions, Mapping) else {reference or REFERENCE: predictions}
     if not of_method:
         raise Refusal("no predictions are given: analyse({'ce': array}, labels, train_counts)")
-    order, notes = order_of(of_method, reference)
+    of_method, notes = in_order(of_method, reference)
     methods = []
-    for key in order:
-        runs = [_read_run(key, r, run, labels, counts.size, kind) for r, run in enumerate(of_method[key])]
+    for key, of_runs in of_method.items():
+        runs = [_read_run(key, r, run, labels, counts.size, kind) for r, run in enumerate(of_runs)]
         methods.append(method_runs(key, runs, notes))
     return Analysis(
         evidence_of(
@@ -143,6 +144,15 @@ def analyse(
         exact,
         allow_scale,
     )
+
+
+def _in_order_of_ids(counts: Any, class_names: Sequence[str] | None) -> np.ndarray:
+    """Counts (C,) of class ids, from an array, or by class id or class name."""
+    keys = class_counts.keys_of(counts)
+    if keys is None or class_names is None:
+        return class_counts.class_counts(counts)
+    values = counts.values() if isinstance(counts, Mapping) else np.asarray(counts).tolist()
+    return np.asarray(by_key(dict(zip(keys, values, strict=True)), list(map(str, class_names)), "train_counts", [])[0])
 
 
 def _read_run(key: str, r: int, values: np.ndarray, labels: np.ndarray, num_classes: int, kind: str | None) -> Run:

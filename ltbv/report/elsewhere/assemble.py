@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,16 +24,23 @@ class Run:
     scores: Judged | None
 
 
-def order_of(sources: Mapping[str, object], reference: str | None) -> tuple[list[str], list[str]]:
-    """The methods, the reference first: that of this name, or 'ce', or the first of several, which a line then says."""
-    if reference is not None and reference not in sources:
-        raise unknown("reference", reference, map(str, sources))
-    if unnamed := [key for key in sources if not str(key).strip()]:
+def in_order(sources: Mapping[Any, Any], reference: Any = None) -> tuple[dict[str, Any], list[str]]:
+    """The methods by name, the reference first: that of this name, or 'ce', or the first of several, which a line then
+    says. Names that are numbers become their text: {0.5: …} is '0.5'."""
+    named = {str(key): of for key, of in sources.items()}
+    if len(named) < len(sources):
+        names = [str(key) for key in sources]
+        raise Refusal(f"two methods are called {next(name for name in names if names.count(name) > 1)!r}")
+    if reference is not None and str(reference) not in named:
+        raise unknown("reference", str(reference), named)
+    if unnamed := [key for key in named if not key.strip()]:
         raise Refusal(f"a method is called {unnamed[0]!r}: give it a name")
-    order = sorted(sources, key=lambda key: key != (reference or REFERENCE))
-    if order[0] == (reference or REFERENCE) or len(order) == 1:
-        return order, []
-    return order, [f"no method is called {REFERENCE!r}: {order[0]!r}, the first, is the reference."]
+    wanted = REFERENCE if reference is None else str(reference)
+    order = sorted(named, key=lambda key: key != wanted)
+    named = {key: named[key] for key in order}
+    if order[0] == wanted or len(order) == 1:
+        return named, []
+    return named, [f"no method is called {REFERENCE!r}: {order[0]!r}, the first, is the reference."]
 
 
 def run_numbers(names: Sequence[str]) -> tuple[list[int], bool]:
@@ -100,14 +108,19 @@ def evidence_of(
     scheme: str = UNKNOWN,
     seed: int | None = None,
     shared: np.ndarray | None = None,
+    data_counts: np.ndarray | None = None,
 ) -> Evidence:
-    """Evidence with what is known where no study directory says more."""
+    """Evidence with what is known where no study directory says more.
+
+    data_counts  (C,) images of each class in the data set that `many` and `few` are meant for; None: `train_counts`
+    """
+    notes = [*notes, *_untrained(labels, train_counts)]
     present = train_counts[train_counts > 0]
     return Evidence(
         labels=np.asarray(labels, np.int64),
         class_names=class_names or tuple(f"class {c}" for c in range(train_counts.size)),
         train_counts=train_counts,
-        splits=stats.splits(train_counts, many=many, few=few),
+        splits=stats.splits(train_counts if data_counts is None else data_counts, many=many, few=few),
         methods=tuple(methods),
         setting=Setting(
             dataset=dataset,
@@ -120,3 +133,19 @@ def evidence_of(
             notes=tuple(notes),
         ),
     )
+
+
+def _untrained(labels: np.ndarray, train_counts: np.ndarray) -> list[str]:
+    """A line on classes that have test points but no training image; refused if most have none, since the counts are
+    then likely those of other classes."""
+    tested = np.flatnonzero(np.bincount(labels, minlength=train_counts.size))
+    without = tested[train_counts[tested] == 0]
+    if not without.size:
+        return []
+    some = ", ".join(map(str, without[:5].tolist())) + (", …" if without.size > 5 else "")
+    if 2 * without.size > tested.size:
+        raise Refusal(
+            f"{without.size} of the {tested.size} classes with test points have no training image (class ids {some}):"
+            " give training images of each class, in the order of class ids or by class id"
+        )
+    return [f"{without.size} classes have test points, but no training image by the counts given: class ids {some}."]

@@ -1,5 +1,6 @@
 """What does a file of predictions say, row by row? One form for all formats, in the file's own order of rows."""
 
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +57,13 @@ def as_ids(names: Sequence[str], where: str) -> np.ndarray:
 
 
 def check_size(path: Path) -> None:
-    """Refuses a file that is not there, cannot be looked at, or has no content."""
+    """Refuses what is neither a file nor a directory (a pipe or a device may never end), cannot be looked at, or is
+    empty."""
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise Refusal(f"cannot read {path}: {error.strerror or error}") from error
-    if not size and path.is_file():
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise Refusal(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise Refusal(f"{path} is no regular file, but a pipe, socket or device; write its content to a file first")
+    if not found.st_size and stat.S_ISREG(found.st_mode):
         raise Refusal(f"{path} is empty (0 bytes)")
