@@ -21,6 +21,7 @@ from ltbv.data.resample import SCHEMES, draw, lost_note, overlap
 from ltbv.errors import Refusal, unknown
 from ltbv.report.elsewhere.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_runs
+from ltbv.report.elsewhere.memory import as_array, as_column
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
 
@@ -73,7 +74,7 @@ def bootstrap(
     counts = np.bincount(train_labels, minlength=classes.size)
     wanted = np.maximum(1, np.round(fraction * counts)).astype(int) if scheme == "subsample" else counts
     samples = _samples(scheme, train_labels, counts, np.minimum(wanted, counts), seed, runs)
-    y, test = np.asarray(y), _Test(X_test, labels, classes)
+    y, test = as_array(y), _Test(X_test, labels, classes)
     methods = []
     for key, unfitted in of_method.items():
         fitted = [
@@ -105,7 +106,7 @@ def bootstrap(
 
 def _class_ids(X: Any, y: Any, X_test: Any, y_test: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The labels there are (C,), sorted, and class ids of training rows (n,) and test points (N,)."""
-    of_train, of_test = np.asarray(y), np.asarray(y_test)
+    of_train, of_test = as_array(y), as_array(y_test)
     for name, values, rows in (("y", of_train, X), ("y_test", of_test, X_test)):
         if values.ndim != 1 or not values.size:
             raise Refusal(f"{name} must be one label for each row; got shape {values.shape}")
@@ -169,16 +170,16 @@ def _fit_and_predict(where: str, estimator: Any, X: Any, y: np.ndarray, test: _T
     scores = None
     if probabilities is not None:
         known = np.asarray(estimator.classes_) if hasattr(estimator, "classes_") else np.unique(y)
-        whole = _all_columns(np.asarray(probabilities), known, test, where)
+        whole = _all_columns(as_array(probabilities), known, test, where)
         scores = judge([whole], test.labels, test.classes.size, PROBS, where)
     if predicted is None and scores is None:
         raise Refusal(f"{where} has neither predict nor predict_proba")
     if predicted is None:
-        return Run(where, scores.predictions, scores)
-    predicted = np.asarray(predicted)
+        return Run.of(where, None, scores)
+    predicted = as_column(predicted)
     if predicted.shape != test.labels.shape:
         raise Refusal(f"{where} predicts shape {predicted.shape} for {test.labels.size} test points")
-    return Run(where, _ids_of(predicted, test.classes, where), scores)
+    return Run.of(where, _ids_of(predicted, test.classes, where), scores)
 
 
 def _copy(estimator: Any, seed: int, run: int) -> Any:

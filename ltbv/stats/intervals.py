@@ -66,8 +66,8 @@ class Estimate:
     plug_in    the uncorrected value, which published tables show: depends on R
     se, df     standard error and degrees of freedom of the interval
 
-    NaN where it cannot be known: interval, se and df for R < 4; corrected bias for R < 3; corrected variance for R = 1;
-    everything for a group without test points.
+    NaN where it cannot be known: interval, se and df for R < 4; corrected bias for R < 3; for R = 1 all but
+    accuracy and error; everything for a group without test points.
     """
 
     group: str

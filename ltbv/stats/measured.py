@@ -19,6 +19,7 @@ from ltbv.stats.zero_one import extrapolate, half_subsets
 
 FEWEST_RUNS = 4  # for intervals: three leave-one-out values say too little about their own spread
 
+OF_TWO_RUNS = ("unbiased_variance", "biased_variance", "hits", "variance_low")  # unknown with one, as the others are
 VOTE_TERMS = ("true_share", "weight", "variance", "loo", "unbiased", "disagreement")
 Logits = np.ndarray | Callable[[slice], np.ndarray]  # (R, N, C), or slice of n points -> (R, n, C)
 
@@ -123,6 +124,8 @@ def measure_votes(
 
     of_points = _vote_quantities(terms)
     corrected = of_points | {"bias": np.full(points, np.nan)}
+    if runs < 2:  # one run says nothing of how it would vary
+        corrected |= dict.fromkeys(OF_TWO_RUNS, np.full(points, np.nan))
     if runs >= 3:
         corrected["bias"] = extrapolate(of_points["bias"], 1 - weight_in_halves, runs, halves.shape[1])
     kw_variance = of_points["kw_variance"] * (runs - 1) / runs if runs > 1 else np.zeros(points)

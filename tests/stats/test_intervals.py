@@ -150,7 +150,7 @@ def test_golden_splits(golden):
 def test_few_runs(runs):
     predictions, labels = study(runs, 6)
     for one in stats.summarize(stats.Record(predictions, labels), SPLITS):
-        unknown = {"bias": 3, "variance": 2, "variance_high": 2, "kw_bias": 2, "kw_variance": 2}.get(one.quantity, 1)
+        unknown = {"accuracy": 1, "error": 1, "bias": 3}.get(one.quantity, 2)
         assert np.isnan(one.estimate) == (runs < unknown)
         for value in (one.low, one.high, one.se, one.df):
             assert np.isnan(value) == (runs < 4)

@@ -106,5 +106,5 @@ def _place(rows: Rows, given: Points | None, points: Points | None, num_classes:
     runs = []
     for run, own, at in zip(rows.runs, own_rows, places, strict=True):
         scores = judged and judged.take(own[at])
-        runs.append(Run(run, scores.predictions if rows.preds is None else rows.preds[own[at]], scores))
+        runs.append(Run.of(run, None if rows.preds is None else rows.preds[own[at]], scores))
     return runs, points

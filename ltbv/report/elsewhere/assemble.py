@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ltbv import stats
 from ltbv.errors import Refusal, unknown
-from ltbv.report.elsewhere.scores import Judged
+from ltbv.report.elsewhere.rows import Judged
 from ltbv.report.evidence import REFERENCE, Evidence, MethodRuns, Setting
 
 UNKNOWN = "unknown"
@@ -17,11 +17,21 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Run:
-    """One run: `predictions` (N,) in the order of the test points, and what its scores say, if it has any."""
+    """One run: `predictions` (N,) in the order of the test points, and what its scores say, if it has any.
+
+    `of` makes one: predictions that are known need not be those of the highest score.
+    """
 
     name: str
     predictions: np.ndarray
     scores: Judged | None
+
+    @classmethod
+    def of(cls, name: str, predictions: np.ndarray | None, scores: Judged | None) -> "Run":
+        """A run with the predictions given, or else those of the scores; ties among scores then decided something."""
+        if predictions is None:
+            return cls(name, scores.predictions, scores)
+        return cls(name, predictions, scores and replace(scores, ties=0))
 
 
 def in_order(sources: Mapping[Any, Any], reference: Any = None) -> tuple[dict[str, Any], list[str]]:
@@ -82,7 +92,12 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
         notes.append(f"{key}: predicted labels alone{which}, so nothing is said of its hardest negatives.")
     if ties := sum(one.ties for one in scores if one):
         total = sum(run.predictions.size for run in runs)
-        notes.append(f"{key}: float16 scores tie in {ties:,} of {total:,} predictions; the lower class is taken.")
+        coarse = next(one.coarse for one in scores if one and one.ties)
+        notes.append(f"{key}: {coarse} scores tie in {ties:,} of {total:,} predictions; the lower class is taken.")
+    if off_by := max((one.off_by for one in scores if one), default=0):
+        notes.append(
+            f"{key}: probabilities are rounded, their sums are up to {off_by:.2g} from 1; they are taken as they are."
+        )
     small = np.uint16 if max(int(run.predictions.max()) for run in runs) < 2**16 else np.uint32
     return MethodRuns(
         key,

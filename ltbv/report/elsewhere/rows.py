@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,31 @@ class Rows:
     preds: np.ndarray | None = None
     kind: str | None = None
     blocks: Callable[[], Iterator[np.ndarray]] | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What scores amount to, arrays (N,) as in `MethodRuns`.
+
+    kind    what the scores were taken for, 'logits' or 'probs'
+    ties    of the highest score, counted where scores are `coarse`: 'float16', 'bfloat16', 'rounded'
+    off_by  how far sums of rounded probabilities are from 1, at most
+    """
+
+    predictions: np.ndarray
+    p_true: np.ndarray
+    p_negative: np.ndarray
+    negatives: np.ndarray | None
+    kind: str
+    ties: int = 0
+    coarse: str = ""
+    off_by: float = 0.0
+
+    def take(self, rows: np.ndarray) -> "Judged":
+        """The same of some rows, in the order given."""
+        names = ("predictions", "p_true", "p_negative", "negatives")
+        arrays = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: values[rows] for name, values in arrays.items() if values is not None})
 
 
 def check_range(ids: np.ndarray, num_classes: int, where: str) -> None:
