@@ -1,8 +1,9 @@
 """Predictions that were made elsewhere, as evidence for a report: no training, no torch.
 
     files      which files hold the runs of a method
-    rows       what a file says, in one form for all formats, which `arrays` (.npz, .npy) and `columns` (.csv, .parquet)
-               read
+    rows       what a file says, in one form for all formats, which `npz` (of `archives` and
+               `arrays`; `judged` for what a study writes) and `columns` (of `delimited`, .csv, and `parquet`) read;
+               `roles` tells what a field is about
     points     which test points that is about: runs are matched by sample id
     scores     what logits or probabilities amount to, a block at a time
     assemble   runs become evidence, with what a reader must know of them
@@ -22,7 +23,7 @@ from ltbv.errors import Refusal
 from ltbv.report.elsewhere import files
 from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.counts import read_counts
-from ltbv.report.elsewhere.listings import read_labels, read_names
+from ltbv.report.elsewhere.listings import read_labels, read_names, some
 from ltbv.report.elsewhere.points import Points, settle
 from ltbv.report.elsewhere.rows import Rows, check_range
 from ltbv.report.elsewhere.scores import judge
@@ -44,7 +45,7 @@ def read_elsewhere(
     """The evidence in files of predictions; what cannot be right is refused, file and field named.
 
     sources       method -> directory with a file for each run (or with a sub-directory for each, which holds one file),
-                  or one file. Formats: .npz and .npy (`arrays.read_npz`, `read_npy`), .csv and .parquet
+                  or one file. Formats: .npz and .npy (`npz.read_npz`, `read_npy`), .csv and .parquet
                   (`columns.read_table`), which may hold all runs
     train_counts  training images of each class: see `counts.read_counts`
     labels        true labels, where the predictions do not bring them: see `listings.read_labels`
@@ -60,7 +61,7 @@ def read_elsewhere(
     names = read_names(Path(classes)) if classes else None
     sources, notes = in_order(sources, reference)
     counts, names = read_counts(Path(train_counts), names, notes)
-    given = read_labels(Path(labels), counts.size) if labels else None
+    given = read_labels(Path(labels), counts.size, notes) if labels else None
     methods, points = [], None
     for key, source in sources.items():
         runs, points = _read_runs(key, Path(source), given, points, counts.size, notes)
@@ -77,18 +78,34 @@ def _read_runs(
         more = " and more" if len(passed) > 5 else ""
         notes.append(f"{key}: passed over in {source}: {', '.join(passed[:5])}{more}.")
     runs: dict[str, Run] = {}
+    unused: dict[str, None] = {}
+    guessed: dict[str, None] = {}
     for name, path in found.items():
-        rows = files.read(path, name, num_classes, labelled=given is not None or points is not None)
+        labelled = given is not None or points is not None
+        rows = files.read(path, name, num_classes, labelled=labelled, several=not source.is_dir())
+        unused |= dict.fromkeys(rows.unused)
+        guessed |= dict.fromkeys([rows.guessed_ids] if rows.guessed_ids is not None else [])
         if taken := [run for run in rows.runs if run in runs]:
             raise Refusal(f"{path} has run {taken[0]!r}, which another file of {source} has too")
         of_file, points = _place(rows, given, points, num_classes)
         runs |= {run.name: run for run in of_file}
+        if rows.ids is None and points.ids is not None:
+            notes.append(f"{path} does not name its test points: they are taken in the order of {points.source}.")
+    if guessed:
+        notes.append(f"{key}: test points are matched by {some(list(guessed))}.")
+    if unused:
+        notes.append(f"{key}: in its files, but not used: {some(list(unused))}.")
     return list(runs.values()), points
 
 
 def _place(rows: Rows, given: Points | None, points: Points | None, num_classes: int) -> tuple[list[Run], Points]:
     """The runs of one file, their rows in the order of the test points."""
-    for field, ids in (("label", rows.labels), ("pred", rows.preds)):
+    of_scores = rows.judged
+    for field, ids in (
+        ("label", rows.labels),
+        ("pred", rows.preds if of_scores is None else of_scores.predictions),
+        ("negative", of_scores and of_scores.negatives),
+    ):
         if ids is not None:
             check_range(ids, num_classes, f"{rows.path}: {field}")
     last = np.bincount(rows.run_of, minlength=len(rows.runs)).cumsum()
@@ -97,12 +114,15 @@ def _place(rows: Rows, given: Points | None, points: Points | None, num_classes:
     places = []
     for run, own in zip(rows.runs, own_rows, strict=True):
         where = str(rows.path) if len(rows.runs) == 1 else f"{rows.path}, run {run!r},"
+        where += "" if rows.guessed_ids is None else f" (test points named by {rows.guessed_ids!r})"
         ids, labels = (None if values is None else values[own] for values in (rows.ids, rows.labels))
         points = points or settle(given, ids, labels, where)
         at = points.place(ids, labels, own.size, where)
         true[own] = points.labels[at]
         places.append(np.argsort(at))  # the row of each test point, among the run's own
-    judged = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path)) if rows.blocks else None
+    judged = of_scores
+    if rows.blocks:
+        judged = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path))
     runs = []
     for run, own, at in zip(rows.runs, own_rows, places, strict=True):
         scores = judged and judged.take(own[at])

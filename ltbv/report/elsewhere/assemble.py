@@ -72,10 +72,23 @@ def run_numbers(names: Sequence[str]) -> tuple[list[int], bool]:
     return numbers, False
 
 
+def _refuse_numbers_under_two_names(key: str, names: Sequence[str]) -> None:
+    """Refuses runs such as ce_0 and ride_0, or seed0_best and seed0_last: they are of two methods, or of one run."""
+    of_numbers: dict[tuple[str, ...], str] = {}
+    for name in names:
+        numbers = tuple(re.findall(r"[0-9]+", name))
+        if (other := of_numbers.setdefault(numbers, name)) != name and numbers:
+            raise Refusal(
+                f"{key} has runs {other!r} and {name!r}, the same numbers under two names: if they are of two"
+                " methods, give each a directory of its own, NAME=DIR"
+            )
+
+
 def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
     """One method, its runs by number; what a reader must know of them is added to `notes`."""
     if not runs:
         raise Refusal(f"{key} has no runs")
+    _refuse_numbers_under_two_names(key, [run.name for run in runs])
     numbers, named = run_numbers([run.name for run in runs])
     if not named and len(runs) > 1:
         notes.append(f"{key}: names of runs hold no number of their own; runs are numbered in the order of names.")

@@ -18,7 +18,7 @@ from ltbv.errors import Refusal
 from ltbv.report.elsewhere.arrays import class_ids, stored
 from ltbv.report.elsewhere.listings import check_names
 from ltbv.report.elsewhere.rows import MOST_CLASSES, check_size
-from ltbv.report.elsewhere.texts import as_number, numbered_lines, read_json, read_lines
+from ltbv.report.elsewhere.texts import as_number, natural, numbered_lines, read_json, read_lines
 from ltbv.stats import class_counts as of_classes
 
 MOST_IMAGES = 10**12  # of a class
@@ -88,7 +88,7 @@ def by_key(
         what = "has a count for" if differ[0] in counts else "has no count for"
         raise Refusal(f"{where} {what} {differ[0]!r}; its {len(counts)} names must be the {len(names)} class names")
     check_names(keys, where)
-    order = [_natural(key) for key in keys]
+    order = [natural(key) for key in keys]
     if order != sorted(order):
         raise Refusal(
             f"{where} has class names that are not in alphabetical order, which says nothing of their class ids; give"
@@ -96,12 +96,6 @@ def by_key(
         )
     notes.append(f"{where} names classes, not ids: the alphabetical order of the names is taken for that of the ids.")
     return list(counts.values()), keys
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """Sorts as people do: class 2 before class 10."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(part)) if at % 2 else (1, part) for at, part in enumerate(parts)]
 
 
 def _of_lines(path: Path, names: Sequence[str] | None, notes: list[str]) -> tuple[list[int], Sequence[str] | None]:

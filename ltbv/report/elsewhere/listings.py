@@ -1,6 +1,7 @@
 """What are the classes called, and what are the true labels? Two small files, each in the forms that people have them
 in."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.report.elsewhere.arrays import IDS, class_ids, members, stored, text_ids
+from ltbv.report.elsewhere.arrays import class_ids, stored
+from ltbv.report.elsewhere.npz import read_label_arrays
 from ltbv.report.elsewhere.points import Points
 from ltbv.report.elsewhere.rows import MOST_CLASSES, MOST_POINTS, as_ids, check_range, check_size
-from ltbv.report.elsewhere.texts import numbered_lines, read_json, read_text
+from ltbv.report.elsewhere.texts import as_number, numbered_lines, read_json, read_lines, read_text
 
 LONGEST_NAME = 1000  # characters
 
@@ -41,41 +43,56 @@ def check_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_labels(path: Path, num_classes: int) -> Points:
+def read_labels(path: Path, num_classes: int, notes: list[str] | None = None) -> Points:
     """True labels of the test points, with ids where the file has them.
 
     .npz    `labels`, optional `sample_id` or `paths`
     .npy    (N,) integers
-    .json   a list of integers
+    .json   a list of integers, or a map from the name of a test point to its label
     .csv, .parquet   column `label`, optional column `sample`
-    other   text: one class id a line, or `path label` lines, where the path is the id
+    other   text: one class id a line, all on one line, or `path label` lines, where the path is the id
+    notes   what a reader must know is added here
     """
     check_size(path)
-    suffix, ids = path.suffix.lower(), None
-    if suffix == ".npz":
-        found = members(path)
-        if "labels" not in found:
-            raise Refusal(f"{path} has no labels; it has: {', '.join(sorted(found)) or 'nothing'}")
-        labels = class_ids(stored(path, found["labels"]))
-        ids = next((text_ids(stored(path, found[name])) for name in IDS if name in found), None)
-        if ids is not None and ids.size != labels.size:
-            raise Refusal(f"{path} has {labels.size} labels and {ids.size} ids")
-    elif suffix == ".npy":
-        labels = class_ids(stored(path))
-    elif suffix == ".json":
-        labels = read_json(path)
-        if not isinstance(labels, list) or not labels or any(type(label) is not int for label in labels):
-            raise Refusal(f"{path} is no list of class ids")
-    elif suffix in (".csv", ".parquet"):
-        from ltbv.report.elsewhere.columns import read_label_columns
+    ids, unused = None, ()
+    match path.suffix.lower():
+        case ".npz":
+            labels, ids, unused = read_label_arrays(path)
+        case ".npy":
+            labels = class_ids(stored(path))
+        case ".json":
+            labels = read_json(path)
+            if isinstance(labels, dict):
+                ids, labels = list(labels), list(labels.values())
+            if not isinstance(labels, list) or not labels or any(type(label) is not int for label in labels):
+                raise Refusal(f"{path} is no list of class ids, nor a map from test point to class id")
+        case ".csv" | ".parquet":
+            from ltbv.report.elsewhere.columns import read_label_columns
 
-        labels, ids = read_label_columns(path)
-    else:
-        labels, ids = numbered_lines(path)
+            labels, ids, unused = read_label_columns(path)
+        case _:
+            labels, ids = _lines(path)
     if len(labels) > MOST_POINTS:
         raise Refusal(f"{path} has {len(labels):,} labels; the most is {MOST_POINTS:,}")
     if wrong := [label for label in labels if not 0 <= label < MOST_CLASSES]:
         raise Refusal(f"{path} has label {wrong[0]}, but class ids go from 0 to {num_classes - 1}")
     labels = np.asarray(labels, np.int64)
     check_range(labels, num_classes, f"{path}: label")
+    if unused and notes is not None:
+        notes.append(f"{path}: not used: {some(unused)}.")
     return Points(labels, None if ids is None else as_ids(ids, str(path)), str(path))
+
+
+def _lines(path: Path) -> tuple[list[int], list[str] | None]:
+    """Labels of lines of text, and what stands before them."""
+    lines = read_lines(path)
+    words = re.split(r"[\s,;]+", lines[0][1].strip(",;"))
+    row = [as_number(word) for word in words]
+    if len(lines) == 1 and len(row) > 2 and None not in row:
+        return row, None
+    return numbered_lines(path)
+
+
+def some(names: Sequence[str]) -> str:
+    """A few names, and that there are more."""
+    return ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -4,6 +4,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,9 @@ class Rows:
     preds   (n,) predicted class ids, or None
     kind    'logits' or 'probs', what `blocks` gives; None: to be told by the values, or no scores
     blocks  reads the scores in consecutive blocks (rows, C); None: the file has none
+    judged  what scores amounted to, (n,) each, where the file holds that in their place
+    unused  names of fields that say nothing here
+    guessed_ids   name of the field that names the test points, where its values alone say so
     """
 
     path: Path
@@ -36,6 +40,26 @@ class Rows:
     preds: np.ndarray | None = None
     kind: str | None = None
     blocks: Callable[[], Iterator[np.ndarray]] | None = None
+    judged: "Judged | None" = None
+    unused: tuple[str, ...] = ()
+    guessed_ids: str | None = None
+
+    @classmethod
+    def of_several(
+        cls,
+        path: Path,
+        runs: tuple[str, ...],
+        points: int,
+        labels: np.ndarray | None = None,
+        ids: np.ndarray | None = None,
+    ) -> "Rows":
+        """R runs over the same N points, run by run; `labels` and `ids` are (N,)."""
+        again = (None if values is None else np.tile(values, len(runs)) for values in (labels, ids))
+        return cls(path, runs, np.repeat(np.arange(len(runs)), points), *again)
+
+    def with_(self, **fields: Any) -> "Rows":
+        """The same rows, and what else is known of them."""
+        return replace(self, **fields)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """How is a small file of text or JSON read? Never more than a bound, and what cannot be is a Refusal."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 def as_number(word: str) -> int | None:
     """A whole number of at most 15 digits, or None."""
     return int(word) if word.isascii() and word.isdigit() and len(word) <= 15 else None
+
+
+def natural(name: str) -> list[tuple[int, int | str]]:
+    """Sorts as people do: image 2 before image 10."""
+    return [(0, int(part)) if at % 2 else (1, part) for at, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def numbered_lines(path: Path) -> tuple[list[int], list[str] | None]:
