@@ -174,7 +174,7 @@ def report(sources, output, train_counts, labels, classes, reference, many, few,
     from ltbv.report import write_report
 
     words = sources or ("runs/glyphs-lt",)
-    if len(words) == 1 and ("=" not in words[0] or Path(words[0]).is_dir()):
+    if len(words) == 1 and ("=" not in words[0] or os.path.isdir(words[0])):
         given = {"--train-counts": train_counts, "--labels": labels, "--classes": classes}
         given |= {"--reference": reference, "--many": many, "--few": few}
         for option in (option for option, value in given.items() if value is not None):
@@ -189,7 +189,8 @@ def report(sources, output, train_counts, labels, classes, reference, many, few,
             raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
         limits = {name: value for name, value in (("many", many), ("few", few)) if value is not None}
         evidence = read_elsewhere(sources_by_name, train_counts, labels, classes, reference=reference, **limits)
-        name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name))[:80].strip(".") or "elsewhere"
+        name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name)).strip(".")
+        name = name.encode()[:80].decode(errors="ignore") or "elsewhere"  # bytes are what a system counts
     shown = write_report(evidence, output or Path("reports") / name, **options)
     if not quiet:
         click.echo(shown)

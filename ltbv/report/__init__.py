@@ -54,6 +54,7 @@ def write_report(
     from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
     from ltbv.report import published as literature
     from ltbv.report.evidence import Evidence
+    from ltbv.report.names import encoded, printable
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
 
@@ -63,10 +64,10 @@ def write_report(
     found = replace(found, cautions=(*found.cautions, *missing))
     made = sheets.printed(found, evidence)
     files = {f"tables/{name}.csv": machine.csv(table) for name, table in machine.tidy(found).items()}
-    files |= {f"tables/{sheet.key}.tex": latex.table(sheet).encode() for sheet in (*made, *others)}
-    files["report.md"] = markdown.document(
-        captions.setting(evidence), found.verdicts, [*made, *others], found.cautions
-    ).encode()
+    files |= {f"tables/{sheet.key}.tex": encoded(latex.table(sheet)) for sheet in (*made, *others)}
+    files["report.md"] = encoded(
+        markdown.document(captions.setting(evidence), found.verdicts, [*made, *others], found.cautions)
+    )
     with house_style():
         look = looks(evidence.names)
         images = {}
@@ -74,7 +75,7 @@ def write_report(
             files[f"figures/{name}.csv"] = machine.csv(data)
             images[name] = files[f"figures/{name}.png"] = rendered(figure, "png")
             files[f"figures/{name}.pdf"] = rendered(figure, "pdf")
-    files["report.html"] = page.page(found, evidence, made, images, look, others).encode()
+    files["report.html"] = encoded(page.page(found, evidence, made, images, look, others))
     whole = machine.document(found, evidence, manifest.digests(files))
     shown = whole if as_json else terminal.show(found, evidence, others)
 
@@ -87,4 +88,5 @@ def write_report(
     write_bytes(output / manifest.MANIFEST, whole.encode())  # last: until then, the earlier one says what is whose
     if as_json:
         return shown
-    return f"{shown}\n\nReport: {output}/report.html (and .md, .json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv)"
+    place = printable(str(output))
+    return f"{shown}\n\nReport: {place}/report.html (and .md, .json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv)"

@@ -9,7 +9,10 @@ import pandas as pd
 
 import ltbv
 from ltbv.report.evidence import Evidence
+from ltbv.report.names import encoded
 from ltbv.report.tables import Tables
+
+FORMULA = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"  # what a formula begins with, in a spreadsheet
 
 
 def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
@@ -31,8 +34,15 @@ def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
 
 
 def csv(table: pd.DataFrame) -> bytes:
-    """Ten digits; fields that hold commas, quotes or line breaks are quoted."""
-    return table.to_csv(index=False, float_format="%.10g").encode()
+    """Ten digits; fields that hold commas, quotes or line breaks are quoted. Text that a spreadsheet would take for a
+    formula, =HYPERLINK(…), has an apostrophe before it, which makes it text there."""
+    text = table.select_dtypes(exclude=["number", "bool"])
+    harmless = table.assign(**{name: column.map(_no_formula) for name, column in text.items()})
+    return encoded(harmless.to_csv(index=False, float_format="%.10g"))
+
+
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and len(cell) > 1 and cell[0] in FORMULA else cell
 
 
 def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None = None) -> str:
@@ -60,7 +70,7 @@ def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None
         },
         "files": files or {},
     }
-    return json.dumps(_plain(whole), ensure_ascii=False, allow_nan=False) + "\n"
+    return encoded(json.dumps(_plain(whole), ensure_ascii=False, allow_nan=False)).decode() + "\n"
 
 
 def _plain(value: Any) -> Any:

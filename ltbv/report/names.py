@@ -8,6 +8,12 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else " " for c in name)
 
 
+def encoded(text: str) -> bytes:
+    """Text as UTF-8. What is no character, such as half of one from a file's name that is no UTF-8, is \\udcff there:
+    which is how JSON writes it too."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def shortened(name: str, letters: int) -> str:
     """A name on one line of at most so many letters; the middle gives way, since variants differ at their end."""
     shown = " ".join(printable(name).split()) or "?"

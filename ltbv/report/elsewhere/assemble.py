@@ -11,6 +11,7 @@ from ltbv import stats
 from ltbv.errors import Refusal, unknown
 from ltbv.report.elsewhere.rows import Judged
 from ltbv.report.evidence import REFERENCE, Evidence, MethodRuns, Setting
+from ltbv.report.names import encoded
 
 UNKNOWN = "unknown"
 
@@ -36,10 +37,10 @@ class Run:
 
 def in_order(sources: Mapping[Any, Any], reference: Any = None) -> tuple[dict[str, Any], list[str]]:
     """The methods by name, the reference first: that of this name, or 'ce', or the first of several, which a line then
-    says. Names that are numbers become their text: {0.5: …} is '0.5'."""
-    named = {str(key): of for key, of in sources.items()}
+    says. Names that are numbers become their text, {0.5: …} is '0.5', and what no file can hold becomes `\\udcff`."""
+    names = [encoded(str(key)).decode() for key in sources]
+    named = dict(zip(names, sources.values(), strict=True))
     if len(named) < len(sources):
-        names = [str(key) for key in sources]
         raise Refusal(f"two methods are called {next(name for name in names if names.count(name) > 1)!r}")
     if reference is not None and str(reference) not in named:
         raise unknown("reference", str(reference), named)
@@ -143,10 +144,10 @@ def evidence_of(
     data_counts  (C,) images of each class in the data set that `many` and `few` are meant for; None: `train_counts`
     """
     notes = [*notes, *_untrained(labels, train_counts)]
-    present = train_counts[train_counts > 0]
+    present, num_classes = train_counts[train_counts > 0], train_counts.size
     return Evidence(
         labels=np.asarray(labels, np.int64),
-        class_names=class_names or tuple(f"class {c}" for c in range(train_counts.size)),
+        class_names=tuple(encoded(name).decode() for name in class_names or map("class {}".format, range(num_classes))),
         train_counts=train_counts,
         splits=stats.splits(train_counts if data_counts is None else data_counts, many=many, few=few),
         methods=tuple(methods),
