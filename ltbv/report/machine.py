@@ -12,7 +12,7 @@ from ltbv.report.evidence import Evidence
 from ltbv.report.names import encoded
 from ltbv.report.tables import Tables
 
-FORMULA = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"  # what a formula begins with, in a spreadsheet
+FORMULA = "=+-@\t\n\uff1d\uff0b\uff0d\uff20"  # what a formula begins with, in a spreadsheet
 
 
 def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
@@ -42,7 +42,10 @@ def csv(table: pd.DataFrame) -> bytes:
 
 
 def _no_formula(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and len(cell) > 1 and cell[0] in FORMULA else cell
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", " ")  # which would not be quoted, and ends a line
+    return f"'{cell}" if len(cell) > 1 and cell[0] in FORMULA else cell
 
 
 def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None = None) -> str:
