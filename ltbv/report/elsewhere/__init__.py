@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.report import published
 from ltbv.report.elsewhere import files
 from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.counts import read_counts
@@ -37,8 +38,8 @@ def read_elsewhere(
     classes: Path | str | None = None,
     *,
     reference: str | None = None,
-    many: float = 100,
-    few: float = 20,
+    many: float | None = None,
+    few: float | None = None,
     dataset: str = "predictions from elsewhere",
     scheme: str = UNKNOWN,
 ) -> Evidence:
@@ -51,7 +52,9 @@ def read_elsewhere(
     labels        true labels, where the predictions do not bring them: see `listings.read_labels`
     classes       class names: see `listings.read_names`
     reference     the method that others are compared with; None: 'ce', or the first
-    many, few     a class with more than `many` training images is many, with fewer than `few` is few
+    many, few     a class with more than `many` training images is many, with fewer than `few` is few; None: 100 and 20,
+                  or what is usual for the data set, see `published.thresholds`
+    dataset       its name, which tells the published tables to compare with
 
     Test points are matched by id where the runs have ids, else by order. Runs of two methods are a pair where the
     numbers in their names agree. Scores are read in blocks: memory grows with runs x points, not with classes.
@@ -61,6 +64,8 @@ def read_elsewhere(
     names = read_names(Path(classes)) if classes else None
     sources, notes = in_order(sources, reference)
     counts, names = read_counts(Path(train_counts), names, notes)
+    usual = published.thresholds(dataset, counts)
+    many, few = (of if limit is None else limit for limit, of in zip((many, few), usual, strict=True))
     given = read_labels(Path(labels), counts.size, notes) if labels else None
     methods, points = [], None
     for key, source in sources.items():
