@@ -99,7 +99,10 @@ def shape_of(path: Path, name: str) -> tuple[int, ...]:
 def _header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     if np.lib.format.read_magic(member) != (1, 0):  # a header of 2.0, which no plain array has, may take 4 GiB
         raise ValueError("its .npy format is not 1.0")
-    return np.lib.format.read_array_header_1_0(member)
+    header = np.lib.format.read_array_header_1_0(member)
+    if any(type(length) is not int for length in header[0]):  # True is a length to numpy, until it is used
+        raise ValueError(f"its shape {header[0]} is not of whole numbers")
+    return header
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:

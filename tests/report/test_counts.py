@@ -153,6 +153,10 @@ def test_tested_classes_without_a_training_image():
             [], np.repeat(range(4), 3), np.array(counts), None, [], many=100, few=20, dataset="", scheme=""
         )
 
+    of_images = np.random.default_rng(0).permutation(np.repeat(range(4), [9, 5, 3, 1]))
+    assert "there are 18 training counts, none above 3, but labels go up to 3: these look like labels" in refusal(
+        evidence, of_images
+    )
     assert evidence([9, 5, 3, 1]).setting.notes == evidence([9, 5, 3, 1, 0]).setting.notes == ()
     (note,) = evidence([9, 0, 3, 0]).setting.notes
     assert note.startswith("2 classes have test points, but no training image by the counts given: class ids 1, 3.")

@@ -431,6 +431,8 @@ def archive(**members: bytes) -> bytes:
         ),
         ("0.npy", npy((12, 3), bytes(140)), "claims shape (12, 3) of float32, 144 bytes, but has 140"),
         ("0.npy", npy((-1, 3)), "has shape (-1, 3)"),
+        ("0.npy", npy((True, 12), bytes(48)), "has shape (True, 12)"),
+        ("0.npz", archive(preds=npy((True, 12), bytes(96), "<i8")), "has shape (True, 12)"),
         ("0.npy", npy((), bytes(4)), "has shape ()"),
         ("0.npy", npy((10**6,), descr="|V0"), "has shape (1000000,) of |V0"),
         ("0.npy", npy((12,), bytes(96), "|O"), "holds Python objects, which are never unpickled"),

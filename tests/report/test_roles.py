@@ -112,6 +112,13 @@ LEFT_OVER = {
     "a sweep": ({"tau": TWO / 2}, "has 'tau', which is not known and divides the rows into 2 parts"),
     "rows in turn": ({"flipped": np.arange(2 * N) % 2 == 0, "label": np.repeat(LABELS, 2)}, "has 'flipped', which is"),
     "text": ({"setting": np.where(np.arange(2 * N) % 5, "a", "b")}, "has 'setting', which is not known: text such as"),
+    "ids of two runs": (
+        {
+            "id": np.tile(np.arange(N), 2)[(mix := np.random.default_rng(0).permutation(2 * N))],
+            "label": np.tile(LABELS, 2)[mix],
+        },
+        "has 'id', whose values come 2 times each, with one label, as names of test points do in 2 runs",
+    ),
     "nothing": ({}, "has labels that repeat after 12 rows, 2 times in all: if these are runs, name them"),
 }
 
@@ -264,6 +271,14 @@ def test_scores_stand_between_other_columns(tmp_path, before, after):
     rows = read_table(tmp_path / "r.csv", "r", 40, labelled=True)
     assert np.allclose(np.concatenate(list(rows.blocks())), p, rtol=1e-12)
     assert rows.labels.tolist() == (np.arange(30) % 40).tolist()
+
+
+def test_many_columns_of_one_name_are_named_and_not_read(tmp_path, counts):
+    features = pd.DataFrame(np.zeros((N, 2_000)), columns=[f"z{k}" for k in range(2_000)])
+    features.assign(label=LABELS, pred=PREDS[0]).to_csv(tmp_path / "r0.csv", index=False)
+    found = read_elsewhere({"ce": tmp_path / "r0.csv"}, counts)
+    assert np.array_equal(found.reference.predictions[0], PREDS[0])
+    assert any("not used: 'z0', 'z1'" in line and "and 1992 more" in line for line in found.setting.notes)
 
 
 def test_scores_in_any_order_and_rows_with_quotes(tmp_path):

@@ -166,7 +166,13 @@ def evidence_of(
 
 def _untrained(labels: np.ndarray, train_counts: np.ndarray) -> list[str]:
     """A line on classes that have test points but no training image; refused if most have none, since the counts are
-    then likely those of other classes."""
+    then likely those of other classes, and if the counts look like labels, one for each image."""
+    there = int(labels.max()) + 1
+    if train_counts.size > 2 * there and train_counts.max() < there:
+        raise Refusal(
+            f"there are {train_counts.size:,} training counts, none above {train_counts.max()}, but labels go up to"
+            f" {there - 1}: these look like labels of training images; give training images of each class"
+        )
     tested = np.flatnonzero(np.bincount(labels, minlength=train_counts.size))
     without = tested[train_counts[tested] == 0]
     if not without.size:

@@ -21,6 +21,7 @@ from ltbv.report.elsewhere import delimited, parquet
 from ltbv.report.elsewhere.roles import WHOLE, assign
 from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Rows, as_ids
 
+MOST_NUMBERED = 30
 MOST_ROWS = 10 * MOST_POINTS  # of all runs together; a small .parquet file can claim any number
 
 
@@ -33,7 +34,9 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
     columns = _columns(path)
     scores = _score_columns(path, columns, num_classes)
     of_scores = set(scores)
-    others = [name for name in columns if name not in of_scores]
+    numbered = [name for name in _numbered(columns) if name not in of_scores]
+    unread = {*scores, *numbered}
+    others = [name for name in columns if name not in unread]
     fields = _fields(path, others or scores[:1])  # without any of them, one score tells how many rows there are
     rows = len(next(iter(fields.values())))
     roles = assign(path, fields if others else {})
@@ -59,7 +62,7 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
         preds=preds,
         kind=PROBS if scores else None,
         blocks=blocks if scores else None,
-        unused=roles.unused,
+        unused=(*roles.unused, *numbered),
         guessed_ids=roles.ids if roles.guessed else None,
     )
 
@@ -94,6 +97,14 @@ def _score_columns(path: Path, columns: list[str], num_classes: int) -> list[str
     if beyond := sorted(there - set(wanted)):
         raise Refusal(f"{path} has a column {beyond[0]!r}, but there are only {num_classes} classes")
     return wanted
+
+
+def _numbered(columns: list[str]) -> list[str]:
+    """Columns of which there are many with one name and a number, such as logits: values of classes or features, which
+    are not looked at one by one."""
+    stems = [re.sub(r"[0-9]+$", "", name) for name in columns]
+    times = Counter(stem for stem, name in zip(stems, columns, strict=True) if stem != name)
+    return [name for stem, name in zip(stems, columns, strict=True) if stem != name and times[stem] > MOST_NUMBERED]
 
 
 def _module(path: Path):

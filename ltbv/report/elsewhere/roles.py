@@ -207,6 +207,12 @@ def _refuse_if_it_matters(
     cure = "call it run or sample if it is that, give a file for each method if it tells methods apart, or take it out"
     if field.text:
         raise Refusal(f"{path} has {field.name!r}, which is not known: text such as {_some(field)}; {cure}")
+    of_value = np.bincount(field.codes)
+    if labels is not None and of_value.min() == of_value.max() > 1 and _pairs(field.codes, labels) == of_value.size:
+        raise Refusal(
+            f"{path} has {field.name!r}, whose values come {of_value[0]} times each, with one label, as names of test"
+            f" points do in {of_value[0]} runs: name the runs in a column run, or take it out"
+        )
     groups, distinct = _joined(run_of, field.codes)
     size, more = divmod(groups.size, len(distinct))
     if labels is None or more or size < 2 or (np.bincount(groups) != size).any():
