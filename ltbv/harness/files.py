@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -75,6 +76,7 @@ def read_arrays(
 ) -> dict[str, np.ndarray]:
     """The arrays of an .npz (those of `names`, and of `optional` if they are there; or all), never unpickled."""
     try:
+        _check_regular(path)
         with zipfile.ZipFile(path) as archive:
             there = [name.removesuffix(".npy") for name in archive.namelist()]
             wanted = there if names is None else [*names, *(name for name in optional if name in there)]
@@ -87,6 +89,7 @@ def read_arrays(
 def shape_of(path: Path, name: str) -> tuple[int, ...]:
     """The shape of one array of an .npz, without reading its values."""
     try:
+        _check_regular(path)
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
             shape, _, dtype = _header(member)
             if not 0 <= math.prod(shape) * dtype.itemsize <= path.stat().st_size or (shape and min(shape) < 0):
@@ -94,6 +97,12 @@ def shape_of(path: Path, name: str) -> tuple[int, ...]:
             return shape
     except Exception as error:
         raise Refusal(f"{path} is not a whole .npz of plain arrays ({words_of(error)})") from error
+
+
+def _check_regular(path: Path) -> None:
+    """A pipe or a device may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no regular file")
 
 
 def _header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -125,6 +134,7 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 def read_json(path: Path) -> Any:
     """The value of a JSON file of at most LARGEST_JSON bytes."""
     try:
+        _check_regular(path)
         if path.stat().st_size > LARGEST_JSON:
             raise ValueError(f"it has {path.stat().st_size:,} bytes, ltbv writes at most {LARGEST_JSON:,}")
         return json.loads(path.read_bytes())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ltbv.errors import Refusal
-from ltbv.harness.files import read_arrays, read_json, write_arrays, write_bytes, write_json
+from ltbv.harness.files import read_arrays, read_json, shape_of, write_arrays, write_bytes, write_json
 
 WRITERS = {
     "bytes": lambda path: write_bytes(path, b"new"),
@@ -143,3 +143,10 @@ def test_a_file_that_is_not_there_or_no_json_is_refused(tmp_path):
             read_json(tmp_path / name)
     with pytest.raises(Refusal, match="none.npz"):
         read_arrays(tmp_path / "none.npz")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_json, read_arrays, lambda path: shape_of(path, "label")):
+        with pytest.raises(Refusal, match="no regular file"):
+            read(tmp_path / "pipe")

@@ -111,6 +111,13 @@ def test_what_no_study_writes_is_refused(made, tmp_path, what):
     assert str(refused.value).startswith(str(source)) and complaint in str(refused.value)
 
 
+def test_labels_in_another_order_than_the_predictions_are_found(made, tmp_path):
+    whole, path, (counts, _, classes) = made
+    np.save(tmp_path / "labels.npy", whole.labels[::-1])
+    with pytest.raises(Refusal, match="negative, another class than the true one, is the true one at"):
+        read_elsewhere({"ce": path / "predictions/ce"}, counts, tmp_path / "labels.npy", classes)
+
+
 def test_thresholds_are_those_of_the_data_set():
     assert published.thresholds("cifar100-lt", np.array([300, 30, 3])) == (60, 12)
     assert published.thresholds("cifar10-lt", np.array([5000, 50])) == (1000, 200)

@@ -200,7 +200,7 @@ def test_runs_without_names_of_test_points_beside_some_with(tmp_path, counts):
     write(tmp_path / "ce/r1.npz", preds=PREDS[1], labels=LABELS)
     found = read_elsewhere({"ce": tmp_path / "ce"}, counts)
     assert np.array_equal(found.reference.predictions, PREDS[:2])
-    assert any("r1.npz does not name its test points: they are taken in the order of" in n for n in found.setting.notes)
+    assert any("test points are not named in 'r1.npz', and taken in the order of" in n for n in found.setting.notes)
     write(tmp_path / "ce/r0.npz", preds=PREDS[0], labels=LABELS, paths=NAMES[::-1])
     assert "r0.npz has sample ids that are not in order and" in refusal(read_elsewhere, {"ce": tmp_path / "ce"}, counts)
 
@@ -279,6 +279,9 @@ def test_many_columns_of_one_name_are_named_and_not_read(tmp_path, counts):
     found = read_elsewhere({"ce": tmp_path / "r0.csv"}, counts)
     assert np.array_equal(found.reference.predictions[0], PREDS[0])
     assert any("not used: 'z0', 'z1'" in line and "and 1992 more" in line for line in found.setting.notes)
+    features.to_csv(tmp_path / "r0.csv", index=False)
+    assert "has no column 'pred'" in refusal(read_elsewhere, {"ce": tmp_path / "r0.csv"}, counts)
+    assert "has no column 'label'" in refusal(read_elsewhere, {"ce": tmp_path / "r0.csv"}, counts, tmp_path / "r0.csv")
 
 
 def test_scores_in_any_order_and_rows_with_quotes(tmp_path):

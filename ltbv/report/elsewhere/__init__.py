@@ -85,6 +85,7 @@ def _read_runs(
     runs: dict[str, Run] = {}
     unused: dict[str, None] = {}
     guessed: dict[str, None] = {}
+    nameless: list[str] = []
     for name, path in found.items():
         labelled = given is not None or points is not None
         rows = files.read(path, name, num_classes, labelled=labelled, several=not source.is_dir())
@@ -94,8 +95,11 @@ def _read_runs(
             raise Refusal(f"{path} has run {taken[0]!r}, which another file of {source} has too")
         of_file, points = _place(rows, given, points, num_classes)
         runs |= {run.name: run for run in of_file}
-        if rows.ids is None and points.ids is not None:
-            notes.append(f"{path} does not name its test points: they are taken in the order of {points.source}.")
+        nameless += [path.name] if rows.ids is None and points.ids is not None else []
+    if nameless:
+        notes.append(
+            f"{key}: test points are not named in {some(nameless)}, and taken in the order of {points.source}."
+        )
     if guessed:
         notes.append(f"{key}: test points are matched by {some(list(guessed))}.")
     if unused:
@@ -126,6 +130,11 @@ def _place(rows: Rows, given: Points | None, points: Points | None, num_classes:
         true[own] = points.labels[at]
         places.append(np.argsort(at))  # the row of each test point, among the run's own
     judged = of_scores
+    if judged and judged.negatives is not None and (wrong := int((judged.negatives == true).sum())):
+        raise Refusal(
+            f"{rows.path}: negative, another class than the true one, is the true one at {wrong} of {true.size} points:"
+            " the labels are not those of these predictions, or in another order"
+        )
     if rows.blocks:
         judged = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path))
     runs = []

@@ -33,10 +33,10 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
     """
     columns = _columns(path)
     scores = _score_columns(path, columns, num_classes)
-    of_scores = set(scores)
-    numbered = [name for name in _numbered(columns) if name not in of_scores]
-    unread = {*scores, *numbered}
-    others = [name for name in columns if name not in unread]
+    numbered = _without(_numbered(columns), scores)
+    others = _without(columns, [*scores, *numbered])
+    if not (others or scores):
+        raise _missing(path, "'pred' (nor p_0, p_1, …)", columns)
     fields = _fields(path, others or scores[:1])  # without any of them, one score tells how many rows there are
     rows = len(next(iter(fields.values())))
     roles = assign(path, fields if others else {})
@@ -70,14 +70,15 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
 def read_label_columns(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
     """Labels (N,), names of the test points (N,) where there are any, and names of columns that are not used."""
     columns = _columns(path)
-    fields = _fields(path, columns)
+    numbered = _numbered(columns)
+    fields = _fields(path, _without(columns, numbered) or columns[:1])
     roles = assign(path, fields)
     if roles.label is None:
         raise _missing(path, "'label'", columns)
     if roles.run is not None and len(set(fields[roles.run].tolist())) > 1:
         raise Refusal(f"{path} has labels of several runs in {roles.run!r}; give those of one")
     ids = as_ids(_text(fields[roles.ids]), str(path)) if roles.ids is not None else None
-    unused = [*roles.unused, *([roles.pred] if roles.pred is not None else [])]
+    unused = [*roles.unused, *([roles.pred] if roles.pred is not None else []), *numbered]
     return _class_ids(fields[roles.label], f"{path}: {roles.label}"), ids, tuple(unused)
 
 
@@ -105,6 +106,11 @@ def _numbered(columns: list[str]) -> list[str]:
     stems = [re.sub(r"[0-9]+$", "", name) for name in columns]
     times = Counter(stem for stem, name in zip(stems, columns, strict=True) if stem != name)
     return [name for stem, name in zip(stems, columns, strict=True) if stem != name and times[stem] > MOST_NUMBERED]
+
+
+def _without(names: list[str], others: list[str]) -> list[str]:
+    taken = set(others)
+    return [name for name in names if name not in taken]
 
 
 def _module(path: Path):

@@ -35,12 +35,12 @@ def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:
     if several and kind is None and is_stacked(main):
         return _stacked(archive, preds)
     points = main.shape[0] if main.shape else 0
-    labels_first = class_ids(main) if kind is None else None  # refuses a shape or type of its own words
+    predicted = class_ids(main) if kind is None else None
     archive.check_lengths(points)
     roles, values = archive.roles(points, without=(kind,))
     labels, ids = archive.labels_and_ids(roles)
     if roles.pred is not None:
-        labels_first = class_ids(archive.found[roles.pred])
+        predicted = class_ids(archive.found[roles.pred])
     codes, names = np.zeros(points, np.intp), [run]
     if roles.run is not None:
         codes, names = pd.factorize(values[roles.run].astype(np.str_))
@@ -50,7 +50,7 @@ def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:
         codes,
         labels,
         ids,
-        labels_first,
+        predicted,
         kind,
         scores and scores.blocks,
         unused=archive.unused(kind, roles.label, roles.ids, roles.run, roles.pred),
