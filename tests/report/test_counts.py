@@ -42,6 +42,7 @@ LINES = {
     "id count": "".join(f"{k} {n}\n" for k, n in enumerate(COUNTS)),
     "id count, by count": "0 400\n2 60\n1 20\n3 9\n4 5\n",
     "id, tab, count": "".join(f"{k}\t{n}\n" for k, n in enumerate(COUNTS)),
+    "id, colon, count": "".join(f"{k}: {n}\n" for k, n in [*enumerate(COUNTS)][::-1]),
     "id, comma, count": "".join(f"{k},{n}\n" for k, n in enumerate(COUNTS)),
     "uniq -c": "".join(f"{n:7} {k}\n" for k, n in enumerate(COUNTS)),
     "uniq -c | sort -rn": "    400 0\n     60 2\n     20 1\n      9 3\n      5 4\n",
@@ -77,6 +78,7 @@ def test_lines_are_matched_by_what_stands_beside_the_number(tmp_path, form):
         ("ant 9\nant 5\n", "has 'ant' in 2 lines"),
         ("bee 9\nant 5\n", "has class names that are not in alphabetical order"),
         ("ant 0\nbee 1\ncat 2\n", "has the numbers 0 to 2, each once: class ids, not training images"),
+        ("ant 9\nbee 5\ntotal 14\n", "has 'total', the sum of the others, among its classes"),
         ("class,count\n0,9\n", "has 'class,count' in line 1: give a number"),
     ],
 )

@@ -111,6 +111,10 @@ LEFT_OVER = {
     "runs of another name": ({"which": TWO + 3}, "divides the rows into 2 parts with the same labels, as runs"),
     "a sweep": ({"tau": TWO / 2}, "has 'tau', which is not known and divides the rows into 2 parts"),
     "rows in turn": ({"flipped": np.arange(2 * N) % 2 == 0, "label": np.repeat(LABELS, 2)}, "has 'flipped', which is"),
+    "a method beside names": (
+        {"algo": np.repeat(["ce", "mine"], N), "id": np.tile(NAMES, 2)},
+        "has 'algo', which is not known: text such as 'ce', 'mine'",
+    ),
     "text": ({"setting": np.where(np.arange(2 * N) % 5, "a", "b")}, "has 'setting', which is not known: text such as"),
     "ids of two runs": (
         {

@@ -23,6 +23,7 @@ from ltbv.stats import class_counts as of_classes
 
 MOST_IMAGES = 10**12  # of a class
 LOOKS_LIKE_A_PATH = re.compile(r".*[/\\].*|.*\.[A-Za-z][A-Za-z0-9]{1,4}", re.DOTALL)
+TOTALS = ("total", "sum", "all")
 FORMS = (
     "give a JSON list in the order of class ids or a JSON map from class id or name to number, one number a line,"
     " `id count` lines, or `path label` lines"
@@ -79,6 +80,9 @@ def by_key(
     keys = list(counts)
     if len(keys) > 2 and sorted(map(str, counts.values())) == sorted(map(str, range(len(keys)))):
         raise Refusal(f"{where} has the numbers 0 to {len(keys) - 1}, each once: class ids, not training images")
+    for key in (key for key in keys if str(key).strip().lower() in TOTALS):
+        if len(keys) > 2 and counts[key] == sum(of for other, of in counts.items() if other != key and type(of) is int):
+            raise Refusal(f"{where} has {key!r}, the sum of the others, among its classes: take it out")
     if names is not None and counts.keys() == set(names):
         return [counts[name] for name in names], names
     if (ids := of_classes.class_ids(keys)) is not None:
@@ -101,7 +105,7 @@ def by_key(
 def _of_lines(path: Path, names: Sequence[str] | None, notes: list[str]) -> tuple[list[int], Sequence[str] | None]:
     """Counts from lines of text, and class names."""
     lines = [line for _, line in read_lines(path)]
-    words = [re.split(r"[\s,;]+", line.strip(",;")) for line in lines]
+    words = [re.split(r"[\s,;:]+", line.strip(",;:")) for line in lines]
     numbers = [[as_number(word) for word in of_line] for of_line in words]
     if all(None not in of_line for of_line in numbers):
         widths = {len(of_line) for of_line in numbers}

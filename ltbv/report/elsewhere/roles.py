@@ -127,7 +127,7 @@ def assign(path: Path, arrays: Mapping[str, np.ndarray]) -> Roles:
     if ids is None:
         known = [fields[name].codes for name in (label, pred) if name is not None]
         labels = fields[label].codes if label is not None else None
-        for field in rest:
+        for field in sorted(rest, key=lambda field: plain(field.name) in _ID_NAMES):  # last, they repeat for a reason
             _refuse_if_it_matters(path, field, run_of, known, labels)
     return Roles(run and run.name, ids and ids.name, label, pred, guessed, tuple(field.name for field in rest))
 
