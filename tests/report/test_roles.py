@@ -1,6 +1,7 @@
 """Is every field of a file of predictions used as what it is, named, or refused, and never passed over in silence?"""
 
 import json
+import os
 import time
 
 import numpy as np
@@ -242,8 +243,6 @@ def test_labels_in_every_form_are_matched(tmp_path, counts):
 
 @pytest.mark.parametrize("what", ["source", "in a directory", "counts", "labels", "classes"])
 def test_a_pipe_is_refused_at_once(tmp_path, counts, what):
-    import os
-
     write(tmp_path / "ce/r0.npz", preds=PREDS[0], labels=LABELS)
     pipe = tmp_path / ("ce/r1.npz" if what == "in a directory" else f"pipe.{'npz' if what == 'source' else 'txt'}")
     os.mkfifo(pipe)
