@@ -150,11 +150,19 @@ def _carry_out(job, quiet, verbose) -> None:
 @click.option("--few", type=NUMBER, help="With NAME=DIR: below so many training images a class is few. [20]")
 @click.option("--margin", type=NUMBER, default=0.01, help="Accuracy the head may lose and count as kept, 0-1. [0.01]")
 @click.option("--exact/--no-exact", default=None, help="The exact sign-flip test. [where it takes seconds]")
-@click.option("--published", is_flag=True, help="The literature's numbers beside those of the same data set.")
+@click.option(
+    "--published",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    help="The literature's numbers beside; with NAME=DIR those of NAME, such as cifar100-lt, and its splits.",
+)
 @click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="Write the files, print nothing.")
-def report(sources, output, train_counts, labels, classes, clusters, reference, many, few, quiet, **options) -> None:
+def report(
+    sources, output, train_counts, labels, classes, clusters, reference, many, few, published, quiet, **options
+) -> None:
     """Bias, variance and accuracy by split, every method beside CE: tables, figures and a page.
 
     Of a study (runs/glyphs-lt unless named), or of predictions made elsewhere, one directory a method with one file a
@@ -163,15 +171,19 @@ def report(sources, output, train_counts, labels, classes, clusters, reference, 
     \b
     ltbv report
     ltbv report ce=DIR mine=DIR --train-counts counts.json --labels labels.npy
+    ltbv report ce=ce.npz ride=ride.npz --train-counts counts.json --labels labels.npy --published cifar100-lt
     """
     from ltbv.report import write_report
 
+    sources, table = _published(sources, published)
     words = sources or ("runs/glyphs-lt",)
     if len(words) == 1 and ("=" not in words[0] or os.path.isdir(words[0])):
         given = {"--train-counts": train_counts, "--labels": labels, "--classes": classes}
         given |= {"--clusters": clusters, "--reference": reference, "--many": many, "--few": few}
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with predictions from elsewhere, NAME=DIR; the study {words[0]} has its own")
+        if table:
+            raise Refusal(f"--published {table} goes with predictions from elsewhere; of a study, --published says all")
         evidence, name = Path(words[0]), Path(words[0]).resolve().name
     else:
         from ltbv.report.elsewhere import read_elsewhere
@@ -182,15 +194,37 @@ def report(sources, output, train_counts, labels, classes, clusters, reference, 
         sources_by_name = named([f"{encoded(name).decode()}{equals}{path}" for name, equals, path in parts])
         if train_counts is None:
             raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
-        limits = {name: value for name, value in (("many", many), ("few", few)) if value is not None}
+        of_table = {"dataset": table} if table else {}
         evidence = read_elsewhere(
-            sources_by_name, train_counts, labels, classes, clusters=clusters, reference=reference, **limits
+            sources_by_name,
+            train_counts,
+            labels,
+            classes,
+            clusters=clusters,
+            reference=reference,
+            many=many,
+            few=few,
+            **of_table,
         )
-        name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name)).encode()[:80].decode(errors="ignore")
-        name = name.strip(".") or "elsewhere"
-    shown = write_report(evidence, output or Path("reports") / name, **options)
+        name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name)).strip(".")
+        name = name.encode()[:80].decode(errors="ignore") or "elsewhere"  # bytes are what a system counts
+    shown = write_report(evidence, output or Path("reports") / name, published=published is not None, **options)
     if not quiet:
         say(shown)
+
+
+def _published(sources, word):
+    """Sources, and the table that --published names. A word behind it that is a source is one: it may stand first."""
+    if not word:
+        return sources, None
+    from ltbv.errors import unknown
+    from ltbv.report.published import data_sets
+
+    if word in (known := data_sets()):
+        return sources, word
+    if "=" in word or os.path.exists(word):
+        return (word, *sources), None
+    raise unknown("published table", word, known)
 
 
 @main.command()

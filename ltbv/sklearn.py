@@ -20,7 +20,8 @@ from ltbv.data.dataset import indices_of, labels_of, make_ids
 from ltbv.data.resample import SCHEMES, draw, overlap
 from ltbv.errors import Refusal, unknown
 from ltbv.report.elsewhere.analysis import Analysis
-from ltbv.report.elsewhere.assemble import Run, evidence_of, method_runs, order_of
+from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_runs
+from ltbv.report.elsewhere.memory import as_array, as_column
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
 from ltbv.report.lost import lost_note
@@ -57,7 +58,7 @@ def bootstrap(
                replacement, at least one row; 'seed_only': all rows
     seed       of resamples and random states: the same seed gives the same analysis
     reference  the method that others are compared with; None: 'ce', or the first
-    many, few  a class with more than `many` training rows is many, with fewer than `few` is few
+    many, few  a class with more than `many` rows in y is many, with fewer than `few` is few, whatever the scheme
     """
     if scheme not in OF_DATA:
         raise unknown("scheme", scheme, OF_DATA)
@@ -68,21 +69,21 @@ def bootstrap(
     of_method = dict(estimator) if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
     if not of_method:
         raise Refusal("no estimator is given")
-    order, notes = order_of(of_method, reference)
+    of_method, notes = in_order(of_method, reference)
 
     classes, train_labels, labels = _class_ids(X, y, X_test, y_test)
     counts = np.bincount(train_labels, minlength=classes.size)
     wanted = np.maximum(1, np.round(fraction * counts)).astype(int) if scheme == "subsample" else counts
     samples = _samples(scheme, train_labels, counts, np.minimum(wanted, counts), seed, runs)
-    y, test = np.asarray(y), _Test(X_test, labels, classes)
+    y, test = as_array(y), _Test(X_test, labels, classes)
     methods = []
-    for key in order:
+    for key, unfitted in of_method.items():
         fitted = [
-            _fit_and_predict(f"{key}, run {run}", _copy(of_method[key], seed, run), _rows(X, rows), y[rows], test)
+            _fit_and_predict(f"{key}, run {run}", _copy(unfitted, seed, run), _rows(X, rows), y[rows], test)
             for run, (rows, _) in enumerate(samples)
         ]
         methods.append(method_runs(key, fitted, notes))
-        if fixed := [name for name, state in _states(of_method[key]).items() if isinstance(state, int | np.integer)]:
+        if fixed := [name for name, state in _states(unfitted).items() if isinstance(state, int | np.integer)]:
             notes.append(f"{key}: {', '.join(fixed)} is fixed, so what is drawn by it is the same in every run.")
     ids = [ids for _, ids in samples]
     notes += lost_note(ids, counts, methods)
@@ -99,13 +100,14 @@ def bootstrap(
             scheme=scheme,
             seed=seed,
             shared=overlap(ids, classes.size),
+            data_counts=counts,
         )
     )
 
 
 def _class_ids(X: Any, y: Any, X_test: Any, y_test: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The labels there are (C,), sorted, and class ids of training rows (n,) and test points (N,)."""
-    of_train, of_test = np.asarray(y), np.asarray(y_test)
+    of_train, of_test = as_array(y), as_array(y_test)
     for name, values, rows in (("y", of_train, X), ("y_test", of_test, X_test)):
         if values.ndim != 1 or not values.size:
             raise Refusal(f"{name} must be one label for each row; got shape {values.shape}")
@@ -169,16 +171,16 @@ def _fit_and_predict(where: str, estimator: Any, X: Any, y: np.ndarray, test: _T
     scores = None
     if probabilities is not None:
         known = np.asarray(estimator.classes_) if hasattr(estimator, "classes_") else np.unique(y)
-        whole = _all_columns(np.asarray(probabilities), known, test, where)
+        whole = _all_columns(as_array(probabilities), known, test, where)
         scores = judge([whole], test.labels, test.classes.size, PROBS, where)
     if predicted is None and scores is None:
         raise Refusal(f"{where} has neither predict nor predict_proba")
     if predicted is None:
-        return Run(where, scores.predictions, scores)
-    predicted = np.asarray(predicted)
+        return Run.of(where, None, scores)
+    predicted = as_column(predicted)
     if predicted.shape != test.labels.shape:
         raise Refusal(f"{where} predicts shape {predicted.shape} for {test.labels.size} test points")
-    return Run(where, _ids_of(predicted, test.classes, where), scores)
+    return Run.of(where, _ids_of(predicted, test.classes, where), scores)
 
 
 def _copy(estimator: Any, seed: int, run: int) -> Any:

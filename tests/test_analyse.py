@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -100,6 +101,76 @@ def test_the_kind_can_be_said():
     assert "has negative probabilities in row" in refusal(logits_of(0), LABELS, COUNTS, kind="probs")
     assert "unknown kind of predictions 'prob' (did you mean 'probs'?)" in refusal(cosines, LABELS, COUNTS, kind="prob")
     assert "is float32 of shape (24, 4)" in refusal(cosines, LABELS, COUNTS, kind="labels")
+
+
+def test_methods_may_be_called_by_numbers():
+    sweep = {tau: logits_of(at) for at, tau in enumerate((0.0, 0.5, np.float64(1.0)))}
+    found = analyse(sweep, LABELS, COUNTS, reference=0.5)
+    assert list(found.evidence.names) == ["0.5", "0.0", "1.0"] and set(found.splits.method) == set(found.evidence.names)
+    assert analyse(sweep, LABELS, COUNTS, reference="0.5").evidence.names == found.evidence.names
+    assert refusal({1: logits_of(0), "1": logits_of(0)}, LABELS, COUNTS) == "two methods are called '1'"
+    assert refusal({1: logits_of(0)}, LABELS, COUNTS, 2) == "unknown reference '2'; there is: 1"
+
+
+def test_one_run_says_nothing_of_variance():
+    found = analyse(logits_of(0)[:1], LABELS, COUNTS).splits
+    known = found[found.estimate.notna()]
+    assert set(known.quantity) == {"accuracy", "error", "hardest_negative", "hardest_above_true"} & set(known.quantity)
+    assert {"unbiased_variance", "biased_variance", "hits", "variance_low"} <= set(found.quantity) - set(known.quantity)
+
+
+def test_tensors_of_any_type_are_what_arrays_are():
+    torch = pytest.importorskip("torch")
+    logits = logits_of(0).astype(np.float16).astype(np.float32)
+    right = analyse(logits, LABELS, COUNTS)
+    for values in (torch.tensor(logits), torch.tensor(logits, requires_grad=True), torch.tensor(logits).half()):
+        found = analyse({"ce": values}, torch.tensor(LABELS), torch.tensor(COUNTS))
+        assert_frame_equal(found.splits, right.splits)
+    coarse = torch.tensor(logits, requires_grad=True).bfloat16()
+    rounded = analyse(coarse.detach().float().numpy(), LABELS, COUNTS)
+    assert_frame_equal(analyse(coarse, LABELS, COUNTS).splits, rounded.splits)
+    softmax_of_bfloat16 = torch.softmax(coarse, -1)
+    assert (abs(softmax_of_bfloat16.float().sum(-1) - 1) > 1e-3).any()
+    assert analyse(softmax_of_bfloat16, LABELS, COUNTS).evidence.reference.p_true is not None
+
+
+def test_columns_and_tables_of_labels_are_labels():
+    predicted = logits_of(0).argmax(2)
+    right = analyse(predicted, LABELS, COUNTS).splits
+    assert_frame_equal(analyse(predicted[:, :, None], LABELS[:, None], COUNTS).splits, right)
+    assert_frame_equal(analyse({"ce": pd.DataFrame(predicted)}, pd.Series(LABELS), COUNTS).splits, right)
+
+
+DIGITS = {
+    "two decimals": lambda p: p.round(2),
+    "three decimals": lambda p: p.round(3),
+    "six decimals": lambda p: p.round(6),
+    "two digits": lambda p: np.vectorize(lambda value: float(f"{value:.2g}"))(p),
+    "three digits": lambda p: np.vectorize(lambda value: float(f"{value:.3g}"))(p),
+}
+
+
+@pytest.mark.parametrize("digits", DIGITS)
+@pytest.mark.parametrize("seed", range(3))
+def test_rounded_probabilities_are_probabilities(digits, seed):
+    draw = np.random.default_rng(seed)
+    classes = 60
+    labels = np.arange(180) % classes
+    p = draw.dirichlet(np.full(classes, 0.3), (4, labels.size))
+    rounded = DIGITS[digits](p)
+    found = analyse(rounded, labels, [500] * classes, kind="probs")
+    assert np.allclose(found.evidence.reference.predictions, rounded.argmax(2))
+    assert np.allclose(found.evidence.reference.p_true, p[:, np.arange(180), labels], atol=0.05)
+    off = np.abs(rounded.sum(2) - 1).max()
+    assert any("probabilities are rounded" in line for line in found.cautions) == (off >= 1e-3)
+
+
+def test_what_rounding_does_not_explain_is_refused():
+    p = softmax(logits_of(0)).round(3)
+    assert "has probabilities that sum to 1.5" in refusal(p * 1.5, LABELS, COUNTS, kind="probs")
+    p[0, 3] += 0.01
+    assert "not 1 (give logits under that name), in row 3" in refusal(p, LABELS, COUNTS, kind="probs")
+    assert "sum to 100 in each row, like percentages" in refusal(softmax(logits_of(0)) * 100, LABELS, COUNTS)
 
 
 def test_blocks_are_only_a_matter_of_memory(monkeypatch):

@@ -268,3 +268,24 @@ def test_an_error_of_the_estimator_says_which_run(long_tail):
     with pytest.raises(ArithmeticError) as raised:
         bootstrap(Broken(), *long_tail)
     assert raised.value.__notes__ == ["in Broken, run 0 of ltbv.sklearn.bootstrap"]
+
+
+class Column(LabelsAlone):
+    """Answers (N, 1), as some boosting libraries do."""
+
+    def predict(self, X):
+        return super().predict(X)[:, None]
+
+
+def test_labels_in_a_column_are_labels(long_tail):
+    column = bootstrap({"ce": Column()}, *long_tail, runs=4).splits
+    assert_frame_equal(column, bootstrap({"ce": LabelsAlone()}, *long_tail, runs=4).splits)
+
+
+@pytest.mark.parametrize("fraction", [0.3, 0.5, 1.0])
+def test_splits_are_of_the_data_whatever_part_of_it_a_run_sees(long_tail, fraction):
+    of_all = bootstrap(LabelsAlone(), *long_tail, runs=2, many=30, few=10).evidence
+    of_part = bootstrap(LabelsAlone(), *long_tail, runs=2, many=30, few=10, scheme="subsample", fraction=fraction)
+    for name, ids in {"many": [0], "medium": [1], "few": [2]}.items():
+        assert of_all.splits[name].tolist() == of_part.evidence.splits[name].tolist() == ids
+    assert of_part.evidence.train_counts.tolist() == [max(1, round(fraction * n)) for n in COUNTS]

@@ -14,6 +14,7 @@ import io
 import json
 import math
 import os
+import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -165,6 +166,7 @@ def shape_of(path: Path, name: str) -> tuple[int, ...]:
 def _reading(path: Path) -> Iterator[None]:
     """What goes wrong in here is damage of the file (which has many names), or a fault of the moment."""
     try:
+        _check_regular(path)
         yield
     except Exception as error:
         if (cause := _of_the_moment(error)) is not None:
@@ -183,10 +185,19 @@ def _of_the_moment(error: BaseException | None) -> BaseException | None:
     return None
 
 
+def _check_regular(path: Path) -> None:
+    """A pipe or a device may never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no regular file")
+
+
 def _header(member: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     if np.lib.format.read_magic(member) != (1, 0):  # a header of 2.0, which no plain array has, may take 4 GiB
         raise ValueError("its .npy format is not 1.0")
-    return np.lib.format.read_array_header_1_0(member)
+    header = np.lib.format.read_array_header_1_0(member)
+    if any(type(length) is not int for length in header[0]):  # True is a length to numpy, until it is used
+        raise ValueError(f"its shape {header[0]} is not of whole numbers")
+    return header
 
 
 def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -209,6 +220,7 @@ def _read_member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 def read_json(path: Path) -> Any:
     """The value of a JSON file of at most LARGEST_JSON bytes."""
     try:
+        _check_regular(path)
         if path.stat().st_size > LARGEST_JSON:
             raise ValueError(f"it has {path.stat().st_size:,} bytes, ltbv writes at most {LARGEST_JSON:,}")
         return json.loads(path.read_bytes())

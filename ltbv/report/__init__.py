@@ -19,8 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ltbv.errors import one_line
-
 if TYPE_CHECKING:
     from ltbv.report.evidence import Evidence
 
@@ -56,7 +54,7 @@ def write_report(
     from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
     from ltbv.report import published as literature
     from ltbv.report.evidence import Evidence
-    from ltbv.report.names import encoded
+    from ltbv.report.names import encoded, printable
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
 
@@ -88,5 +86,5 @@ def write_report(
     write_together({output / name: content for name, content in files.items()}, gone=left_over)
     if as_json:
         return shown
-    beside = ".md, .json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv"
-    return f"{shown}\n\nReport: {one_line(str(output))}/report.html (and {beside})"
+    place = printable(str(output))
+    return f"{shown}\n\nReport: {place}/report.html (and .md, .json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv)"

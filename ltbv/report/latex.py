@@ -29,6 +29,9 @@ SPECIAL = {
     "-": "{-}",
     "?": "{?}",
     "!": "{!}",
+    "[": "{[}",  # in braces: after the end of a row, these would be the options of \\
+    "]": "{]}",
+    "*": "{*}",
     "±": r"\ensuremath{\pm}",
 }
 ACCENTS = {  # combining mark -> command
@@ -128,7 +131,7 @@ def _words(text: str) -> str:
 
 def _number(cell: Cell) -> str:
     """A minus is a minus, a star stands high."""
-    text = escaped(cell.text).replace("{-}", r"\ensuremath{-}").replace("*", r"\rlap{*}")
+    text = escaped(cell.text).replace("{-}", r"\ensuremath{-}").replace("{*}", r"\rlap{*}")
     return _marked(cell, text)
 
 

@@ -12,6 +12,8 @@ from ltbv.report.evidence import Evidence
 from ltbv.report.names import encoded
 from ltbv.report.tables import Tables
 
+FORMULA = "=+-@\t\n\uff1d\uff0b\uff0d\uff20"  # what a formula begins with, in a spreadsheet
+
 
 def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
     """Every tidy table that has rows, by name; `splits`, `classes` and `claims` always."""
@@ -32,8 +34,18 @@ def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
 
 
 def csv(table: pd.DataFrame) -> bytes:
-    """Ten digits; fields that hold commas, quotes or line breaks are quoted."""
-    return encoded(table.to_csv(index=False, float_format="%.10g"))
+    """Ten digits; fields that hold commas, quotes or line breaks are quoted. Text that a spreadsheet would take for a
+    formula, =HYPERLINK(…), has an apostrophe before it, which makes it text there."""
+    text = table.select_dtypes(exclude=["number", "bool"])
+    harmless = table.assign(**{name: column.map(_no_formula) for name, column in text.items()})
+    return encoded(harmless.to_csv(index=False, float_format="%.10g"))
+
+
+def _no_formula(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", " ")  # which would not be quoted, and ends a line
+    return f"'{cell}" if len(cell) > 1 and cell[0] in FORMULA else cell
 
 
 def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None = None) -> str:
@@ -61,7 +73,7 @@ def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None
         },
         "files": files or {},
     }
-    return json.dumps(_plain(whole), ensure_ascii=False, allow_nan=False) + "\n"
+    return encoded(json.dumps(_plain(whole), ensure_ascii=False, allow_nan=False)).decode() + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -34,8 +34,10 @@ def left_over(output: Path, written: Iterable[str]) -> list[Path]:
 def _earlier(output: Path) -> Mapping[str, str]:
     """What report.json says; nothing where there is none, or none of ours."""
     try:
+        if not (output / MANIFEST).is_file():  # a pipe would be waited for
+            return {}
         whole = json.loads((output / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     files = whole.get("files") if isinstance(whole, dict) else None
     return files if isinstance(files, dict) else {}

@@ -14,7 +14,8 @@ from ltbv.errors import Refusal, words_of
 from ltbv.harness import provenance
 from ltbv.harness.files import Damaged, read_arrays
 from ltbv.harness.store import SETTINGS, Store, command
-from ltbv.report.elsewhere.listings import MOST_IMAGES, check_names
+from ltbv.report.elsewhere.counts import MOST_IMAGES
+from ltbv.report.elsewhere.listings import check_names
 from ltbv.report.elsewhere.rows import MOST_CLASSES
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 from ltbv.report.lost import lost_note

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.stats.class_counts import class_counts
 from ltbv.stats.measured import Logits, Measured, measure_logits, measure_per_run, measure_votes
 from ltbv.stats.votes import check_labels, check_predictions
 
@@ -40,7 +41,8 @@ class Record:
     labels        (N,) int, the true class
     runs          (R,) run numbers; None: 0 to R - 1. Rows of two records with one number are a pair: one training
                   sample, the same seeds
-    train_counts  (C,) training images of each class; None: not known, and the highest class id seen sets C
+    train_counts  (C,) training images of each class, or class id -> number; None: not known, and the highest class id
+                  seen sets C
     scheme        name of the resampling scheme; None: not known
     logits        (R, N, C) array, or a function slice of n points -> (R, n, C) that reads a block at a time; optional
     clusters      (N,) which test points belong together (frames of a clip, images of a patient), whole numbers or text;
@@ -71,7 +73,8 @@ class Record:
         if len(runs) != len(predictions) or len(set(runs)) != len(runs):
             raise Refusal(f"runs {list(runs)[:8]} must be one number of its own for each of {len(predictions)} rows")
         if self.train_counts is not None:
-            classes = np.size(self.train_counts)
+            object.__setattr__(self, "train_counts", class_counts(self.train_counts))
+            classes = self.train_counts.size
             check_labels(labels, classes)
             if predictions.max() >= classes:
                 raise Refusal(f"predictions go up to {predictions.max()}, but train_counts has {classes} classes")

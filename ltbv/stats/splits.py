@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.stats.class_counts import class_counts
 from ltbv.stats.votes import check_labels
 
 Groups = Mapping[str, np.ndarray] | Sequence[np.ndarray]
@@ -20,12 +21,13 @@ Groups = Mapping[str, np.ndarray] | Sequence[np.ndarray]
 def splits(train_counts: np.ndarray, *, many: float = 100, few: float = 20) -> dict[str, np.ndarray]:
     """Class ids by number of training images n: 'many' n > `many`, 'few' n < `few`, 'medium' the rest.
 
-    train_counts  (C,) training images of each class: the nominal profile, not the realised counts of one run
+    train_counts  (C,) training images of each class: the nominal profile, not the realised counts of one run; or class
+                  id -> number, see `class_counts`
     Returns {'many': ids, 'medium': ids, 'few': ids}, ascending; a split may be empty. A class without training images
     is in 'few'.
     Example: splits([500, 60, 5]) is {'many': [0], 'medium': [1], 'few': [2]}.
     """
-    counts = np.asarray(train_counts)
+    counts = class_counts(train_counts)
     if counts.ndim != 1 or counts.size == 0 or counts.dtype.kind not in "iuf" or not (counts >= 0).all():
         raise Refusal(
             f"train_counts must be (C,) numbers of images, none negative; got {counts.dtype} with shape {counts.shape}"
@@ -51,8 +53,9 @@ def scaled(train_counts: np.ndarray, head: float = 500, *, many: float = 100, fe
     """
     if not head > 0:
         raise Refusal(f"head={head}: give the images of the largest class in the full data set, for example 500")
-    largest = np.max(np.asarray(train_counts), initial=0)
-    return splits(train_counts, many=many * largest / head, few=few * largest / head)
+    counts = class_counts(train_counts)
+    largest = np.max(counts, initial=0)
+    return splits(counts, many=many * largest / head, few=few * largest / head)
 
 
 def by_class(values: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

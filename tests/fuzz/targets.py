@@ -46,7 +46,8 @@ from ltbv.models.loop import Loop
 from ltbv.models.stack import Conv, Norm, run_state
 from ltbv.report.elsewhere import files as of_files
 from ltbv.report.elsewhere import read_elsewhere
-from ltbv.report.elsewhere.listings import read_counts, read_labels, read_names
+from ltbv.report.elsewhere.counts import read_counts
+from ltbv.report.elsewhere.listings import read_labels, read_names
 from ltbv.report.evidence import Evidence
 from ltbv.report.study import read_study
 
@@ -474,6 +475,22 @@ def read_predictions_field(folder: Path, content: bytes) -> None:
     read_predictions(".npz", folder, around(bytes([first]) + content[2:], kept))
 
 
+def stacked() -> dict[str, np.ndarray]:
+    """What a study writes, all runs in one file."""
+    of_runs = [fields(run) for run in range(RUNS)]
+    names = ("label", "p_true", "negative", "p_negative")
+    return {name: np.stack([of_run[name] for of_run in of_runs]) for name in names} | {
+        "labels": LABELS,
+        "runs": np.arange(RUNS) + 3,
+        "filenames": outputs()["sample_id"],
+        "epoch": np.full(POINTS, 200),
+    }
+
+
+def read_stacked_field(folder: Path, content: bytes) -> None:
+    read_predictions(".npz", folder, around(content, stacked()))
+
+
 def tables() -> list[str]:
     """Small .csv files in the forms there are."""
     preds = outputs()["preds"]
@@ -487,6 +504,10 @@ def tables() -> list[str]:
         + "".join(f",{LABELS[k]}," + ",".join(map(str, probs[k])) + f"\ni{k}" for k in rows)[:-3]
         + "\n",
         "pred\r\n" + "".join(f"{p}\r\n" for p in preds),
+        ",Target,prediction,class name,loss\n"
+        + "".join(f"{5 - k},{LABELS[k]},{preds[k]},c{LABELS[k]},0.{k}\n" for k in rows),
+        "method,seed,epoch,file name,gt,y_pred\n"
+        + "".join(f"ce,{s},9,{k}.jpg,{LABELS[k]},{preds[k]}\n" for s in (3, 4) for k in rows),
     ]
 
 
@@ -521,9 +542,15 @@ def read_counts_file(folder: Path, content: bytes) -> None:
 def counts_files() -> list[bytes]:
     named = {"ant": 6, "bee": 3, "sea cow": 1}
     paths = "".join(f"train/{c}/{k} .jpg {c}\n" for c, n in enumerate(COUNTS) for k in range(n))
+    by_id = list(enumerate(COUNTS))
     return [
         b"\0" + as_json(COUNTS),
         b"\0" + as_json(named),
+        b"\0" + as_json({str(c): n for c, n in by_id[::-1]}),
+        b"\x01" + "".join(f"{c} {n}\n" for c, n in by_id).encode(),
+        b"\x01" + "".join(f"{n:7} {c}\n" for c, n in by_id).encode(),
+        b"\x01" + "".join(f"{name}, {n}\n" for name, n in named.items()).encode(),
+        b"\x01" + b" ".join(b"%d" % n for n in COUNTS),
         b"\x01" + "".join(f"{n}\n" for n in COUNTS).encode(),
         b"\x01" + paths.encode(),
         b"\x02" + npy(np.array(COUNTS)),
@@ -547,6 +574,7 @@ def labels_files() -> list[bytes]:
         b"\0" + as_json(LABELS.tolist()),
         b"\x01" + "".join(f"{label}\n" for label in LABELS).encode(),
         b"\x01" + "".join(f"val/{k}.jpg {label}\n" for k, label in enumerate(LABELS)).encode(),
+        b"\0" + as_json({f"i{k}.jpg": label for k, label in enumerate(LABELS.tolist())}),
         b"\x02" + npy(LABELS),
         b"\x03" + "".join(f"{line.partition(',')[0]}\n" for line in tables()[0].splitlines()).encode(),
         b"\x04" + npz(arrays),
@@ -692,6 +720,7 @@ def _all() -> Iterator[Target]:
         lambda: [seed[:1] + bytes([which]) + seed[1:] for seed in members_of(outputs()) for which in (24, 27, 28)],
         prepare_elsewhere,
     )
+    yield Target("elsewhere-stacked", read_stacked_field, lambda: members_of(stacked()), prepare_elsewhere)
     yield Target(
         "elsewhere.npy",
         partial(read_predictions, ".npy"),

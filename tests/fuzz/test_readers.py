@@ -154,7 +154,16 @@ TYPES = st.sampled_from(
     ["<i8", "<f4", "<f2", ">f2", ">f8", "<f16", "<c16", "<u8", "|u1", "|b1", "|O", "<U3", "<U1000000000", ">U2"]
     + ["|S4", "|S0", "|V0", "|V8", "<M8[s]", "<m8[D]", "i", "x", "", "\\x1b[31m"]
 )
-ARRAYS = ("prediction-field", "study-arrays", "stage", "snapshot", "elsewhere.npy", "elsewhere-field", "cache")
+ARRAYS = (
+    "prediction-field",
+    "study-arrays",
+    "stage",
+    "snapshot",
+    "elsewhere.npy",
+    "elsewhere-field",
+    "cache",
+    "elsewhere-stacked",
+)
 
 
 @st.composite
@@ -191,7 +200,7 @@ def test_arrays_of_another_type_or_shape(name):
     prefix = {"elsewhere.npy": 0, "elsewhere-field": 2}.get(name, 1)
     odd = [0, 1, -1, 2, 3, 255, 2**31, 2**62, float("nan"), float("inf"), 0.5, -0.5, 1e300]
     kinds = ["i1", "u2", "i8", "u8", "f2", "f4", "f8", ">f4", ">i8", "g", "c8", "?", "U3", "S3", "M8[s]"]
-    shapes = st.sampled_from([(6,), (6, 3), (2, 10), (3,), (), (1, 6), (2, 1), (6, 1), (1,)])
+    shapes = st.sampled_from([(6,), (6, 3), (2, 10), (3,), (), (1, 6), (2, 1), (6, 1), (1,), (2, 6)])
 
     @bounded(60)
     @given(st.integers(0, len(seeds) - 1), st.sampled_from(kinds), shapes, st.lists(st.sampled_from(odd), min_size=18))
@@ -269,6 +278,7 @@ def tables(draw):
         st.text(max_size=4),
     )
     names = ["label", "pred", "sample", "run", "p_0", "p_1", "p_2", "p_3", "p_٣", "", "label ", "LABEL", "Unnamed: 0"]
+    names += ["id", "file name", "target", "y_pred", "method", "seed", "whatever"]
     header = draw(st.one_of(st.just(["label", "pred"]), st.lists(st.sampled_from(names), max_size=6)))
     rows = draw(st.lists(st.lists(cells, max_size=7), max_size=8))
     separator = draw(st.sampled_from([",", ",", ",", ";", "\t", "|"]))
@@ -288,8 +298,11 @@ def test_tables(content):
     feed("labels", b"\x03" + content)
 
 
-@bounded(100)
-@given(st.lists(st.one_of(st.text(max_size=12), st.sampled_from(["a.jpg 1", "b 0", "1", "2 ", "x " + "9" * 40, "\0"]))))
+LINES = ["a.jpg 1", "b 0", "1", "2 ", "x " + "9" * 40, "\0", "0 5", "1 3", "5 0", "7 ant", "1 2 3", "1,2,3", "9 a 9"]
+
+
+@bounded(150)
+@given(st.lists(st.one_of(st.text(max_size=12), st.sampled_from(LINES))))
 def test_lists(lines):
     content = "\n".join(lines).encode("utf-8", "surrogatepass")
     for name in ("counts", "class-names", "labels"):

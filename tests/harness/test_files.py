@@ -11,6 +11,7 @@ from ltbv.harness.files import (
     read_arrays,
     read_json,
     refuse_if_closed,
+    shape_of,
     write_arrays,
     write_bytes,
     write_json,
@@ -204,3 +205,10 @@ def test_a_folder_that_takes_nothing_is_refused_beforehand(tmp_path, monkeypatch
     with pytest.raises(Refusal, match="read-only"):
         refuse_if_closed(tmp_path / "new")
     assert files(tmp_path) == ["file"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_json, read_arrays, lambda path: shape_of(path, "label")):
+        with pytest.raises(Refusal, match="no regular file"):
+            read(tmp_path / "pipe")

@@ -1,6 +1,7 @@
 """Does a report take its earlier files away with it, and nothing of anybody else's?"""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -61,7 +62,9 @@ def test_a_manifest_that_names_other_files_removes_none(out, tmp_path):
     assert all((output / name).read_text() == text for name, text in kept.items())
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', '{"files": {"tables/experts.csv": null}}', "no json"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"files": 3}', '{"files": {"tables/experts.csv": null}}', "no json", "[" * 100_000, "9" * 9000]
+)
 def test_without_a_manifest_nothing_is_removed(out, text):
     path, output = out
     (output / "report.json").write_text(text)
@@ -76,3 +79,11 @@ def test_a_link_is_left(out, tmp_path):
     (output / "tables/experts.csv").symlink_to(elsewhere)
     write_report(path, output)
     assert elsewhere.exists() and (output / "tables/experts.csv").is_symlink()
+
+
+def test_a_pipe_in_the_place_of_a_manifest_is_not_waited_for(out):
+    path, output = out
+    (output / "report.json").unlink()
+    os.mkfifo(output / "report.json")
+    write_report(path, output)
+    assert json.loads((output / "report.json").read_text())["files"] and set(STALE) <= names(output)

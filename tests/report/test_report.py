@@ -55,7 +55,7 @@ def test_names_survive_the_tables(study, tmp_path):
     with open(tmp_path / "out/tables/classes.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 12 * 3
-    assert {row["class_name"] for row in rows} == set(names)
+    assert {row["class_name"] for row in rows} == {"'=1+1" if name == "=1+1" else name for name in names}
 
 
 def test_a_failure_while_computing_writes_nothing(study, tmp_path, monkeypatch):

@@ -1,12 +1,14 @@
 """Predictions that were made elsewhere, as evidence for a report: no training, no torch.
 
     files      which files hold the runs of a method
-    rows       what a file says, in one form for all formats, which `arrays` (.npz, .npy) and `columns` (.csv, .parquet)
-               read
+    rows       what a file says, in one form for all formats, which `npz` (of `archives` and
+               `arrays`; `judged` for what a study writes) and `columns` (of `delimited`, .csv, and `parquet`) read;
+               `roles` tells what a field is about
     points     which test points that is about: runs are matched by sample id
     scores     what logits or probabilities amount to, a block at a time
     assemble   runs become evidence, with what a reader must know of them
-    listings   training images, names of the classes, true labels
+    counts     training images of each class, matched by class id or name
+    listings   names of the classes, true labels (`texts` reads their lines)
     clusters   test points that belong together
     analysis   the same for arrays in memory: `ltbv.analyse`
 
@@ -20,10 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.report import published
 from ltbv.report.elsewhere import files
-from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, method_runs, order_of
+from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.clusters import read_clusters
-from ltbv.report.elsewhere.listings import read_counts, read_labels, read_names
+from ltbv.report.elsewhere.counts import read_counts
+from ltbv.report.elsewhere.listings import read_labels, read_names, some
 from ltbv.report.elsewhere.points import Points, settle
 from ltbv.report.elsewhere.rows import Rows, check_range
 from ltbv.report.elsewhere.scores import judge
@@ -38,22 +42,24 @@ def read_elsewhere(
     *,
     clusters: Path | str | None = None,
     reference: str | None = None,
-    many: float = 100,
-    few: float = 20,
+    many: float | None = None,
+    few: float | None = None,
     dataset: str = "predictions from elsewhere",
     scheme: str = UNKNOWN,
 ) -> Evidence:
     """The evidence in files of predictions; what cannot be right is refused, file and field named.
 
     sources       method -> directory with a file for each run (or with a sub-directory for each, which holds one file),
-                  or one file. Formats: .npz and .npy (`arrays.read_npz`, `read_npy`), .csv and .parquet
+                  or one file. Formats: .npz and .npy (`npz.read_npz`, `read_npy`), .csv and .parquet
                   (`columns.read_table`), which may hold all runs
-    train_counts  training images of each class: see `listings.read_counts`
+    train_counts  training images of each class: see `counts.read_counts`
     labels        true labels, where the predictions do not bring them: see `listings.read_labels`
     classes       class names: see `listings.read_names`
     clusters      test points that belong together: see `clusters.read_clusters`
     reference     the method that others are compared with; None: 'ce', or the first
-    many, few     a class with more than `many` training images is many, with fewer than `few` is few
+    many, few     a class with more than `many` training images is many, with fewer than `few` is few; None: 100 and 20,
+                  or what is usual for the data set, see `published.thresholds`
+    dataset       its name, which tells the published tables to compare with
 
     Test points are matched by id where the runs have ids, else by order. Runs of two methods are a pair where the
     numbers in their names agree. Scores are read in blocks: memory grows with runs x points, not with classes.
@@ -61,12 +67,14 @@ def read_elsewhere(
     if not sources:
         raise Refusal("no predictions are given: name a method and its directory, ce=DIR")
     names = read_names(Path(classes)) if classes else None
-    counts, names = read_counts(Path(train_counts), names)
-    given = read_labels(Path(labels), counts.size) if labels else None
-    order, notes = order_of(sources, reference)
+    sources, notes = in_order(sources, reference)
+    counts, names = read_counts(Path(train_counts), names, notes)
+    usual = published.thresholds(dataset, counts)
+    many, few = (of if limit is None else limit for limit, of in zip((many, few), usual, strict=True))
+    given = read_labels(Path(labels), counts.size, notes) if labels else None
     methods, points = [], None
-    for key in order:
-        runs, points = _read_runs(key, Path(sources[key]), given, points, counts.size, notes)
+    for key, source in sources.items():
+        runs, points = _read_runs(key, Path(source), given, points, counts.size, notes)
         methods.append(method_runs(key, runs, notes))
     together = read_clusters(Path(clusters), points) if clusters else None
     evidence = evidence_of(
@@ -84,18 +92,38 @@ def _read_runs(
         more = " and more" if len(passed) > 5 else ""
         notes.append(f"{key}: passed over in {source}: {', '.join(passed[:5])}{more}.")
     runs: dict[str, Run] = {}
+    unused: dict[str, None] = {}
+    guessed: dict[str, None] = {}
+    nameless: list[str] = []
     for name, path in found.items():
-        rows = files.read(path, name, num_classes, labelled=given is not None or points is not None)
+        labelled = given is not None or points is not None
+        rows = files.read(path, name, num_classes, labelled=labelled, several=not source.is_dir())
+        unused |= dict.fromkeys(rows.unused)
+        guessed |= dict.fromkeys([rows.guessed_ids] if rows.guessed_ids is not None else [])
         if taken := [run for run in rows.runs if run in runs]:
             raise Refusal(f"{path} has run {taken[0]!r}, which another file of {source} has too")
         of_file, points = _place(rows, given, points, num_classes)
         runs |= {run.name: run for run in of_file}
+        nameless += [path.name] if rows.ids is None and points.ids is not None else []
+    if nameless:
+        notes.append(
+            f"{key}: test points are not named in {some(nameless)}, and taken in the order of {points.source}."
+        )
+    if guessed:
+        notes.append(f"{key}: test points are matched by {some(list(guessed))}.")
+    if unused:
+        notes.append(f"{key}: in its files, but not used: {some(list(unused))}.")
     return list(runs.values()), points
 
 
 def _place(rows: Rows, given: Points | None, points: Points | None, num_classes: int) -> tuple[list[Run], Points]:
     """The runs of one file, their rows in the order of the test points."""
-    for field, ids in (("label", rows.labels), ("pred", rows.preds)):
+    of_scores = rows.judged
+    for field, ids in (
+        ("label", rows.labels),
+        ("pred", rows.preds if of_scores is None else of_scores.predictions),
+        ("negative", of_scores and of_scores.negatives),
+    ):
         if ids is not None:
             check_range(ids, num_classes, f"{rows.path}: {field}")
     last = np.bincount(rows.run_of, minlength=len(rows.runs)).cumsum()
@@ -104,14 +132,22 @@ def _place(rows: Rows, given: Points | None, points: Points | None, num_classes:
     places = []
     for run, own in zip(rows.runs, own_rows, strict=True):
         where = str(rows.path) if len(rows.runs) == 1 else f"{rows.path}, run {run!r},"
+        where += "" if rows.guessed_ids is None else f" (test points named by {rows.guessed_ids!r})"
         ids, labels = (None if values is None else values[own] for values in (rows.ids, rows.labels))
         points = points or settle(given, ids, labels, where)
         at = points.place(ids, labels, own.size, where)
         true[own] = points.labels[at]
         places.append(np.argsort(at))  # the row of each test point, among the run's own
-    judged = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path)) if rows.blocks else None
+    judged = of_scores
+    if judged and judged.negatives is not None and (wrong := int((judged.negatives == true).sum())):
+        raise Refusal(
+            f"{rows.path}: negative, another class than the true one, is the true one at {wrong} of {true.size} points:"
+            " the labels are not those of these predictions, or in another order"
+        )
+    if rows.blocks:
+        judged = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path))
     runs = []
     for run, own, at in zip(rows.runs, own_rows, places, strict=True):
         scores = judged and judged.take(own[at])
-        runs.append(Run(run, scores.predictions if rows.preds is None else rows.preds[own[at]], scores))
+        runs.append(Run.of(run, None if rows.preds is None else rows.preds[own[at]], scores))
     return runs, points

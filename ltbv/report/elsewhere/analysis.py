@@ -11,12 +11,14 @@ import pandas as pd
 
 from ltbv.errors import Refusal, unknown
 from ltbv.report import tables as of_tables
-from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, method_runs, order_of
-from ltbv.report.elsewhere.listings import check_counts
+from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
+from ltbv.report.elsewhere.counts import by_key, check_counts
+from ltbv.report.elsewhere.memory import as_array, as_column
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
 from ltbv.report.elsewhere.scores import judge
 from ltbv.report.evidence import REFERENCE, Evidence
 from ltbv.report.verdict import MARGIN, check_margin
+from ltbv.stats import class_counts
 from ltbv.stats.record import check_clusters
 from ltbv.stats.votes import blocks, check_labels
 
@@ -106,7 +108,7 @@ def analyse(
                   (R, N) integers are predicted labels. (R, N, C) floats are probabilities if all values of a method's
                   first block of points are within 0 and 1, and then every row must sum to 1; else logits
     labels        (N,) true class ids
-    train_counts  (C,) training images of each class
+    train_counts  (C,) training images of each class; or a dict or pandas Series by class id, or by `class_names`
     reference     the method that others are compared with; None: 'ce', or the first
     kind          'labels', 'probs' or 'logits': instead of the rule above, for all methods
     class_names   C names
@@ -118,20 +120,21 @@ def analyse(
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of predictions", kind, KINDS)
-    given = np.asarray(train_counts)
+    given = _in_order_of_ids(train_counts, class_names)
     if given.ndim != 1 or given.dtype.kind not in "iu":
         raise Refusal(f"train_counts must be (C,) integers; got {given.dtype} of shape {given.shape}")
     counts = check_counts(given.tolist(), "train_counts")
-    labels = check_labels(np.asarray(labels), counts.size)
+    labels = check_labels(as_column(labels), counts.size)
     if class_names is not None and len(class_names) != counts.size:
         raise Refusal(f"there are {len(class_names)} class names, but train_counts has {counts.size} classes")
     of_method = predictions if isinstance(predictions, Mapping) else {reference or REFERENCE: predictions}
     if not of_method:
         raise Refusal("no predictions are given: analyse({'ce': array}, labels, train_counts)")
-    order, notes = order_of(of_method, reference)
+    of_method, notes = in_order(of_method, reference)
     methods = []
-    for key in order:
-        runs = [_read_run(key, r, run, labels, counts.size, kind) for r, run in enumerate(of_method[key])]
+    for key, of_runs in of_method.items():
+        rows = as_array(of_runs) if hasattr(of_runs, "to_numpy") else of_runs  # a table's columns are no runs
+        runs = [_read_run(key, r, run, labels, counts.size, kind) for r, run in enumerate(rows)]
         methods.append(method_runs(key, runs, notes))
     evidence = evidence_of(
         methods,
@@ -148,14 +151,25 @@ def analyse(
     return Analysis(replace(evidence, clusters=together), margin, exact, allow_scale)
 
 
+def _in_order_of_ids(counts: Any, class_names: Sequence[str] | None) -> np.ndarray:
+    """Counts (C,) of class ids, from an array, or by class id or class name."""
+    keys = class_counts.keys_of(counts)
+    if keys is None or class_names is None:
+        return class_counts.class_counts(as_array(counts) if keys is None else counts)
+    values = counts.values() if isinstance(counts, Mapping) else np.asarray(counts).tolist()
+    return np.asarray(by_key(dict(zip(keys, values, strict=True)), list(map(str, class_names)), "train_counts", [])[0])
+
+
 def _read_run(key: str, r: int, values: np.ndarray, labels: np.ndarray, num_classes: int, kind: str | None) -> Run:
     """Run r of a method, from its labels (N,) or scores (N, C)."""
-    where, values = f"{key}, run {r}", np.asarray(values)
+    where, values = f"{key}, run {r}", as_array(values)
+    if values.dtype.kind in "iu":
+        values = as_column(values)
     if values.dtype.kind in "iu" and values.ndim == 1 and kind in (None, LABELS):
         if values.size != labels.size:
             raise Refusal(f"{where} has {values.size} test points, but there are {labels.size} labels")
         check_range(values, num_classes, f"{where}: prediction")
-        return Run(str(r), values, None)
+        return Run.of(str(r), values, None)
     if values.dtype.kind != "f" or values.ndim != 2 or kind == LABELS:
         raise Refusal(
             f"{where} is {values.dtype} of shape {values.shape}; a method is integer labels (R, N), or floating point"
@@ -165,4 +179,4 @@ def _read_run(key: str, r: int, values: np.ndarray, labels: np.ndarray, num_clas
         raise Refusal(f"{where} has {len(values)} test points, but there are {labels.size} labels")
     parts = (values[part] for part in blocks(labels.size, max(1, BLOCK // max(1, values.shape[1]))))
     scores = judge(parts, labels, num_classes, kind, where)
-    return Run(str(r), scores.predictions, scores)
+    return Run.of(str(r), None, scores)

@@ -17,12 +17,11 @@ from typing import IO
 import numpy as np
 
 from ltbv.errors import Refusal, words_of
-from ltbv.report.elsewhere.rows import BLOCK, LOGITS, MOST_BYTES, MOST_CLASSES, MOST_POINTS, PROBS, Rows
+from ltbv.report.elsewhere.rows import BLOCK, MOST_BYTES, MOST_POINTS
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes; others take memory before a byte is read
 MOST_RATIO = 1100  # what deflate, at best, makes of a byte
 LAST_CHARACTER = 0x10FFFF
-IDS = ("sample_id", "paths")
 
 
 @dataclass(frozen=True)
@@ -114,11 +113,21 @@ def stored(path: Path, info: zipfile.ZipInfo | None = None) -> Stored:
         size = info.file_size if info else os.fstat(file.fileno()).st_size
     if dtype.hasobject:
         raise Refusal(f"{name} holds Python objects, which are never unpickled; save plain numbers or text")
-    if any(not 0 < length <= MOST_POINTS for length in shape) or not dtype.itemsize:
+    if any(type(length) is not int or not 0 < length <= MOST_POINTS for length in shape) or not dtype.itemsize:
         raise Refusal(f"{name} has shape {shape} of {dtype}: a length is 0 or more than {MOST_POINTS:,}")
     if (claimed := math.prod(shape) * dtype.itemsize) != size - start:
         raise Refusal(f"{name} claims shape {shape} of {dtype}, {claimed:,} bytes, but has {size - start:,}")
     return Stored(path, member, name, shape, column_major, dtype)
+
+
+def shape_of_objects(path: Path, info: zipfile.ZipInfo) -> tuple[int, ...] | None:
+    """The shape of a member that holds Python objects; None where it holds anything else."""
+    try:
+        with opened(path, info.filename) as file:
+            shape, _, dtype = _header(file)
+    except Refusal:
+        return None
+    return shape if dtype.hasobject else None
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -130,45 +139,20 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
         return np.lib.format.read_array_header_1_0(file)
 
 
-def read_npz(path: Path, run: str) -> Rows:
-    """One run: `logits` or `probs` (N, C), or `preds` (N,); optional `labels` (N,), and `sample_id` or `paths` (N,).
-
-    `preds` beside scores are the predictions; the scores then only say how likely each class is.
-    """
-    found = members(path)
-    fields = {name: stored(path, found[name]) for name in (LOGITS, PROBS, "preds", "labels", *IDS) if name in found}
-    kind = next((kind for kind in (LOGITS, PROBS) if kind in fields), None)
-    if kind is None and "preds" not in fields:
-        raise Refusal(f"{path} has no logits, probs or preds; it has: {', '.join(sorted(found)) or 'nothing'}")
-    ids = next((text_ids(fields[name]) for name in IDS if name in fields), None)
-    labels, preds = (class_ids(fields[name]) if name in fields else None for name in ("labels", "preds"))
-    scores = _scores(fields[kind]) if kind else None
-    lengths = {name: fields[name].shape[0] for name in fields}
-    if len(set(lengths.values())) > 1:
-        raise Refusal(f"{path} has fields of different lengths: {', '.join(f'{n} {k}' for n, k in lengths.items())}")
-    points = next(iter(lengths.values()))
-    return Rows(path, (run,), np.zeros(points, np.intp), labels, ids, preds, kind, scores and scores.blocks)
-
-
-def read_npy(path: Path, run: str) -> Rows:
-    """One run: predicted class ids (N,), or scores (N, C), of which the values tell whether they are probabilities."""
-    found = stored(path)
-    run_of = np.zeros(found.shape[0] if found.shape else 0, np.intp)
-    if len(found.shape) == 2:
-        return Rows(path, (run,), run_of, blocks=_scores(found).blocks)
-    return Rows(path, (run,), run_of, preds=class_ids(found))
-
-
-def class_ids(found: Stored) -> np.ndarray:
-    """Class ids (N,) int64; their range is not checked here."""
-    if len(found.shape) != 1:
-        raise Refusal(f"{found.name} has shape {found.shape}; a file holds one run, and class ids are (N,)")
+def class_ids(found: Stored, *, several: bool = False) -> np.ndarray:
+    """Class ids (N,) int64, with `several` runs (R, N); their range is not checked here. A column (N, 1) is (N,)."""
+    column = found.shape[1:] == (1,)
+    if len(found.shape) != 1 and not column and not (several and len(found.shape) == 2):
+        raise Refusal(
+            f"{found.name} has shape {found.shape}; a file holds one run, class ids (N,), unless it is all of a method,"
+            " NAME=FILE: then they may be (R, N)"
+        )
     if found.dtype.kind not in "iu":
         raise Refusal(f"{found.name} is of type {found.dtype}; class ids are integers")
     values = found.whole()
     if values.dtype.itemsize == 8 and values.max() > np.iinfo(np.int64).max:
         raise Refusal(f"{found.name} goes up to {values.max()}, which is no class id")
-    return values.astype(np.int64)
+    return (values[:, 0] if column else values).astype(np.int64)
 
 
 def text_ids(found: Stored) -> np.ndarray:
@@ -189,12 +173,3 @@ def text_ids(found: Stored) -> np.ndarray:
         except UnicodeDecodeError as error:
             raise Refusal(f"{found.name} is not UTF-8 text ({error})") from error
     raise Refusal(f"{found.name} is {found.dtype} of shape {found.shape}; ids are (N,) text or whole numbers")
-
-
-def _scores(found: Stored) -> Stored:
-    if len(found.shape) != 2 or found.dtype.kind != "f" or found.shape[1] > MOST_CLASSES:
-        raise Refusal(
-            f"{found.name} is {found.dtype} of shape {found.shape}; a file holds one run, and scores are floating point"
-            " (N, C)"
-        )
-    return found

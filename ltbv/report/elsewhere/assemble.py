@@ -2,37 +2,56 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ltbv import stats
 from ltbv.errors import Refusal, unknown
-from ltbv.report.elsewhere.scores import Judged
+from ltbv.report.elsewhere.rows import Judged
 from ltbv.report.evidence import REFERENCE, Evidence, MethodRuns, Setting
+from ltbv.report.names import encoded
 
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run: `predictions` (N,) in the order of the test points, and what its scores say, if it has any."""
+    """One run: `predictions` (N,) in the order of the test points, and what its scores say, if it has any.
+
+    `of` makes one: predictions that are known need not be those of the highest score.
+    """
 
     name: str
     predictions: np.ndarray
     scores: Judged | None
 
+    @classmethod
+    def of(cls, name: str, predictions: np.ndarray | None, scores: Judged | None) -> "Run":
+        """A run with the predictions given, or else those of the scores; ties among scores then decided something."""
+        if predictions is None:
+            return cls(name, scores.predictions, scores)
+        return cls(name, predictions, scores and replace(scores, ties=0))
 
-def order_of(sources: Mapping[str, object], reference: str | None) -> tuple[list[str], list[str]]:
-    """The methods, the reference first: that of this name, or 'ce', or the first of several, which a line then says."""
-    if reference is not None and reference not in sources:
-        raise unknown("reference", reference, map(str, sources))
-    if unnamed := [key for key in sources if not str(key).strip()]:
+
+def in_order(sources: Mapping[Any, Any], reference: Any = None) -> tuple[dict[str, Any], list[str]]:
+    """The methods by name, the reference first: that of this name, or 'ce', or the first of several, which a line then
+    says. Names that are numbers become their text, {0.5: …} is '0.5', and what no file can hold becomes `\\udcff`."""
+    names = [encoded(str(key)).decode() for key in sources]
+    named = dict(zip(names, sources.values(), strict=True))
+    if len(named) < len(sources):
+        raise Refusal(f"two methods are called {next(name for name in names if names.count(name) > 1)!r}")
+    if reference is not None and str(reference) not in named:
+        raise unknown("reference", str(reference), named)
+    if unnamed := [key for key in named if not key.strip()]:
         raise Refusal(f"a method is called {unnamed[0]!r}: give it a name")
-    order = sorted(sources, key=lambda key: key != (reference or REFERENCE))
-    if order[0] == (reference or REFERENCE) or len(order) == 1:
-        return order, []
-    return order, [f"no method is called {REFERENCE!r}: {order[0]!r}, the first, is the reference."]
+    wanted = REFERENCE if reference is None else str(reference)
+    order = sorted(named, key=lambda key: key != wanted)
+    named = {key: named[key] for key in order}
+    if order[0] == wanted or len(order) == 1:
+        return named, []
+    return named, [f"no method is called {REFERENCE!r}: {order[0]!r}, the first, is the reference."]
 
 
 def run_numbers(names: Sequence[str]) -> tuple[list[int], bool]:
@@ -54,10 +73,23 @@ def run_numbers(names: Sequence[str]) -> tuple[list[int], bool]:
     return numbers, False
 
 
+def _refuse_numbers_under_two_names(key: str, names: Sequence[str]) -> None:
+    """Refuses runs such as ce_0 and ride_0, or seed0_best and seed0_last: they are of two methods, or of one run."""
+    of_numbers: dict[tuple[str, ...], str] = {}
+    for name in names:
+        numbers = tuple(re.findall(r"[0-9]+", name))
+        if (other := of_numbers.setdefault(numbers, name)) != name and numbers:
+            raise Refusal(
+                f"{key} has runs {other!r} and {name!r}, the same numbers under two names: if they are of two"
+                " methods, give each a directory of its own, NAME=DIR"
+            )
+
+
 def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
     """One method, its runs by number; what a reader must know of them is added to `notes`."""
     if not runs:
         raise Refusal(f"{key} has no runs")
+    _refuse_numbers_under_two_names(key, [run.name for run in runs])
     numbers, named = run_numbers([run.name for run in runs])
     if not named and len(runs) > 1:
         notes.append(f"{key}: names of runs hold no number of their own; runs are numbered in the order of names.")
@@ -74,7 +106,12 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
         notes.append(f"{key}: predicted labels alone{which}, so nothing is said of its hardest negatives.")
     if ties := sum(one.ties for one in scores if one):
         total = sum(run.predictions.size for run in runs)
-        notes.append(f"{key}: float16 scores tie in {ties:,} of {total:,} predictions; the lower class is taken.")
+        coarse = next(one.coarse for one in scores if one and one.ties)
+        notes.append(f"{key}: {coarse} scores tie in {ties:,} of {total:,} predictions; the lower class is taken.")
+    if off_by := max((one.off_by for one in scores if one), default=0):
+        notes.append(
+            f"{key}: probabilities are rounded, their sums are up to {off_by:.2g} from 1; they are taken as they are."
+        )
     small = np.uint16 if max(int(run.predictions.max()) for run in runs) < 2**16 else np.uint32
     return MethodRuns(
         key,
@@ -100,14 +137,19 @@ def evidence_of(
     scheme: str = UNKNOWN,
     seed: int | None = None,
     shared: np.ndarray | None = None,
+    data_counts: np.ndarray | None = None,
 ) -> Evidence:
-    """Evidence with what is known where no study directory says more."""
-    present = train_counts[train_counts > 0]
+    """Evidence with what is known where no study directory says more.
+
+    data_counts  (C,) images of each class in the data set that `many` and `few` are meant for; None: `train_counts`
+    """
+    notes = [*notes, *_untrained(labels, train_counts)]
+    present, num_classes = train_counts[train_counts > 0], train_counts.size
     return Evidence(
         labels=np.asarray(labels, np.int64),
-        class_names=class_names or tuple(f"class {c}" for c in range(train_counts.size)),
+        class_names=tuple(encoded(name).decode() for name in class_names or map("class {}".format, range(num_classes))),
         train_counts=train_counts,
-        splits=stats.splits(train_counts, many=many, few=few),
+        splits=stats.splits(train_counts if data_counts is None else data_counts, many=many, few=few),
         methods=tuple(methods),
         setting=Setting(
             dataset=dataset,
@@ -120,3 +162,25 @@ def evidence_of(
             notes=tuple(notes),
         ),
     )
+
+
+def _untrained(labels: np.ndarray, train_counts: np.ndarray) -> list[str]:
+    """A line on classes that have test points but no training image; refused if most have none, since the counts are
+    then likely those of other classes, and if the counts look like labels, one for each image."""
+    there = int(labels.max()) + 1
+    if train_counts.size > 2 * there and train_counts.max() < there:
+        raise Refusal(
+            f"there are {train_counts.size:,} training counts, none above {train_counts.max()}, but labels go up to"
+            f" {there - 1}: these look like labels of training images; give training images of each class"
+        )
+    tested = np.flatnonzero(np.bincount(labels, minlength=train_counts.size))
+    without = tested[train_counts[tested] == 0]
+    if not without.size:
+        return []
+    some = ", ".join(map(str, without[:5].tolist())) + (", …" if without.size > 5 else "")
+    if 2 * without.size > tested.size:
+        raise Refusal(
+            f"{without.size} of the {tested.size} classes with test points have no training image (class ids {some}):"
+            " give training images of each class, in the order of class ids or by class id"
+        )
+    return [f"{without.size} classes have test points, but no training image by the counts given: class ids {some}."]

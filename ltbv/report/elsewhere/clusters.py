@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.report.elsewhere.listings import read_text
 from ltbv.report.elsewhere.points import Points
+from ltbv.report.elsewhere.texts import read_text
 
 
 def read_clusters(path: Path, points: Points) -> np.ndarray:

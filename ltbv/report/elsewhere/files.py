@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ltbv.errors import Refusal
-from ltbv.report.elsewhere import arrays, columns
+from ltbv.report.elsewhere import columns, npz
 from ltbv.report.elsewhere.rows import Rows, check_size
 
 FORMATS = (".npz", ".npy", ".csv", ".parquet")
@@ -67,13 +67,17 @@ def _look(directory: Path) -> tuple[list[Path], list[Path], list[Path]]:
     return known, [path for path in files if path not in known], directories
 
 
-def read(path: Path, run: str, num_classes: int, *, labelled: bool) -> Rows:
-    """What one file says; `labelled`: true labels are given elsewhere."""
+def read(path: Path, run: str, num_classes: int, *, labelled: bool, several: bool) -> Rows:
+    """What one file says.
+
+    labelled  true labels are given elsewhere
+    several   arrays may hold a row for each run: the file is all that there is of a method
+    """
     check_size(path)
     match path.suffix.lower():
         case ".npz":
-            return arrays.read_npz(path, run)
+            return npz.read_npz(path, run, several=several)
         case ".npy":
-            return arrays.read_npy(path, run)
+            return npz.read_npy(path, run, several=several)
         case _:
             return columns.read_table(path, run, num_classes, labelled=labelled)

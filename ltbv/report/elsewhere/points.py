@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.report.elsewhere.texts import natural
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,15 @@ class Points:
         """Position (n,) among these points of each of the `size` rows of a run; refused unless they are the same."""
         if size != self.labels.size:
             raise Refusal(f"{where} has {size} test points, but {self.source} has {self.labels.size}")
-        if (ids is None) != (self.ids is None):
-            with_ids, without = (self.source, where) if ids is None else (where, self.source)
-            raise Refusal(f"{with_ids} has sample ids and {without} has none: give them everywhere, or nowhere")
-        at = np.arange(size) if ids is None or np.array_equal(ids, self.ids) else self._find(ids, where)
+        if ids is None and self.ids is None:
+            at = np.arange(size)
+        elif ids is None or self.ids is None:
+            sides = [(self.ids, self.source), (ids, where)]
+            (known, with_ids), (_, without) = sorted(sides, key=lambda side: side[0] is None)
+            _check_order(known, with_ids, without)
+            at = np.arange(size)
+        else:
+            at = np.arange(size) if np.array_equal(ids, self.ids) else self._find(ids, where)
         if labels is not None and (differs := labels != self.labels[at]).any():
             row = int(differs.argmax())
             of = f"row {row} (from 0)" if ids is None else f"sample {str(ids[row])!r}"
@@ -65,14 +71,43 @@ class Points:
 def settle(given: Points | None, ids: np.ndarray | None, labels: np.ndarray | None, where: str) -> Points:
     """The test points, from the first run (`ids`, `labels`, `where`) and what a file of labels has `given`.
 
-    Where only one of the two has ids, the labels given are taken to be in the order of the first run.
+    Where only one of the two has ids, these must be in order: then the other is taken to be in that order too. Labels
+    without ids that repeat as a whole are those of several runs, and refused.
     """
+    if given is None and labels is None:
+        raise Refusal(f"{where} has no labels: give them with --labels FILE")
+    source = where if given is None else given.source
+    if given is None or given.ids is None:
+        _refuse_repeated(labels if given is None else given.labels, ids, source)
     if given is None:
-        if labels is None:
-            raise Refusal(f"{where} has no labels: give them with --labels FILE")
         return Points(labels, ids, where)
     if ids is not None and ids.size != given.labels.size:
         raise Refusal(f"{where} has {ids.size} test points, but {given.source} has {given.labels.size}")
-    if given.ids is not None and ids is not None:
+    if given.ids is not None or ids is None:
         return given
-    return Points(given.labels, ids, given.source if ids is None else f"{given.source} (in the order of {where})")
+    _check_order(ids, where, given.source)
+    return Points(given.labels, ids, f"{given.source} (in the order of {where})")
+
+
+def _check_order(ids: np.ndarray, where: str, without: str) -> None:
+    """Refuses ids of one side that are not in order, since rows of the other cannot be told apart then."""
+    keys = list(map(natural, ids.tolist()))
+    if ids.tolist() != sorted(ids.tolist()) and keys != sorted(keys):
+        raise Refusal(
+            f"{where} has sample ids that are not in order and {without} has none: give them everywhere, or"
+            " nowhere, all rows in one order"
+        )
+
+
+def _refuse_repeated(labels: np.ndarray, ids: np.ndarray | None, where: str) -> None:
+    """Refuses labels (N,) without ids that are one list of them, again and again, each time with some label twice."""
+    if ids is not None:
+        return
+    classes, size = np.unique(labels).size, labels.size
+    periods = (period for period in range(classes, size // 2 + 1) if not size % period)
+    period = next((period for period in periods if np.array_equal(labels[period:], labels[:-period])), classes)
+    if period > classes:
+        raise Refusal(
+            f"{where} has labels that repeat after {period} rows, {size // period} times in all: if these are runs,"
+            " name them in a field run; if they are test points of their own, name them in a field sample"
+        )

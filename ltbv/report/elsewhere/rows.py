@@ -1,8 +1,10 @@
 """What does a file of predictions say, row by row? One form for all formats, in the file's own order of rows."""
 
+import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +27,9 @@ class Rows:
     preds   (n,) predicted class ids, or None
     kind    'logits' or 'probs', what `blocks` gives; None: to be told by the values, or no scores
     blocks  reads the scores in consecutive blocks (rows, C); None: the file has none
+    judged  what scores amounted to, (n,) each, where the file holds that in their place
+    unused  names of fields that say nothing here
+    guessed_ids   name of the field that names the test points, where its values alone say so
     """
 
     path: Path
@@ -35,6 +40,51 @@ class Rows:
     preds: np.ndarray | None = None
     kind: str | None = None
     blocks: Callable[[], Iterator[np.ndarray]] | None = None
+    judged: "Judged | None" = None
+    unused: tuple[str, ...] = ()
+    guessed_ids: str | None = None
+
+    @classmethod
+    def of_several(
+        cls,
+        path: Path,
+        runs: tuple[str, ...],
+        points: int,
+        labels: np.ndarray | None = None,
+        ids: np.ndarray | None = None,
+    ) -> "Rows":
+        """R runs over the same N points, run by run; `labels` and `ids` are (N,)."""
+        again = (None if values is None else np.tile(values, len(runs)) for values in (labels, ids))
+        return cls(path, runs, np.repeat(np.arange(len(runs)), points), *again)
+
+    def with_(self, **fields: Any) -> "Rows":
+        """The same rows, and what else is known of them."""
+        return replace(self, **fields)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What scores amount to, arrays (N,) as in `MethodRuns`.
+
+    kind    what the scores were taken for, 'logits' or 'probs'
+    ties    of the highest score, counted where scores are `coarse`: 'float16', 'bfloat16', 'rounded'
+    off_by  how far sums of rounded probabilities are from 1, at most
+    """
+
+    predictions: np.ndarray
+    p_true: np.ndarray
+    p_negative: np.ndarray
+    negatives: np.ndarray | None
+    kind: str
+    ties: int = 0
+    coarse: str = ""
+    off_by: float = 0.0
+
+    def take(self, rows: np.ndarray) -> "Judged":
+        """The same of some rows, in the order given."""
+        names = ("predictions", "p_true", "p_negative", "negatives")
+        arrays = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: values[rows] for name, values in arrays.items() if values is not None})
 
 
 def check_range(ids: np.ndarray, num_classes: int, where: str) -> None:
@@ -56,10 +106,13 @@ def as_ids(names: Sequence[str], where: str) -> np.ndarray:
 
 
 def check_size(path: Path) -> None:
-    """Refuses a file that is not there, cannot be looked at, or has no content."""
+    """Refuses what is neither a file nor a directory (a pipe or a device may never end), cannot be looked at, or is
+    empty."""
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise Refusal(f"cannot read {path}: {error.strerror or error}") from error
-    if not size and path.is_file():
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise Refusal(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise Refusal(f"{path} is no regular file, but a pipe, socket or device; write its content to a file first")
+    if not found.st_size and stat.S_ISREG(found.st_mode):
         raise Refusal(f"{path} is empty (0 bytes)")

@@ -5,34 +5,14 @@ Axes: N test points, n of them in a block, C classes.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.report.elsewhere.rows import LOGITS, PROBS
+from ltbv.report.elsewhere.digits import ROUNDED, coarseness, is_rounded
+from ltbv.report.elsewhere.rows import LOGITS, PROBS, Judged
 
 TOLERANCE, TOLERANCE_FLOAT16 = 1e-3, 1e-2  # of the sum of probabilities; as in `stats.probability`
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Arrays (N,) of one run; see `MethodRuns`. `ties` of the highest score are counted where scores are float16.
-
-    kind  what the scores were taken for, 'logits' or 'probs'
-    """
-
-    predictions: np.ndarray
-    p_true: np.ndarray
-    p_negative: np.ndarray
-    negatives: np.ndarray
-    kind: str
-    ties: int = 0
-
-    def take(self, rows: np.ndarray) -> "Judged":
-        """The same of some rows, in the order given."""
-        arrays = (self.predictions, self.p_true, self.p_negative, self.negatives)
-        return Judged(*(values[rows] for values in arrays), self.kind, self.ties)
 
 
 def judge(blocks: Iterable[np.ndarray], labels: np.ndarray, num_classes: int, kind: str | None, where: str) -> Judged:
@@ -45,25 +25,29 @@ def judge(blocks: Iterable[np.ndarray], labels: np.ndarray, num_classes: int, ki
     predictions, negatives = np.empty(labels.size, small), np.empty(labels.size, small)
     p_true, p_negative = np.empty(labels.size, np.float32), np.empty(labels.size, np.float32)
     ties = start = 0
-    told = kind
+    told, coarse, off_by = kind, "", 0.0
     for block in blocks:
         if block.shape[1] != num_classes:
             raise Refusal(f"{where} has scores of {block.shape[1]} classes, but there are {num_classes}")
-        told = told or (PROBS if block.min() >= 0 and block.max() <= 1 else LOGITS)
+        if told is None:
+            told = PROBS if block.min() >= 0 and block.max() <= 1 else LOGITS
+            _refuse_percent(block, where)
         here = slice(start, start + len(block))
         if here.stop > labels.size:
             raise Refusal(f"{where} has more rows of scores than its {labels.size} test points")
         z = block.astype(np.float64 if block.dtype.itemsize > 4 else np.float32)  # a copy, changed below
         points, own = np.arange(len(z)), labels[here]
+        coarse = coarse or coarseness(z, block.dtype)
         if told == PROBS:
-            _check_probabilities(z, block.dtype, start, f"{where}, taken for probabilities," if kind is None else where)
+            named = f"{where}, taken for probabilities," if kind is None else where
+            off_by = max(off_by, _check_probabilities(z, coarse, start, named))
         true = z[points, own]
         z[points, own] = -np.inf
         negative = z.argmax(1)
         negative[negative == own] = 1  # every other class is -inf, and the masked one stood first
         rival = z[points, negative]
         top = np.maximum(true, rival)
-        if block.dtype == np.float16:
+        if coarse:
             ties += int(np.count_nonzero(np.count_nonzero(z == top[:, None], axis=1) + (true == top) > 1))
         if told == LOGITS:
             _check_top(top, start, where)
@@ -78,7 +62,7 @@ def judge(blocks: Iterable[np.ndarray], labels: np.ndarray, num_classes: int, ki
         start = here.stop
     if start < labels.size:
         raise Refusal(f"{where} has scores of {start} test points, but there are {labels.size}")
-    return Judged(predictions, p_true, p_negative, negatives, told, ties)
+    return Judged(predictions, p_true, p_negative, negatives, told, ties, ROUNDED if off_by else coarse, off_by)
 
 
 def _shares(z: np.ndarray, top: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -99,15 +83,29 @@ def _check_top(top: np.ndarray, start: int, where: str) -> None:
     _refuse_row(np.isneginf(top), start, f"{where} has logits that are -inf for every class")
 
 
-def _check_probabilities(p: np.ndarray, stored_as: np.dtype, start: int, where: str) -> None:
-    tolerance = TOLERANCE_FLOAT16 if stored_as == np.float16 else TOLERANCE
+def _refuse_percent(block: np.ndarray, where: str) -> None:
+    """What nobody has named and sums to 100 is neither logits nor probabilities."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        percent = block.min() >= 0 and (np.abs(block.sum(1, dtype=np.float64) - 100) < 1).all()
+    if percent and block.shape[1] > 1:
+        raise Refusal(f"{where} has scores that sum to 100 in each row, like percentages; divide them by 100")
+
+
+def _check_probabilities(p: np.ndarray, coarse: str, start: int, where: str) -> float:
+    """Refuses what are no probabilities; gives back how far from 1 the sums are that rounding explains, if any are."""
+    tolerance = TOLERANCE_FLOAT16 if coarse and coarse != ROUNDED else TOLERANCE
     total = p.sum(1)
     _refuse_row(np.isnan(total), start, f"{where} has probabilities that are NaN")
     _refuse_row(p.min(1) < 0, start, f"{where} has negative probabilities")
     off = ~(np.abs(total - 1) < tolerance)
-    if off.any():
+    if not off.any():
+        return 0.0
+    wrong = off.copy()
+    wrong[off] = ~is_rounded(p[off], tolerance)
+    if wrong.any():
         cure = "give logits under that name"
-        _refuse_row(off, start, f"{where} has probabilities that sum to {total[off][0]:.4g}, not 1 ({cure}),")
+        _refuse_row(wrong, start, f"{where} has probabilities that sum to {total[wrong][0]:.4g}, not 1 ({cure}),")
+    return float(np.abs(total - 1).max())
 
 
 def _refuse_row(bad: np.ndarray, start: int, what: str) -> None:

@@ -1,0 +1,102 @@
+"""What does an .npz hold, array by array? Headers first; values of those that say something of each test point."""
+
+import zipfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ltbv.errors import Refusal
+from ltbv.report.elsewhere.arrays import Stored, class_ids, members, shape_of_objects, stored, text_ids
+from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain
+from ltbv.report.elsewhere.rows import LOGITS, PROBS
+
+STRICT = (LOGITS, PROBS, *(name for names in DOCUMENTED.values() for name in names))  # must be as they should be
+OF_RUNS = (*DOCUMENTED["run"], *ALIASES["run"], "seeds")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The arrays of a file: `infos` of all, and `found`, those that can be read."""
+
+    path: Path
+    infos: dict[str, zipfile.ZipInfo]
+    found: dict[str, Stored]
+
+    @classmethod
+    def of(cls, path: Path) -> "Archive":
+        """Look at the headers; what has a documented name must be readable."""
+        infos, found = members(path), {}
+        for name, info in infos.items():
+            try:
+                found[name] = stored(path, info)
+            except Refusal:
+                if name in STRICT:
+                    raise
+        return cls(path, infos, found)
+
+    @property
+    def there(self) -> str:
+        """What to say of an archive without what is looked for."""
+        return f"it has: {', '.join(sorted(self.infos)) or 'nothing'}"
+
+    def called(self, role: str) -> list[str]:
+        """Names of arrays of class ids, 'label' or 'pred', the documented first."""
+        known = [name for name in DOCUMENTED[role] if name in self.found]
+        others = (name for name, one in self.found.items() if one.dtype.kind in "iu" and plain(name) in ALIASES[role])
+        return [*known, *others]
+
+    def roles(self, points: int, *, without: Collection[str] = ()) -> tuple[Roles, dict[str, np.ndarray]]:
+        """Roles of the arrays (N,) or (N, 1), and their values. Refused: Python objects, one for each test point, which
+        may be names."""
+        for name in self.infos.keys() - self.found.keys():
+            if shape_of_objects(self.path, self.infos[name]) == (points,) and points > 1:
+                raise Refusal(
+                    f"{self.path}: {name} holds Python objects, which are never unpickled; save text, .astype(str), or"
+                    " take it out"
+                )
+        values = {
+            name: _values(one)
+            for name, one in self.found.items()
+            if name not in without
+            and one.shape in ((points,), (points, 1))
+            and (one.dtype.kind in "iufUSb" or plain(name) in STRICT)
+        }
+        return assign(self.path, values), values
+
+    def labels_and_ids(self, roles: Roles) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """True class ids (N,) and names of the test points (N,), if it has them."""
+        labels = class_ids(self.found[roles.label]) if roles.label is not None else None
+        return labels, text_ids(self.found[roles.ids]) if roles.ids is not None else None
+
+    def unused(self, *used: str | None) -> tuple[str, ...]:
+        """Names of all other arrays."""
+        return tuple(sorted(self.infos.keys() - set(used)))
+
+    def check_lengths(self, points: int) -> None:
+        """Refuses arrays of known names that are about another number of test points; one value may be of the whole."""
+        aliases = (*ALIASES["ids"], *ALIASES["label"], *ALIASES["pred"])
+        lengths = {
+            name: one.shape[0] if one.shape else 0
+            for name, one in self.found.items()
+            if name in STRICT or (plain(name) in aliases and len(one.shape) == 1 and one.shape[0] > 1)
+        }
+        if set(lengths.values()) - {points}:
+            said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise Refusal(f"{self.path} has fields of different lengths: {said}")
+
+    def names_of_runs(self, runs: int) -> tuple[tuple[str, ...], str | None]:
+        """Names of the rows of arrays (R, N), and which array gives them; else from 0."""
+        for name, one in self.found.items():
+            if plain(name) in OF_RUNS and one.shape == (runs,):
+                names = text_ids(one).tolist()
+                if len(set(names)) < runs:
+                    raise Refusal(f"{self.path}: {name} has run {names[-1]!r} more than once")
+                return tuple(names), name
+        return tuple(map(str, range(runs))), None
+
+
+def _values(found: Stored) -> np.ndarray:
+    """(N,), text as Python has it."""
+    return text_ids(found) if found.dtype.kind in "US" and len(found.shape) == 1 else found.whole().reshape(-1)

@@ -1,0 +1,178 @@
+"""How many training images has each class? In the forms that people have it in: each is matched to the classes by its
+keys, and a form that could be two things is refused.
+
+    list     JSON list, .npy, one number a line, all numbers on one line: in the order of class ids
+    map      JSON map, `key count` or `count key` (as `uniq -c` writes) lines: by class id, or by class name
+    images   `path label` lines, which are counted
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltbv.errors import Refusal
+from ltbv.report.elsewhere.arrays import class_ids, stored
+from ltbv.report.elsewhere.listings import check_names
+from ltbv.report.elsewhere.rows import MOST_CLASSES, check_size
+from ltbv.report.elsewhere.texts import as_number, natural, numbered_lines, read_json, read_lines
+from ltbv.stats import class_counts as of_classes
+
+MOST_IMAGES = 10**12  # of a class
+LOOKS_LIKE_A_PATH = re.compile(r".*[/\\].*|.*\.[A-Za-z][A-Za-z0-9]{1,4}", re.DOTALL)
+TOTALS = ("total", "sum", "all")
+FORMS = (
+    "give a JSON list in the order of class ids or a JSON map from class id or name to number, one number a line,"
+    " `id count` lines, or `path label` lines"
+)
+
+
+def read_counts(
+    path: Path, names: Sequence[str] | None = None, notes: list[str] | None = None
+) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Training images of each class (C,), and the class names if the file has them.
+
+    .json   a list of C numbers, or a map to numbers from class ids (a class without a key has 0) or class names
+    .npy    (C,) integers
+    other   text: one number a line, or all on one line; lines `id count`, `name count`, or `count id` as `uniq -c`
+            writes them; `path label` lines, which are counted: a class without a line has no image
+    names   C class names, if known: names in the file are matched with them. If not, names must be in alphabetical
+            order, which is then taken for that of the class ids
+    notes   what a reader must know is added here
+    """
+    check_size(path)
+    notes = [] if notes is None else notes
+    match path.suffix.lower():
+        case ".json":
+            value = read_json(path)
+            if isinstance(value, dict):
+                value, names = by_key(value, names, str(path), notes)
+            if not isinstance(value, list) or any(type(number) is not int for number in value):
+                raise Refusal(f"{path} is no list of whole numbers, nor a map from class name to whole number")
+        case ".npy":
+            value = class_ids(stored(path)).tolist()
+        case _:
+            value, names = _of_lines(path, names, notes)
+    counts = check_counts(value, str(path))
+    if names is not None and len(names) != len(value):
+        raise Refusal(f"{path} has counts of {len(value)} classes, but there are {len(names)} class names")
+    return counts, tuple(names) if names is not None else None
+
+
+def check_counts(counts: Sequence[int], where: str) -> np.ndarray:
+    """Training images of each class (C,) int64, or a Refusal of numbers that cannot be."""
+    if not 2 <= len(counts) <= MOST_CLASSES:
+        raise Refusal(f"{where} has counts of {len(counts)} classes; there must be from 2 to {MOST_CLASSES:,}")
+    if wrong := [(k, number) for k, number in enumerate(counts) if not 0 <= number <= MOST_IMAGES]:
+        raise Refusal(f"{where} has {wrong[0][1]} training images for class {wrong[0][0]}")
+    if not any(counts):
+        raise Refusal(f"{where} has no training image in any class")
+    return np.array(counts, np.int64)
+
+
+def by_key(
+    counts: Mapping[str, Any], names: Sequence[str] | None, where: str, notes: list[str]
+) -> tuple[list[Any], Sequence[str] | None]:
+    """Counts in the order of class ids, and the class names: keys are class names, or class ids."""
+    keys = list(counts)
+    if len(keys) > 2 and sorted(map(str, counts.values())) == sorted(map(str, range(len(keys)))):
+        raise Refusal(f"{where} has the numbers 0 to {len(keys) - 1}, each once: class ids, not training images")
+    for key in (key for key in keys if str(key).strip().lower() in TOTALS):
+        if len(keys) > 2 and counts[key] == sum(of for other, of in counts.items() if other != key and type(of) is int):
+            raise Refusal(f"{where} has {key!r}, the sum of the others, among its classes: take it out")
+    if names is not None and counts.keys() == set(names):
+        return [counts[name] for name in names], names
+    if (ids := of_classes.class_ids(keys)) is not None:
+        return of_classes.by_id(ids, list(counts.values()), where, len(names) if names else None), names
+    if names is not None:
+        differ = sorted(counts.keys() ^ set(names))
+        what = "has a count for" if differ[0] in counts else "has no count for"
+        raise Refusal(f"{where} {what} {differ[0]!r}; its {len(counts)} names must be the {len(names)} class names")
+    check_names(keys, where)
+    order = [natural(key) for key in keys]
+    if order != sorted(order):
+        raise Refusal(
+            f"{where} has class names that are not in alphabetical order, which says nothing of their class ids; give"
+            " --classes FILE, the names in the order of class ids"
+        )
+    notes.append(f"{where} names classes, not ids: the alphabetical order of the names is taken for that of the ids.")
+    return list(counts.values()), keys
+
+
+def _of_lines(path: Path, names: Sequence[str] | None, notes: list[str]) -> tuple[list[int], Sequence[str] | None]:
+    """Counts from lines of text, and class names."""
+    lines = [line for _, line in read_lines(path)]
+    words = [re.split(r"[\s,;:]+", line.strip(",;:")) for line in lines]
+    numbers = [[as_number(word) for word in of_line] for of_line in words]
+    if all(None not in of_line for of_line in numbers):
+        widths = {len(of_line) for of_line in numbers}
+        if widths == {1} or (len(lines) == 1 and min(widths) > 2):
+            return [number for of_line in numbers for number in of_line], names
+        if widths != {2}:
+            raise Refusal(f"{path} has {len(lines)} lines of {min(widths)} to {max(widths)} numbers; {FORMS}")
+        return _of_pairs(path, [a for a, _ in numbers], [b for _, b in numbers], names), names
+    if all(of_line[0] is not None and of_line[-1] is None for of_line in numbers):
+        counted = [re.split(r"[\s,;]+", line, maxsplit=1) for line in lines]
+        return _by_name(path, [name for _, name in counted], [int(number) for number, _ in counted], names, notes)
+    return _of_names_or_paths(path, names, notes)
+
+
+def _of_pairs(path: Path, first: list[int], second: list[int], names: Sequence[str] | None) -> list[int]:
+    """Counts from lines of two numbers: `id count`, `count id`, or `path label` where paths are numbers too."""
+    readings = {
+        "id count": _by_number(path, first, second, names),
+        "count id": _by_number(path, second, first, names),
+        "path label": np.bincount(second).tolist() if _are_labels(second) and len(set(first)) == len(first) else None,
+    }
+    possible = {form: counts for form, counts in readings.items() if counts is not None}
+    if len(possible) != 1:
+        either = "could be " + " or ".join(possible) if possible else "are neither `id count` nor `path label`"
+        raise Refusal(f"{path} has lines of two numbers, such as {first[0]} {second[0]}, which {either}; {FORMS}")
+    return next(iter(possible.values()))
+
+
+def _by_number(path: Path, ids: list[int], counts: list[int], names: Sequence[str] | None) -> list[int] | None:
+    """Counts by class id, if these may be ids: each once, 0 among them, and few left out."""
+    most = len(names) if names else 2 * len(ids)
+    if len(set(ids)) < len(ids) or min(ids) > 0 or max(ids) >= most:
+        return None
+    return of_classes.by_id(ids, counts, str(path), len(names) if names else None)
+
+
+def _are_labels(numbers: list[int]) -> bool:
+    """May this be a label for each of many images? No class is left out, and some have more than one."""
+    return len(numbers) > len(set(numbers)) == max(numbers) + 1
+
+
+def _of_names_or_paths(
+    path: Path, names: Sequence[str] | None, notes: list[str]
+) -> tuple[list[int], Sequence[str] | None]:
+    numbers, before = numbered_lines(path)
+    if before is None:
+        return numbers, names
+    if any(LOOKS_LIKE_A_PATH.fullmatch(word) for word in before):
+        return _images(path, numbers, names), names
+    if all(as_number(word.split()[0]) is not None for word in before):
+        raise Refusal(f"{path} has a number at both ends of its lines, such as {before[0][:40]!r}; {FORMS}")
+    if _are_labels(numbers):
+        return _images(path, numbers, names), names
+    return _by_name(path, before, numbers, names, notes)
+
+
+def _images(path: Path, labels: list[int], names: Sequence[str] | None) -> list[int]:
+    if max(labels) >= MOST_CLASSES:
+        raise Refusal(f"{path} has class id {max(labels)}; the most is {MOST_CLASSES - 1:,}")
+    return np.bincount(labels, minlength=len(names or ())).tolist()
+
+
+def _by_name(
+    path: Path, keys: list[str], counts: list[int], names: Sequence[str] | None, notes: list[str]
+) -> tuple[list[int], Sequence[str] | None]:
+    of_key = dict(zip(keys, counts, strict=True))
+    if len(of_key) < len(keys):
+        (key, times), *_ = Counter(keys).most_common(1)
+        raise Refusal(f"{path} has {key[:40]!r} in {times} lines; {FORMS}")
+    return by_key(of_key, names, str(path), notes)

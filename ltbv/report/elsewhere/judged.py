@@ -1,0 +1,52 @@
+"""How is read what a study of ltbv writes? What scores amount to, in their place: one run (N,), or a row for each run.
+
+    label                predicted class id         (N,) or (R, N), as the others are
+    p_true, p_negative   softmax probability of the true class, and of the most likely other one
+    negative             that class; optional
+`labels` and names of the test points may stand beside, (N,), and with (R, N) the numbers of the runs, `runs` (R,).
+"""
+
+import numpy as np
+
+from ltbv.errors import Refusal
+from ltbv.report.elsewhere.archives import Archive
+from ltbv.report.elsewhere.arrays import class_ids
+from ltbv.report.elsewhere.rows import PROBS, Judged, Rows
+
+FIELDS = {"label", "p_true", "p_negative"}
+NEGATIVE = "negative"
+
+
+def read(archive: Archive, run: str, *, several: bool) -> Rows:
+    """The runs of such a file; refused where it has several and may have one only."""
+    path, found = archive.path, archive.found
+    own = (*sorted(FIELDS), *((NEGATIVE,) if NEGATIVE in archive.infos else ()))
+    if missing := [name for name in own if name not in found]:
+        raise Refusal(f"{path}: {missing[0]} cannot be read")
+    if differ := [name for name in own if found[name].shape != found["label"].shape]:
+        raise Refusal(f"{path}: {differ[0]} has shape {found[differ[0]].shape}, but label has {found['label'].shape}")
+    label = class_ids(found["label"], several=several)
+    runs, points = label.shape if label.ndim == 2 else (1, label.size)
+    scores = Judged(
+        predictions=label.ravel(),
+        p_true=_probabilities(archive, "p_true"),
+        p_negative=_probabilities(archive, "p_negative"),
+        negatives=class_ids(found[NEGATIVE], several=several).ravel() if NEGATIVE in own else None,
+        kind=PROBS,
+    )
+    names, of_runs = archive.names_of_runs(runs) if label.ndim == 2 else ((run,), None)
+    roles, _ = archive.roles(points, without=own)
+    rows = Rows.of_several(path, names, points, *archive.labels_and_ids(roles))
+    unused = archive.unused(*own, of_runs, roles.label, roles.ids)
+    return rows.with_(judged=scores, unused=unused, guessed_ids=roles.ids if roles.guessed else None)
+
+
+def _probabilities(archive: Archive, name: str) -> np.ndarray:
+    """(R N,) float32."""
+    found = archive.found[name]
+    if found.dtype.kind != "f":
+        raise Refusal(f"{found.name} is of type {found.dtype}; probabilities are floating point")
+    values = found.whole().reshape(-1)
+    if wrong := int((~((values >= 0) & (values <= 1))).sum()):  # NaN is neither
+        raise Refusal(f"{found.name} is NaN or no probability at {wrong} of {values.size} points")
+    return values.astype(np.float32)
