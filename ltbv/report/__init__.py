@@ -50,11 +50,12 @@ def write_report(
     Everything is computed before the first file is written, and all files are written, or none. What an earlier report
     wrote in `output` and this one does not is removed; anything else there is left.
     """
+    from ltbv.errors import one_line
     from ltbv.harness.files import refuse_if_closed, write_together
     from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
     from ltbv.report import published as literature
     from ltbv.report.evidence import Evidence
-    from ltbv.report.names import encoded, printable
+    from ltbv.report.names import encoded
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
 
@@ -86,5 +87,5 @@ def write_report(
     write_together({output / name: content for name, content in files.items()}, gone=left_over)
     if as_json:
         return shown
-    place = printable(str(output))
+    place = one_line(str(output))
     return f"{shown}\n\nReport: {place}/report.html (and .md, .json, tables/*.csv, *.tex, figures/*.png, *.pdf, *.csv)"

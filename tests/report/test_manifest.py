@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from ltbv.errors import Refusal
 from ltbv.report import write_report
 
 
@@ -81,9 +82,11 @@ def test_a_link_is_left(out, tmp_path):
     assert elsewhere.exists() and (output / "tables/experts.csv").is_symlink()
 
 
-def test_a_pipe_in_the_place_of_a_manifest_is_not_waited_for(out):
+def test_a_pipe_in_the_place_of_a_manifest_is_neither_waited_for_nor_replaced(out):
     path, output = out
     (output / "report.json").unlink()
     os.mkfifo(output / "report.json")
-    write_report(path, output)
-    assert json.loads((output / "report.json").read_text())["files"] and set(STALE) <= names(output)
+    before = names(output)
+    with pytest.raises(Refusal, match="report.json: it exists and is no regular file"):
+        write_report(path, output)
+    assert (output / "report.json").is_fifo() and names(output) == before
