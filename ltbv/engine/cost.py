@@ -85,7 +85,7 @@ def most_runs(stages: Iterable[Stage], protocol: Protocol, image_shape: tuple[in
     """How many runs a GPU's memory holds side by side: at most LARGEST_STACK.
 
     A run takes BYTES_AN_ELEMENT for each number that a batch norm puts out, times the images of a batch, and 16 for
-    each parameter. Half of the memory is left alone.
+    each parameter. Half of the memory is left alone: for the step of an epoch's last batch, which is recorded too.
     """
     largest = 0
     for stage in stages:

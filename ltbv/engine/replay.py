@@ -63,10 +63,8 @@ class Replayed(Drive):
         self.record, self.eager = record, Eager(step, feed, batch, report)
         self.sizes = [end - start for start, end in feed.spans(batch)]
         self.position = torch.zeros((), device=step.device, dtype=torch.int64)
-        # A GPU's kernel reads the rate where it lies, in float32.
-        self.rate = torch.ones(
-            (), device=step.device, dtype=torch.float32 if step.device.type == "cuda" else step.dtype
-        )
+        on_gpu = step.device.type == "cuda"  # whose kernel reads the rate where it lies, in float32
+        self.rate = torch.ones((), device=step.device, dtype=torch.float32 if on_gpu else torch.float64)
         self.tables: Tables = ()
         self.steps: dict[int, Callable[[], None]] = {}
         self.noted: list[tuple[Question, Any]] = []
