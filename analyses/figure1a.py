@@ -39,10 +39,11 @@ from compact import compact
 from ltbv.cli import main as ltbv
 from ltbv.data.resample import overlap
 from ltbv.harness.study import resolve
+from ltbv.methods import METHODS
 from ltbv.report import write_report
 from ltbv.report.elsewhere import read_elsewhere
 
-METHODS = ("ce", "tau_norm", "crt", "crt_decay", "ldam_drw", "ride")
+ASKED = ("ce", "tau_norm", "crt", "crt_decay", "ldam_drw", "ride")
 RUNS = 20
 SHAPE = {"head": 300, "imbalance": 100.0}
 STUDY, REPORT = Path("runs/figure1a"), Path("reports/figure1a")
@@ -51,7 +52,7 @@ KEPT = REPORT / "predictions"
 
 def train(data_dir: str) -> None:
     """Train what is missing, and keep what is predicted."""
-    asked = [word for method in METHODS for word in ("--method", method)]
+    asked = [word for method in ASKED for word in ("--method", method)]
     shape = [word for name, value in SHAPE.items() for word in (f"--{name}", f"{value:g}")]
     where = ["--dataset", "cifar100-lt", "--data-dir", data_dir, "--study", str(STUDY)]
     ltbv(["bootstrap", *asked, "--runs", str(RUNS), *shape, *where], standalone_mode=False)
@@ -63,14 +64,15 @@ def report() -> None:
     study = resolve("cifar100-lt", **SHAPE)
     samples = [study.sample(run) for run in range(RUNS)]
     evidence = read_elsewhere(
-        {method: KEPT / f"{method}.npz" for method in METHODS},
+        {method: KEPT / f"{method}.npz" for method in ASKED},
         KEPT / "train_counts.json",
         KEPT / "labels.npy",
         dataset="cifar100-lt",
         scheme="subsample",
     )
     setting = replace(evidence.setting, shared=overlap(samples, len(study.counts)), seed=study.seed)
-    print(write_report(replace(evidence, setting=setting), REPORT, published=True, exact=True))
+    methods = tuple(replace(method, label=METHODS[method.key].label) for method in evidence.methods)
+    print(write_report(replace(evidence, setting=setting, methods=methods), REPORT, published=True, exact=True))
 
 
 if __name__ == "__main__":
