@@ -1,7 +1,7 @@
 """Which passes does a fused layer take over memory? Forward three after the convolution, backward three before it.
 
-    forward    raw = conv(x); sums of raw by channel; statistics; y = relu(scale raw + shift + residual)
-    backward   sums of g and g raw by channel, g = dy where y > 0; statistics; draw; gradients of x and the weights
+forward    raw = conv(x); sums of raw by channel; statistics; y = relu(scale raw + shift + residual)
+backward   sums of g and g raw by channel, g = dy where y > 0; statistics; draw; gradients of x and the weights
 """
 
 from functools import lru_cache
