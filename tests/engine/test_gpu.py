@@ -25,9 +25,7 @@ def trained(dataset, stage, way: str, dtype=torch.float32, runs=RUNS):
     feed = Feed(dataset, np.stack([sample(run) for run in runs]), device=device, dtype=dtype)
     made, way_of_steps = [], Eager if way == "eager" else drive
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            engine, "drive", lambda *given: made.append((drive if way != "eager" else Eager)(*given)) or made[0]
-        )
+        patch.setattr(engine, "drive", lambda *given: made.append(way_of_steps(*given)) or made[0])
         if way != "fused":
             patch.setattr(fused, "serves", lambda weight, x: False)
         losses = train(stage, network, feed, replace(PROTOCOL, backbone=Resnet((4, 8, 8), 1)), seed=0, runs=runs)
