@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 sys.path.append(str(Path(__file__).parent))
 from campaign import Case, descendants, done, files
@@ -123,7 +124,11 @@ def _signal(process: int, number: int) -> None:
 
 def one(act: str, study: Path, moment: float, whole: dict[int, dict[str, bytes]]) -> Round:
     """Begin, disturb at `moment` seconds, let all commands end, then give the command of the study that stands."""
-    os.environ["LTBV_LOCKS"] = LOCKS.get(act, "flock")
+    with mock.patch.dict(os.environ, LTBV_LOCKS=LOCKS.get(act, "flock")):
+        return _one(act, study, moment, whole)
+
+
+def _one(act: str, study: Path, moment: float, whole: dict[int, dict[str, bytes]]) -> Round:
     command = start(study, 0)
     time.sleep(moment)
     there = done(study)
