@@ -16,7 +16,12 @@ def choose(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise Refusal(f"device {name!r}: torch {torch.__version__} sees no GPU here; use --device cpu")
-    return torch.device(name)
+    device = torch.device(name)
+    if device.index is not None:  # streams, graphs and kernels of Triton go to the current one
+        if device.index >= torch.cuda.device_count():
+            raise Refusal(f"device {name!r}: there are {torch.cuda.device_count()} GPUs here, cuda:0 and on")
+        torch.cuda.set_device(device)
+    return device
 
 
 def count(device: torch.device) -> int:

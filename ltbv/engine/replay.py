@@ -6,10 +6,13 @@ host decides is part of the graph: the size of the batch (one graph each), and e
 the `Moment`. When such an answer changes, at the switch of a deferred method, say, the step is recorded again.
 
 What cannot be recorded is trained eagerly, with a line in the log: a network whose members draw from generators of
-their own, an objective that reads a value off the device or puts one there.
+their own, an objective that reads a value off the device or puts one there, or that draws from the host's generators.
+What cannot be seen from here is an objective that keeps count of its calls, or has a generator of its own: `Objective`
+forbids it.
 """
 
 import contextlib
+import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +29,7 @@ from ltbv.engine.step import Drive, Eager, Step
 from ltbv.errors import reason
 from ltbv.methods.base import Moment
 from ltbv.models.stack import layers
-from ltbv.schedules import Number
+from ltbv.schedules import Number, value
 
 WARM_UPS = 2  # steps before a recording: libraries choose their kernels and take their memory in them
 
@@ -40,13 +44,10 @@ class Watched(Moment):
     noted: list[tuple[Question, Any]] = field(default_factory=list, compare=False)
 
     def value(self, number: Number) -> float:
-        answer = Moment(self._unseen("epoch"), self.epochs, self.counts).value(number)
+        answer = value(number, object.__getattribute__(self, "epoch"), self.epochs)
         if callable(number):
             self.noted.append((lambda now: now.value(number), answer))
         return answer
-
-    def _unseen(self, name: str) -> Any:
-        return object.__getattribute__(self, name)
 
     def __getattribute__(self, name: str) -> Any:
         answer = object.__getattribute__(self, name)
@@ -67,17 +68,18 @@ class Replayed(Drive):
         self.rate = torch.ones((), device=step.device, dtype=torch.float32 if on_gpu else torch.float64)
         self.tables: Tables = ()
         self.steps: dict[int, Callable[[], None]] = {}
-        self.noted: list[tuple[Question, Any]] = []
+        self.watched: Watched | None = None  # kept: a graph reads its counts where they lie
         self.gave_up = False
 
     def start(self, tables: Tables, rate: float, now: Moment) -> None:
-        self._fill(tables)
-        if not self.gave_up and (not self.steps or any(question(now) != was for question, was in self.noted)):
-            self._try_to_record(now)
+        if not self.gave_up:
+            self._fill(tables)
+            self.rate.fill_(rate)
+            if not self.steps or self._is_stale(now):
+                self._try_to_record(now)
         if self.gave_up:
             self.eager.start(tables, rate, now)
             return
-        self.rate.fill_(rate)
         self.position.zero_()
         self.step.total.zero_()
         for size in self.sizes:
@@ -90,17 +92,23 @@ class Replayed(Drive):
         return found
 
     def _fill(self, tables: Tables) -> None:
-        if not self.tables:
-            self.tables = tuple({name: v.to(self.step.device) for name, v in table.items()} for table in tables)
+        """Into the buffers that the graph reads; new ones, and a new recording, where a sampler says something new."""
+        if _form(self.tables) != _form(tables):
+            self.steps.clear()
+            self.tables = tuple({name: v.to(self.step.device, copy=True) for name, v in t.items()} for t in tables)
             return
         for own, new in zip(self.tables, tables, strict=True):
             for name, values in new.items():
                 own[name].copy_(values)
 
+    def _is_stale(self, now: Moment) -> bool:
+        same = now.counts is self.watched.counts and now.epochs == self.watched.epochs
+        return not same or any(question(now) != was for question, was in self.watched.noted)
+
     def _try_to_record(self, now: Moment) -> None:
         try:
             self._record(now)
-        except torch.OutOfMemoryError:  # eager steps take as much
+        except torch.OutOfMemoryError:  # a smaller stack that is recorded is faster than this one launched by hand
             raise
         except Exception as error:
             print(f"steps are launched one by one, not recorded: {reason(error)}", file=sys.stderr)
@@ -109,15 +117,14 @@ class Replayed(Drive):
 
     def _record(self, now: Moment) -> None:
         """Record a step for each size of batch; training stands where it stood before."""
-        watched = Watched(now.epoch, now.epochs, now.counts)
+        self.watched = Watched(now.epoch, now.epochs, now.counts)
         self.steps.clear()  # gives its memory back before more is taken
         for group in self.step.optimiser.param_groups:
             group["lr"] = self.rate
-        with unchanged(self.step):
+        with unchanged(self.step), _no_draws():
             for size in dict.fromkeys(self.sizes):
                 self.position.zero_()
-                self.steps[size] = self.record(partial(self._once, size, watched))
-        self.noted = watched.noted
+                self.steps[size] = self.record(partial(self._once, size, self.watched))
 
     def _once(self, size: int, now: Moment) -> None:
         where = self.position + torch.arange(size, device=self.step.device)
@@ -128,35 +135,67 @@ class Replayed(Drive):
 
 @contextlib.contextmanager
 def unchanged(step: Step) -> Iterator[None]:
-    """Put weights, statistics and momenta back as they were, however it ends."""
-    before = {name: tensor.clone() for name, tensor in step.network.state_dict().items()}
+    """Put weights, buffers and momenta back as they were, however it ends."""
+    own = [*step.network.parameters(), *step.network.buffers()]
+    before = [tensor.detach().clone() for tensor in own]
     state = step.optimiser.state
-    moved = {(p, name): t.clone() for p, own in state.items() for name, t in own.items() if torch.is_tensor(t)}
+    moved = {(p, name): t.clone() for p, of_p in state.items() for name, t in of_p.items() if torch.is_tensor(t)}
     try:
         yield
     finally:
         with torch.no_grad():
-            for name, tensor in step.network.state_dict().items():
-                tensor.copy_(before[name])
-            for parameter, own in state.items():
-                for name, tensor in own.items():
+            for tensor, was in zip(own, before, strict=True):
+                tensor.copy_(was)
+            for parameter, of_parameter in state.items():
+                for name, tensor in of_parameter.items():
                     if (parameter, name) in moved:
                         tensor.copy_(moved[parameter, name])
                     elif torch.is_tensor(tensor):
                         tensor.zero_()  # as before the first step: momentum x 0 + gradient
 
 
+@contextlib.contextmanager
+def _no_draws() -> Iterator[None]:
+    """What is drawn on the host in here would be drawn once and then repeated: an error, and nothing was drawn."""
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002  (the global one)
+    try:
+        yield
+    finally:
+        after = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+        torch.set_rng_state(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        random.setstate(before[2])
+    same = torch.equal(before[0], after[0]) and (before[1][1] == after[1][1]).all() and before[1][2] == after[1][2]
+    if not (same and before[2] == after[2]):
+        raise RuntimeError("the objective draws from a generator of the host, which a recording would repeat")
+
+
+def _form(tables: Tables) -> list[dict[str, tuple]]:
+    return [{name: (values.dtype, values.shape) for name, values in table.items()} for table in tables]
+
+
+_FAILED: list[str] = []  # recordings that broke off in this process: what they leave behind is not built on
+
+
 def cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
     """Record a step on a GPU. What would wait for the device, or for the host, fails."""
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside), _no_waiting():
-        for _ in range(WARM_UPS):
-            step()
-    torch.cuda.current_stream().wait_stream(aside)
+    try:
+        with torch.cuda.stream(aside), _no_waiting():
+            for _ in range(WARM_UPS):
+                step()
+    finally:
+        torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
+    try:
+        with torch.cuda.stream(aside), warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*CUDA Graph is empty")
+            with torch.cuda.graph(graph, stream=aside):
+                step()
+    except Exception as error:
+        _FAILED.append(reason(error))
+        raise
     return graph.replay
 
 
@@ -174,6 +213,6 @@ def _no_waiting() -> Iterator[None]:
 
 def drive(step: Step, feed: Feed, batch: int, report: Callable[[int], None]) -> Drive:
     """What takes these steps: recorded ones on a GPU, if no part of the network has draws of its own."""
-    if step.device.type == "cuda" and all(layer.recordable for layer in layers(step.network)):
+    if step.device.type == "cuda" and not _FAILED and all(layer.recordable for layer in layers(step.network)):
         return Replayed(step, feed, batch, report, cuda_graph)
     return Eager(step, feed, batch, report)

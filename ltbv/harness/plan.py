@@ -1,7 +1,8 @@
 """What is missing from a study? Chunks: a few runs that are trained together as one stack, for the methods asked.
 
-Which runs share a stack follows from the number of runs alone, so a study that was interrupted is finished by the very
-stacks that would have finished it: the last bit of a weight can depend on its neighbours' memory layout.
+Which runs share a stack follows, on CPUs, from the number of runs alone, so a study that was interrupted is finished by
+the very stacks that would have finished it: the last bit of a weight can depend on its neighbours' memory layout. On
+GPUs it follows from their number and memory and from the methods asked too.
 """
 
 from collections.abc import Callable, Sequence

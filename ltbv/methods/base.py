@@ -45,7 +45,11 @@ class Moment:
 
 
 class Objective(ABC):
-    """What a stage minimises. The engine adds the losses of the runs up, so no run feels another."""
+    """What a stage minimises. The engine adds the losses of the runs up, so no run feels another.
+
+    On a GPU a step is recorded and repeated, and what Python does in it happens once: so nothing is counted or kept
+    from call to call, and nothing drawn; a number that changes is asked of the `Moment`.
+    """
 
     @abstractmethod
     def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:

@@ -7,12 +7,15 @@ channels a group than for powers of two, so a copy's channels are padded in memo
 between fused layers may be wider than the network is, parameters never are.
 """
 
+import sys
 from functools import lru_cache
 from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ltbv.errors import reason
 
 
 def padded(channels: int) -> int:
@@ -37,9 +40,18 @@ def narrow(x: Tensor, copies: int, channels: int) -> Tensor:
 
 
 @lru_cache
-def _has_triton() -> bool:
-    """It comes with torch on Linux."""
-    return find_spec("triton") is not None
+def _has_triton(device: torch.device) -> bool:
+    """Does it work here? It comes with torch on Linux, and wants a C compiler at its first kernel."""
+    if find_spec("triton") is None:
+        return False
+    try:
+        from ltbv.models.passes import try_out
+
+        try_out(device)
+    except Exception as error:
+        print(f"layers are not fused, for Triton does not work here: {reason(error)}", file=sys.stderr)
+        return False
+    return True
 
 
 def serves(weight: Tensor, x: Tensor) -> bool:
@@ -47,7 +59,7 @@ def serves(weight: Tensor, x: Tensor) -> bool:
 
     On a GPU, in bfloat16 (`engine.device.precision`), for maps that 32-bit addresses reach.
     """
-    if not (x.is_cuda and torch.is_autocast_enabled("cuda") and _has_triton()):
+    if not (x.is_cuda and torch.is_autocast_enabled("cuda") and _has_triton(x.device)):
         return False
     copies, outputs, inputs = weight.shape[:3]
     return x[:, 0].numel() * copies * max(padded(outputs), padded(inputs)) < 2**31

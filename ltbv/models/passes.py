@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ltbv.models import kernels, strided
 from ltbv.models.fused import padded
@@ -17,6 +18,7 @@ ROWS = 64  # of a tile
 FEW_COLUMNS = 16  # of a program that adds up the partial sums
 MOST_BLOCKS = 512  # of partial sums
 PACKED = 1024  # weights a program packs
+MOST_CHANNELS = 128  # of a convolution of ours: more do not fit into a processor's memory
 
 
 @lru_cache
@@ -43,7 +45,8 @@ class _Conv:
         self.copies, self.outputs, self.inputs, self.size, _ = self.shape = shape
         self.wide = padded(self.outputs), padded(self.inputs)
         self.of_aten = [stride] * 2, [self.size // 2] * 2, [1, 1], False, [0, 0], self.copies
-        self.is_ours = self.size == 3 and stride == 2 and self.wide[0] != self.wide[1]
+        is_new = self.size == 3 and stride == 2 and self.wide[0] != self.wide[1]
+        self.is_ours = is_new and max(self.wide) <= MOST_CHANNELS
 
     def packed(self, weight: Tensor, dtype: torch.dtype, turned: bool = False) -> Tensor:
         """[K, outputs, inputs, k, k] -> [K*outputs', inputs', k, k], padded, channels-last; or `turned`, backwards."""
@@ -122,6 +125,8 @@ class ConvNormRelu(torch.autograd.Function):
         raw = conv(x, conv.packed(weight, dtype))
         columns = raw.shape[1]
         rows = raw.numel() // columns
+        if rows < 2:
+            raise ValueError("one value a channel has no variance: a batch norm needs two images, or larger maps")
         sums = _Sums(rows, columns, 6, raw.device)
         of_columns = torch.empty((4, columns), device=raw.device)
         kernels.moments[sums.grid](raw, sums.partial, *sums.size, **sums.tile)
@@ -140,6 +145,7 @@ class ConvNormRelu(torch.autograd.Function):
         return y if added is None else (y, y.detach())
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, *dys):
         x, weight, raw, y, of_columns = ctx.saved_tensors
         conv, residual = ctx.conv, y is not None
@@ -167,3 +173,8 @@ class ConvNormRelu(torch.autograd.Function):
         dx = conv.gradient_of_map(draw, x, weight) if ctx.needs_input_grad[0] else None
         dw = conv.gradient_of_weight(draw, x, weight) if ctx.needs_input_grad[2] else None
         return dx, g if residual else None, dw, dscale, dbias, None, None, None, None, None, None
+
+
+def try_out(device: torch.device) -> None:
+    """Compile and launch a kernel."""
+    _Conv(torch.Size((1, 1, 1, 1, 1)), 1).packed(torch.zeros(1, 1, 1, 1, 1, device=device), torch.bfloat16)

@@ -197,7 +197,8 @@ def conv_norm_add_relu(conv: Conv, norm: Norm, x: Tensor, residual: Tensor) -> t
 
 
 def _is_fused(conv: Conv, norm: Norm, x: Tensor) -> bool:
-    return norm.training and fused.serves(conv.weight, x)
+    known = type(conv) is Conv and type(norm) is Norm  # one that computes something else is asked itself
+    return known and norm.training and fused.serves(conv.weight, x)
 
 
 def layers(module: nn.Module) -> list[Layer]:
@@ -273,5 +274,8 @@ def pad_shortcut(x: Tensor, copies: int, inputs: int, outputs: int, stride: int)
     nhwc = x.movedim(1, -1)[:, ::stride, ::stride].unflatten(-1, (copies, -1))
     there = nhwc.shape[-1]
     before = (outputs - inputs) // 2
-    wanted = outputs if there == inputs else fused.padded(outputs)
-    return F.pad(nhwc, (before, wanted - there - before)).flatten(-2).movedim(-1, 1)
+    # Two pads where a map is padded: what is cut off (fewer outputs than inputs) must not be taken from the padding.
+    y = F.pad(nhwc if there == inputs else nhwc[..., :inputs], (before, outputs - inputs - before))
+    if there != inputs:
+        y = F.pad(y, (0, fused.padded(outputs) - outputs))
+    return y.flatten(-2).movedim(-1, 1)

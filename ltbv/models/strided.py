@@ -1,9 +1,9 @@
 """How does a stack halve its maps on a GPU? With 3 x 3 convolutions of stride 2 of our own, in Triton.
 
 cuDNN has a fast grouped convolution where a group has as many inputs as outputs; where a stage begins it has not, and
-cuDNN takes the groups one by one, six times as long (benchmarks/results/engine.md). Here a program computes a tile of
+cuDNN takes the groups one by one, six times as long (benchmarks/results/gpu.md). Here a program computes a tile of
 pixels of one copy. Maps are channels-last, [B, H, W, K*I] and [B, H', W', K*O]; weights lie as [K*O, 3, 3, I]
-(`packing`); I and O are powers of two, 16 at least. Sums have a fixed order.
+(`kernels.pack`); I and O are powers of two, 16 at least. Sums have a fixed order.
 """
 
 import torch
@@ -37,10 +37,10 @@ def _forward(x_ptr, w_ptr, y_ptr, M, H, W, OH, OW, K, IN: tl.constexpr, OUT: tl.
 def _backward_map(dy_ptr, w_ptr, dx_ptr, B, H, W, OH, OW, K, IN: tl.constexpr, OUT: tl.constexpr, PIXELS: tl.constexpr):
     """Pixels of one parity of row and column see the same taps: one where even, two where odd."""
     odd_row, odd_column = tl.program_id(2) // 2, tl.program_id(2) % 2
-    rows, columns = (H + 1 - odd_row) // 2, (W + 1 - odd_column) // 2
+    rows, columns = tl.maximum((H + 1 - odd_row) // 2, 1), tl.maximum((W + 1 - odd_column) // 2, 1)
     pixel, copy = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS), tl.program_id(1)
-    exists = pixel < B * rows * columns
     c, r, image = pixel % columns * 2 + odd_column, pixel // columns % rows * 2 + odd_row, pixel // (columns * rows)
+    exists = (image < B) & (r < H) & (c < W)  # where there is one row or column, there is none that is odd
     inputs, outputs = tl.arange(0, IN), tl.arange(0, OUT)
     sums = tl.zeros((PIXELS, IN), tl.float32)
     for i in range(1 + odd_row):

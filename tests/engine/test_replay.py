@@ -1,32 +1,24 @@
-"""Recorded steps, on a pretended device: what is recorded once and repeated trains as what is done anew each time."""
+"""Recorded steps, on a pretended GPU: what is recorded once and repeated trains as what is done anew each time."""
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from stages import CPU, PLAIN, PROTOCOL, RUNS, STAGES, Interrupted, Shelf, fresh, nan_weights, sample
+from tape import Recorder
 
 from ltbv.data.batches import Feed
+from ltbv.data.samplers import INSTANCE, Sampler, Smote
 from ltbv.engine import train as engine
-from ltbv.engine.replay import WARM_UPS, Replayed, Watched
+from ltbv.engine.replay import Replayed, Watched
 from ltbv.engine.train import train
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Moment, Objective
 from ltbv.schedules import Cosine, Step
-
-
-class Pretended:
-    """Records as a GPU does: warm-up steps first, and then the same call with all that it was given, kept."""
-
-    def __init__(self):
-        self.recorded = 0
-
-    def __call__(self, step):
-        self.recorded += 1
-        for _ in range(WARM_UPS + 1):  # a recording's own step does nothing on a GPU; here it is one more to undo
-            step()
-        return step
 
 
 def trained(dataset, stage, record=None, spoil=lambda network: None, protocol=PROTOCOL, **settings):
@@ -38,7 +30,7 @@ def trained(dataset, stage, record=None, spoil=lambda network: None, protocol=PR
         if record:
             patch.setattr(engine, "drive", lambda *arguments: made.append(Replayed(*arguments, record)) or made[0])
         losses = train(stage, network, feed, protocol, seed=0, runs=RUNS, **settings)
-    assert not any(drive.gave_up for drive in made) or not isinstance(record, Pretended)
+    assert not any(drive.gave_up for drive in made) or not isinstance(record, Recorder)
     return network, losses
 
 
@@ -51,7 +43,7 @@ def assert_same(one, other):
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 def test_every_stage_trains_to_the_bits_of_eager_steps(tiny, stage):
     stage = replace(stage, epochs=2.0)
-    assert_same(trained(tiny, stage), trained(tiny, stage, Pretended()))
+    assert_same(trained(tiny, stage), trained(tiny, stage, Recorder()))
 
 
 @pytest.mark.parametrize("stage", [PLAIN, STAGES["ride/experts"]], ids=["plain", "ride"])
@@ -64,9 +56,9 @@ def test_it_goes_on_from_a_snapshot(tiny, stage):
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        trained(tiny, stage, Pretended(), keeper=shelf, report=interrupt)
+        trained(tiny, stage, Recorder(), keeper=shelf, report=interrupt)
     assert len(shelf.kept) == 1 and heard == [3 * 37] * 2
-    assert_same(whole, trained(tiny, stage, Pretended(), keeper=shelf, spoil=nan_weights))
+    assert_same(whole, trained(tiny, stage, Recorder(), keeper=shelf, spoil=nan_weights))
     assert_same(whole, trained(tiny, stage, keeper=shelf, spoil=nan_weights)), "or eagerly, on another machine"
 
 
@@ -77,7 +69,7 @@ def test_it_goes_on_from_a_snapshot(tiny, stage):
 )
 def test_it_is_recorded_again_when_an_answer_changes_and_only_then(tiny, beta, epochs, times):
     """Once for each of the two sizes of batch: 16 and what is left."""
-    record, protocol = Pretended(), replace(PROTOCOL, epochs=epochs)
+    record, protocol = Recorder(), replace(PROTOCOL, epochs=epochs)
     stage = replace(PLAIN, objective=Loss(cross_entropy, beta=beta))
     found = trained(tiny, stage, record, protocol=protocol)
     assert record.recorded == 2 * times
@@ -95,7 +87,7 @@ class Clocked(Objective):
 
 
 def test_an_epoch_that_was_read_is_an_answer_too(tiny):
-    record = Pretended()
+    record = Recorder()
     stage = replace(PLAIN, objective=Clocked())
     found = trained(tiny, stage, record)
     assert record.recorded == 2 * PROTOCOL.epochs
@@ -112,6 +104,68 @@ def test_what_cannot_be_recorded_is_trained_eagerly_and_the_log_says_so(tiny, ca
     assert_same(found, trained(tiny, PLAIN))
     assert sum(heard) == 3 * 37 * 3 and len(heard) == 9
     assert capfd.readouterr().err.count("not recorded: RuntimeError") == 1
+
+
+@dataclass(frozen=True)
+class Mixed(Objective):
+    """Mixup with a share drawn by `draw`."""
+
+    draw: Callable[[], float]
+
+    def __call__(self, network, batches, given, now):
+        (batch,) = batches
+        share = self.draw()
+        logits = network(torch.lerp(batch.images, batch.images.flip(0), share)).logits[:, 0]
+        return torch.vmap(lambda z, y: F.cross_entropy(z, y))(logits, batch.labels) * (1 - share)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda: float(np.random.beta(1, 1)), lambda: random.random(), lambda: torch.rand(())],  # noqa: NPY002
+    ids=["numpy", "python", "torch"],
+)
+def test_what_is_drawn_on_the_host_is_not_drawn_once_and_repeated(tiny, draw, capfd):
+    def seeded(record):
+        np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return trained(tiny, replace(PLAIN, objective=Mixed(draw)), record)
+
+    eager = seeded(None)
+    assert_same(eager, seeded(lambda step: Recorder()(step)))
+    assert "draws from a generator of the host" in capfd.readouterr().err
+
+
+@dataclass(frozen=True)
+class Turning(Sampler):
+    """One sampler in the first epoch, another one after it."""
+
+    first: Sampler
+    then: Sampler
+
+    def order(self, turn):
+        return (self.then if turn.epoch else self.first).order(turn)
+
+
+@pytest.mark.parametrize("samplers", [(Smote(2), INSTANCE), (INSTANCE, Smote(2))], ids=["blends no more", "blends now"])
+def test_a_sampler_may_change_what_an_epoch_needs_of_images(tiny, samplers):
+    stage = replace(PLAIN, sampler=(Turning(*samplers),))
+    record = Recorder()
+    assert_same(trained(tiny, stage), trained(tiny, stage, record))
+    assert record.recorded == 4, "once more for each size of batch"
+
+
+def test_a_buffer_that_no_file_keeps_is_put_back_too(tiny):
+    def counted(network):
+        def count(module, inputs):
+            module.calls += 1.0
+
+        network.heads.register_buffer("calls", torch.zeros(()), persistent=False)
+        network.heads.register_forward_pre_hook(count)
+
+    eager, recorded = (trained(tiny, PLAIN, record, spoil=counted)[0].heads.calls for record in (None, Recorder()))
+    assert eager == recorded == 9
 
 
 def test_a_stack_that_is_too_large_is_not_tried_eagerly(tiny):

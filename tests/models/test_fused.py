@@ -106,6 +106,36 @@ def test_a_large_mean_leaves_the_variance_its_digits():
     torch.testing.assert_close(ours.double(), exact, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(("side", "kernel"), [((1, 5), 3), ((4, 1), 3), ((1, 1), 3), ((3, 2), 1)])
+def test_odd_and_narrow_maps(side, kernel):
+    for stride in (1, 2):
+        conv, norm = layers(2, 16, 32, stride, kernel)
+        found = []
+        for is_fused in (True, False):
+            x = random(5, 32, *side, seed=9).requires_grad_()
+            conv.zero_grad()
+            y = fused.conv_norm_relu(conv, norm, x, None, torch.float32) if is_fused else conv_norm_relu(conv, norm, x)
+            (y * random(*y.shape, seed=10)).sum().backward()
+            found.append([y.detach(), x.grad, conv.weight.grad])
+        for ours, plain in zip(*found, strict=True):
+            torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_one_value_a_channel_is_refused_as_torch_does():
+    conv, norm = layers(2, 16, 16, 1)
+    with pytest.raises(ValueError, match="two images"):
+        fused.conv_norm_relu(conv, norm, random(1, 32, 1, 1, seed=0), None, torch.float32)
+
+
+def test_a_second_derivative_is_an_error_and_not_nothing():
+    conv, norm = layers(1, 16, 16, 1)
+    x = random(2, 16, 4, 4, seed=0).requires_grad_()
+    y = fused.conv_norm_relu(conv, norm, x, None, torch.float32).square().sum()
+    (grad,) = torch.autograd.grad(y, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.square().sum().backward()
+
+
 def test_what_is_not_a_number_stays_none():
     conv, norm = layers(2, 16, 16, 1)
     x = random(2, 32, 4, 4, seed=5)
@@ -120,11 +150,12 @@ def test_padding_is_taken_off_again(channels):
     wide = fused.widen(x, 3, channels)
     assert wide.shape[1] == 3 * fused.padded(channels) and torch.equal(fused.narrow(wide, 3, channels), x)
     assert torch.equal(fused.widen(wide, 3, channels), wide) and torch.equal(fused.narrow(x, 3, channels), x)
-    shortcut = pad_shortcut(x, 3, channels, 2 * channels, 2)
-    assert torch.equal(pad_shortcut(wide, 3, channels, 2 * channels, 2), fused.widen(shortcut, 3, 2 * channels))
+    for outputs in (2 * channels, channels, max(1, channels // 2)):
+        true, ours = (fused.widen(pad_shortcut(m, 3, channels, outputs, 2), 3, outputs) for m in (x, wide))
+        assert torch.equal(ours, true), outputs
 
 
-@pytest.mark.parametrize("width", [1.0, 0.75], ids=["full", "three quarters"])
+@pytest.mark.parametrize("width", [1.0, 0.75, 0.25])
 def test_a_whole_network_is_the_same_fused(width, always, monkeypatch):
     """Three stages with shortcuts between them, shared and branched: features and gradients, weights of true widths."""
     backbone = Resnet(widths=(8, 16, 32), blocks=1)
