@@ -84,7 +84,7 @@ def mixtures(methods: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str
     if mixed:
         lines.append(
             f"not all runs were made alike ({'. '.join(mixed)}): the same seed rounds otherwise there, and training"
-            " amplifies it, so such runs differ as if they had other seeds."
+            " may amplify it until such runs differ as if they had other seeds."
         )
     return [one_line(line) for line in lines + _apart(methods)]
 

@@ -23,11 +23,12 @@ def setting(evidence: Evidence) -> list[str]:
         *([f"seed {of.seed}"] if of.seed is not None else []),
     ]
     splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present.items()]
-    shares = [f"{np.mean(of.shared[ids]):.1%} in {name}" for name, ids in present.items()]
+    shares = {name: of.shared[ids][np.isfinite(of.shared[ids])] for name, ids in present.items()}
+    means = [f"{values.mean():.1%} in {name}" for name, values in shares.items() if values.size]
     overlap = ""
-    if np.isfinite(of.shared).any():
-        most = f"up to {np.nanmax(of.shared):.1%}, on average"
-        overlap = f"; two runs share of a class's images {most} {', '.join(shares)}"
+    if means:
+        most = f"{np.nanmax(of.shared):.1%} of the class that they share most of, {', '.join(means)}"
+        overlap = f"; two runs share, in the mean of all pairs, {most}"
     return [
         f"{printable(of.dataset)}: {', '.join(parts)}.",
         f"Classes: {', '.join(splits)}.",
@@ -61,7 +62,8 @@ def short(evidence: Evidence) -> str:
     runs = sorted({len(method.runs) for method in evidence.methods})
     many = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
     finite = of.shared[np.isfinite(of.shared)]
-    shared = f", two runs share {finite.min():.1%} to {finite.max():.1%} of a class" if finite.size else ""
+    ends = f"{finite.min():.1%} to {finite.max():.1%}" if finite.size else ""
+    shared = f", two runs share in the mean {ends} of a class" if ends else ""
     return (
         f"{printable(of.dataset)}, scheme {printable(of.scheme)}, {evidence.train_counts.max()} to"
         f" {evidence.train_counts.min()} training images a class{shared}, R = {many}, N = {evidence.labels.size:,}."

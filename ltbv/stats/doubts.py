@@ -131,11 +131,12 @@ def _of_pool(record: Record) -> list[str]:
         return []
     most, mean = np.nanmax(record.shared), np.nanmean(record.shared)
     widened = record.widening() ** 0.5
-    done = f"taken {widened:.1f} times as large" if np.isfinite(widened) else "not given"
+    done = f"taken {widened:.2f} times as large" if np.isfinite(widened) else "not given"
     return [
-        f"two runs share up to {most:.0%} of the images of a class, {mean:.0%} on average over classes. What they share"
-        " moves every split, the tail too, whose own images they hardly share: the variance reads too low everywhere,"
-        f" and nothing mends that. The spread over runs behind the intervals of error and bias is {done} for it."
+        f"two runs share, in the mean of all pairs, up to {most:.0%} of the images of a class, {mean:.0%} on average"
+        " over classes. What they share moves every split, the tail too, whose own images they hardly share: the variance"
+        " reads too low everywhere, and nothing mends that. The spread over runs behind the intervals of error and bias"
+        f" is {done} for it."
     ]
 
 

@@ -65,7 +65,7 @@ def test_plug_in_values_stand_apart(study):
 def test_the_caption_says_how_the_runs_came_about(study):
     text = " ".join(show(study(ride="RIDE", runs={"ce": range(6), "ride": range(4)})).split())
     assert "glyphs-lt: 12 classes, 325 training images a run (head 100, imbalance 50), 120 test points" in text
-    assert "Scheme subsample; two runs share of a class's images" in text
+    assert "Scheme subsample; two runs share, in the mean of all pairs," in text
     assert "Runs R: CE 6, RIDE 4." in text
     assert "95% interval, for new training runs and new test images" in text
     assert "! RIDE has 4 runs and CE 6" in text

@@ -148,7 +148,7 @@ def test_a_pool_is_spoken_of_with_its_largest_share():
 
     (line,) = said([0.6, 0.3, 0.12, 0.1, 0.05, 0.03])
     assert "up to 60%" in line and "20% on average" in line and "the variance reads too low everywhere" in line
-    assert "taken 1.9 times as large" in line
+    assert "taken 1.87 times as large" in line
     assert said(np.zeros(6)) == [] == said(np.full(6, np.nan)) == said(None)
     assert "is not given" in said(np.ones(6))[0]
     for wrong in ([0.5, 1.2], [[0.5]], [-0.1]):
