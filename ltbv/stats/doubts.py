@@ -134,9 +134,9 @@ def _of_pool(record: Record) -> list[str]:
     done = f"taken {widened:.2f} times as large" if np.isfinite(widened) else "not given"
     return [
         f"two runs share, in the mean of all pairs, up to {most:.0%} of the images of a class, {mean:.0%} on average"
-        " over classes. What they share moves every split, the tail too, whose own images they hardly share: the variance"
-        " reads too low everywhere, and nothing mends that. The spread over runs behind the intervals of error and bias"
-        f" is {done} for it."
+        " over classes. What they share moves every split, the tail too, whose own images they hardly share: the"
+        " variance reads too low everywhere, and nothing mends that. The spread over runs behind the intervals of error"
+        f" and bias is {done} for it."
     ]
 
 
