@@ -10,7 +10,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere.arrays import Stored, class_ids, members, shape_of_objects, stored, text_ids
 from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain
-from ltbv.report.elsewhere.rows import LOGITS, PROBS
+from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses
 
 STRICT = (LOGITS, PROBS, *(name for names in DOCUMENTED.values() for name in names))  # must be as they should be
 OF_RUNS = (*DOCUMENTED["run"], *ALIASES["run"], "seeds")
@@ -69,6 +69,10 @@ class Archive:
         """True class ids (N,) and names of the test points (N,), if it has them."""
         labels = class_ids(self.found[roles.label]) if roles.label is not None else None
         return labels, text_ids(self.found[roles.ids]) if roles.ids is not None else None
+
+    def guesses(self, roles: Roles, runs: int = 1) -> Guesses:
+        """What may name the test points, again for each of so many runs."""
+        return Guesses.of(roles, lambda name: np.tile(text_ids(self.found[name]), runs))
 
     def unused(self, *used: str | None) -> tuple[str, ...]:
         """Names of all other arrays."""
