@@ -56,12 +56,13 @@ class Archive:
                     f"{self.path}: {name} holds Python objects, which are never unpickled; save text, .astype(str), or"
                     " take it out"
                 )
+        for name, one in self.found.items():
+            if name in (*DOCUMENTED["run"], *DOCUMENTED["ids"]) and one.dtype.kind not in "iufUSb":
+                raise Refusal(f"{self.path}: {name} is {one.dtype} of shape {one.shape}; ids are (N,) text or numbers")
         values = {
             name: _values(one)
             for name, one in self.found.items()
-            if name not in without
-            and one.shape in ((points,), (points, 1))
-            and (one.dtype.kind in "iufUSb" or plain(name) in STRICT)
+            if name not in without and one.shape in ((points,), (points, 1)) and one.dtype.kind in "iufUSb"
         }
         return assign(self.path, values), values
 
