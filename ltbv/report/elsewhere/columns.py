@@ -130,6 +130,8 @@ def _columns(path: Path) -> list[str]:
     """Names of the columns, each of which is there once."""
     with _reading(path):
         columns = _module(path).names(path)
+    if len(columns) == 1 and (others := [mark for mark in ";\t|" if mark in columns[0]]):
+        raise Refusal(f"{path} has {others[0]!r} between its columns: the separator is {others[0]!r}, and must be ','")
     if repeated := [name for name, times in Counter(columns).items() if times > 1]:
         raise Refusal(f"{path} has the column {repeated[0]!r} {columns.count(repeated[0])} times")
     return columns

@@ -123,7 +123,8 @@ def check_range(ids: np.ndarray, num_classes: int, where: str) -> None:
     """Refuses class ids (n,) outside 0 to C - 1."""
     if ids.size and (wrong := (ids < 0) | (ids >= num_classes)).any():
         at = int(wrong.argmax())
-        raise Refusal(f"{where} is {ids[at]} in row {at} (from 0); class ids go from 0 to {num_classes - 1}")
+        from_one = ", and these seem to count from 1" if ids.min() > 0 and ids.max() == num_classes else ""
+        raise Refusal(f"{where} is {ids[at]} in row {at} (from 0); class ids go from 0 to {num_classes - 1}{from_one}")
 
 
 def as_ids(names: Sequence[str], where: str) -> np.ndarray:
