@@ -65,6 +65,7 @@ STRANGERS = {
     "long text": lambda run: np.array([" ".join(map(str, range(k, k + 900))) for k in ranks(run)]),
     "times": lambda run: np.random.default_rng(run).permutation(10**6)[:N],
     "ranks": ranks,
+    "ranks from 0 to 1": lambda run: ranks(run) / N,
 }
 
 
@@ -153,3 +154,27 @@ def test_names_stored_as_floats_match_whole_numbers(tmp_path, form, name):
         write(tmp_path / f"ce/{run}{form}", **{name: ranks(run) * 7.0, "pred": LABELS[ranks(run)]})
     write(tmp_path / f"labels{form}", **{name: np.arange(N) * 7, "label": LABELS})
     assert accuracy(tmp_path, labels=tmp_path / f"labels{form}") == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("where", ["labels", "runs"])
+def test_numbers_with_a_fraction_are_names_where_others_have_the_same(tmp_path, form, where):
+    moments = np.random.default_rng(0).random(N)
+    for run in range(R):
+        order = ranks(run if where == "runs" else 0)
+        own = {"label": LABELS[order]} if where == "runs" else {}
+        write(tmp_path / f"ce/{run}{form}", moment=moments[order], pred=(LABELS[order] + (order == 3)) % 3, **own)
+    write(tmp_path / f"labels{form}", moment=moments, label=LABELS)
+    given = {} if where == "runs" else {"labels": tmp_path / f"labels{form}"}
+    assert accuracy(tmp_path, **given) == pytest.approx(1 - 1 / N) and "matched by 'moment'" in accuracy.notes
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_losses_are_no_names(tmp_path, form):
+    for run in range(R):
+        write(tmp_path / f"ce/{run}{form}", label=LABELS, pred=LABELS, loss=np.random.default_rng(run).random(N))
+    assert accuracy(tmp_path) == 1 and "not used: 'loss'" in accuracy.notes
+    for run in range(R):
+        write(tmp_path / f"ce/{run}{form}", pred=LABELS, area=np.random.default_rng(0).random(N))
+    (tmp_path / "labels.txt").write_text("\n".join(map(str, LABELS)))
+    assert accuracy(tmp_path, labels=tmp_path / "labels.txt") == 1 and "not used: 'area'" in accuracy.notes

@@ -16,7 +16,7 @@ import pandas as pd
 from ltbv.errors import Refusal
 
 WHOLE = re.compile(r"-?[0-9]{1,18}")
-OF_POINT = re.compile(r"-?[0-9]+(\.0*)?")
+OF_POINT = re.compile(r"-?[0-9]+(\.0*)?([eE]\+?[0-9]{1,2})?")
 DOCUMENTED = {
     "run": ("run",),
     "ids": ("sample", "sample_id", "paths"),
@@ -189,8 +189,8 @@ def _ids(fields: Mapping[str, Field], run_of: np.ndarray) -> tuple[Field | None,
     if known := sorted(_called(able, ALIASES["ids"]), key=lambda field: _counts_rows(field, run_of)):
         return known[0], [], []
     of_rows = _called(able, ALIASES["row"])
-    strangers = [field for field in able.values() if field not in of_rows and (field.text or field.numbers)]
-    strangers.sort(key=lambda field: not field.text)
+    strangers = [field for field in able.values() if field not in of_rows]
+    strangers.sort(key=lambda field: (not field.text, not field.numbers))
     counts = [field for field in of_rows if _counts_rows(field, run_of)]
     return None, [*(field for field in of_rows if field not in counts), *strangers, *counts], strangers
 
