@@ -9,6 +9,7 @@ from pandas.testing import assert_frame_equal
 
 from ltbv import stats
 from ltbv.errors import Refusal
+from ltbv.report import captions
 from ltbv.report.elsewhere import analysis, read_elsewhere
 from ltbv.report.elsewhere.analysis import analyse
 
@@ -169,8 +170,65 @@ def test_what_rounding_does_not_explain_is_refused():
     p = softmax(logits_of(0)).round(3)
     assert "has probabilities that sum to 1.5" in refusal(p * 1.5, LABELS, COUNTS, kind="probs")
     p[0, 3] += 0.01
-    assert "not 1 (give logits under that name), in row 3" in refusal(p, LABELS, COUNTS, kind="probs")
+    assert "not 1 (each row must, but for rounding), in row 3" in refusal(p, LABELS, COUNTS, kind="probs")
     assert "sum to 100 in each row, like percentages" in refusal(softmax(logits_of(0)) * 100, LABELS, COUNTS)
+    percent = (softmax(logits_of(0)) * 100).round(0)
+    assert "not 1 (divide them by 100), in row" in refusal(percent, LABELS, COUNTS, kind="probs")
+    assert "not 1 (divide them by 255), in row" in refusal(percent * 2.55, LABELS, COUNTS, kind="probs")
+
+
+def as_bfloat16(p: np.ndarray) -> np.ndarray:
+    bits = p.astype(np.float32).view(np.uint32)
+    return ((bits + 0x8000) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
+COARSE = {
+    "bfloat16": as_bfloat16,
+    "float16": lambda p: p.astype(np.float16),
+    "text of float16": lambda p: np.vectorize(lambda value: float(str(np.float16(value))))(p),
+    "8 bits": lambda p: np.rint(p * 255) / 255,
+    "8 bits, cut off": lambda p: np.floor(p * 255) / 255,
+    "8 bits in float32": lambda p: (np.rint(p * 255) / 255).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("stored", [np.float32, np.float64])
+@pytest.mark.parametrize("form", COARSE)
+@pytest.mark.parametrize("spread", [0.3, 3.0])
+def test_probabilities_may_have_been_rounded_before_they_were_stored(form, stored, spread):
+    labels = np.arange(180) % 60
+    p = np.random.default_rng(3).dirichlet(np.full(60, spread), (4, labels.size))
+    rounded = COARSE[form](p).astype(stored)
+    found = analyse(rounded, labels, [500] * 60, kind="probs").evidence.reference
+    assert np.array_equal(found.predictions, rounded.argmax(2))
+
+
+def test_class_ids_that_count_from_1_are_refused_by_name():
+    draw = np.random.default_rng(0)
+    predicted = np.where(draw.random((RUNS, POINTS)) < 0.8, LABELS, draw.integers(0, CLASSES, (RUNS, POINTS)))
+    from_one = refusal(predicted, LABELS, [0, *COUNTS])
+    assert "the training counts have class 4, but not 0" in from_one and "seem to count from 1, off by one" in from_one
+    assert "the labels of the test points seem to count from 1" in refusal(predicted, LABELS + 1, [*COUNTS, 0])
+    both = refusal(predicted + 1, LABELS, COUNTS)
+    assert "class ids go from 0 to 3, and these seem to count from 1" in both
+    without_tail = np.minimum(predicted, CLASSES - 2)
+    assert "the predictions seem to count from 1, off by one" in refusal(without_tail + 1, LABELS, COUNTS)
+    few = LABELS[LABELS < 3]
+    assert "the labels of the test points seem to count from 1" in refusal(np.stack([few] * 3), few + 1, COUNTS)
+    assert analyse(np.stack([few + 1] * 3), few + 1, COUNTS).evidence is not None
+    assert analyse(predicted, LABELS, [*COUNTS, 9]).evidence is not None
+    assert analyse(predicted, LABELS, [0, *COUNTS[1:]]).evidence is not None
+
+
+def test_a_split_of_which_nothing_is_known_is_left_out_of_the_caption():
+    evidence = analyse(logits_of(0), LABELS, COUNTS, few=20).evidence
+    shared = np.array([0.4, 0.3, 0.3, np.nan])
+    (line,) = (
+        line
+        for line in captions.setting(replace(evidence, setting=replace(evidence.setting, shared=shared)))
+        if line.startswith("Scheme")
+    )
+    assert "in many" in line and "in medium" in line and "nan" not in line and "in few" not in line
 
 
 def test_blocks_are_only_a_matter_of_memory(monkeypatch):

@@ -14,10 +14,10 @@ def setting(evidence: Evidence) -> list[str]:
     of, counts = evidence.setting, evidence.train_counts
     present = {name: ids for name in SPLITS if len(ids := evidence.splits[name])}
     shape = {"head": of.head, "imbalance": of.imbalance and f"{of.imbalance:g}"}
-    known = ", ".join(f"{name} {value}" for name, value in shape.items() if value is not None)
+    said = ", ".join(f"{name} {value}" for name, value in shape.items() if value is not None)
     parts = [
         f"{len(counts)} classes",
-        f"{int(counts.sum()):,} training images a run" + (f" ({known})" if known else ""),
+        f"{int(counts.sum()):,} training images a run" + (f" ({said})" if said else ""),
         f"{evidence.labels.size:,} test points",
         *([f"{of.epochs} epochs"] if of.epochs is not None else []),
         *([f"seed {of.seed}"] if of.seed is not None else []),

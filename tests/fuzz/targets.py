@@ -552,6 +552,8 @@ def counts_files() -> list[bytes]:
         b"\x01" + "".join(f"{name}, {n}\n" for name, n in named.items()).encode(),
         b"\x01" + b" ".join(b"%d" % n for n in COUNTS),
         b"\x01" + "".join(f"{n}\n" for n in COUNTS).encode(),
+        b"\x01" + "".join(f"{n}: {name}\n" for name, n in named.items()).encode(),
+        b"\x01" + "".join(f"train/{name}/ {n}\n" for name, n in named.items()).encode(),
         b"\x01" + paths.encode(),
         b"\x02" + npy(np.array(COUNTS)),
     ]

@@ -96,6 +96,24 @@ def test_bytes_of_no_format(name):
     check()
 
 
+ODD_LINES = ("500: a\n200: b", '1,",', ", 500\n, 200", "5\n,\n", ": 3", "a 5\n 7", "train/a/ 5\n/ 6", "/ 5\n// 6")
+
+
+@pytest.mark.parametrize("text", ODD_LINES)
+def test_lines_of_counts_with_separators_in_odd_places(text):
+    feed("counts", b"\x01" + text.encode())
+
+
+@pytest.mark.parametrize("name", ["run", "seed", "sample_id", "labels", "preds", "id", "rank"])
+@pytest.mark.parametrize("kind", ["V4", "c8", "M8[D]", "?", "U0", [("a", "i4")]], ids=str)
+def test_arrays_of_no_usual_type(name, kind):
+    with warnings.catch_warnings(action="ignore"):
+        odd = targets.npy(np.zeros(targets.POINTS, kind))
+    whole = {key: targets.npy(values) for key, values in targets.outputs().items() if key in ("preds", "labels")}
+    for others in (whole, {}):
+        feed("elsewhere.npz", targets.npz(others | {name: odd}))
+
+
 # ---- JSON
 
 LEAVES = st.one_of(

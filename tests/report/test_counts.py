@@ -37,7 +37,7 @@ def as_lists(splits) -> dict[str, list[int]]:
 
 # by key, not by order
 
-NAMES = ["ant", "bee 2", "bee 10", "cat", "dog"]
+NAMES = ["ant", "bee 2", "bee 3", "cat", "dog"]
 LINES = {
     "id count": "".join(f"{k} {n}\n" for k, n in enumerate(COUNTS)),
     "id count, by count": "0 400\n2 60\n1 20\n3 9\n4 5\n",
@@ -51,6 +51,10 @@ LINES = {
     "name count": "".join(f"{name} {n}\n" for name, n in zip(NAMES, COUNTS, strict=True)),
     "names of uniq -c": "".join(f"   {n} {name.replace(' ', '_')}x\n" for name, n in zip(NAMES, COUNTS, strict=True)),
     "numbered images": "".join(f"{1000 * c + k} {c}\n" for c, n in enumerate(COUNTS) for k in range(1, n + 1)),
+    "name count of directories": "".join(f"train/{c}/ {n}\n" for c, n in zip("abcde", COUNTS, strict=True)),
+    "name count of lists": "".join(f"lists/{c}.txt {n}\n" for c, n in zip("abcde", COUNTS, strict=True)),
+    "name count with dots": "".join(f"{c}.{c}oo {n}\n" for c, n in zip("abcde", COUNTS, strict=True)),
+    "count: name": "".join(f"{n}: {c}\n" for c, n in zip("abcde", COUNTS, strict=True)),
     "images": "".join(f"{c}/{k}.jpg {c}\n" for c, n in enumerate(COUNTS) for k in range(n)),
     "images without extension": "".join(f"i{c}_{k} {c}\n" for c, n in enumerate(COUNTS) for k in range(n)),
 }
@@ -61,6 +65,25 @@ def test_lines_are_matched_by_what_stands_beside_the_number(tmp_path, form):
     found, names = read_counts(write(tmp_path / "counts.txt", LINES[form]))
     assert found.tolist() == COUNTS and as_lists(stats.splits(found)) == SPLITS
     assert (names is None) == ("name" not in form)
+
+
+@pytest.mark.parametrize("name", ["train/c{:03}", "c{:03}", "lists/c{:03}.txt", "c.{:03}"])
+@pytest.mark.parametrize("most", [150, 500])
+def test_a_count_of_each_directory_is_no_list_of_images(tmp_path, name, most):
+    counts = [max(5, round(most * 0.97**k)) for k in range(100)]
+    keys = [name.format(k) for k in range(100)]
+    lines = "".join(f"{key} {n}\n" for key, n in zip(keys, counts, strict=True))
+    path = write(tmp_path / "counts.txt", lines)
+    assert read_counts(path)[0].tolist() == counts
+    names = [f"c{k:03}" for k in range(100)] if "/" in name else keys
+    assert read_counts(path, names[::-1])[0].tolist() == counts[::-1]
+    assert "must be the 100 class names" in refusal(read_counts, path, [f"x{k}" for k in range(100)])
+
+
+def test_names_of_classes_tell_counts_from_labels(tmp_path):
+    path = write(tmp_path / "counts.txt", "ant 2\nbee 1\ncat 1\ndog 0\nelk 3\n")
+    assert "which could be `name count` or `path label`" in refusal(read_counts, path)
+    assert read_counts(path, ["elk", "dog", "cat", "bee", "ant"])[0].tolist() == [3, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +102,9 @@ def test_lines_are_matched_by_what_stands_beside_the_number(tmp_path, form):
         ("bee 9\nant 5\n", "has class names that are not in alphabetical order"),
         ("ant 0\nbee 1\ncat 2\n", "has the numbers 0 to 2, each once: class ids, not training images"),
         ("ant 9\nbee 5\ntotal 14\n", "has 'total', the sum of the others, among its classes"),
+        (", 500\n, 200\n", "has nothing before a separator in line 1"),
+        ("5\n,\n", "has nothing before a separator in line 2"),
+        ('1,",\n', "has counts of 1 classes"),
         ("class,count\n0,9\n", "has 'class,count' in line 1: give a number"),
     ],
 )
@@ -94,7 +120,8 @@ def test_lines_that_could_be_two_things_are_refused(tmp_path, lines, complaint):
         ({"0": 400, "00": 20}, "has class id 0 twice"),
         ({"0": 400, "2000000": 20}, "has class id 2000000"),
         ({"dog": 400, "ant": 20}, "not in alphabetical order"),
-        ({"class 1": 4, "class 10": 4, "class 2": 4}, "not in alphabetical order"),
+        ({"class 1": 4, "class 10": 4, "class 2": 4}, "not that of their numbers ('class 10' before 'class 2')"),
+        ({"class 1": 4, "class 2": 4, "class 10": 4}, "not that of their numbers ('class 10' before 'class 2')"),
         ({"ant": 0, "bee": 2, "cat": 1}, "class ids, not training images"),
     ],
 )

@@ -351,7 +351,7 @@ BAD_NPZ = {
     "all -inf": ({"logits": np.full((N, C), -np.inf)}, "r1.npz has logits that are -inf for every class in row 0"),
     "no sum of 1": (
         {"logits": None, "probs": np.full((N, C), 0.5)},
-        "r1.npz has probabilities that sum to 1.5, not 1 (give logits under that name), in row 0",
+        "r1.npz has probabilities that sum to 1.5, not 1 (each row must, but for rounding), in row 0",
     ),
     "negative": (
         {"logits": None, "probs": np.tile([2.0, -1, 0], (N, 1))},

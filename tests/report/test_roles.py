@@ -287,6 +287,15 @@ def test_many_columns_of_one_name_are_named_and_not_read(tmp_path, counts):
     assert "has no column 'label'" in refusal(read_elsewhere, {"ce": tmp_path / "r0.csv"}, counts, tmp_path / "r0.csv")
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_separator_is_said(tmp_path, counts, mark):
+    frame = pd.DataFrame({"label": LABELS, "pred": PREDS[0]})
+    frame.to_csv(tmp_path / "r.csv", sep=mark, index=False, encoding="utf-8-sig")
+    message = refusal(read_elsewhere, {"ce": tmp_path / "r.csv"}, counts)
+    assert message.endswith(f"the separator is {mark!r}, and must be ','")
+    assert message.startswith(f"{tmp_path}/r.csv has ")
+
+
 def test_scores_in_any_order_and_rows_with_quotes(tmp_path):
     text = 'p_2,sample,p_0,label,p_1\n0.5,"a, ""b""\nc",0.2,0,0.3\n"0.1",d,"0.8",1,0.1\n\n'
     (tmp_path / "r.csv").write_text(text)

@@ -4,6 +4,7 @@
     rows       what a file says, in one form for all formats, which `npz` (of `archives` and
                `arrays`; `judged` for what a study writes) and `columns` (of `delimited`, .csv, and `parquet`) read;
                `roles` tells what a field is about
+    guesses    which field names the test points where no name says so
     points     which test points that is about: runs are matched by sample id
     scores     what logits or probabilities amount to, a block at a time
     assemble   runs become evidence, with what a reader must know of them
@@ -15,8 +16,9 @@
 `read_elsewhere` walks through them in this order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from ltbv.report.elsewhere import files
 from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.clusters import read_clusters
 from ltbv.report.elsewhere.counts import read_counts
+from ltbv.report.elsewhere.guesses import Agreement
 from ltbv.report.elsewhere.listings import read_labels, read_names, some
 from ltbv.report.elsewhere.points import Points, settle
 from ltbv.report.elsewhere.rows import Rows, check_range
@@ -71,10 +74,15 @@ def read_elsewhere(
     counts, names = read_counts(Path(train_counts), names, notes)
     usual = published.thresholds(dataset, counts)
     many, few = (of if limit is None else limit for limit, of in zip((many, few), usual, strict=True))
-    given = read_labels(Path(labels), counts.size, notes) if labels else None
+    given = read_labels(Path(labels), counts.size) if labels else None
+    every = partial(_every, [Path(source) for source in sources.values()], counts.size)
+    agreement = Agreement(every, given)
+    given = agreement.labels()
+    if given is not None and given.unused:
+        notes.append(f"{given.source}: not used: {some(given.unused)}.")
     methods, points = [], None
     for key, source in sources.items():
-        runs, points = _read_runs(key, Path(source), given, points, counts.size, notes)
+        runs, points = _read_runs(key, Path(source), given, points, counts.size, notes, agreement)
         methods.append(method_runs(key, runs, notes))
     together = read_clusters(Path(clusters), points) if clusters else None
     evidence = evidence_of(
@@ -83,8 +91,21 @@ def read_elsewhere(
     return replace(evidence, clusters=together)
 
 
+def _every(sources: list[Path], num_classes: int) -> Iterator[Rows]:
+    """What all files say, without their scores."""
+    for source in sources:
+        for name, path in files.find(source)[0].items():
+            yield files.read(path, name, num_classes, labelled=True, several=not source.is_dir())
+
+
 def _read_runs(
-    key: str, source: Path, given: Points | None, points: Points | None, num_classes: int, notes: list[str]
+    key: str,
+    source: Path,
+    given: Points | None,
+    points: Points | None,
+    num_classes: int,
+    notes: list[str],
+    agreement: Agreement,
 ) -> tuple[list[Run], Points]:
     """The runs of one method, and the test points, which the first run of all settles."""
     found, passed = files.find(source)
@@ -98,6 +119,7 @@ def _read_runs(
     for name, path in found.items():
         labelled = given is not None or points is not None
         rows = files.read(path, name, num_classes, labelled=labelled, several=not source.is_dir())
+        rows = agreement.settled(rows)
         unused |= dict.fromkeys(rows.unused)
         guessed |= dict.fromkeys([rows.guessed_ids] if rows.guessed_ids is not None else [])
         if taken := [run for run in rows.runs if run in runs]:

@@ -10,7 +10,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere.arrays import Stored, class_ids, members, shape_of_objects, stored, text_ids
 from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain
-from ltbv.report.elsewhere.rows import LOGITS, PROBS
+from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses
 
 STRICT = (LOGITS, PROBS, *(name for names in DOCUMENTED.values() for name in names))  # must be as they should be
 OF_RUNS = (*DOCUMENTED["run"], *ALIASES["run"], "seeds")
@@ -56,12 +56,13 @@ class Archive:
                     f"{self.path}: {name} holds Python objects, which are never unpickled; save text, .astype(str), or"
                     " take it out"
                 )
+        for name, one in self.found.items():
+            if name in (*DOCUMENTED["run"], *DOCUMENTED["ids"]) and one.dtype.kind not in "iufUSb":
+                raise Refusal(f"{self.path}: {name} is {one.dtype} of shape {one.shape}; ids are (N,) text or numbers")
         values = {
             name: _values(one)
             for name, one in self.found.items()
-            if name not in without
-            and one.shape in ((points,), (points, 1))
-            and (one.dtype.kind in "iufUSb" or plain(name) in STRICT)
+            if name not in without and one.shape in ((points,), (points, 1)) and one.dtype.kind in "iufUSb"
         }
         return assign(self.path, values), values
 
@@ -69,6 +70,10 @@ class Archive:
         """True class ids (N,) and names of the test points (N,), if it has them."""
         labels = class_ids(self.found[roles.label]) if roles.label is not None else None
         return labels, text_ids(self.found[roles.ids]) if roles.ids is not None else None
+
+    def guesses(self, roles: Roles, runs: int = 1) -> Guesses:
+        """What may name the test points, again for each of so many runs."""
+        return Guesses.of(roles, lambda name: np.tile(text_ids(self.found[name]), runs))
 
     def unused(self, *used: str | None) -> tuple[str, ...]:
         """Names of all other arrays."""

@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from ltbv.errors import Refusal, words_of
-from ltbv.report.elsewhere.rows import BLOCK, MOST_BYTES, MOST_POINTS
+from ltbv.report.elsewhere.rows import BLOCK, MOST_BYTES, MOST_POINTS, plain_numbers
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes; others take memory before a byte is read
 MOST_RATIO = 1100  # what deflate, at best, makes of a byte
@@ -156,20 +156,20 @@ def class_ids(found: Stored, *, several: bool = False) -> np.ndarray:
 
 
 def text_ids(found: Stored) -> np.ndarray:
-    """Names of test points (N,) as text. Whole numbers stored as floats are read too: decoupling stores them so."""
-    values = found.whole() if len(found.shape) == 1 else None
+    """Names of test points (N,) as text. Numbers stored as floats are read too: decoupling stores them so."""
+    values = found.whole().reshape(-1) if len(found.shape) == 1 or found.shape[1:] == (1,) else None
     if values is not None and values.dtype.kind in "iu":
         return values.astype(np.str_)
-    if values is not None and values.dtype.kind == "f" and (np.abs(values) < 2**53).all() and (values % 1 == 0).all():
-        return values.astype(np.int64).astype(np.str_)
+    if values is not None and values.dtype.kind == "f":
+        return np.asarray(plain_numbers(list(map(str, values.tolist()))))
     if values is not None and values.dtype.kind == "U":
         values = values.astype(values.dtype.newbyteorder("="))
         if values.view(np.uint32).max() > LAST_CHARACTER:
             raise Refusal(f"{found.name} has characters that there are not")
-        return values
+        return np.asarray(plain_numbers(values.tolist()))
     if values is not None and values.dtype.kind == "S":
         try:
-            return np.char.decode(values, "utf-8")
+            return np.asarray(plain_numbers(np.char.decode(values, "utf-8").tolist()))
         except UnicodeDecodeError as error:
             raise Refusal(f"{found.name} is not UTF-8 text ({error})") from error
-    raise Refusal(f"{found.name} is {found.dtype} of shape {found.shape}; ids are (N,) text or whole numbers")
+    raise Refusal(f"{found.name} is {found.dtype} of shape {found.shape}; ids are (N,) text or numbers")

@@ -143,6 +143,7 @@ def evidence_of(
 
     data_counts  (C,) images of each class in the data set that `many` and `few` are meant for; None: `train_counts`
     """
+    _refuse_shifted(labels, train_counts, methods)
     notes = [*notes, *_untrained(labels, train_counts)]
     present, num_classes = train_counts[train_counts > 0], train_counts.size
     return Evidence(
@@ -162,6 +163,32 @@ def evidence_of(
             notes=tuple(notes),
         ),
     )
+
+
+def _refuse_shifted(labels: np.ndarray, train_counts: np.ndarray, methods: list[MethodRuns]) -> None:
+    """Refuses class ids that count from 1 on one side and from 0 on another."""
+    tested, trained = np.unique(labels), np.flatnonzero(train_counts)
+    cure = "count class ids from 0 everywhere"
+    for above, below, first, second in (
+        (trained, tested, "the training counts", "the labels of the test points"),
+        (tested, trained, "the labels of the test points", "the training counts"),
+    ):
+        only, other = np.setdiff1d(above, below), np.setdiff1d(below, above)
+        if other.size == 1 and other[0] == below.min() and only.size == 1 and only[0] == above.max() == below.max() + 1:
+            raise Refusal(
+                f"{first} have class {only[0]}, but not {other[0]}, and {second} have {other[0]}, but not {only[0]}:"
+                f" {first} seem to count from {other[0] + 1}, off by one; {cure}"
+            )
+    for method in methods:
+        predictions = method.predictions.astype(np.int64)
+        for name, by in (("the predictions", 1), ("the labels of the test points", -1)):
+            least = predictions.min() if by > 0 else labels.min()
+            right, shifted = (float((predictions - step == labels).mean()) for step in (0, by))
+            if least >= 1 and shifted > max(0.5, 2 * right):
+                raise Refusal(
+                    f"{method.key}: {shifted:.0%} of its predictions are the label {by:+d}, and {right:.0%} the label:"
+                    f" {name} seem to count from 1, off by one; {cure}"
+                )
 
 
 def _untrained(labels: np.ndarray, train_counts: np.ndarray) -> list[str]:

@@ -18,8 +18,8 @@ import pandas as pd
 
 from ltbv.errors import Refusal, words_of
 from ltbv.report.elsewhere import delimited, parquet
-from ltbv.report.elsewhere.roles import WHOLE, assign
-from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Rows, as_ids
+from ltbv.report.elsewhere.roles import WHOLE, Roles, assign
+from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Guesses, Rows, as_ids
 
 MOST_NUMBERED = 30
 MOST_ROWS = 10 * MOST_POINTS  # of all runs together; a small .parquet file can claim any number
@@ -58,17 +58,26 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
         tuple(str(name) for name in names),
         codes,
         labels=labels,
-        ids=as_ids(_text(fields[roles.ids]), str(path)) if roles.ids is not None else None,
+        ids=_ids(path, fields, roles.ids),
         preds=preds,
         kind=PROBS if scores else None,
         blocks=blocks if scores else None,
         unused=(*roles.unused, *numbered),
-        guessed_ids=roles.ids if roles.guessed else None,
+        guesses=_guesses(path, fields, roles),
     )
 
 
-def read_label_columns(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Labels (N,), names of the test points (N,) where there are any, and names of columns that are not used."""
+def _ids(path: Path, fields: dict[str, np.ndarray], name: str | None) -> np.ndarray | None:
+    return None if name is None else as_ids(_text(fields[name]), str(path))
+
+
+def _guesses(path: Path, fields: dict[str, np.ndarray], roles: Roles) -> Guesses:
+    return Guesses.of(roles, lambda name: _ids(path, fields, name))
+
+
+def read_label_columns(path: Path) -> tuple[np.ndarray, np.ndarray | None, Guesses, tuple[str, ...]]:
+    """Labels (N,), names of the test points (N,) where there are any, or what may be, and names of columns that are not
+    used."""
     columns = _columns(path)
     numbered = _numbered(columns)
     fields = _fields(path, _without(columns, numbered) or columns[:1])
@@ -77,9 +86,9 @@ def read_label_columns(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple
         raise _missing(path, "'label'", columns)
     if roles.run is not None and len(set(fields[roles.run].tolist())) > 1:
         raise Refusal(f"{path} has labels of several runs in {roles.run!r}; give those of one")
-    ids = as_ids(_text(fields[roles.ids]), str(path)) if roles.ids is not None else None
     unused = [*roles.unused, *([roles.pred] if roles.pred is not None else []), *numbered]
-    return _class_ids(fields[roles.label], f"{path}: {roles.label}"), ids, tuple(unused)
+    labels = _class_ids(fields[roles.label], f"{path}: {roles.label}")
+    return labels, _ids(path, fields, roles.ids), _guesses(path, fields, roles), tuple(unused)
 
 
 def _missing(path: Path, what: str, columns: list[str]) -> Refusal:
@@ -121,6 +130,8 @@ def _columns(path: Path) -> list[str]:
     """Names of the columns, each of which is there once."""
     with _reading(path):
         columns = _module(path).names(path)
+    if len(columns) == 1 and (others := [mark for mark in ";\t|" if mark in columns[0]]):
+        raise Refusal(f"{path} has {others[0]!r} between its columns: the separator is {others[0]!r}, and must be ','")
     if repeated := [name for name, times in Counter(columns).items() if times > 1]:
         raise Refusal(f"{path} has the column {repeated[0]!r} {columns.count(repeated[0])} times")
     return columns

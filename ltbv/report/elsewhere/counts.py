@@ -22,7 +22,8 @@ from ltbv.report.elsewhere.texts import as_number, natural, numbered_lines, read
 from ltbv.stats import class_counts as of_classes
 
 MOST_IMAGES = 10**12  # of a class
-LOOKS_LIKE_A_PATH = re.compile(r".*[/\\].*|.*\.[A-Za-z][A-Za-z0-9]{1,4}", re.DOTALL)
+EXTENSION = re.compile(r".*\.([A-Za-z][A-Za-z0-9]{1,4})", re.DOTALL)
+OF_A_CLASS = ("txt", "csv", "tsv", "lst", "json", "tar", "zip", "tgz", "gz", "lmdb")  # a file that holds many images
 TOTALS = ("total", "sum", "all")
 FORMS = (
     "give a JSON list in the order of class ids or a JSON map from class id or name to number, one number a line,"
@@ -40,7 +41,7 @@ def read_counts(
     other   text: one number a line, or all on one line; lines `id count`, `name count`, or `count id` as `uniq -c`
             writes them; `path label` lines, which are counted: a class without a line has no image
     names   C class names, if known: names in the file are matched with them. If not, names must be in alphabetical
-            order, which is then taken for that of the class ids
+            order (that of `sorted`), which is then taken for that of the class ids
     notes   what a reader must know is added here
     """
     check_size(path)
@@ -92,11 +93,16 @@ def by_key(
         what = "has a count for" if differ[0] in counts else "has no count for"
         raise Refusal(f"{where} {what} {differ[0]!r}; its {len(counts)} names must be the {len(names)} class names")
     check_names(keys, where)
-    order = [natural(key) for key in keys]
-    if order != sorted(order):
+    cure = "give --classes FILE, the names in the order of class ids"
+    if sorted(keys) != (people := sorted(keys, key=natural)):
+        as_text, as_people = next(both for both in zip(sorted(keys), people, strict=True) if both[0] != both[1])
         raise Refusal(
-            f"{where} has class names that are not in alphabetical order, which says nothing of their class ids; give"
-            " --classes FILE, the names in the order of class ids"
+            f"{where} has class names whose alphabetical order is not that of their numbers ({as_text[:40]!r} before"
+            f" {as_people[:40]!r}), so that it says nothing of their class ids; {cure}"
+        )
+    if keys != sorted(keys):
+        raise Refusal(
+            f"{where} has class names that are not in alphabetical order, which says nothing of their class ids; {cure}"
         )
     notes.append(f"{where} names classes, not ids: the alphabetical order of the names is taken for that of the ids.")
     return list(counts.values()), keys
@@ -104,8 +110,11 @@ def by_key(
 
 def _of_lines(path: Path, names: Sequence[str] | None, notes: list[str]) -> tuple[list[int], Sequence[str] | None]:
     """Counts from lines of text, and class names."""
-    lines = [line for _, line in read_lines(path)]
-    words = [re.split(r"[\s,;:]+", line.strip(",;:")) for line in lines]
+    found = read_lines(path)
+    if hollow := [at for at, line in found if line[0] in ",;:"]:
+        raise Refusal(f"{path} has nothing before a separator in line {hollow[0]}; {FORMS}")
+    lines = [line.rstrip(",;: \t") for _, line in found]
+    words = [re.split(r"[\s,;:]+", line) for line in lines]
     numbers = [[as_number(word) for word in of_line] for of_line in words]
     if all(None not in of_line for of_line in numbers):
         widths = {len(of_line) for of_line in numbers}
@@ -115,7 +124,7 @@ def _of_lines(path: Path, names: Sequence[str] | None, notes: list[str]) -> tupl
             raise Refusal(f"{path} has {len(lines)} lines of {min(widths)} to {max(widths)} numbers; {FORMS}")
         return _of_pairs(path, [a for a, _ in numbers], [b for _, b in numbers], names), names
     if all(of_line[0] is not None and of_line[-1] is None for of_line in numbers):
-        counted = [re.split(r"[\s,;]+", line, maxsplit=1) for line in lines]
+        counted = [re.split(r"[\s,;:]+", line, maxsplit=1) for line in lines]
         return _by_name(path, [name for _, name in counted], [int(number) for number, _ in counted], names, notes)
     return _of_names_or_paths(path, names, notes)
 
@@ -153,13 +162,35 @@ def _of_names_or_paths(
     numbers, before = numbered_lines(path)
     if before is None:
         return numbers, names
-    if any(LOOKS_LIKE_A_PATH.fullmatch(word) for word in before):
+    if names is not None and set(names) in (set(before), set(map(_class_of, before))):
+        return _by_name(path, before, numbers, names, notes)
+    if _are_files(before):
         return _images(path, numbers, names), names
     if all(as_number(word.split()[0]) is not None for word in before):
         raise Refusal(f"{path} has a number at both ends of its lines, such as {before[0][:40]!r}; {FORMS}")
-    if _are_labels(numbers):
-        return _images(path, numbers, names), names
-    return _by_name(path, before, numbers, names, notes)
+    if not _are_labels(numbers):
+        return _by_name(path, before, numbers, names, notes)
+    if len(numbers) <= 2 * (max(numbers) + 1):
+        raise Refusal(
+            f"{path} has lines such as {before[0][:40]!r} {numbers[0]}, which could be `name count` or `path label`;"
+            " give a JSON map from class name to number, or --classes FILE with these names"
+        )
+    return _images(path, numbers, names), names
+
+
+def _are_files(names: Sequence[str]) -> bool:
+    """Does each have an extension, few in all, as files of one image have? Directories, and names with a dot in them,
+    have not."""
+    found = [EXTENSION.fullmatch(name) for name in names]
+    kinds = {match[1].lower() for match in found if match}
+    return all(found) and len(kinds) <= 3 and not kinds & set(OF_A_CLASS)
+
+
+def _class_of(name: str) -> str:
+    """The class of a directory or file: train/ant/ and lists/ant.txt are of ant."""
+    last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+    match = EXTENSION.fullmatch(last)
+    return last.removesuffix(f".{match[1]}") if match and match[1].lower() in OF_A_CLASS else last
 
 
 def _images(path: Path, labels: list[int], names: Sequence[str] | None) -> list[int]:
@@ -171,6 +202,9 @@ def _images(path: Path, labels: list[int], names: Sequence[str] | None) -> list[
 def _by_name(
     path: Path, keys: list[str], counts: list[int], names: Sequence[str] | None, notes: list[str]
 ) -> tuple[list[int], Sequence[str] | None]:
+    short = list(map(_class_of, keys))
+    if set(keys) != set(names or ()) and len(set(short)) == len(set(keys)):
+        keys = short
     of_key = dict(zip(keys, counts, strict=True))
     if len(of_key) < len(keys):
         (key, times), *_ = Counter(keys).most_common(1)

@@ -4,6 +4,7 @@ import numpy as np
 
 FLOAT16, BFLOAT16, ROUNDED = "float16", "bfloat16", "rounded"
 MOST_DECIMALS = 6
+LEVELS = (255, 65535)  # of whole numbers of 8 and 16 bits that were divided by the largest
 FEWEST_DECIMALS = 2  # one is too few to tell rounding from another scale
 
 
@@ -14,11 +15,22 @@ def coarseness(z: np.ndarray, stored_as: np.dtype) -> str:
     """
     if stored_as == np.float16:
         return FLOAT16
-    if z.dtype == np.float32 and not (z.view(np.uint32) & 0xFFFF).any():
+    if z.dtype == np.float32 and _are_bfloat16(z):
         return BFLOAT16
     few = z[: max(1, 4096 // max(1, z.shape[1]))]
     finite = np.where(np.isfinite(few), few, 0)
-    return ROUNDED if _are_multiples(finite, 4).all() else ""
+    if _are_multiples(finite, 4).all():
+        return ROUNDED
+    with np.errstate(over="ignore", invalid="ignore"):  # whatever they are stored as now, they may have been rounded
+        if _are_bfloat16(few) and _are_bfloat16(z):
+            return BFLOAT16
+        return FLOAT16 if all(np.array_equal(of.astype(np.float16), of, equal_nan=True) for of in (few, z)) else ""
+
+
+def _are_bfloat16(z: np.ndarray) -> bool:
+    """Has each of these (n, C) no more digits than a bfloat16?"""
+    single = z.astype(np.float32)
+    return not (single.view(np.uint32) & 0xFFFF).any() and np.array_equal(single, z, equal_nan=True)
 
 
 def _are_multiples(z: np.ndarray, decimals: int) -> np.ndarray:
@@ -40,8 +52,12 @@ def is_rounded(p: np.ndarray, tolerance: float) -> np.ndarray:
     for decimals in range(FEWEST_DECIMALS, MOST_DECIMALS + 1):
         unit = np.full(p.shape, 10.0**-decimals)
         explained |= _are_multiples(p, decimals) & _reaches_one(total, unit, positive, unit, tolerance)
+    for levels in LEVELS:
+        scaled, unit = p.astype(np.float64) * levels, np.full(p.shape, 1 / levels)  # may be cut off, not rounded
+        steps = (np.abs(scaled - np.rint(scaled)) < 1e-2).all(1)
+        explained |= steps & _reaches_one(total, 2 * unit, positive, 2 * unit, tolerance)
     magnitude = np.floor(np.log10(np.where(positive, p, 1), dtype=np.float64) + 1e-6)
-    for digits in (2, 3):
+    for digits in (2, 3, 4):
         unit = 10.0 ** (magnitude - digits + 1)
         whole = np.where(positive, p / unit, 0)
         exact = (np.abs(whole - np.rint(whole)) < 1e-3).all(1)

@@ -12,7 +12,7 @@ from ltbv.errors import Refusal
 from ltbv.report.elsewhere.arrays import class_ids, stored
 from ltbv.report.elsewhere.npz import read_label_arrays
 from ltbv.report.elsewhere.points import Points
-from ltbv.report.elsewhere.rows import MOST_CLASSES, MOST_POINTS, as_ids, check_range, check_size
+from ltbv.report.elsewhere.rows import MOST_CLASSES, MOST_POINTS, Guesses, as_ids, check_range, check_size
 from ltbv.report.elsewhere.texts import as_number, numbered_lines, read_json, read_lines, read_text
 
 LONGEST_NAME = 1000  # characters
@@ -43,7 +43,7 @@ def check_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_labels(path: Path, num_classes: int, notes: list[str] | None = None) -> Points:
+def read_labels(path: Path, num_classes: int) -> Points:
     """True labels of the test points, with ids where the file has them.
 
     .npz    `labels`, optional `sample_id` or `paths`
@@ -51,13 +51,12 @@ def read_labels(path: Path, num_classes: int, notes: list[str] | None = None) ->
     .json   a list of integers, or a map from the name of a test point to its label
     .csv, .parquet   column `label`, optional column `sample`
     other   text: one class id a line, all on one line, or `path label` lines, where the path is the id
-    notes   what a reader must know is added here
     """
     check_size(path)
-    ids, unused = None, ()
+    ids, guesses, unused = None, Guesses(), ()
     match path.suffix.lower():
         case ".npz":
-            labels, ids, unused = read_label_arrays(path)
+            labels, ids, guesses, unused = read_label_arrays(path)
         case ".npy":
             labels = class_ids(stored(path))
         case ".json":
@@ -69,7 +68,7 @@ def read_labels(path: Path, num_classes: int, notes: list[str] | None = None) ->
         case ".csv" | ".parquet":
             from ltbv.report.elsewhere.columns import read_label_columns
 
-            labels, ids, unused = read_label_columns(path)
+            labels, ids, guesses, unused = read_label_columns(path)
         case _:
             labels, ids = _lines(path)
     if len(labels) > MOST_POINTS:
@@ -78,9 +77,7 @@ def read_labels(path: Path, num_classes: int, notes: list[str] | None = None) ->
         raise Refusal(f"{path} has label {wrong[0]}, but class ids go from 0 to {num_classes - 1}")
     labels = np.asarray(labels, np.int64)
     check_range(labels, num_classes, f"{path}: label")
-    if unused and notes is not None:
-        notes.append(f"{path}: not used: {some(unused)}.")
-    return Points(labels, None if ids is None else as_ids(ids, str(path)), str(path))
+    return Points(labels, None if ids is None else as_ids(ids, str(path)), str(path), guesses.ids, unused)
 
 
 def _lines(path: Path) -> tuple[list[int], list[str] | None]:

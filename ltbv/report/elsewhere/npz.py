@@ -12,7 +12,7 @@ from ltbv.errors import Refusal
 from ltbv.report.elsewhere import judged
 from ltbv.report.elsewhere.archives import Archive
 from ltbv.report.elsewhere.arrays import Stored, class_ids, stored
-from ltbv.report.elsewhere.rows import LOGITS, MOST_CLASSES, PROBS, Rows
+from ltbv.report.elsewhere.rows import LOGITS, MOST_CLASSES, PROBS, Guesses, Rows
 
 
 def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:
@@ -54,7 +54,7 @@ def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:
         kind,
         scores and scores.blocks,
         unused=archive.unused(kind, roles.label, roles.ids, roles.run, roles.pred),
-        guessed_ids=roles.ids if roles.guessed else None,
+        guesses=archive.guesses(roles),
     )
 
 
@@ -66,7 +66,7 @@ def _stacked(archive: Archive, preds: str) -> Rows:
     names, of_runs = archive.names_of_runs(runs)
     unused = archive.unused(preds, of_runs, roles.label, roles.ids)
     found = Rows.of_several(archive.path, names, points, *archive.labels_and_ids(roles))
-    return found.with_(preds=predictions.ravel(), unused=unused, guessed_ids=roles.ids if roles.guessed else None)
+    return found.with_(preds=predictions.ravel(), unused=unused, guesses=archive.guesses(roles, runs))
 
 
 def is_stacked(found: Stored) -> bool:
@@ -88,8 +88,8 @@ def read_npy(path: Path, run: str, *, several: bool = False) -> Rows:
     return Rows(path, (run,), run_of, preds=class_ids(found))
 
 
-def read_label_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Labels (N,) of an .npz, names of the test points (N,) where there are any, and names of arrays not used."""
+def read_label_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None, Guesses, tuple[str, ...]]:
+    """Labels (N,) of an .npz, names of the test points (N,), if any, or what may be, and names of arrays not used."""
     archive = Archive.of(path)
     if not (names := archive.called("label")):
         raise Refusal(f"{path} has no labels; {archive.there}")
@@ -99,7 +99,7 @@ def read_label_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[
     if roles.run is not None and len(np.unique(values[roles.run])) > 1:
         raise Refusal(f"{path} has labels of several runs in {roles.run!r}; give those of one")
     labels, ids = archive.labels_and_ids(roles)
-    return labels, ids, archive.unused(roles.label, roles.ids)
+    return labels, ids, archive.guesses(roles), archive.unused(roles.label, roles.ids)
 
 
 def _scores(found: Stored) -> Stored:

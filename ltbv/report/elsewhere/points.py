@@ -1,6 +1,6 @@
 """Which test points are the predictions about, and in what order? The first run says; the others are matched to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,11 +12,14 @@ from ltbv.report.elsewhere.texts import natural
 @dataclass(frozen=True)
 class Points:
     """Test points: `labels` (N,) true class ids, `ids` (N,) text or None (matched by order), `source` to name in
-    messages."""
+    messages. `guesses`: name of a field -> what may be ids, see `guesses`; `unused`:
+    names of fields that say nothing."""
 
     labels: np.ndarray
     ids: np.ndarray | None
     source: str
+    guesses: dict[str, np.ndarray] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ids is None:
@@ -27,6 +30,11 @@ class Points:
             raise Refusal(
                 f"{self.source} has sample {repeated!r} {np.count_nonzero(self.ids == repeated)} times; ids must differ"
             )
+
+    def named(self, name: str) -> "Points":
+        """The same, and this guess is right."""
+        unused = tuple(other for other in self.unused if other != name)
+        return replace(self, ids=self.guesses[name], guesses={}, unused=unused)
 
     @cached_property
     def _order(self) -> np.ndarray:

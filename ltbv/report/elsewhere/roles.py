@@ -5,7 +5,7 @@ refused: left unread, it would make test points of runs, or mix what belongs apa
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ import pandas as pd
 from ltbv.errors import Refusal
 
 WHOLE = re.compile(r"-?[0-9]{1,18}")
+OF_POINT = re.compile(r"-?[0-9]+(\.0*)?([eE]\+?[0-9]{1,2})?")
 DOCUMENTED = {
     "run": ("run",),
     "ids": ("sample", "sample_id", "paths"),
@@ -50,7 +51,7 @@ def plain(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
     """One value for each of n rows: numbers, or text."""
 
@@ -82,6 +83,13 @@ class Field:
         return self.distinct.dtype.kind in "iu"
 
     @cached_property
+    def numbers(self) -> bool:
+        """May these be whole numbers of test points, of any number of digits, or written as floats?"""
+        if self.distinct.dtype.kind in "OUS":
+            return all(OF_POINT.fullmatch(_as_text(value)) for value in self.distinct)
+        return self.whole
+
+    @cached_property
     def text(self) -> bool:
         """Do some values name something?"""
         if self.distinct.dtype.kind not in "OUS":
@@ -96,13 +104,21 @@ def _as_text(value: object) -> str:
 
 @dataclass(frozen=True)
 class Roles:
-    """Names of the fields that say what; None: no field does. `guessed`: `ids` has no known name, its values say so."""
+    """Names of the fields that say what; None: no field does.
+
+    guesses    where `ids` is None, what may name the test points, the likeliest first: other files must agree
+    strangers  those of them whose name says nothing
+    unnamed    refuses what matters if none of the guesses is right
+    unused     all others, the guesses among them
+    """
 
     run: str | None
     ids: str | None
     label: str | None
     pred: str | None
-    guessed: bool
+    guesses: tuple[str, ...]
+    strangers: tuple[str, ...]
+    unnamed: Callable[[], None]
     unused: tuple[str, ...]
 
 
@@ -122,14 +138,20 @@ def assign(path: Path, arrays: Mapping[str, np.ndarray]) -> Roles:
     )
     left = {name: field for name, field in left.items() if field is not run}
     run_of = run.codes if run else np.zeros(len(next(iter(fields.values())).values) if fields else 0, np.intp)
-    ids, guessed = _ids(left, run_of)
+    ids, guesses, strangers = _ids(left, run_of)
     rest = [field for field in left.values() if field is not ids]
-    if ids is None:
+
+    def unnamed() -> None:
         known = [fields[name].codes for name in (label, pred) if name is not None]
         labels = fields[label].codes if label is not None else None
-        for field in sorted(rest, key=lambda field: plain(field.name) in _ID_NAMES):  # last, they repeat for a reason
+        others = [field for field in rest if field not in guesses]  # a guess says no more than that rows differ
+        for field in sorted(others, key=lambda field: plain(field.name) in _ID_NAMES):  # last, they repeat for a reason
             _refuse_if_it_matters(path, field, run_of, known, labels)
-    return Roles(run and run.name, ids and ids.name, label, pred, guessed, tuple(field.name for field in rest))
+
+    if ids is None and not guesses:
+        unnamed()
+    names = (tuple(field.name for field in some) for some in (guesses, strangers))
+    return Roles(run and run.name, ids and ids.name, label, pred, *names, unnamed, tuple(field.name for field in rest))
 
 
 def _called(fields: Mapping[str, Field], names: Sequence[str]) -> list[Field]:
@@ -154,21 +176,27 @@ def _numbers(field: Field) -> np.ndarray:
     return np.array([int(_as_text(value) if of_text else value) for value in field.distinct])[field.codes]
 
 
-def _ids(fields: Mapping[str, Field], run_of: np.ndarray) -> tuple[Field | None, bool]:
-    """The field that names the test points, and whether its name is unknown: one whose values differ within each run.
+def _ids(fields: Mapping[str, Field], run_of: np.ndarray) -> tuple[Field | None, list[Field], list[Field]]:
+    """The field that names the test points; else what may, since its values differ within each run, and which of that
+    has an unknown name.
 
-    Of several, that of the best name; one that only counts rows comes last.
+    A known name is enough, whatever the values; of several, the documented comes first, and an alias that only counts
+    rows last.
     """
-    if run_of.size > 1:
-        able = {n: f for n, f in fields.items() if (f.whole or f.text) and _pairs(run_of, f.codes) == f.codes.size}
-        strangers = [f for f in able.values() if not _called({f.name: f}, (*_ID_NAMES, *ALIASES["row"]))]
-        named = [*_called(able, _ID_NAMES)]
-        order = [*named, *sorted(strangers, key=lambda f: not f.text), *_called(able, ALIASES["row"])]
-        order.sort(key=lambda f: _counts_rows(f, run_of))
-        if order:
-            return order[0], order[0] in strangers
-    documented = _called(fields, DOCUMENTED["ids"])
-    return (documented[0] if documented else None), False
+    able = {name: field for name, field in fields.items() if run_of.size > 1 and _differs(field, run_of)}
+    if documented := _called(able, DOCUMENTED["ids"]) or _called(fields, DOCUMENTED["ids"]):
+        return documented[0], [], []
+    if known := sorted(_called(able, ALIASES["ids"]), key=lambda field: _counts_rows(field, run_of)):
+        return known[0], [], []
+    of_rows = _called(able, ALIASES["row"])
+    strangers = [field for field in able.values() if field not in of_rows]
+    strangers.sort(key=lambda field: (not field.text, not field.numbers))
+    counts = [field for field in of_rows if _counts_rows(field, run_of)]
+    return None, [*(field for field in of_rows if field not in counts), *strangers, *counts], strangers
+
+
+def _differs(field: Field, run_of: np.ndarray) -> bool:
+    return _pairs(run_of, field.codes) == field.codes.size
 
 
 _ID_NAMES = (*DOCUMENTED["ids"], *ALIASES["ids"])

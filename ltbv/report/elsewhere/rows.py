@@ -1,20 +1,25 @@
 """What does a file of predictions say, row by row? One form for all formats, in the file's own order of rows."""
 
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.report.elsewhere.roles import Roles
 
 BLOCK = 1 << 19  # scores (rows x classes) read at once: 2 MB of float32, which stay in the processor's cache
 MOST_POINTS, MOST_CLASSES = 10**7, 10**6  # beyond these a shape is taken for damage, and nothing is allocated for it
 MOST_BYTES = 1 << 31  # of an array that must be read as a whole
 LONGEST_ID = 1000  # characters of the name of a test point; all are kept at the length of the longest
 LOGITS, PROBS = "logits", "probs"
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,8 @@ class Rows:
     blocks  reads the scores in consecutive blocks (rows, C); None: the file has none
     judged  what scores amounted to, (n,) each, where the file holds that in their place
     unused  names of fields that say nothing here
-    guessed_ids   name of the field that names the test points, where its values alone say so
+    guesses what may name the test points where `ids` is None: see `guesses`
+    guessed_ids   name of the field that does, where its values alone say so
     """
 
     path: Path
@@ -42,6 +48,7 @@ class Rows:
     blocks: Callable[[], Iterator[np.ndarray]] | None = None
     judged: "Judged | None" = None
     unused: tuple[str, ...] = ()
+    guesses: "Guesses" = field(default_factory=lambda: Guesses())
     guessed_ids: str | None = None
 
     @classmethod
@@ -60,6 +67,31 @@ class Rows:
     def with_(self, **fields: Any) -> "Rows":
         """The same rows, and what else is known of them."""
         return replace(self, **fields)
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """Fields that may name the test points, since their values differ within each run.
+
+    ids        name of a field -> (n,) text, the likeliest first
+    strangers  those whose name says nothing either
+    unnamed    refuses what cannot be told apart if none of these names the test points
+    """
+
+    ids: dict[str, np.ndarray] = field(default_factory=dict)
+    strangers: tuple[str, ...] = ()
+    unnamed: Callable[[], None] = lambda: None
+
+    @classmethod
+    def of(cls, roles: Roles, ids_of: Callable[[str], np.ndarray]) -> "Guesses":
+        """Those of the fields whose values can be names."""
+        ids = {}
+        for name in roles.guesses:
+            with suppress(Refusal):  # text that is too long, such as lists of scores
+                ids[name] = as_ids(ids_of(name), name)
+        if roles.guesses and not ids:
+            roles.unnamed()
+        return cls(ids, roles.strangers, roles.unnamed)
 
 
 @dataclass(frozen=True)
@@ -91,11 +123,13 @@ def check_range(ids: np.ndarray, num_classes: int, where: str) -> None:
     """Refuses class ids (n,) outside 0 to C - 1."""
     if ids.size and (wrong := (ids < 0) | (ids >= num_classes)).any():
         at = int(wrong.argmax())
-        raise Refusal(f"{where} is {ids[at]} in row {at} (from 0); class ids go from 0 to {num_classes - 1}")
+        from_one = ", and these seem to count from 1" if ids.min() > 0 and ids.max() == num_classes else ""
+        raise Refusal(f"{where} is {ids[at]} in row {at} (from 0); class ids go from 0 to {num_classes - 1}{from_one}")
 
 
 def as_ids(names: Sequence[str], where: str) -> np.ndarray:
     """Names of test points (n,) as an array, each of which takes as much memory as the longest."""
+    names = plain_numbers(names)
     longest = max(map(len, names), default=0)
     if longest > LONGEST_ID or 4 * longest * len(names) > MOST_BYTES:
         raise Refusal(
@@ -103,6 +137,20 @@ def as_ids(names: Sequence[str], where: str) -> np.ndarray:
             f" {LONGEST_ID:,}, and {MOST_BYTES:,} bytes for all"
         )
     return np.asarray(names, np.str_)
+
+
+def plain_numbers(names: Sequence[str]) -> Sequence[str]:
+    """Names that are all numbers, those that are whole without a fraction: 3.0, as pandas writes it, is 3."""
+    if all(map(str.isdigit, names)) or not all(map(NUMBER.fullmatch, names)):
+        return names
+    return [_plain_number(name) for name in names]
+
+
+def _plain_number(name: str) -> str:
+    if not set(name) & set(".eE"):
+        return name
+    value = Decimal(name)  # never a float: ids may have 19 digits
+    return f"{value:.0f}" if value == value.to_integral_value() else name
 
 
 def check_size(path: Path) -> None:

@@ -86,7 +86,7 @@ def _check_top(top: np.ndarray, start: int, where: str) -> None:
 def _refuse_percent(block: np.ndarray, where: str) -> None:
     """What nobody has named and sums to 100 is neither logits nor probabilities."""
     with np.errstate(over="ignore", invalid="ignore"):
-        percent = block.min() >= 0 and (np.abs(block.sum(1, dtype=np.float64) - 100) < 1).all()
+        percent = block.min() >= 0 and (np.abs(block.sum(1, dtype=np.float64) - 100) < 2).all()
     if percent and block.shape[1] > 1:
         raise Refusal(f"{where} has scores that sum to 100 in each row, like percentages; divide them by 100")
 
@@ -103,7 +103,10 @@ def _check_probabilities(p: np.ndarray, coarse: str, start: int, where: str) -> 
     wrong = off.copy()
     wrong[off] = ~is_rounded(p[off], tolerance)
     if wrong.any():
-        cure = "give logits under that name"
+        cure = next(
+            (f"divide them by {whole}" for whole in (100, 255) if (np.abs(total / whole - 1) < 0.02).all()),
+            "each row must, but for rounding",
+        )
         _refuse_row(wrong, start, f"{where} has probabilities that sum to {total[wrong][0]:.4g}, not 1 ({cure}),")
     return float(np.abs(total - 1).max())
 

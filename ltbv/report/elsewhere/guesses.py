@@ -1,0 +1,111 @@
+"""Which field names the test points, where no name says so? One whose values are the same in every run.
+
+A field whose values merely differ in every row, such as a rank or a time, differs from run to run too: it is not used,
+and test points are taken by order. Numbers with a fraction may be losses: they are names only where the labels have
+them too, or runs have the same ones in another order.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ltbv.report.elsewhere.points import Points
+from ltbv.report.elsewhere.rows import NUMBER, Rows
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What all files agree on. `every` reads the rows of each, and is asked only where something must be guessed;
+    `given` are the labels of a file of their own."""
+
+    every: Callable[[], Iterable[Rows]]
+    given: Points | None
+
+    def labels(self) -> Points | None:
+        """The labels of a file of their own, with names of test points if the predictions have the same."""
+        if self.given is None or not self.given.guesses:
+            return self.given
+        return next((self.given.named(name) for name in self.given.guesses if name in self._of_labels), self.given)
+
+    def settled(self, rows: Rows) -> Rows:
+        """The rows with names of test points if all agree on them, else without."""
+        if not rows.guesses.ids:
+            return rows
+        if (name := next((name for name in rows.guesses.ids if name in self._of_runs), None)) is None:
+            rows.guesses.unnamed()
+            return rows
+        return rows.with_(
+            ids=rows.guesses.ids[name],
+            guessed_ids=name if name in rows.guesses.strangers else None,
+            unused=tuple(other for other in rows.unused if other != name),
+        )
+
+    @property
+    def _of_runs(self) -> set[str]:
+        return self._found[0]
+
+    @property
+    def _of_labels(self) -> set[str]:
+        return self._found[1]
+
+    @cached_property
+    def _found(self) -> tuple[set[str], set[str]]:
+        """Names of fields of the runs, and of the file of labels, whose values are the same everywhere."""
+        said: dict[str, _Values] = {}
+        differ: set[str] = set()
+        moved: set[str] = set()
+        known: _Values | None = None
+        for rows in self.every():
+            labels = rows.labels
+            if rows.ids is not None and known is None:
+                known = _Values.of(rows.ids[rows.run_of == 0], None)
+            for name, ids in rows.guesses.ids.items():
+                for run in range(len(rows.runs)):
+                    own = rows.run_of == run
+                    values = _Values.of(ids[own], None if labels is None else labels[own])
+                    if not (first := said.setdefault(name, values)).agrees(values):
+                        differ.add(name)
+                    elif not np.array_equal(first.order, values.order):
+                        moved.add(name)
+        runs = {name: values for name, values in said.items() if name not in differ}
+        if self.given is None or (self.given.ids is None and not self.given.guesses):
+            return {name for name, values in runs.items() if name in moved or not values.fractions}, set()
+        if self.given.ids is not None:
+            own = _Values.of(self.given.ids, self.given.labels)
+            return {name for name, values in runs.items() if own.agrees(values)}, set()
+        of_labels = {name: _Values.of(ids, self.given.labels) for name, ids in self.given.guesses.items()}
+        others = [*runs.values(), *([known] if known is not None else [])]
+        sure = {name for name, values in runs.items() if name in moved or not values.fractions}
+        both = {name for name, own in of_labels.items() if any(own.agrees(values) for values in others)}
+        if both:
+            return {n for n, values in runs.items() if any(of_labels[of].agrees(values) for of in both)}, both
+        return sure, both
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Names sorted, where they stood, and the labels beside them; labels tell numbers that are names from ranks."""
+
+    names: np.ndarray
+    order: np.ndarray
+    labels: np.ndarray | None
+
+    @classmethod
+    def of(cls, names: np.ndarray, labels: np.ndarray | None) -> "_Values":
+        order = np.argsort(names, kind="stable")
+        return cls(names[order], order, None if labels is None else labels[order])
+
+    @property
+    def fractions(self) -> bool:
+        """Are these numbers that are not whole?"""
+        names = self.names.tolist()
+        return not all(map(str.isdigit, names)) and all(map(NUMBER.fullmatch, names))
+
+    def agrees(self, other: "_Values") -> bool:
+        if not np.array_equal(self.names, other.names):
+            return False
+        if self.labels is None or other.labels is None or not all(map(NUMBER.fullmatch, self.names.tolist())):
+            return True
+        return np.array_equal(self.labels, other.labels)
