@@ -20,8 +20,10 @@ FLOORS = [
     {"engine"},
     {"methods"},
     {"models", "data"},
-    {"losses", "schedules"},
-    {"stats"},
+    {"losses", "optimisers"},
+    {"schedules"},
+    {"stats", "settings"},
+    {"options"},
     {"errors", "guest", "seeds", "temporary"},
 ]
 BESIDE = {("cli", "display"), ("cli", "door"), ("studies", "display")}
@@ -32,9 +34,8 @@ FILES = sorted(HOUSE.rglob("*.py"))
 NAMES = {path: ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts) for path in FILES}
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 MODULES = {name.removesuffix(".__init__") for name in NAMES.values()}
-TORCHLESS = sorted(
-    m for m in MODULES if re.match(r"ltbv\.(stats|report|cli$|errors|seeds|harness\.(store|files|provenance)$)", m)
-)
+WITHOUT_TORCH = r"ltbv\.(stats|report|cli$|errors|seeds|settings|options|harness\.(store|files|provenance|request)$)"
+TORCHLESS = sorted(m for m in MODULES if re.match(WITHOUT_TORCH, m))
 
 
 def named(path):
