@@ -42,9 +42,9 @@ def cautions(
     """What a reader of `summarize(record, groups)` must know: lines to print under a table, or none.
 
     Named are: too few runs; runs that predict alike; runs far worse than the others (`fallen_runs` of the groups, or of
-    all classes); groups without an interval; groups whose votes are near uniform (mean n1/R below .4), where no
-    correction can be trusted; groups whose bracket [V, V_loo] is wider than .10; clusters; what runs share of their
-    training images; what the scheme leaves out.
+    all classes); groups whose accuracy is not above chance; groups without an interval; groups whose votes are near
+    uniform (mean n1/R below .4), where no correction can be trusted; groups whose bracket [V, V_loo] is wider than .10;
+    clusters; what runs share of their training images; what the scheme leaves out.
     """
     runs = len(record.predictions)
     lines = []
@@ -63,6 +63,12 @@ def cautions(
             f"{named} far less accurate than the others, in {_enumerate(_union(fallen.values()))}: did training fail?"
             " If some of new runs fail so too, few runs cannot say how often, and the intervals of error and variance"
             " cover less than they say; a claim of these is made only where no likely share of such runs undoes it."
+        )
+    classes = _number_of_classes(record)
+    if guessed := [e.group for e in estimates if e.quantity == "accuracy" and classes > 1 and e.low <= 1 / classes]:
+        lines.append(
+            f"accuracy is not above chance (1 of {classes} classes) by its interval in {_enumerate(guessed)}: bias and"
+            " variance there are those of guesses, or of classes that are never predicted."
         )
     if runs >= FEWEST_RUNS and (lone := _without_interval(estimates)):
         lines.append(
@@ -86,6 +92,13 @@ def cautions(
         number = len(np.unique(record.clusters))
         lines.append(f"{record.labels.size} test points come in {number} clusters: intervals are for new clusters.")
     return [*lines, *_of_pool(record), *_of_scheme(record)]
+
+
+def _number_of_classes(record: Record) -> int:
+    """C: of the class counts; where they are not known, of the labels that are there or were predicted."""
+    if record.train_counts is not None:
+        return len(record.train_counts)
+    return np.union1d(record.labels, record.predictions).size
 
 
 def _union(lists: Iterable[list]) -> list:
