@@ -73,6 +73,11 @@ def words(value: object, *, but_defaults: bool = False) -> list[str]:
     found = []
     for one in choices(type(value)):
         said = getattr(value, one.name)
-        if said not in (None, "") and not (but_defaults and said == one.default):
-            found += [option(one.name), f"{said:.15g}" if isinstance(said, float) else str(said)]
+        if said in (None, "") or (but_defaults and said == one.default):
+            continue
+        name = option(one.name)
+        if isinstance(said, bool):
+            found.append(name if said else name.replace("--", "--no-", 1))
+        else:
+            found += [name, f"{said:.15g}" if isinstance(said, float) else str(said)]
     return found

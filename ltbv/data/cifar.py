@@ -72,8 +72,7 @@ class Archive:
             test=Images(pixels=_pixels(test, np.arange(len(test_labels))), labels=test_labels),
             mean=self.mean,
             std=self.std,
-            pad=4,
-            flip=True,
+            mirrors=True,
         )
 
 

@@ -139,6 +139,7 @@ class Job:
             devices=self.devices,
             retries=means.retries,
             checkpoint_minutes=means.checkpoint_minutes,
+            keep_logits=means.keep_logits,
         )
 
     def notes(self) -> list[str]:
