@@ -23,12 +23,12 @@ from ltbv.engine.cost import build, costs_by_experts
 from ltbv.engine.predict import predict
 from ltbv.engine.protocol import CIFAR
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import SETTINGS, Store
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.methods.base import mean
 from ltbv.methods.routing import ROUTED
 from ltbv.models.stack import draw_run
+from ltbv.store import SETTINGS, Store
 
 PUBLISHED = (0.4099, 0.0947, 0.4954)  # of images that stop after 1, 2, 3 experts
 CPU = torch.device("cpu")

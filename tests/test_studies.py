@@ -6,10 +6,10 @@ import pytest
 
 import ltbv
 from ltbv.errors import Refusal
-from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import HOMES, Loss, Method, Stage
+from ltbv.store import Store
 from ltbv.studies import bootstrap
 
 INLINE = {"dataset": "tiny-lt", "executor": "inline", "quiet": True}

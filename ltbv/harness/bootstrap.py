@@ -14,14 +14,14 @@ from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.executors import EXECUTORS
-from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk, Tell, Training, chunks, even_stack_size, stack_size, trainings
 from ltbv.harness.pulse import Pulse
-from ltbv.harness.store import SETTINGS, Store
 from ltbv.harness.study import Study, made_with, resolve
 from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method, hidden, is_importable
+from ltbv.store import SETTINGS, Store
+from ltbv.store.locks import Busy
 
 MOST_RUNS = 10_000
 

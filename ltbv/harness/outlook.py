@@ -7,7 +7,7 @@ from pathlib import Path
 from ltbv.engine.cost import seconds_per_image, stored_bytes
 from ltbv.engine.train import stage_epochs
 from ltbv.harness.bootstrap import Job, Request
-from ltbv.harness.store import SETTINGS, span
+from ltbv.store import SETTINGS, span
 
 BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits
 OPTIONS = SETTINGS | {  # of `ltbv run`, by field of a request

@@ -51,7 +51,7 @@ def write_report(
     wrote in `output` and this one does not is removed; anything else there is left.
     """
     from ltbv.errors import one_line
-    from ltbv.harness.files import refuse_if_closed, write_together
+    from ltbv.files import refuse_if_closed, write_together
     from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
     from ltbv.report import published as literature
     from ltbv.report.evidence import Evidence

@@ -8,18 +8,17 @@ import pytest
 from contents import everything
 
 from ltbv.errors import Refusal
-from ltbv.harness import files
+from ltbv.files import atomic, read_arrays
 from ltbv.harness.bootstrap import Request, prepare
-from ltbv.harness.files import read_arrays
 
 METHODS = ("ce", "tau_norm")
 FAULTS = {
     "the disk is full": (os, "fsync", errno.ENOSPC),
     "the quota is used up": (os, "fsync", errno.EDQUOT),
     "the disk fails": (os, "fsync", errno.EIO),
-    "the directory is read-only": (files, "beside", errno.EROFS),
-    "nobody may write there": (files, "beside", errno.EACCES),
-    "too many files are open": (files, "beside", errno.EMFILE),
+    "the directory is read-only": (atomic, "beside", errno.EROFS),
+    "nobody may write there": (atomic, "beside", errno.EACCES),
+    "too many files are open": (atomic, "beside", errno.EMFILE),
     "the file cannot be renamed": (os, "replace", errno.EACCES),
 }
 

@@ -20,10 +20,10 @@ from ltbv.errors import Refusal
 from ltbv.guest import guest
 from ltbv.harness.bootstrap import Request, prepare
 from ltbv.harness.describe import COLUMNS, listing
-from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Loss, Method, Objective, OutputObjective, Stage
+from ltbv.store import Store
 
 OWN = """
     import getpass, os, sys

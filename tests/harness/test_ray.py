@@ -27,8 +27,8 @@ from contents import everything, wait_for
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Job, Request, prepare
 from ltbv.harness.plan import Chunk
-from ltbv.harness.store import Store
 from ltbv.harness.work import Order
+from ltbv.store import Store
 
 of_ray = importlib.import_module("ltbv.harness.executors.ray")
 

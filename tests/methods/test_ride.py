@@ -9,13 +9,13 @@ from torch import Tensor
 
 from ltbv.errors import Refusal
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 from ltbv.losses import effective_number, ldam, weighted_mean
 from ltbv.methods import METHODS
 from ltbv.methods.base import Moment, Objective
 from ltbv.methods.ride import Distilled, RideObjective, class_share, ride_loss
 from ltbv.models.experts import Output
+from ltbv.store import Store
 
 FORMS = ("mean", "pairwise")
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}

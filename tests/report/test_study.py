@@ -5,10 +5,9 @@ import pytest
 
 from ltbv.data.dataset import labels_of
 from ltbv.errors import Refusal
-from ltbv.harness import provenance
-from ltbv.harness.files import read_arrays, write_arrays
-from ltbv.harness.store import Store
+from ltbv.files import read_arrays, write_arrays
 from ltbv.report.study import read_study
+from ltbv.store import Store, provenance
 
 SETTINGS = "--dataset glyphs-lt --scheme subsample --head 100 --imbalance 50 --profile exp --epochs 30 --seed 7"
 

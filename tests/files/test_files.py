@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ltbv.errors import Refusal
-from ltbv.harness.files import (
+from ltbv.files import (
     read_arrays,
     read_json,
     refuse_if_closed,
