@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbv.errors import Refusal, unknown
-from ltbv.report.elsewhere.analysis import Analysis
+from ltbv.report.analysis import Analysis
 from ltbv.report.evidence import REFERENCE
 from ltbv.report.study import read_study
 

@@ -77,6 +77,27 @@ def test_imports_point_down(path):
     assert not upward
 
 
+READERS = re.compile(r"ltbv\.report\.(study|elsewhere)\b")
+BELOW_READERS = {f"ltbv.report.{name}" for name in ("evidence", "names", "lost", "published")}
+
+
+def test_what_reads_predictions_knows_nothing_of_what_is_made_of_them():
+    """A study and files of others are read apart from each other, and apart from tables and figures."""
+    for path in (p for p in FILES if READERS.match(named(p))):
+        of_report = {i for i in imports(TREES[path]) if i.startswith("ltbv.report")}
+        own = "ltbv.report.elsewhere" if "elsewhere" in named(path) else named(path)
+        assert not {i for i in of_report - BELOW_READERS if not i.startswith(own)}, path
+
+
+def test_no_file_stands_on_itself():
+    """Wherever in a file an import stands: files that need each other share an idea that has no file yet."""
+    leans = {named(p): imports(TREES[p]) & MODULES - {named(p), "ltbv"} for p in FILES}
+    while free := [name for name, below in leans.items() if not below & leans.keys()]:
+        for name in free:
+            del leans[name]
+    assert not leans
+
+
 def test_an_upward_import_would_be_seen():
     assert allowed("ltbv.engine.train", "ltbv.methods.base")
     assert allowed("ltbv.report.tables", "ltbv.store.directory")

@@ -12,11 +12,9 @@ from ltbv.data.dataset import labels_of
 from ltbv.data.resample import overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.files import Damaged, read_arrays
-from ltbv.report.elsewhere.counts import MOST_IMAGES
-from ltbv.report.elsewhere.listings import check_names
-from ltbv.report.elsewhere.rows import MOST_CLASSES
-from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
+from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 from ltbv.report.lost import lost_note
+from ltbv.report.names import check_names
 from ltbv.store import SETTINGS, Store, command, provenance
 
 REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
