@@ -24,7 +24,7 @@ class Unread(Refusal):
 
 
 @contextlib.contextmanager
-def reading(path: Path, damage: Callable[[str], str]) -> Iterator[None]:
+def reading(path: Path | str, damage: Callable[[str], str]) -> Iterator[None]:
     """What goes wrong in here is damage of the file (which has many names), or a fault of the moment; a Refusal stays.
 
     damage   what is to be said of a damaged file, from what was found
