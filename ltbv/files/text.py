@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ltbv.errors import Refusal
 from ltbv.files.atomic import write_bytes
-from ltbv.files.reading import check_regular
+from ltbv.files.reading import check_regular, reading
 
 LARGEST_JSON = 100_000_000  # bytes
 
@@ -18,10 +17,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """The value of a JSON file of at most LARGEST_JSON bytes."""
-    try:
+    with reading(path, lambda why: f"cannot be read as JSON: {why}"):
         check_regular(path)
         if path.stat().st_size > LARGEST_JSON:
             raise ValueError(f"it has {path.stat().st_size:,} bytes, ltbv writes at most {LARGEST_JSON:,}")
         return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise Refusal(f"{path} cannot be read as JSON: {error}") from error

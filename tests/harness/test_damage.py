@@ -163,14 +163,15 @@ def lines_of_runs(path: Path) -> dict[str, Path]:
     (path / "0.csv").write_text("label,pred\n" + "".join(f"{a},{b}\n" for a, b in zip(labels, preds, strict=True)))
     (path / "counts.json").write_text("[9, 4, 1]")
     (path / "labels.json").write_text(str(labels.tolist()))
-    return {suffix: path / f"0{suffix}" for suffix in (".npz", ".npy", ".csv")}
+    return {".json": path / "counts.json"} | {suffix: path / f"0{suffix}" for suffix in (".npz", ".npy", ".csv")}
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv"])
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".json"])
 @pytest.mark.parametrize("error", [OSError(errno.EIO, os.strerror(errno.EIO)), MemoryError()], ids=["disk", "memory"])
 def test_predictions_from_elsewhere_are_not_called_damaged_when_they_cannot_be_read(tmp_path, suffix, error):
     """Whichever of the openings of the file it strikes."""
     source, real = lines_of_runs(tmp_path)[suffix], io.open
+    predictions = tmp_path / "0.csv" if suffix == ".json" else source
     for good in range(20):
         left = iter(range(good))
 
@@ -183,7 +184,7 @@ def test_predictions_from_elsewhere_are_not_called_damaged_when_they_cannot_be_r
             patch.setattr(io, "open", opened)
             patch.setattr("builtins.open", opened)
             try:
-                read_elsewhere({"ce": source}, tmp_path / "counts.json", tmp_path / "labels.json")
+                read_elsewhere({"ce": predictions}, tmp_path / "counts.json", tmp_path / "labels.json")
                 break
             except Refusal as refusal:
                 words = str(refusal)
