@@ -20,8 +20,10 @@ FLOORS = [
     {"engine"},
     {"methods"},
     {"models", "data", "store"},
-    {"losses", "schedules"},
-    {"stats", "files"},
+    {"losses", "optimisers"},
+    {"schedules"},
+    {"stats", "settings", "files"},
+    {"options"},
     {"errors", "guest", "seeds"},
 ]
 BESIDE = {("cli", "display"), ("cli", "door"), ("studies", "display")}
@@ -31,7 +33,8 @@ FILES = sorted(HOUSE.rglob("*.py"))
 NAMES = {path: ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts) for path in FILES}
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 MODULES = {name.removesuffix(".__init__") for name in NAMES.values()}
-TORCHLESS = sorted(m for m in MODULES if re.match(r"ltbv\.(stats|report|store|files|cli|errors|seeds)\b", m))
+WITHOUT_TORCH = r"ltbv\.(stats|report|store|files|cli|errors|seeds|settings|options|harness\.request$)\b"
+TORCHLESS = sorted(m for m in MODULES if re.match(WITHOUT_TORCH, m))
 
 
 def named(path):

@@ -12,7 +12,7 @@ from ltbv.engine.snapshot import Keeper, restore, take_snapshot
 from ltbv.engine.step import Step
 from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import PARTS, Experts
-from ltbv.schedules import value
+from ltbv.schedules import Number, times, value
 
 
 def train(
@@ -35,7 +35,7 @@ def train(
     keeper     keeps snapshots between epochs; training goes on from the last one it has
     """
     step, epochs = prepare(stage, network, protocol, given), stage_epochs(stage, protocol)
-    rate = stage.learning_rate if stage.learning_rate is not None else protocol.learning_rate
+    rate = stage_rate(stage, protocol)
     kept = keeper.load() if keeper else None
     done = None if kept is None else restore(kept, network, step.optimiser, len(runs), epochs)
     history = [] if done is None else list(done.T)
@@ -60,8 +60,8 @@ def prepare(stage: Stage, network: Experts, protocol: Protocol, given: tuple[Exp
     optimiser = torch.optim.SGD(
         set_learning(network, stage.train),
         lr=1.0,  # set for each epoch
-        momentum=protocol.momentum,
-        nesterov=protocol.nesterov,
+        momentum=protocol.optimiser.momentum,
+        nesterov=protocol.optimiser.nesterov,
         weight_decay=protocol.weight_decay if stage.weight_decay is None else stage.weight_decay,
         fused=True,
     )
@@ -71,6 +71,11 @@ def prepare(stage: Stage, network: Experts, protocol: Protocol, given: tuple[Exp
 def stage_epochs(stage: Stage, protocol: Protocol) -> int:
     """How many epochs a stage lasts: its share of the protocol's, at least one."""
     return max(1, round(stage.epochs * protocol.epochs))
+
+
+def stage_rate(stage: Stage, protocol: Protocol) -> Number:
+    """The learning rate of a stage: its own, in the protocol's proportion, or the protocol's."""
+    return protocol.learning_rate if stage.learning_rate is None else times(stage.learning_rate, protocol.scale)
 
 
 def set_learning(network: Experts, parts: tuple[str, ...]) -> list[torch.nn.Parameter]:

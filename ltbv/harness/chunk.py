@@ -111,7 +111,7 @@ class Workshop:
             elif run in missing:
                 of_run = logits[position], self.dataset.test.labels, None if asked is None else asked[position]
                 kept = self.kept.get((last, run), {})
-                said = provenance.of_prediction(recipe, self.study.seed, run) | {
+                said = provenance.of_prediction(recipe, self.study.settings.seed, run) | {
                     "weights": {last: kept.get("weights")},
                     "trained": kept.get("trained"),
                     "predicted": self.setup,
@@ -147,7 +147,7 @@ class Workshop:
             network,
             self.feed,
             self.study.protocol,
-            seed=self.study.seed,
+            seed=self.study.settings.seed,
             runs=self.runs,
             position=place,
             given=given,
@@ -162,7 +162,7 @@ class Workshop:
             said = {
                 "stage": key,
                 "run": run,
-                "seed": self.study.seed,
+                "seed": self.study.settings.seed,
                 "from": {one: self.kept.get((one, run), {}).get("weights") for one in below},
                 "trained": self.setup,
             }
@@ -183,7 +183,7 @@ class Workshop:
         try:
             state = read_arrays(path)
             said = provenance.said(state) or {}
-            if strange := provenance.stranger(said, {"stage": key, "run": run, "seed": self.study.seed}):
+            if strange := provenance.stranger(said, {"stage": key, "run": run, "seed": self.study.settings.seed}):
                 raise Refusal(f"{path} is another file than its name says ({strange}); move it away and try again")
             load_run_state(network, position, len(self.runs), state)
         except (KeyError, RuntimeError, ValueError) as error:
@@ -197,7 +197,7 @@ class Workshop:
 
     def start(self, network: Experts, method: Method, stage: Stage, place: int) -> None:
         """Weights before the first step: an earlier stage's, with the `reset` parts drawn anew, or all drawn."""
-        draws = [generator(self.study.seed, run, "init", place) for run in self.runs]
+        draws = [generator(self.study.settings.seed, run, "init", place) for run in self.runs]
         for position, own in enumerate(draws):
             draw_run(network, position, len(self.runs), own)
         if stage.start:

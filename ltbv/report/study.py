@@ -15,22 +15,14 @@ from ltbv.files import Damaged, read_arrays
 from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 from ltbv.report.lost import lost_note
 from ltbv.report.names import check_names
-from ltbv.store import SETTINGS, Store, command, provenance
+from ltbv.settings import Settings
+from ltbv.store import Store, command, provenance
 
 REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
 OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = ("p_true", "p_negative")
 MOST_EXPERTS = 1000
-ASKED = {  # field of `asked` -> types it may have
-    "dataset": (str,),
-    "scheme": (str,),
-    "head": (int,),
-    "imbalance": (int, float),
-    "epochs": (int,),
-    "seed": (int,),
-    "protocol": (dict,),
-}
 
 
 def read_study(path: Path) -> Evidence:
@@ -38,7 +30,7 @@ def read_study(path: Path) -> Evidence:
     store = Store(path)
     study = store.study()
     asked, data = study["asked"], study["data"]
-    _check_settings(store.path / "study.json", study)
+    settings = _check_settings(store.path / "study.json", study)
     keys = store.methods()
     if not keys:
         raise Refusal(f"{path} has no predictions yet; run: {command(store.path, asked, REFERENCE)}")
@@ -63,12 +55,12 @@ def read_study(path: Path) -> Evidence:
         splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
         methods=tuple(methods),
         setting=Setting(
-            asked["dataset"],
-            asked["scheme"],
-            asked["head"],
-            asked["imbalance"],
-            asked["epochs"],
-            asked["seed"],
+            settings.dataset,
+            settings.scheme,
+            settings.head,
+            settings.imbalance,
+            settings.epochs,
+            settings.seed,
             shared=overlap(list(ids), len(class_names)),
             pool_sizes=np.asarray(data["pool_sizes"]) if "pool_sizes" in data else None,
             protocol=asked["protocol"],
@@ -84,17 +76,20 @@ def read_study(path: Path) -> Evidence:
     )
 
 
-def _check_settings(path: Path, study: dict[str, Any]) -> None:
-    """Refuses a study.json that lacks what a report says of a study, or has something else in its place."""
+def _check_settings(path: Path, study: dict[str, Any]) -> Settings:
+    """The settings; a study.json that lacks what a report says of a study, or has something else there, is refused."""
     asked, data = study["asked"], study["data"]
-    for name, kinds in ASKED.items():
-        if type(asked.get(name)) not in kinds:
-            raise _not_as_written(path, f"asked.{name}", asked.get(name))
-    for name in SETTINGS:
-        if not isinstance(asked.get(name), (str, int, float, type(None))):
-            raise _not_as_written(path, f"asked.{name}", asked[name])
-    if not (0 <= asked["head"] <= MOST_IMAGES and 0 <= asked["imbalance"] <= MOST_IMAGES):  # NaN is neither
-        raise _not_as_written(path, "asked.head and asked.imbalance", [asked["head"], asked["imbalance"]])
+    try:
+        settings = Settings.read(asked)
+    except Refusal as refusal:
+        raise Refusal(f"{path} has asked.{refusal}; that is not as ltbv writes it; make the study again") from refusal
+    for name in ("scheme", "head", "imbalance", "epochs"):
+        if getattr(settings, name) is None:
+            raise _not_as_written(path, f"asked.{name}", None)
+    if not isinstance(asked.get("protocol"), dict):
+        raise _not_as_written(path, "asked.protocol", asked.get("protocol"))
+    if not (0 <= settings.head <= MOST_IMAGES and 0 <= settings.imbalance <= MOST_IMAGES):
+        raise _not_as_written(path, "asked.head and asked.imbalance", [settings.head, settings.imbalance])
     if not isinstance(study.get("made_with", {}), dict):
         raise _not_as_written(path, "made_with", study["made_with"])
     names, splits = data.get("class_names"), data.get("splits")
@@ -109,6 +104,7 @@ def _check_settings(path: Path, study: dict[str, Any]) -> None:
         raise _not_as_written(path, "data.splits", splits)
     if sorted(c for name in SPLITS for c in splits[name]) != list(range(len(names))):
         raise Refusal(f"{path} has data.splits in which each class is not once")
+    return settings
 
 
 def _are_whole(values: Any, most: int) -> bool:

@@ -14,7 +14,8 @@ import pytest
 from contents import everything, wait_for
 
 from ltbv.errors import Refusal
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
+from ltbv.harness.request import Request
 from ltbv.store import Store, locks
 from ltbv.store.locks import Busy, held, holders
 
@@ -25,7 +26,7 @@ FIELDS = {"label": np.arange(3)}
 
 def request(store: Path, **asked) -> Request:
     asked = {"methods": ("ce", "tau_norm"), "runs": 2, "stack": 1, **asked}
-    return Request(store=store, dataset="tiny-lt", executor="inline", **asked)
+    return Request.of(store=store, dataset="tiny-lt", executor="inline", **asked)
 
 
 def opened(path: Path, *, seed: int = 0, force: bool = False) -> Store:
