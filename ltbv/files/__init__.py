@@ -5,8 +5,9 @@
     npy       one array: what its header promises is held against the bytes there are before memory is taken
     npz       archives of plain arrays, with a checksum (CRC-32) of each, which every reading checks
     text      JSON
+    pickles   those of others, of which nothing is run
 
-Nothing is unpickled. Whatever ltbv stores or reads goes through here.
+Nothing of ltbv's own is pickled. Whatever it stores or reads goes through here.
 """
 
 from ltbv.files.atomic import refuse_if_closed, remove, set_aside, write_bytes, write_together, writing
