@@ -4,9 +4,9 @@ A pickle is a program, which can name any function to be called. Here it names n
 which inert stand-ins answer; it has the opcodes that make numbers, strings, lists, tuples and dictionaries, not too
 many of them; and no opcode gets more bytes than the file has.
 
-The library's Unpickler does it, in its Python form: that in C takes 4 GB for the memo where seven bytes say so, and 8
-for a string of which nothing is there, before `find_class` is asked anything. Keys are strings in both: the hash of
-nested tuples that share their parts would never end.
+The library's Unpickler does it, in its Python form: in that in C seven bytes that name the 100-millionth place of the
+memo take 1.6 GB, and nine that promise a string of 8 GB are believed, before `find_class` is asked anything. Keys must
+be strings: the hash of nested tuples that share their parts would never end.
 """
 
 import math
