@@ -53,6 +53,7 @@ def test_a_study_of_an_earlier_version_says_profile_otherwise():
         ({"head": 3.5}, "head is 3.5"),
         ({"head": True}, "head is True"),
         ({"learning_rate": float("nan")}, "learning_rate is nan: give --learning-rate a finite number"),
+        ({"imbalance": 10**400}, "give --imbalance a finite number"),
         ({"seed": None}, "seed is None"),
         ({"dataset": 3}, "dataset is 3: give --dataset a text"),
         ({"batch": 1}, "batch 1: at least 2"),

@@ -324,7 +324,7 @@ def read_stage(folder: Path, content: bytes) -> None:
     store.stage_file(key, 0).write_bytes(around(content, stage()))
     events: list[dict] = []
     workshop = Workshop.__new__(Workshop)
-    workshop.study = types.SimpleNamespace(seed=ASKED["seed"])
+    workshop.study = types.SimpleNamespace(settings=types.SimpleNamespace(seed=ASKED["seed"]))
     workshop.store, workshop.runs, workshop.tell, workshop.kept = store, (0, 1), events.append, {}
     if not workshop.fill(network(), key, 0):
         assert not store.stage_file(key, 0).exists()
