@@ -44,7 +44,7 @@ def bootstrap(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
     from ltbv.display import Display
     from ltbv.harness.bootstrap import prepare
-    from ltbv.methods.base import is_importable
+    from ltbv.methods.registry import is_importable
 
     split(settings, Settings, Means)  # refuses what is neither
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))

@@ -8,7 +8,8 @@ import ltbv
 from ltbv.errors import Refusal
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
-from ltbv.methods.base import HOMES, Loss, Method, Stage
+from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.registry import HOMES
 from ltbv.store import Store
 from ltbv.studies import bootstrap
 

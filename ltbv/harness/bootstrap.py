@@ -19,7 +19,8 @@ from ltbv.harness.request import Request
 from ltbv.harness.study import Study, filled_in, made_with
 from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
-from ltbv.methods.base import Method, hidden, is_importable
+from ltbv.methods.base import Method
+from ltbv.methods.registry import hidden, is_importable
 from ltbv.store import Store
 from ltbv.store.locks import Busy
 

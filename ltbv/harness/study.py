@@ -13,6 +13,7 @@ import numpy as np
 from ltbv import __version__
 from ltbv.data.catalogue import Entry, entry
 from ltbv.data.dataset import Dataset, make_ids
+from ltbv.data.development import hold_out
 from ltbv.data.profile import long_tail_counts
 from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
@@ -66,6 +67,10 @@ class Study:
         of, source = self.settings, self.entry
         return draw(of.scheme, self.counts, source.pool_sizes, seed=of.seed, run=run, endless=source.endless)
 
+    def held_out(self, run: int, per_class: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same less what it gives up, and `per_class` development images of each class (`data.development`)."""
+        return hold_out(self.sample(run), self.entry.pool_sizes, per_class, seed=self.settings.seed, run=run)
+
     def asked(self) -> dict[str, Any]:
         """What study.json compares."""
         protocol = canonical(self.protocol)
@@ -96,12 +101,12 @@ class Study:
         last, of = method.stages[-1], (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes)
         work = 0.0
         for stage in method.needed():
-            body = 1 if {"stem", "branches"} & set(stage.train) else 1 / 3
+            body = 1 if {"stem", "branches"} & set(stage.learning) else 1 / 3
             macs = body * network_cost(stage.net, *of)["macs"]
             macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
             work += stage_epochs(stage, self.protocol) * int(self.counts.sum()) * macs
         routed = (
-            {"macs_by_experts": [list(pair) for pair in costs_by_experts(last.net, *of)]} if last.net.router else {}
+            {"macs_by_experts": [list(pair) for pair in costs_by_experts(last.net, *of)]} if last.net.chooses else {}
         )
         return {**network_cost(last.net, *of), "training_images_times_macs": round(work), **routed}
 
@@ -165,9 +170,6 @@ def _chain(method: Method, stage: Stage) -> Any:
     """A stage with the stages that it stands on in the place of their names."""
     own = canonical(stage)
     del own["name"]  # what it is called changes nothing
-    if own["weight_decay"] is None:  # the protocol's, which is part of the key already
-        del own["weight_decay"]
-    own["position"] = method.stages.index(stage)
     own["start"] = _chain(method, method.stage(stage.start)) if stage.start else None
     own["given"] = [_chain(method, method.stage(name)) for name in stage.given]
     return own

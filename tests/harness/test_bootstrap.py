@@ -281,7 +281,7 @@ def test_a_method_of_ones_own_does_not_pass_for_a_known_one(tiny_lt, tmp_path, o
 
 
 def test_a_method_that_only_this_process_knows_is_for_no_worker(tiny_lt, tmp_path, monkeypatch):
-    monkeypatch.setattr("ltbv.methods.base.METHODS", METHODS | {"here": replace(METHODS["ce"], key="here")})
+    monkeypatch.setattr("ltbv.methods.registry.METHODS", METHODS | {"here": replace(METHODS["ce"], key="here")})
     prepare(request(tmp_path / "study", ("here",)))
     with pytest.raises(Refusal, match="method 'here' is known in this process only.* package.module:name"):
         prepare(request(tmp_path / "study", ("here",), executor="local"))

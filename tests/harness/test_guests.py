@@ -158,7 +158,7 @@ def bring(monkeypatch, *points: tuple[str, str]) -> None:
     def entry_points(group, name=None):
         return [point for point in found if name in (None, point.name)]
 
-    monkeypatch.setattr("ltbv.methods.base.entry_points", entry_points)
+    monkeypatch.setattr("ltbv.methods.registry.entry_points", entry_points)
 
 
 def test_a_name_that_two_packages_bring_is_refused_with_both(monkeypatch, own_methods):

@@ -12,6 +12,7 @@ from ltbv.harness.study import canonical, fingerprint, resolve
 from ltbv.losses import cross_entropy, focal
 from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, Method, Stage
+from ltbv.models.parts import COSINE
 from ltbv.schedules import Step
 from ltbv.settings import Settings
 
@@ -93,7 +94,7 @@ def test_methods_that_share_a_stage_share_its_key_and_no_others():
         {"learning_rate": 0.05},
         {"sampler": (CLASS_BALANCED,)},
         {"train": ("heads",)},
-        {"net": replace(METHODS["ce"].stages[0].net, head="cosine")},
+        {"net": replace(METHODS["ce"].stages[0].net, head=COSINE)},
     ],
     ids=lambda changed: next(iter(changed)),
 )
