@@ -23,13 +23,13 @@ from ltbv.engine.cost import build, costs_by_experts
 from ltbv.engine.predict import predict
 from ltbv.engine.protocol import CIFAR
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import Store
 from ltbv.harness.study import filled_in
 from ltbv.methods import METHODS
 from ltbv.methods.base import mean
 from ltbv.methods.routing import ROUTED
 from ltbv.models.stack import draw_run
 from ltbv.settings import Settings
+from ltbv.store import Store
 
 PUBLISHED = (0.4099, 0.0947, 0.4954)  # of images that stop after 1, 2, 3 experts
 CPU = torch.device("cpu")

@@ -19,7 +19,7 @@ from ltbv import seeds
 from ltbv.data.dataset import indices_of, labels_of, make_ids
 from ltbv.data.resample import SCHEMES, draw, overlap
 from ltbv.errors import Refusal, unknown
-from ltbv.report.elsewhere.analysis import Analysis
+from ltbv.report.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.memory import as_array, as_column
 from ltbv.report.elsewhere.rows import PROBS

@@ -13,16 +13,16 @@ from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.executors import EXECUTORS
-from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk, Tell, Training, chunks, even_stack_size, stack_size, trainings
 from ltbv.harness.pulse import Pulse
 from ltbv.harness.request import Request
-from ltbv.harness.store import Store
 from ltbv.harness.study import Study, filled_in, made_with
 from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method
 from ltbv.methods.registry import hidden, is_importable
+from ltbv.store import Store
+from ltbv.store.locks import Busy
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,14 @@ from ltbv.engine.predict import predict, record
 from ltbv.engine.snapshot import Keeper
 from ltbv.engine.train import train
 from ltbv.errors import Refusal, reason
-from ltbv.harness import provenance
-from ltbv.harness.files import Damaged, read_arrays
+from ltbv.files import Damaged, read_arrays, set_aside
 from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.store import Store, set_aside
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
 from ltbv.models.experts import Experts
 from ltbv.models.stack import draw_run, load_run_state, run_state
 from ltbv.seeds import generator
+from ltbv.store import Store, provenance
 
 
 class Checkpoint(Keeper):

@@ -11,9 +11,9 @@ from typing import Any
 
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import stage_epochs
-from ltbv.harness.store import Store, span
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
+from ltbv.store import Store, span
 
 Tell = Callable[[dict[str, Any]], None]  # hears of progress, one event at a time
 

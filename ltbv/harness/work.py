@@ -7,9 +7,9 @@ from typing import Any
 
 from ltbv.errors import Refusal
 from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.store import Store
 from ltbv.harness.study import filled_in
 from ltbv.settings import Settings
+from ltbv.store import Store
 
 PATIENCE = 0.5  # seconds between two looks at a chunk that another command has in hand
 

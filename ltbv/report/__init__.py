@@ -1,7 +1,8 @@
 """Does a method lower bias and variance, and by how much? `ltbv report`: tables and figures, every method beside CE.
 
     evidence             predictions of some methods on one test set, and how they came about
-    study                reads them from a study directory
+    study                reads them from a study directory, `elsewhere` from files of others
+    analysis             takes them from arrays in memory: `ltbv.analyse`
     tables               what `ltbv.stats` says of them, tidy; parts of it: rows, claims, hardest (negatives),
                          confusion, cost, routing, additions, families, verdict (in words), cautions
     sheet, sheets        tables laid out for reading; captions go with them
@@ -51,7 +52,7 @@ def write_report(
     wrote in `output` and this one does not is removed; anything else there is left.
     """
     from ltbv.errors import one_line
-    from ltbv.harness.files import refuse_if_closed, write_together
+    from ltbv.files import refuse_if_closed, write_together
     from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
     from ltbv.report import published as literature
     from ltbv.report.evidence import Evidence

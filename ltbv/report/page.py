@@ -16,7 +16,6 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 import ltbv
-from ltbv.harness.store import flat
 from ltbv.report import captions
 from ltbv.report.evidence import Evidence
 from ltbv.report.lines import MOST_BY_COLOUR
@@ -24,6 +23,7 @@ from ltbv.report.names import printable
 from ltbv.report.sheet import Cell, Column, Sheet
 from ltbv.report.style import Look
 from ltbv.report.tables import Tables
+from ltbv.store import flat
 
 NOT_SHOWN = ("overview",)  # `splits` holds the same numbers, in rows that can be sorted
 PIXELS_AN_INCH, SHOWN_AN_INCH = 200, 110

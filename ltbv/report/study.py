@@ -11,15 +11,12 @@ import numpy as np
 from ltbv.data.dataset import labels_of
 from ltbv.data.resample import overlap
 from ltbv.errors import Refusal, words_of
-from ltbv.harness import provenance
-from ltbv.harness.files import Damaged, read_arrays
-from ltbv.harness.store import Store, command
-from ltbv.report.elsewhere.counts import MOST_IMAGES
-from ltbv.report.elsewhere.listings import check_names
-from ltbv.report.elsewhere.rows import MOST_CLASSES
-from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
+from ltbv.files import Damaged, read_arrays
+from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 from ltbv.report.lost import lost_note
+from ltbv.report.names import check_names
 from ltbv.settings import Settings
+from ltbv.store import Store, command, provenance
 
 REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
 OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
@@ -130,7 +127,7 @@ def _check_ids(path: Path, name: str, values: np.ndarray, axes: int, num_classes
     return values
 
 
-Origins = dict[int, dict[str, Any] | None]  # run -> what its file says of itself, see `harness.provenance`
+Origins = dict[int, dict[str, Any] | None]  # run -> what its file says of itself, see `store.provenance`
 
 
 def _origins(store: Store, methods: dict[str, Origins]) -> list[str]:

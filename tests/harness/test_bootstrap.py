@@ -15,17 +15,17 @@ from contents import everything
 from ltbv.engine.predict import record
 from ltbv.engine.protocol import PROTOCOLS
 from ltbv.errors import Refusal
+from ltbv.files import read_arrays
 from ltbv.harness.bootstrap import prepare
-from ltbv.harness.files import read_arrays
 from ltbv.harness.outlook import outlook
 from ltbv.harness.request import Request
-from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import Method, OutputObjective, Stage
 from ltbv.methods.routing import ROUTED
 from ltbv.report.study import read_study
 from ltbv.schedules import Step
+from ltbv.store import Store
 
 ALL = tuple(METHODS)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from contents import everything, wait_for
 
+from ltbv.files import read_arrays
 from ltbv.harness.bootstrap import prepare
-from ltbv.harness.files import read_arrays
 from ltbv.harness.request import Request
-from ltbv.harness.store import Store
+from ltbv.store import Store
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
 

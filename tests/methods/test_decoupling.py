@@ -13,7 +13,6 @@ from ltbv.data.samplers import CLASS_BALANCED
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import train
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.methods.base import mean
@@ -23,6 +22,7 @@ from ltbv.models.experts import Experts, Net
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
 from ltbv.seeds import generator
+from ltbv.store import Store
 
 CROPS = Augmentation(pad=1, flip=True)
 

@@ -9,10 +9,9 @@ import pytest
 
 from ltbv.data.dataset import make_ids
 from ltbv.data.profile import long_tail_counts
-from ltbv.harness import provenance
-from ltbv.harness.files import write_arrays
-from ltbv.harness.store import Store
+from ltbv.files import write_arrays
 from ltbv.stats import scaled
+from ltbv.store import Store, provenance
 
 ASKED = {
     "dataset": "glyphs-lt",

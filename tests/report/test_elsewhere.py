@@ -17,13 +17,13 @@ from pandas.testing import assert_frame_equal
 
 from ltbv import stats
 from ltbv.errors import Refusal
-from ltbv.harness.store import Store
 from ltbv.report import tables
 from ltbv.report.elsewhere import arrays, read_elsewhere, scores
 from ltbv.report.elsewhere.assemble import run_numbers
 from ltbv.report.elsewhere.files import named
 from ltbv.report.elsewhere.listings import read_names
 from ltbv.report.study import read_study
+from ltbv.store import Store
 
 COUNTS = [500, 90, 7]
 LABELS = np.repeat(np.arange(3), 4)

@@ -11,7 +11,7 @@
     counts     training images of each class, matched by class id or name
     listings   names of the classes, true labels (`texts` reads their lines)
     clusters   test points that belong together
-    analysis   the same for arrays in memory: `ltbv.analyse`
+    memory     what is no array yet, for those who have predictions in memory (`report.analysis`)
 
 `read_elsewhere` walks through them in this order.
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.files.reading import Unread
 from ltbv.report.elsewhere.arrays import Stored, class_ids, members, shape_of_objects, stored, text_ids
 from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain
 from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses
@@ -31,8 +32,8 @@ class Archive:
         for name, info in infos.items():
             try:
                 found[name] = stored(path, info)
-            except Refusal:
-                if name in STRICT:
+            except Refusal as refusal:
+                if name in STRICT or isinstance(refusal, Unread):
                     raise
         return cls(path, infos, found)
 

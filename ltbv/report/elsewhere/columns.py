@@ -10,13 +10,14 @@ what becomes of further columns: see `roles`.
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ltbv.errors import Refusal, words_of
+from ltbv.errors import Refusal
+from ltbv.files.reading import reading
 from ltbv.report.elsewhere import delimited, parquet
 from ltbv.report.elsewhere.roles import WHOLE, Roles, assign
 from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Guesses, Rows, as_ids
@@ -142,14 +143,8 @@ def _fields(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
         return _module(path).fields(path, columns, MOST_ROWS)
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (Refusal, GeneratorExit):
-        raise
-    except Exception as error:  # csv.Error, UnicodeDecodeError, ValueError, OSError, pyarrow's own
-        raise Refusal(f"{path} cannot be read as {path.suffix[1:]}: {words_of(error)}") from error
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, lambda why: f"cannot be read as {path.suffix[1:]}: {why}")
 
 
 def _text(values: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from ltbv.errors import Refusal
 from ltbv.report.elsewhere import judged
 from ltbv.report.elsewhere.archives import Archive
 from ltbv.report.elsewhere.arrays import Stored, class_ids, stored
-from ltbv.report.elsewhere.rows import LOGITS, MOST_CLASSES, PROBS, Guesses, Rows
+from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses, Rows
+from ltbv.report.evidence import MOST_CLASSES
 
 
 def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:

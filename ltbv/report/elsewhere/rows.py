@@ -15,7 +15,7 @@ from ltbv.errors import Refusal
 from ltbv.report.elsewhere.roles import Roles
 
 BLOCK = 1 << 19  # scores (rows x classes) read at once: 2 MB of float32, which stay in the processor's cache
-MOST_POINTS, MOST_CLASSES = 10**7, 10**6  # beyond these a shape is taken for damage, and nothing is allocated for it
+MOST_POINTS = 10**7  # beyond, a shape is taken for damage, and nothing is allocated for it
 MOST_BYTES = 1 << 31  # of an array that must be read as a whole
 LONGEST_ID = 1000  # characters of the name of a test point; all are kept at the length of the longest
 LOGITS, PROBS = "logits", "probs"

@@ -14,15 +14,14 @@ from click.testing import CliRunner
 from ltbv.cli import main
 from ltbv.engine.predict import predict
 from ltbv.errors import Refusal
-from ltbv.harness import provenance
+from ltbv.files import read_arrays, write_arrays
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.chunk import Workshop, one_thread
-from ltbv.harness.files import read_arrays, write_arrays
 from ltbv.harness.request import Request
 from ltbv.harness.status import verify
-from ltbv.harness.store import Store
 from ltbv.methods import METHODS
 from ltbv.report.study import read_study
+from ltbv.store import Store, provenance
 
 
 def bootstrap(store: Path, methods=("ce",), runs=2, **asked) -> None:
