@@ -124,6 +124,8 @@ LEFT_OVER = {
         },
         "has 'id', whose values come 2 times each, with one label, as names of test points do in 2 runs",
     ),
+    "a mask": ({"mask": np.arange(2 * N) % 7 == 0}, "has 'mask', which says that some rows do not count; leave these"),
+    "what counts": ({"Is valid": np.arange(2 * N) % 7 * 1.0}, "has 'Is valid', which says that some rows do not count"),
     "nothing": ({}, "has labels that repeat after 12 rows, 2 times in all: if these are runs, name them"),
 }
 
@@ -135,6 +137,14 @@ def test_what_may_tell_runs_or_methods_apart_is_refused(tmp_path, counts, what, 
     write(tmp_path / f"all{form}", **({"label": np.tile(LABELS, 2), "pred": PREDS[:2].ravel()} | fields))
     message = refusal(read_elsewhere, {"ce": tmp_path / f"all{form}"}, counts)
     assert message.startswith(f"{tmp_path}/all{form} has ") and complaint in message
+
+
+def test_the_mask_of_predictions_of_several_runs_is_refused_too(tmp_path, counts):
+    write(tmp_path / "all.npz", preds=PREDS, labels=LABELS, mask=PREDS == 1)
+    message = refusal(read_elsewhere, {"ce": tmp_path / "all.npz"}, counts)
+    assert message.startswith(f"{tmp_path}/all.npz has 'mask', which says that some rows do not count")
+    write(tmp_path / "all.npz", preds=PREDS, labels=LABELS, mask=PREDS < 0)
+    assert np.array_equal(read_elsewhere({"ce": tmp_path / "all.npz"}, counts).reference.predictions, PREDS)
 
 
 HARMLESS = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere.arrays import Stored, class_ids, members, shape_of_objects, stored, text_ids
-from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain
+from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain, refuse_mask
 from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses
 
 STRICT = (LOGITS, PROBS, *(name for names in DOCUMENTED.values() for name in names))  # must be as they should be
@@ -57,6 +57,8 @@ class Archive:
                     " take it out"
                 )
         for name, one in self.found.items():
+            if plain(name) in ALIASES["mask"] and one.dtype.kind in "iufb":  # of any shape: of runs, of scores
+                refuse_mask(self.path, name, np.unique(one.whole()))
             if name in (*DOCUMENTED["run"], *DOCUMENTED["ids"]) and one.dtype.kind not in "iufUSb":
                 raise Refusal(f"{self.path}: {name} is {one.dtype} of shape {one.shape}; ids are (N,) text or numbers")
         values = {

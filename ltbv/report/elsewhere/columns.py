@@ -161,6 +161,8 @@ def _class_ids(values: np.ndarray, where: str) -> np.ndarray:
     """Class ids (n,) int64; their range is not checked here."""
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
+    if values.dtype.kind == "f" and (missing := np.isnan(values)).any():
+        raise Refusal(f"{where} is missing in row {int(missing.argmax())} (from 0), and {missing.sum()} times in all")
     codes, distinct = pd.factorize(_text(values))
     wrong = np.array([not WHOLE.fullmatch(word) for word in distinct], bool)
     if wrong.any():

@@ -32,6 +32,7 @@ ALIASES = {  # in the order of preference, after the documented names; see `plai
     ),
     "label": ("target", "targets", "y_true", "true_label", "true_labels", "ground_truth", "gt"),
     "pred": ("prediction", "predictions", "predicted", "predicted_label", "pred_label", "y_pred"),
+    "mask": ("mask", "masked", "missing", "is_missing", "isna", "ignore", "ignored", "valid", "is_valid"),
     "method": ("method", "methods", "model", "algorithm", "classifier", "approach", "architecture"),
     "row": (
         "index",
@@ -125,6 +126,8 @@ class Roles:
 def assign(path: Path, arrays: Mapping[str, np.ndarray]) -> Roles:
     """Roles of the fields of a file, each (n,); refused where one that matters cannot be told."""
     fields = {name: Field(name, values) for name, values in arrays.items()}
+    for name, field in fields.items():
+        refuse_mask(path, name, field.distinct)
     label, pred = (_class_ids(path, fields, role) for role in ("label", "pred"))
     left = {name: field for name, field in fields.items() if name not in (label, pred)}
     for field in _called(left, ALIASES["method"]):
@@ -152,6 +155,15 @@ def assign(path: Path, arrays: Mapping[str, np.ndarray]) -> Roles:
         unnamed()
     names = (tuple(field.name for field in some) for some in (guesses, strangers))
     return Roles(run and run.name, ids and ids.name, label, pred, *names, unnamed, tuple(field.name for field in rest))
+
+
+def refuse_mask(path: Path, name: str, distinct: np.ndarray) -> None:
+    """Refuses a field that says which values are missing, where some are."""
+    if plain(name) in ALIASES["mask"] and len(distinct) > 1:
+        raise Refusal(
+            f"{path} has {name!r}, which says that some rows do not count; leave these points out of all files, and"
+            f" take {name!r} out"
+        )
 
 
 def _called(fields: Mapping[str, Field], names: Sequence[str]) -> list[Field]:
