@@ -180,23 +180,23 @@ def _fit_and_predict(where: str, estimator: Any, X: Any, y: np.ndarray, test: _T
     except Exception as error:
         error.add_note(f"in {where} of ltbv.sklearn.bootstrap")
         raise
-    scores = None
+    if predicted is None and probabilities is None:
+        raise Refusal(f"{where} has neither predict nor predict_proba")
+    said = scores = None
+    if predicted is not None:
+        predicted, (rows, *_) = as_column(predicted, f"predictions of {where}")
+        predicted = _of_test(predicted, rows, test, where)
+        if predicted.shape != test.labels.shape:
+            raise Refusal(f"{where} predicts shape {predicted.shape} for {test.labels.size} test points")
+        said = _ids_of(predicted, test.classes, where)
     if probabilities is not None:
         known = np.asarray(estimator.classes_) if hasattr(estimator, "classes_") else np.unique(y)
-        probabilities, (rows, columns, *_) = as_keyed(probabilities, f"probabilities of {where}")
+        probabilities, (rows, columns, *_) = as_keyed(probabilities, f"probabilities of {where}", 2)
         if columns is not None and probabilities.shape[1:] == known.shape:
             probabilities = matched(probabilities, 1, columns, known.tolist(), f"probabilities of {where}", "classes_")
         whole = _all_columns(_of_test(probabilities, rows, test, where), known, test, where)
-        scores = judge([whole], test.labels, test.classes.size, PROBS, where)
-    if predicted is None and scores is None:
-        raise Refusal(f"{where} has neither predict nor predict_proba")
-    if predicted is None:
-        return Run.of(where, None, scores)
-    predicted, (rows, *_) = as_column(predicted, f"predictions of {where}")
-    predicted = _of_test(predicted, rows, test, where)
-    if predicted.shape != test.labels.shape:
-        raise Refusal(f"{where} predicts shape {predicted.shape} for {test.labels.size} test points")
-    return Run.of(where, _ids_of(predicted, test.classes, where), scores)
+        scores = judge([whole], test.labels, test.classes.size, PROBS, where, said)
+    return Run.of(where, said, scores)
 
 
 def _of_test(values: np.ndarray, rows: Keys, test: _Test, where: str) -> np.ndarray:

@@ -20,6 +20,7 @@ from ltbv.errors import Refusal, words_of
 from ltbv.report.elsewhere import delimited, parquet
 from ltbv.report.elsewhere.roles import WHOLE, Roles, assign
 from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Guesses, Rows, as_ids
+from ltbv.report.elsewhere.twice import Claims
 
 MOST_NUMBERED = 30
 MOST_ROWS = 10 * MOST_POINTS  # of all runs together; a small .parquet file can claim any number
@@ -62,6 +63,7 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
         preds=preds,
         kind=PROBS if scores else None,
         blocks=blocks if scores else None,
+        claims=Claims.of({name: fields[name] for name in roles.unused}),
         unused=(*roles.unused, *numbered),
         guesses=_guesses(path, fields, roles),
     )

@@ -12,8 +12,8 @@ def as_array(values: Any, name: str) -> np.ndarray:
     return as_keyed(values, name)[0]
 
 
-def as_keyed(values: Any, name: str) -> tuple[np.ndarray, list[Keys]]:
-    """The same, and the names along each axis, if they are a table's. Missing values are refused.
+def as_keyed(values: Any, name: str, dimensions: int | None = None) -> tuple[np.ndarray, list[Keys]]:
+    """The same, and the names along each axis (there should be so many), if a table's. Missing values are refused.
 
     A tensor leaves its gradients and its device; bfloat16, which numpy lacks, is float32. No library of tensors is
     imported: they are known by what they can do.
@@ -21,11 +21,11 @@ def as_keyed(values: Any, name: str) -> tuple[np.ndarray, list[Keys]]:
     if callable(getattr(values, "detach", None)):
         values = values.detach().cpu()
     try:
-        array, keys = keyed(values, name)
+        array, keys = keyed(values, name, dimensions)
     except TypeError:  # a type that numpy has not
         if not callable(getattr(values, "float", None)):
             raise
-        array, keys = keyed(values.float(), name)
+        array, keys = keyed(values.float(), name, dimensions)
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array, keys
 
 
