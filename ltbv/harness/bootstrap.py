@@ -15,7 +15,7 @@ from ltbv.engine.device import choose, count
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.executors import EXECUTORS
 from ltbv.harness.locks import Busy
-from ltbv.harness.plan import Chunk, Tell, Training, chunks, even_stack_size, stack_size, trainings
+from ltbv.harness.plan import Chunk, Tell, Training, chunks, even_stack_size, recorded_stack_size, stack_size, trainings
 from ltbv.harness.pulse import Pulse
 from ltbv.harness.store import SETTINGS, Store
 from ltbv.harness.study import Study, made_with, resolve
@@ -187,6 +187,12 @@ class Job:
         for name, values in hidden().items():
             if name in self.methods:
                 found.append(f"method {name!r} is ltbv's own; that of another package is asked for as {values}")
+        usual = stack_size(self.request.runs, self.study.protocol.stack)
+        if self.chunks and not self.request.stack and (kept := recorded_stack_size(self.store) or usual) < usual:
+            found.append(
+                f"runs are trained in stacks of {kept}, as this study began, so that all round alike; --stack {usual}"
+                " is faster, and mixes the two"
+            )
         lost = [len(lost_classes(ids, classes)) for ids in self.samples]
         if any(lost):
             found.append(
@@ -237,7 +243,7 @@ def prepare(request: Request) -> Job:
         store.check_method(key, recipe, force=request.force)
     there = Store(request.store / "nothing") if request.force else store
     workers = devices * request.per_device if device.type == "cuda" else 0
-    missing = chunks(there, methods, request.runs, _stack(request, study, methods, workers), only=request.only)
+    missing = chunks(there, methods, request.runs, _stack(request, study, methods, workers, there), only=request.only)
     if missing and store.exists and not request.force and store.known_as() is None:
         raise store.too_old(study.asked(), *methods, runs=request.runs)
     return Job(
@@ -274,13 +280,15 @@ def _place(method: Method) -> int:
     return known.index(method.key) if method.key in known else len(known)
 
 
-def _stack(request: Request, study: Study, methods: dict[str, Method], on_devices: int) -> int:
-    """How many runs to train side by side: as asked, as suits cores, or as many as suit the GPUs."""
+def _stack(request: Request, study: Study, methods: dict[str, Method], on_devices: int, there: Store) -> int:
+    """How many runs to train side by side: as asked, as the study began, as suits cores, or as suits the GPUs."""
+    kept = recorded_stack_size(there)
     if request.stack or not on_devices or request.network:
-        return request.stack or stack_size(request.runs, study.protocol.stack)
+        return request.stack or kept or stack_size(request.runs, study.protocol.stack)
     stages = {stage for method in methods.values() for stage in method.stages}
     largest = most_runs(stages, study.protocol, study.entry.image_shape, study.entry.num_classes)
-    return even_stack_size(request.runs, max(1, largest // request.per_device), on_devices)
+    largest = max(1, largest // request.per_device)
+    return min(kept, largest) if kept else even_stack_size(request.runs, largest, on_devices)
 
 
 def _jobs(asked: int | None, on_devices: int, chunks: int) -> int:
