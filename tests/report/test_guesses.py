@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from laid import FORMS, write
 
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere import read_elsewhere
@@ -12,23 +13,11 @@ from ltbv.report.elsewhere import read_elsewhere
 COUNTS = [500, 90, 7]
 LABELS = np.repeat(np.arange(3), 4)
 N, R = LABELS.size, 3
-FORMS = (".csv", ".npz", ".parquet")
 KNOWN = ("id", "image_id", "sample", "sample_id", "filename")
 
 
 def ranks(run: int) -> np.ndarray:
     return np.random.default_rng(run + 5).permutation(N)
-
-
-def write(path, **fields) -> None:
-    path.parent.mkdir(exist_ok=True)
-    if path.suffix == ".npz":
-        np.savez(path, **fields)
-    elif path.suffix == ".csv":
-        pd.DataFrame(fields).to_csv(path, index=False)
-    else:
-        pytest.importorskip("pyarrow")
-        pd.DataFrame(fields).to_parquet(path)
 
 
 def accuracy(directory, **options) -> float:

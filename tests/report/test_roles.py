@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from laid import FORMS, refusal, write
 
-from ltbv.errors import Refusal
 from ltbv.report.elsewhere import read_elsewhere
 from ltbv.report.elsewhere.columns import read_table
 
@@ -26,26 +26,6 @@ def counts(tmp_path):
     return path
 
 
-def refusal(call, *args, **options) -> str:
-    with pytest.raises(Refusal) as refused:
-        call(*args, **options)
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 600
-    return str(refused.value)
-
-
-def write(path, **fields) -> None:
-    """One run as .npz, .csv or .parquet, as the path says."""
-    path.parent.mkdir(exist_ok=True)
-    if path.suffix == ".npz":
-        np.savez(path, **fields)
-    elif path.suffix == ".csv":
-        pd.DataFrame(fields).to_csv(path, index=False)
-    else:
-        pytest.importorskip("pyarrow")
-        pd.DataFrame(fields).to_parquet(path)
-
-
-FORMS = (".npz", ".csv", ".parquet")
 ID_NAMES = ("id", "ID", "image", "Image Path", "filenames", "img_id", "uuid", "index", "frame", "whatever it is")
 IDS = {"text": NAMES, "numbers": np.arange(N) * 7 + 3}
 

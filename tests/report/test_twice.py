@@ -3,11 +3,10 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
+from laid import refusal, write
 
 from ltbv import analyse
-from ltbv.errors import Refusal
 from ltbv.report.elsewhere import read_elsewhere
 from ltbv.sklearn import bootstrap
 
@@ -29,29 +28,10 @@ def adjusted(run: int) -> np.ndarray:
     return (logits_of(run) + np.linspace(0, 1, C)).argmax(1)
 
 
-def write(path, **fields) -> None:
-    path.parent.mkdir(exist_ok=True)
-    if path.suffix == ".npz":
-        np.savez(path, **fields)
-        return
-    p = fields.pop("probs", None)
-    frame = pd.DataFrame(fields)
-    if p is not None:
-        frame = frame.assign(**{f"p_{k}": p[:, k] for k in range(C)})
-    frame.to_csv(path, index=False)
-
-
 def read(directory, source=None):
     (directory / "counts.json").write_text(json.dumps(COUNTS))
     found = read_elsewhere({"ce": source or directory / "ce"}, directory / "counts.json")
     return found, [line for line in found.setting.notes if "not used:" not in line]
-
-
-def refusal(*args) -> str:
-    with pytest.raises(Refusal) as refused:
-        read(*args)
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
-    return str(refused.value)
 
 
 SCORES = {
@@ -100,7 +80,7 @@ def test_predictions_in_another_order_than_the_scores_are_refused(tmp_path, form
     pred = z.argmax(1)[SHUFFLED] if what == "another order" else (z.argmax(1) + 1) % C
     path = tmp_path / f"ce/0.{form.partition('.')[2]}"
     write(path, label=LABELS, pred=pred, **SCORES[form](z))
-    message = refusal(tmp_path)
+    message = refusal(read, tmp_path)
     assert message.startswith(f"{path}: its predictions are the class of the highest of its scores in ")
     assert "of 80 rows only, as if by chance" in message and message.endswith("take out what is not to be used")
 
@@ -120,7 +100,9 @@ def test_logits_and_probs_of_two_models_are_refused(tmp_path):
     assert (read(tmp_path)[0].reference.predictions == z.astype(np.float16).argmax(1)).all()
     write(tmp_path / "ce/0.npz", labels=LABELS, logits=z, probs=softmax(logits_of(1)))
     differ = int((z.argmax(1) != logits_of(1).argmax(1)).sum())
-    assert f"has logits and probs that are highest for different classes at {differ} of 80 points" in refusal(tmp_path)
+    assert f"has logits and probs that are highest for different classes at {differ} of 80 points" in refusal(
+        read, tmp_path
+    )
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -166,7 +148,7 @@ def test_right_and_wrong_are_held_against_label_and_prediction(tmp_path, how, fo
         in (read(tmp_path)[1])
     )
     write(tmp_path / f"ce/0.{form}", label=LABELS, pred=pred, correct=RIGHT[how](right[SHUFFLED]))
-    assert "as if by chance" in refusal(tmp_path)
+    assert "as if by chance" in refusal(read, tmp_path)
 
 
 def test_the_share_that_is_right_may_be_told_in_any_form(tmp_path):
@@ -194,7 +176,7 @@ def test_predictions_twice_in_one_file_of_all_runs(tmp_path):
     write(tmp_path / "all.npz", preds=preds, predictions=preds, labels=LABELS, accuracy=(preds == LABELS).mean(1))
     assert np.array_equal(read(tmp_path, tmp_path / "all.npz")[0].reference.predictions, preds)
     write(tmp_path / "all.npz", preds=preds, predictions=preds[::-1], labels=LABELS)
-    assert "has 'preds' and 'predictions', which differ" in refusal(tmp_path, tmp_path / "all.npz")
+    assert "has 'preds' and 'predictions', which differ" in refusal(read, tmp_path, tmp_path / "all.npz")
 
 
 def test_ties_of_several_runs_in_one_file_are_counted_once(tmp_path):
@@ -235,7 +217,7 @@ def test_two_fields_that_name_the_runs_may_not_contradict(tmp_path, form):
     assert np.array_equal(read(tmp_path, path)[0].reference.predictions, rows["pred"].reshape(2, N))
     write(path, **rows, seed=np.arange(2 * N) % 2)
     assert "has 'run' and 'seed', which differ: rows of run '0' have seed '0' and '1'; take out" in refusal(
-        tmp_path, path
+        read, tmp_path, path
     )
     write(path, **rows, seed=np.arange(2 * N) + 100)  # one a row: of augmentation
     assert np.array_equal(read(tmp_path, path)[0].reference.predictions, rows["pred"].reshape(2, N))

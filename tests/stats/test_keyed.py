@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from laid import refusal
 
 from ltbv import analyse, stats
-from ltbv.errors import Refusal
 from ltbv.stats.keyed import keyed, matched
 
 COUNTS = [400, 60, 5]
@@ -17,13 +17,6 @@ PREDICTIONS = LOGITS.argmax(2)
 NAMES = [f"img_{k}.jpg" for k in range(N)]
 ORDER = DRAW.permutation(N)
 SHUFFLED = pd.Series(LABELS, NAMES).iloc[ORDER]  # labels of a shuffled table
-
-
-def refusal(call, *args, **options) -> str:
-    with pytest.raises(Refusal) as refused:
-        call(*args, **options)
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
-    return str(refused.value)
 
 
 def table(**options) -> pd.DataFrame:
