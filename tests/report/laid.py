@@ -1,7 +1,10 @@
 """Files as people lay them out, and what is said of those that cannot be: for tests of what is read from elsewhere."""
 
-from collections.abc import Callable
+import importlib.util
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,7 @@ import pytest
 from ltbv.errors import Refusal
 
 FORMS = (".npz", ".csv", ".parquet")
+PRETENDED = b"pretended parquet"
 
 
 def write(path: Path, **fields) -> None:
@@ -24,9 +28,23 @@ def write(path: Path, **fields) -> None:
         frame = frame.assign(**{f"p_{k}": of_class for k, of_class in enumerate(np.transpose(fields[name]))})
     if path.suffix == ".csv":
         frame.to_csv(path, index=False)
+    elif importlib.util.find_spec("pyarrow") is None:
+        path.write_bytes(PRETENDED + pickle.dumps(frame))
     else:
-        pytest.importorskip("pyarrow")
         frame.to_parquet(path)
+
+
+class PretendedParquet:
+    """What of pyarrow's ParquetFile is used, where there is no pyarrow: batches of rows as pandas has them."""
+
+    def __init__(self, path: Path):
+        self.frame = pickle.loads(path.read_bytes().removeprefix(PRETENDED))
+        self.schema_arrow = SimpleNamespace(names=list(self.frame.columns))
+
+    def iter_batches(self, batch_size: int, columns: list[str]) -> Iterator[SimpleNamespace]:
+        for start in range(0, len(self.frame), batch_size):
+            batch = self.frame[columns].iloc[start : start + batch_size]
+            yield SimpleNamespace(to_pandas=lambda ignore_metadata, batch=batch: batch)
 
 
 def write_text(path: Path, text: str | bytes) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from laid import refusal, write_text
+from laid import refusal, write, write_text
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
@@ -119,7 +119,7 @@ def export_table(store, key, path, labels, *, extension, probs=False, split=Fals
     if extension == "csv":
         whole.to_csv(path / "all.csv", index=False)
     else:
-        whole.to_parquet(path / "all.parquet")
+        write(path / "all.parquet", **whole)
 
 
 def export_npy(store, key, path, labels, *, probs):
@@ -146,8 +146,6 @@ EXPORTS = {
 
 @pytest.mark.parametrize("form", EXPORTS)
 def test_a_study_exported_to_any_format_says_the_same(study, tmp_path, form):
-    if form == "parquet":
-        pytest.importorskip("pyarrow")
     path = study(ride="RIDE", runs={"ce": range(5), "ride": range(1, 6)}, points=6)
     whole, store = read_study(path), Store(path)
     sources = {"ride": tmp_path / "from ride", "ce": tmp_path / "ce, from"}
@@ -618,3 +616,13 @@ def test_nothing_is_warned_of_and_no_file_is_left_open(ce, counts, recwarn):
     with warnings.catch_warnings(action="error"):
         read_elsewhere({"ce": ce}, counts)
     assert not recwarn
+
+
+@pytest.mark.parametrize("name", ["label", "pred"])
+def test_what_is_missing_in_a_table_of_numbers_is_no_class(tmp_path, counts, name):
+    """Whole numbers, of which some are null, come as floating point from a .parquet."""
+    fields = {"label": LABELS.astype(float), "pred": LABELS.astype(float)}
+    fields[name][5:7] = np.nan
+    write(tmp_path / "r0.parquet", **fields | {other: LABELS for other in fields if other != name})
+    message = refusal(read_elsewhere, {"ce": tmp_path / "r0.parquet"}, counts)
+    assert message.endswith(f"r0.parquet: {name} is missing in row 5 (from 0), and 2 times in all")
