@@ -15,9 +15,13 @@ if not Path("/dev/nvidiactl").exists():  # kernels for a GPU are then interprete
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ltbv.data.catalogue import ENTRIES
 from ltbv.data.dataset import Augmentation, Dataset, Images, indices_of, labels_of
+
+settings.register_profile("busy", deadline=None)  # a busy machine is no fault
+settings.load_profile("busy")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -286,6 +286,6 @@ def test_a_stack_that_does_not_fit_is_halved_and_a_single_run_that_does_not_fail
     events = []
     asked = Request.of(methods=("ce",), runs=5, store=tmp_path / "s", dataset="tiny-lt", executor="inline", stack=5)
     (failure,) = prepare(asked).carry_out(events.append)
-    assert failure == "all methods, run 3: out of memory with a single run: CUDA out of memory"
+    assert failure == "ce, run 3: out of memory with a single run: CUDA out of memory"
     assert Store(tmp_path / "s").runs("ce") == [0, 1, 2, 4]
     assert [event["runs"] for event in events if event["event"] == "split"] == [(0, 1, 2, 3, 4), (2, 3, 4), (3, 4)]

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from laid import PRETENDED, PretendedParquet
 
 from ltbv.data.dataset import make_ids
 from ltbv.data.profile import long_tail_counts
 from ltbv.files import write_arrays
+from ltbv.report.elsewhere import parquet
 from ltbv.stats import scaled
 from ltbv.store import Store, provenance
 
@@ -93,6 +95,17 @@ def make_study(
             said = provenance.of_prediction(store.recipe(key), ASKED["seed"], run)
             write_arrays(store.prediction_file(key, run), provenance.sealed(fields, said))
     return path
+
+
+@pytest.fixture(autouse=True)
+def pretended_parquet(monkeypatch):
+    """Files that `laid.write` pretends to be .parquet are read without pyarrow; all others are read by it."""
+    real = parquet._file
+
+    def file(path: Path):
+        return PretendedParquet(path) if path.read_bytes().startswith(PRETENDED) else real(path)
+
+    monkeypatch.setattr(parquet, "_file", file)
 
 
 @pytest.fixture

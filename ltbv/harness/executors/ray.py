@@ -318,7 +318,8 @@ class _Crew(Crew):
             self.fail(chunk, reason(getattr(error, "cause", None) or error))
             return None
         except errors.RayError as error:
-            self.bury(chunk, f"was lost: {type(error).__name__} ({words_of(error).partition('. ')[0][:200]})")
+            cause = f"was lost: {type(error).__name__} ({words_of(error).partition('. ')[0][:200]})"
+            self.bury(chunk, cause, kept=not task.apart)
             return None
         if result["end"] == "unseen":
             return _Task(chunk, apart=True)

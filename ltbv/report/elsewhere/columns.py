@@ -21,6 +21,7 @@ from ltbv.files.reading import reading
 from ltbv.report.elsewhere import delimited, parquet
 from ltbv.report.elsewhere.roles import WHOLE, Roles, assign
 from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Guesses, Rows, as_ids
+from ltbv.report.elsewhere.twice import Claims
 
 MOST_NUMBERED = 30
 MOST_ROWS = 10 * MOST_POINTS  # of all runs together; a small .parquet file can claim any number
@@ -63,6 +64,7 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
         preds=preds,
         kind=PROBS if scores else None,
         blocks=blocks if scores else None,
+        claims=Claims.of({name: fields[name] for name in roles.unused}),
         unused=(*roles.unused, *numbered),
         guesses=_guesses(path, fields, roles),
     )
@@ -156,6 +158,8 @@ def _class_ids(values: np.ndarray, where: str) -> np.ndarray:
     """Class ids (n,) int64; their range is not checked here."""
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
+    if values.dtype.kind == "f" and (missing := np.isnan(values)).any():
+        raise Refusal(f"{where} is missing in row {int(missing.argmax())} (from 0), and {missing.sum()} times in all")
     codes, distinct = pd.factorize(_text(values))
     wrong = np.array([not WHOLE.fullmatch(word) for word in distinct], bool)
     if wrong.any():
