@@ -259,7 +259,7 @@ GROWN = {  # the runs asked in turn, options of the first, and the stack of each
 @pytest.fixture
 def stacked(tiny_lt, monkeypatch):
     """The data set, with a protocol of stacks of up to five runs."""
-    monkeypatch.setitem(PROTOCOLS, "tiny-lt", replace(PROTOCOLS["tiny-lt"], stack=5))
+    monkeypatch.setitem(PROTOCOLS, 8, replace(PROTOCOLS[8], stack=5))
 
 
 @pytest.mark.parametrize("case", GROWN)
