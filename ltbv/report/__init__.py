@@ -2,20 +2,19 @@
 
     evidence             predictions of some methods on one test set, and how they came about
     study                reads them from a study directory
-    tables               what `ltbv.stats` says of them, tidy; parts of it: rows, claims, hardest (negatives),
-                         confusion, cost, routing, additions, families, verdict (in words), cautions
-    sheet, sheets        tables laid out for reading; captions go with them
-    terminal, markdown, latex, machine (CSV, JSON)    show them
-    figures, curves      draw them; `lines` does where there are many methods, `experts` what is about experts;
-                         `style` says how
-    published            numbers of the literature beside measured ones
-    page                 everything in one HTML file: page.html, page.css, page.js
+    measured, rows       what `ltbv.stats` says of them, once, for all topics
+    topic, topics/       a question of the report is one file: its tables, sheets, figures and cautions
+    tables               the tables of all topics, with claims, verdict (in words) and cautions
+    sheet, written       a table laid out for reading, and how its values are written
+    terminal, markdown, latex, page (HTML), machine (CSV, JSON)    show these forms, and know no topic
+    figures, curves      draw; `lines` does where there are many methods, `experts` what is about experts; `style` says
+                         how
+    published            numbers of the literature
     manifest             what an earlier report left over
 
 No torch here: a report is made where there is none.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,7 @@ def write_report(
     """Read the study directory `study`, write the report below `output`, give back the text for the terminal.
 
         report.html  report.md  report.json
-        tables/NAME.csv      columns: see `rows`, `claims`, `confusion`, `cost`
+        tables/NAME.csv      columns: see `rows`, `claims` and the files of `topics`
         tables/NAME.tex      booktabs
         figures/NAME.*       .png, .pdf, and .csv of what they show
 
@@ -52,8 +51,7 @@ def write_report(
     """
     from ltbv.errors import one_line
     from ltbv.harness.files import refuse_if_closed, write_together
-    from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
-    from ltbv.report import published as literature
+    from ltbv.report import captions, latex, machine, manifest, markdown, page, tables, terminal, topics
     from ltbv.report.evidence import Evidence
     from ltbv.report.names import encoded
     from ltbv.report.study import read_study
@@ -62,25 +60,22 @@ def write_report(
     output = Path(output)
     refuse_if_closed(output)
     evidence = study if isinstance(study, Evidence) else read_study(Path(study))
-    found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale)
-    others, missing = literature.beside(found, evidence) if published else ([], [])
-    found = replace(found, cautions=(*found.cautions, *missing))
-    made = sheets.printed(found, evidence)
-    files = {f"tables/{name}.csv": machine.csv(table) for name, table in machine.tidy(found).items()}
-    files |= {f"tables/{sheet.key}.tex": encoded(latex.table(sheet)) for sheet in (*made, *others)}
-    files["report.md"] = encoded(
-        markdown.document(captions.setting(evidence), found.verdicts, [*made, *others], found.cautions)
-    )
+    found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale, published=published)
+    sheets = topics.printed(found, evidence)
+    files = {f"tables/{name}.csv": machine.csv(table) for name, table in found.tidy.items()}
+    files |= {f"tables/{sheet.key}.tex": encoded(latex.table(sheet)) for sheet in sheets}
+    files["report.md"] = encoded(markdown.document(captions.setting(evidence), found.verdicts, sheets, found.cautions))
     with house_style():
         look = looks(evidence.names)
-        images = {}
-        for name, figure, data in figures.drawn(found, look):
-            files[f"figures/{name}.csv"] = machine.csv(data)
-            images[name] = files[f"figures/{name}.png"] = rendered(figure, "png")
-            files[f"figures/{name}.pdf"] = rendered(figure, "pdf")
-    files["report.html"] = encoded(page.page(found, evidence, made, images, look, others))
+        images = []
+        for drawing in topics.drawn(found, evidence, look):
+            files[f"figures/{drawing.key}.csv"] = machine.csv(drawing.data)
+            files[f"figures/{drawing.key}.png"] = image = rendered(drawing.figure, "png")
+            files[f"figures/{drawing.key}.pdf"] = rendered(drawing.figure, "pdf")
+            images.append((drawing, image))
+    files["report.html"] = encoded(page.page(found, evidence, sheets, images, look))
     whole = machine.document(found, evidence, manifest.digests(files))
-    shown = whole if as_json else terminal.show(found, evidence, others)
+    shown = whole if as_json else terminal.show(found, evidence, [sheet for sheet in sheets if sheet.asked])
 
     left_over = manifest.left_over(output, files)
     files[manifest.MANIFEST] = encoded(whole)  # last: until then, the earlier one says what is whose

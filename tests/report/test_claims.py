@@ -7,6 +7,7 @@ import pytest
 
 from ltbv import stats
 from ltbv.report import claims, tables
+from ltbv.report.rows import record
 from ltbv.report.study import read_study
 from ltbv.report.verdict import NO, OPEN, YES, verdicts
 
@@ -162,7 +163,7 @@ def of_claims(path, refuted=(), doubtful=()):
     table = tables.build(evidence).claims
     flips = table[["method", "group", "quantity", "sign_flip_p", "sign_flip_p_holm"]].copy()
     flips.loc[list(refuted), "sign_flip_p_holm"] = 0.06
-    records = {method.key: tables.record(evidence, method) for method in evidence.methods}
+    records = {method.key: record(evidence, method) for method in evidence.methods}
     estimates = {key: stats.summarize(of, evidence.groups) for key, of in records.items()}
     for key, group, low, high in doubtful:
         estimates[key] = [

@@ -5,12 +5,11 @@ import re
 import shutil
 import subprocess
 import threading
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from ltbv.report import page, sheets, style, tables, write_report
+from ltbv.report import page, style, tables, topics, write_report
 from ltbv.report.study import read_study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -106,8 +105,8 @@ def test_a_bias_below_0_is_grey_and_says_why(study):
     built = tables.build(evidence)
     rows = built.splits
     rows = rows.assign(estimate=rows.estimate.where(rows.quantity != "bias", -0.0123))
-    built = replace(built, splits=rows)
-    text = page.page(built, evidence, sheets.printed(built, evidence), {}, style.looks(evidence.names))
+    built = built.instead(splits=rows)
+    text = page.page(built, evidence, topics.printed(built, evidence), [], style.looks(evidence.names))
     assert len(re.findall(r'class="doubtful"[^>]*>-0\.012\?', text)) == 2 * 4 and "which no bias is" in text
 
 
@@ -115,7 +114,7 @@ def test_a_table_too_long_for_a_page_is_named(study, monkeypatch):
     monkeypatch.setattr(page, "MOST_ROWS", 30)
     evidence = read_study(study(ride="RIDE", runs=4, points=2, num_classes=20))
     built = tables.build(evidence)
-    text = page.page(built, evidence, sheets.printed(built, evidence), {}, style.looks(evidence.names))
+    text = page.page(built, evidence, topics.printed(built, evidence), [], style.looks(evidence.names))
     assert "Every class: 40 rows, too many for a page; see tables/classes.csv" in text
     assert "classes" not in Elements(text).tables
 

@@ -1,7 +1,6 @@
 """Can the table be read: within 100 columns, without colour, in a pipe?"""
 
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -107,12 +106,12 @@ def test_a_bias_below_0_is_grey_and_says_why(study, on_terminal):
     built = tables.build(evidence)
     rows = built.splits
     here = (rows.method == "ce") & (rows.group == "many") & (rows.quantity == "bias")
-    below = replace(built, splits=rows.assign(estimate=rows.estimate.where(~here, -0.0123)))
+    below = built.instead(splits=rows.assign(estimate=rows.estimate.where(~here, -0.0123)))
     plain = terminal.show(below, evidence)
     assert plain.count("-.012?") == 1 and "which no bias is" in plain
     on_terminal(100)
     assert re.search(r"\x1b\[90m *-\.012\?\x1b", terminal.show(below, evidence))
-    positive = replace(built, splits=rows.assign(estimate=rows.estimate.abs()))
+    positive = built.instead(splits=rows.assign(estimate=rows.estimate.abs()))
     assert "which no bias is" not in terminal.show(positive, evidence)
 
 
