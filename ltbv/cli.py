@@ -157,6 +157,7 @@ def _carry_out(job, quiet, verbose) -> None:
     metavar="[NAME]",
     help="The literature's numbers beside; with NAME=DIR those of NAME, such as cifar100-lt, and its splits.",
 )
+@click.option("--rank", default="all:accuracy", metavar="GROUP:QUANTITY", help="Order of methods. [all:accuracy]")
 @click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="Write the files, print nothing.")

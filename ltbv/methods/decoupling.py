@@ -91,6 +91,7 @@ CRT = register(
         paper=PAPER,
         summary="CE's network, classifier trained anew with class-balanced sampling",
         about=__doc__,
+        kind="Decoupling",
         adds_to="ce",
     )
 )
@@ -103,6 +104,7 @@ CRT_DECAY = register(
         paper="ours, after " + PAPER,
         summary="cRT with ten times the weight decay on the classifier",
         about=__doc__,
+        kind="Decoupling",
         adds_to="crt",
     )
 )
@@ -115,6 +117,7 @@ LWS = register(
         paper=PAPER,
         summary="CE's network, a factor for each class's logit trained with class-balanced sampling",
         about=__doc__,
+        kind="Decoupling",
         adds_to="ce",
     )
 )
@@ -128,6 +131,7 @@ TAU_NORM = register(
         paper=PAPER,
         summary="CE's network, class vectors brought to equal length",
         about=__doc__,
+        kind="Decoupling",
         adds_to="ce",
     )
 )
@@ -141,6 +145,7 @@ NCM = register(
         paper=PAPER,
         summary="CE's network, the class whose mean feature is nearest",
         about=__doc__,
+        kind="Decoupling",
         adds_to="ce",
     )
 )

@@ -26,6 +26,7 @@ LDAM = register(
         paper=PAPER,
         summary="label-distribution-aware margins on a cosine head",
         about=__doc__,
+        kind="Loss",
     )
 )
 
@@ -37,6 +38,7 @@ LDAM_DRW = register(
         paper=PAPER,
         summary="LDAM, classes re-weighted in the last fifth of training",
         about=__doc__,
+        kind="Deferred",
         adds_to="ldam",
     )
 )
@@ -49,6 +51,7 @@ CE_DRW = register(
         paper=PAPER,
         summary="cross-entropy, classes re-weighted in the last fifth of training",
         about=__doc__,
+        kind="Deferred",
         adds_to="ce",
     )
 )
@@ -61,6 +64,7 @@ FOCAL_DRW = register(
         paper=PAPER,
         summary="focal loss, classes re-weighted in the last fifth of training",
         about=__doc__,
+        kind="Deferred",
         adds_to="focal",
     )
 )
@@ -73,6 +77,7 @@ DRS = register(
         paper=PAPER,
         summary="cross-entropy, classes drawn alike in the last fifth of training",
         about=__doc__,
+        kind="Deferred",
         adds_to="ce",
     )
 )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ltbv import stats
-from ltbv.report.evidence import SPLITS, Evidence, MethodRuns
+from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
 from ltbv.stats.doubts import FEW_AGREE, fallen_runs
 
 COLUMNS = (
@@ -51,12 +51,7 @@ def claims(
     stands at it), else empty; `detectable` is the smallest true difference that four of five such studies find before
     Holm's correction; sign_flip_* are empty without the exact test, and for the bias.
     """
-    of_reference = estimates[evidence.reference.key]
-    doubtful = {
-        method.key: _of_votes(len(evidence.paired_runs(method)), estimates[method.key], of_reference)
-        | _of_odd_runs(evidence, method)
-        for method in evidence.methods[1:]
-    }
+    doubtful = barred(estimates, evidence)
     rows = [
         (
             *(key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, ""),
@@ -70,6 +65,24 @@ def claims(
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-2])).merge(flips, how="left", on=["method", "group", "quantity"])
     told = (table.p_holm <= ALPHA) & ~(table.sign_flip_p_holm > ALPHA) & (table.no_claim == "")
     return table.assign(holds=np.where(told, np.where(table.difference < 0, "lower", "higher"), ""))
+
+
+def barred(
+    estimates: Mapping[str, Sequence[stats.Estimate]], evidence: Evidence
+) -> dict[str, dict[tuple[str, str], str]]:
+    """The cautions that stand at single numbers: method -> (group, quantity) -> why it is not to be trusted, and
+    nothing claimed of it; a caution on the reference stands at all methods. Claims, verdicts and the grid read this.
+
+    Quantities are error, bias and variance; groups are those of the estimates. Of the reference: its own cautions.
+    """
+    reference = evidence.reference
+    of_reference = estimates[reference.key]
+    found = {}
+    for method in evidence.methods:
+        runs = method.runs if method is reference else evidence.paired_runs(method)
+        votes = _of_votes(len(runs), estimates[method.key], of_reference)
+        found[method.key] = votes | _of_odd_runs(evidence, method)
+    return found
 
 
 def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
@@ -94,7 +107,7 @@ def _of_odd_runs(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, str]
     for side in (evidence.reference, method):
         if same := len(side.predictions) - len(np.unique(side.predictions, axis=0)):
             why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
-            found |= {(group, quantity): why for group in SPLITS for quantity in QUANTITIES}
+            found |= {(group, quantity): why for group in GROUPS for quantity in QUANTITIES}
     return found
 
 

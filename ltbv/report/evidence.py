@@ -32,6 +32,7 @@ class MethodRuns:
     adds_to       key of the method that this one is built on
     family        methods of one family differ in their number of experts
     experts       how many it has
+    kind          a word for methods of its sort, under which tables of many methods show it
 
     None, but for predictions: not known. p_true and p_negative are known together.
     """
@@ -48,6 +49,7 @@ class MethodRuns:
     adds_to: str | None = None
     family: str | None = None
     experts: int | None = None
+    kind: str | None = None
 
     def rows(self, runs: Sequence[int]) -> "MethodRuns":
         """The same method with the runs of these numbers, in this order."""

@@ -35,7 +35,7 @@ def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None
 
     `files` are the other files of the report with their digests, see `manifest`.
     """
-    of_method = ("key", "label", "runs", "cost", "adds_to", "family", "experts")
+    of_method = ("key", "label", "runs", "cost", "adds_to", "family", "experts", "kind")
     methods = [{name: getattr(method, name) for name in of_method} for method in evidence.methods]
     whole = {
         "ltbv": ltbv.__version__,

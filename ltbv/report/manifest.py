@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 MANIFEST = "report.json"
-OURS = re.compile(r"(tables|figures)/\w+\.(csv|tex|png|pdf)|report\.(html|md)")  # no other name is ever removed
+OURS = re.compile(r"(tables|figures)/\w+\.(csv|tex|md|png|pdf)|report\.(html|md)")  # no other name is ever removed
 
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -12,13 +12,15 @@ from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 import ltbv
 from ltbv.harness.store import flat
-from ltbv.report import captions
+from ltbv.report import captions, gridview
+from ltbv.report.answer import answer
 from ltbv.report.evidence import Evidence
+from ltbv.report.grid import Grid
 from ltbv.report.names import printable
 from ltbv.report.sheet import Cell, Column, Sheet
 from ltbv.report.style import Look
@@ -32,12 +34,16 @@ MOST_ROWS = 4000  # of a table; beyond, the file of the table is for machines
 def page(
     tables: Tables,
     evidence: Evidence,
+    grid: Grid,
     sheets: Sequence[Sheet],
     images: Sequence[tuple[Drawing, bytes]],
     looks: Mapping[str, Look],
 ) -> str:
     """report.html. `images` are drawings with their PNG files."""
-    style, script = (Markup(_own(name)) for name in ("page.css", "page.js"))
+    style, script = Markup("\n".join(map(_own, ("page.css", "grid.css")))), Markup(_own("page.js"))
+    kinds = range(1, 1 + len(grid.families)) if len(grid.families) > 1 else ()
+    style += "".join(f"body:has(#kind-{i}:checked) .grid .kind:not(.k{i}) {{ display: none; }}\n" for i in kinds)
+    first, why = answer(tables, grid, evidence)
     fitting = [sheet for sheet in sheets if len(sheet.rows) <= MOST_ROWS]
     too_long = [
         f"{sheet.title}: {len(sheet.rows):,} rows, too many for a page; see tables/{sheet.key}.csv"
@@ -47,10 +53,14 @@ def page(
     published = [sheet for sheet in fitting if sheet.asked]
     sections = {"verdict": "Verdict", "figures": "Figures", "tables": "Tables"}
     sections |= {"published": "Published numbers"} if published else {}
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    return environment.from_string(_own("page.html")).render(
+    environment = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_own))
+    return environment.get_template("page.html").render(
         dataset=printable(evidence.setting.dataset),
         question=_question(evidence),
+        answer=first,
+        why=printable(why),
+        provenance=captions.provenance(evidence),
+        grid=gridview.view(grid, evidence),
         setting=captions.setting(evidence),
         contents=[*(sections | {"protocol": "Protocol"}).items()],
         verdicts=tables.verdicts,

@@ -182,7 +182,7 @@ def _read_method(
         for field, name in (REQUIRED | OPTIONAL).items()
         if all(field in fields for fields in of_runs)
     }
-    known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts")}
+    known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
     return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known), origins
 
 

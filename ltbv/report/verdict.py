@@ -31,12 +31,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`headline` is a sentence for those who read one only."""
+    """`headline` is a sentence for those who read one only. `tail` (is it better?) and `head` (is it kept?) are
+    answers: yes, no or open."""
 
     method: str
     label: str
     headline: str
     answers: tuple[Answer, ...]
+    tail: str = OPEN
+    head: str = OPEN
 
 
 def check_margin(margin: float) -> None:
@@ -70,7 +73,7 @@ def _verdict(
     headline = _headline(own, reference, tail, head, there)
     if evidence.setting.scheme in OF_ONE_SET and any(answer.answer in (YES, NO) for answer in (tail, head)):
         headline = f"Of this one training set: {headline[0].lower()}{headline[1:]}"
-    return Verdict(key, label, headline, tuple(answers))
+    return Verdict(key, label, headline, tuple(answers), tail.answer, head.answer)
 
 
 def _claim(of_error: pd.DataFrame, split: str) -> pd.Series | None:

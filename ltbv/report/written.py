@@ -44,3 +44,18 @@ def closing(total: float, terms: Sequence[float], digits: int = 4) -> list[float
     for at in np.argsort(np.sign(missing) * (rounded - exact))[: abs(missing)]:
         rounded[at] += np.sign(missing)
     return [float(value * unit) for value in (np.rint(total / unit), *rounded)]
+
+
+def short(value: float, quantity: str, digits: int = 3, *, minus: str = "-") -> str:
+    """As `formatted`, without the 0 before the point: 42.6, .458."""
+    text = formatted(value, quantity, digits=digits)
+    if quantity != "accuracy" and np.isfinite(value):
+        text = text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
+    return text.replace("-", minus, 1) if np.isfinite(value) else text
+
+
+def signed(value: float, quantity: str, digits: int = 3, *, minus: str = "-") -> str:
+    """A difference, with its sign on a rounded zero too: +9.5, -.122, -.000."""
+    if not np.isfinite(value):
+        return NOTHING
+    return f"{minus if value < 0 else '+'}{short(abs(value), quantity, digits)}"

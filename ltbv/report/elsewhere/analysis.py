@@ -49,6 +49,12 @@ class Analysis:
         runs = ", ".join(f"{method.label} {len(method.runs)} runs" for method in self.evidence.methods)
         return f"<Analysis of {runs}, {self.evidence.labels.size:,} test points: .splits, .classes, .cautions, .write>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, and the grid of accuracy, bias and variance."""
+        from ltbv.report.notebook import html
+
+        return html(self.tables, self.evidence)
+
     @cached_property
     def tables(self) -> of_tables.Tables:
         """All tables, verdicts and cautions."""

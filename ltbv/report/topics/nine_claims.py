@@ -1,9 +1,11 @@
-"""Which of the nine claims of a method hold? They are judged in `report.claims`; here they are laid out."""
+"""Which of the nine claims of a method hold? They are judged in `report.claims`, and what may be said of each number
+of the grid in `report.judgement`; here claims are laid out."""
 
 from ltbv.report import captions
-from ltbv.report import claims as judged
+from ltbv.report import claims as of_claims
 from ltbv.report.claims import ALPHA
 from ltbv.report.evidence import GROUPS, Evidence
+from ltbv.report.judgement import judged
 from ltbv.report.measured import Measured
 from ltbv.report.sheet import BETTER, METHOD, SPLIT, UNCLEAR, WORSE, Cell, Column, Sheet, number, word
 from ltbv.report.tables import Tables
@@ -12,10 +14,11 @@ from ltbv.stats.doubts import RECOMMENDED
 
 
 def measure(measured: Measured) -> Finding:
-    """`claims`: see `report.claims`."""
-    evidence = measured.evidence
-    flips = judged.flips(evidence, measured.records, wanted=measured.flipped)
-    return Finding({"claims": judged.claims(measured.differences, flips, measured.estimates, evidence)})
+    """`claims`: see `report.claims`; `grid`: see `report.judgement`."""
+    evidence, estimates = measured.evidence, measured.estimates
+    flips = of_claims.flips(evidence, measured.records, wanted=measured.flipped)
+    claims = of_claims.claims(measured.differences, flips, estimates, evidence)
+    return Finding({"claims": claims, "grid": judged(measured.by_split, claims, estimates, evidence)})
 
 
 def sheet(tables: Tables, evidence: Evidence) -> Sheet:
