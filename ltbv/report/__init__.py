@@ -16,6 +16,7 @@
 No torch here: a report is made where there is none.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ def write_report(
     allow_scale: bool = False,
     published: bool = False,
     rank: str = "all:accuracy",
+    reference: str | None = None,
+    methods: Sequence[str] = (),
     as_json: bool = False,
 ) -> str:
     """Read the study directory `study`, write the report below `output`, give back the text for the terminal.
@@ -47,6 +50,8 @@ def write_report(
     allow_scale  compare softmax scores of methods whose logits are on different scales
     published    the numbers of the literature too, where there are some for the data set
     rank         what the methods of the grid are ranked by: GROUP, QUANTITY or GROUP:QUANTITY, such as few or few:bias
+    reference    key of what the others are compared with; None: 'ce', or the first method (of an `Evidence`: its own)
+    methods      keys: only these, beside the reference
     as_json      give back report.json instead of text
 
     Everything is computed before the first file is written, and all files are written, or none. What an earlier report
@@ -65,7 +70,9 @@ def write_report(
     ranking(rank)  # refused before anything is worked out
     output = Path(output)
     refuse_if_closed(output)
-    evidence = study if isinstance(study, Evidence) else read_study(Path(study))
+    evidence = (
+        study.of(reference, methods) if isinstance(study, Evidence) else read_study(Path(study), reference, methods)
+    )
     found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale, published=published)
     first = grid(found, evidence, rank)
     sheets = topics.printed(found, evidence)

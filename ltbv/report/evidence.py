@@ -11,11 +11,27 @@ from typing import Any
 
 import numpy as np
 
+from ltbv.errors import unknown
+
 REFERENCE = "ce"
 SPLITS = ("many", "medium", "few")
 GROUPS = ("all", *SPLITS)
 SHOWN = ("accuracy", "bias", "variance")  # what figures and tables of classes show
 HIGHER_IS_BETTER = ("accuracy",)
+
+
+def chosen(keys: Sequence[str], reference: str | None = None, methods: Sequence[str] = ()) -> tuple[str, ...]:
+    """Keys of a report: the reference first, then the others in their order, or only those of `methods`.
+
+    Without a `reference`, it is 'ce' where there is one, also beside `methods` that do not name it; else the first.
+    """
+    for what, names in (("reference", [] if reference is None else [reference]), ("method", methods)):
+        for name in names:
+            if name not in keys:
+                raise unknown(what, name, keys)
+    wanted = [key for key in keys if key in methods] or list(keys)
+    first = reference or (REFERENCE if REFERENCE in keys else wanted[0])
+    return (first, *(key for key in wanted if key != first))
 
 
 @dataclass(frozen=True)
@@ -104,6 +120,12 @@ class Evidence:
     @property
     def reference(self) -> MethodRuns:
         return self.methods[0]
+
+    def of(self, reference: str | None = None, methods: Sequence[str] = ()) -> "Evidence":
+        """The same with another reference (None: this one), or with some of the methods only: keys, see `chosen`."""
+        by_key = {method.key: method for method in self.methods}
+        keys = chosen(tuple(by_key), reference or self.reference.key, methods)
+        return replace(self, methods=tuple(by_key[key] for key in keys))
 
     @property
     def names(self) -> dict[str, str]:

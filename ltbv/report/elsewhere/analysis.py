@@ -80,6 +80,10 @@ class Analysis:
         """Lines that a reader of the tables must know."""
         return self.tables.cautions
 
+    def against(self, reference: str | None = None, methods: Sequence[str] = ()) -> "Analysis":
+        """The same compared with another method, and of some `methods` only: keys. See `report.evidence.chosen`."""
+        return replace(self, evidence=self.evidence.of(reference, methods))
+
     def write(self, directory: Path | str) -> str:
         """Write the whole report below `directory`; gives back the text for a terminal."""
         from ltbv.report import write_report
