@@ -44,14 +44,15 @@ def claims(
     flips: pd.DataFrame,
     estimates: Mapping[str, Sequence[stats.Estimate]],
     evidence: Evidence,
+    doubts: Mapping[str, Mapping[tuple[str, str], str]] | None = None,
 ) -> pd.DataFrame:
     """COLUMNS, nine rows for each method but the reference.
 
     `holds` is 'lower' or 'higher', else empty; `no_claim` says why a difference is no claim whatever its p (a caution
-    stands at it), else empty; `detectable` is the smallest true difference that four of five such studies find before
-    Holm's correction; sign_flip_* are empty without the exact test, and for the bias.
+    stands at it: `doubts`, as `barred` gives them), else empty; `detectable` is the smallest true difference that four
+    of five such studies find before Holm's correction; sign_flip_* are empty without the exact test, and for the bias.
     """
-    doubtful = barred(estimates, evidence)
+    doubtful = barred(estimates, evidence) if doubts is None else doubts
     rows = [
         (
             *(key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, ""),
@@ -77,11 +78,12 @@ def barred(
     """
     reference = evidence.reference
     of_reference = estimates[reference.key]
+    odd = {method.key: _of_odd_runs(evidence, method) for method in evidence.methods}
     found = {}
     for method in evidence.methods:
         runs = method.runs if method is reference else evidence.paired_runs(method)
         votes = _of_votes(len(runs), estimates[method.key], of_reference)
-        found[method.key] = votes | _of_odd_runs(evidence, method)
+        found[method.key] = votes | odd[reference.key] | odd[method.key]
     return found
 
 
@@ -96,18 +98,16 @@ def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
     }
 
 
-def _of_odd_runs(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, str], str]:
-    """(group, quantity) -> why it is no claim, where runs of either side are copies, or have fallen far behind."""
+def _of_odd_runs(evidence: Evidence, side: MethodRuns) -> dict[tuple[str, str], str]:
+    """(group, quantity) -> why it is no claim, where runs of a method are copies, or have fallen far behind."""
     found = {}
-    for side in (evidence.reference, method):
-        fallen = fallen_runs(stats.Record(side.predictions, evidence.labels, side.runs), evidence.groups)
-        for run, groups in fallen.items():
-            why = f"run {run} of {side.label} is far less accurate than the others"
-            found |= {(group, quantity): why for group in groups for quantity in ("error", "variance")}
-    for side in (evidence.reference, method):
-        if same := len(side.predictions) - len(np.unique(side.predictions, axis=0)):
-            why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
-            found |= {(group, quantity): why for group in GROUPS for quantity in QUANTITIES}
+    fallen = fallen_runs(stats.Record(side.predictions, evidence.labels, side.runs), evidence.groups)
+    for run, groups in fallen.items():
+        why = f"run {run} of {side.label} is far less accurate than the others"
+        found |= {(group, quantity): why for group in groups for quantity in ("error", "variance")}
+    if same := len(side.predictions) - len(np.unique(side.predictions, axis=0)):
+        why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
+        found |= {(group, quantity): why for group in GROUPS for quantity in QUANTITIES}
     return found
 
 

@@ -3,20 +3,18 @@
 A cell is a method's accuracy, bias or variance, over all classes or in a split. Its state is the first that fits:
 
     reference   of the method that the others are compared with
-    unjudged    a caution stands at it, or at the reference there (`claims.barred`): `why`. It is shown in grey, and
-                counted nowhere
+    unjudged    a caution stands at it, or at the reference there: `why`, which is `no_claim` of the claim, or
+                `claims.barred` for all classes. It is shown in grey, and counted nowhere
     claim       one of the nine claims of the method holds: of the error, where it is the accuracy
     interval    the interval of the paired difference excludes 0, but nothing is claimed. `all` is not among the nine
     open        neither
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from ltbv import stats
-from ltbv.report.claims import barred
 from ltbv.report.evidence import GROUPS, SHOWN, Evidence
 
 REFERENCE, UNJUDGED, CLAIM, INTERVAL, OPEN = "reference", "unjudged", "claim", "interval", "open"
@@ -27,26 +25,26 @@ CLAIMED = {"accuracy": "error", "bias": "bias", "variance": "variance"}  # quant
 def judged(
     splits: pd.DataFrame,
     claims: pd.DataFrame,
-    estimates: Mapping[str, Sequence[stats.Estimate]],
+    doubts: Mapping[str, Mapping[tuple[str, str], str]],
     evidence: Evidence,
 ) -> pd.DataFrame:
     """method, group, quantity, MEASURED, state, why: a row for each cell of the grid, from the tables of splits and
-    claims. `why` is empty but for what is unjudged, and for a reference with a caution of its own."""
+    claims, and `claims.barred`. `why` is empty but for what is unjudged, and the reference's own cautions."""
     own = splits[splits["quantity"].isin(SHOWN) & splits["group"].isin(GROUPS)]
     own = own[["method", "group", "quantity", *MEASURED]].reset_index(drop=True)
-    doubts = barred(estimates, evidence)
-    holding = claims[claims["holds"] != ""]
-    held = set(zip(holding["method"], holding["group"], holding["quantity"], strict=True))
+    of_claims = {(row.method, row.group, row.quantity): row for row in claims.itertuples()}
     states, reasons = [], []
     for row in own.itertuples():
-        known = np.isfinite(row.estimate)
-        why = doubts[row.method].get((row.group, CLAIMED[row.quantity]), "") if known else ""
+        at = row.group, CLAIMED[row.quantity]
+        claim = of_claims.get((row.method, *at))
+        why = doubts[row.method].get(at, "") if claim is None else claim.no_claim
+        why = why if np.isfinite(row.estimate) else ""
         clear = row.difference_low > 0 or row.difference_high < 0
         if row.method == evidence.reference.key:
             state = REFERENCE
         elif why:
             state = UNJUDGED
-        elif (row.method, row.group, CLAIMED[row.quantity]) in held:
+        elif claim is not None and claim.holds:
             state = CLAIM
         else:
             state = INTERVAL if clear else OPEN

@@ -17,8 +17,9 @@ def measure(measured: Measured) -> Finding:
     """`claims`: see `report.claims`; `grid`: see `report.judgement`."""
     evidence, estimates = measured.evidence, measured.estimates
     flips = of_claims.flips(evidence, measured.records, wanted=measured.flipped)
-    claims = of_claims.claims(measured.differences, flips, estimates, evidence)
-    return Finding({"claims": claims, "grid": judged(measured.by_split, claims, estimates, evidence)})
+    doubts = of_claims.barred(estimates, evidence)
+    claims = of_claims.claims(measured.differences, flips, estimates, evidence, doubts)
+    return Finding({"claims": claims, "grid": judged(measured.by_split, claims, doubts, evidence)})
 
 
 def sheet(tables: Tables, evidence: Evidence) -> Sheet:
