@@ -107,6 +107,7 @@ class Evidence:
     train_counts  (C,) training images of each class in one run (nominal)
     splits        'many', 'medium', 'few' -> class ids
     clusters      (N,) which test points belong together, numbers from 0; None: none do
+    lost          by run number, the classes that it has no image of; empty: not known
     """
 
     labels: np.ndarray
@@ -116,6 +117,7 @@ class Evidence:
     methods: tuple[MethodRuns, ...]
     setting: Setting
     clusters: np.ndarray | None = None
+    lost: tuple[np.ndarray, ...] = ()
 
     @property
     def reference(self) -> MethodRuns:

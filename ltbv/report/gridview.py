@@ -18,7 +18,7 @@ SIGNS = {"b": "B", "w": "W", "hb": "b", "hw": "w", "o": "o"}  # of a look: its m
 HALF = 42  # percent of a cell's width, from the middle to the end of the axis
 ASIDE = {"many": "head", "few": "tail"}
 COLUMNS = {"accuracy": ("acc. %", "acc.", "A"), "bias": ("bias", "bias", "B"), "variance": ("variance", "var.", "V")}
-LETTERS = 38  # of a name
+LETTERS, LETTERS_DENSE = 60, 25  # of a name
 
 
 def view(grid: Grid, evidence: Evidence) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def estimate(cell: GridCell) -> str:
 
 def _row(row: GridRow, grid: Grid) -> dict[str, Any]:
     label = printable(row.label)
-    name = shortened(label, LETTERS) if not grid.dense else label
+    name = shortened(label, LETTERS_DENSE if grid.dense else LETTERS)
     return {"label": label, "name": name, "cells": [_cell(cell, grid.limits[cell.quantity]) for cell in row.cells]}
 
 

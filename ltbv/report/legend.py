@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ltbv.report.captions import MOST_NAMED
 from ltbv.report.evidence import GROUPS, SHOWN, SPLITS, Evidence
 from ltbv.report.grid import Grid, GridCell
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, UNJUDGED
@@ -53,17 +54,21 @@ def axes(grid: Grid) -> str:
 
 
 def unjudged(grid: Grid) -> list[str]:
-    """Which cells are not judged, and why: a line for each reason."""
+    """Which cells are not judged, and why: a line for each reason. What the reference is not trusted in, no method is
+    compared in."""
     lines = []
     for why, found in grid.unjudged.items():
         about: dict[str, list[str]] = {}
         for row, cells in found:
             about.setdefault(_cells(cells), []).append(printable(row.label))
-        parts = [
-            f"{'every method' if len(labels) == len(grid.rows) else ', '.join(labels)}: {cells}"
-            for cells, labels in about.items()
-        ]
-        lines.append(f"{'; '.join(parts)}: {printable(why)}.")
+        everywhere = _cells(found[0][1]) if found[0][0] is grid.reference else ""
+        parts = []
+        for cells, labels in about.items():
+            whole = cells == everywhere or len(labels) == len(grid.rows)
+            more = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
+            parts.append(f"{'every method' if whole else ', '.join(labels[:MOST_NAMED]) + more}: {cells}")
+        line = "; ".join(parts)
+        lines.append(f"{line[0].upper() if line.startswith('every method') else line[0]}{line[1:]}: {printable(why)}.")
     return lines
 
 

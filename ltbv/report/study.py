@@ -18,7 +18,7 @@ from ltbv.report.elsewhere.counts import MOST_IMAGES
 from ltbv.report.elsewhere.listings import check_names
 from ltbv.report.elsewhere.rows import MOST_CLASSES
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
-from ltbv.report.lost import lost_note
+from ltbv.report.topics.lost_classes import lost_classes
 
 REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
 OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
@@ -73,6 +73,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
         train_counts=np.asarray(data["counts"]),
         splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
         methods=tuple(of_methods),
+        lost=lost_classes(list(ids), np.asarray(data["counts"])),
         setting=Setting(
             asked["dataset"],
             asked["scheme"],
@@ -88,7 +89,6 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             notes=(
                 *notes,
                 *_left_out(left_out),
-                *lost_note(ids, np.asarray(data["counts"]), of_methods),
                 *_origins(store, origins),
                 *provenance.mixtures(known),
             ),

@@ -212,7 +212,7 @@ def test_few_runs_take_the_bias_of_every_method_and_nothing_else(study):
     evidence = read_study(study(ride="RIDE", runs=6, points=30))
     built = tables.build(evidence)
     of = grid(built, evidence)
-    assert legend.unjudged(of)[0] == "every method: bias: 6 runs are fewer than 10."
+    assert legend.unjudged(of)[0] == "Every method: bias: 6 runs are fewer than 10."
     assert {c.quantity for row in of.rows for c in row.cells if c.why.startswith("6 runs")} == {"bias"}
 
 

@@ -18,6 +18,7 @@ from ltbv.report.topics import (
     experts_asked,
     hardest_negatives,
     identity,
+    lost_classes,
     nine_claims,
     number_of_experts,
     published,
@@ -35,6 +36,7 @@ TOPICS = (
     experts_asked.TOPIC,
     additions.TOPIC,
     number_of_experts.TOPIC,
+    lost_classes.TOPIC,
     published.TOPIC,
 )
 
