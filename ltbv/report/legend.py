@@ -11,7 +11,7 @@ from ltbv.report.sheet import WHY_DOUBTFUL
 from ltbv.report.written import short
 
 MARKS = {(CLAIM, True): "▸", (CLAIM, False): "◂", (INTERVAL, True): "▹", (INTERVAL, False): "◃"}  # (state, better)
-PLAIN = {"▸": ">", "◂": "<", "▹": ")", "◃": "("}  # where an encoding lacks them
+PLAIN = {"▸": ">", "◂": "<", "▹": ")", "◃": "(", "±": "~", "─": "-", "…": "."}  # where an encoding lacks them
 NAMES = {"all": "all", "many": "many (head)", "medium": "medium", "few": "few (tail)"}
 NEVER = "'all' is not among the nine claims of a method."
 IN_ALL = {"all": "over all classes", **{split: f"in {split}" for split in SPLITS}}

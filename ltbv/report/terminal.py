@@ -72,7 +72,7 @@ def show(tables: Tables, evidence: Evidence, grid: Grid, others: Sequence[Sheet]
 
 
 def _encodable(text: str) -> str:
-    """With other marks where standard output lacks ours, and without what it lacks besides."""
+    """With other signs of the same width where standard output lacks ours, and without what it lacks besides."""
     encoding = sys.stdout.encoding or "utf-8"
     for mark, plain in legend.PLAIN.items():
         try:

@@ -110,7 +110,10 @@ def test_where_an_encoding_lacks_the_marks_others_stand_for_them(study, monkeypa
     with_marks = show(path, built)
     monkeypatch.setattr("sys.stdout", SimpleNamespace(encoding="latin-1"))
     assert terminal._encodable("12.3▸ .45◂ .67▹ .89◃ ±") == "12.3> .45< .67) .89( ±"
-    assert "▸" in with_marks
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(encoding="ascii"))
+    plain_ones = terminal._encodable(with_marks)
+    assert list(map(len, plain_ones.splitlines())) == list(map(len, with_marks.splitlines()))
+    assert "▸" in with_marks and "?" not in plain_ones.split("\n\n")[1] and "----" in plain_ones
 
 
 def test_many_methods_stand_by_kind_without_differences(study):
