@@ -99,9 +99,11 @@ def _lowers(own: pd.DataFrame, reference: str) -> Answer:
     if own.empty or own["p_holm"].isna().all():
         return Answer(question, OPEN, "None can be tested with so few runs.")
     holding = own[own["holds"] != ""]
-    only = own[(own["holds"] == "") & ((own["low"] > 0) | (own["high"] < 0))]
+    judged = own[own["no_claim"] == ""]
+    only = judged[(judged["holds"] == "") & ((judged["low"] > 0) | (judged["high"] < 0))]
     rest = "" if only.empty else f" An interval excludes 0 and is no claim: {_by_direction(only)}."
-    text = f"{len(holding)} of {own['p_holm'].notna().sum()} after Holm's correction"
+    number = judged["p_holm"].notna().sum()
+    text = f"{len(holding)} of {number} after Holm's correction" if number else "None can be judged"
     barred = own[own["no_claim"] != ""]
     for why, of in barred.groupby("no_claim", sort=False):
         named = [
