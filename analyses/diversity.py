@@ -21,22 +21,23 @@ from dataclasses import replace
 
 from ltbv.cli import main
 from ltbv.methods import find
-from ltbv.methods.base import Method, Stage
-from ltbv.methods.ride import RideObjective
+from ltbv.methods.base import Method, Stage, Sum
+from ltbv.methods.ride import Diversity
 
 RIDE = find("ride")
 
 
-def variant(key: str, label: str, **settings) -> Method:
+def variant(key: str, label: str, diversity: Diversity) -> Method:
     """RIDE with another diversity term."""
-    stage: Stage = replace(RIDE.stages[0], objective=RideObjective(**settings))
-    return replace(RIDE, key=key, label=label, stages=(stage,))
+    stage: Stage = RIDE.stages[0]
+    loss = stage.objective.terms[0]
+    return replace(RIDE, key=key, label=label, stages=(replace(stage, objective=Sum((loss, diversity))),))
 
 
-NONE = variant("ride_none", "RIDE, no diversity", diversity_weight=0.0)
-MEAN = variant("ride_mean", "RIDE, mean 0.45", diversity="mean", diversity_weight=0.45)
-ALIKE = variant("ride_alike", "RIDE, mean 0.45, one temperature", distribution_aware=False)
-PAIRWISE = variant("ride_pairwise", "RIDE, pairwise 0.05", diversity="pairwise", diversity_weight=0.05)
+NONE = variant("ride_none", "RIDE, no diversity", Diversity(weight=0.0))
+MEAN = variant("ride_mean", "RIDE, mean 0.45", Diversity("mean", 0.45))
+ALIKE = variant("ride_alike", "RIDE, mean 0.45, one temperature", Diversity(by_class=0.0))
+PAIRWISE = variant("ride_pairwise", "RIDE, pairwise 0.05", Diversity("pairwise", 0.05))
 
 if __name__ == "__main__":
     ours = [f"analyses.diversity:{name}" for name in ("NONE", "MEAN", "ALIKE", "PAIRWISE")]

@@ -24,7 +24,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
 
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
+from ltbv.harness.request import Request
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for number in range(asked.rounds):
             for name, (executor, where) in ways.items():
-                request = Request(
+                request = Request.of(
                     methods=("ce",),
                     runs=asked.runs,
                     epochs=asked.epochs,

@@ -20,7 +20,7 @@ import io
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -83,10 +83,12 @@ class Found:
     intervals  (methods, options, quantities, 6, groups), the 6 being estimate, plug_in, low, high, truth of the
                population, truth of the study's points
     claims     (quantities, splits): 1 a claim that is true, -1 one that is false, 0 none
+    fell       a run of either method was told to have fallen, in any split
     """
 
     intervals: np.ndarray
     claims: np.ndarray
+    fell: bool | np.ndarray
 
 
 def study(world: World, runs: int, key: tuple[int, ...]) -> Found:
@@ -122,21 +124,26 @@ def study(world: World, runs: int, key: tuple[int, ...]) -> Found:
                     one = measured[method][quantity]
                 of = options.intervals(one, labels, weights, clusters)
                 found[m, o, q] = of.estimate, of.plug_in, of.low, of.high, *truth[method][:, q]
-    return Found(found, claims_of(records, groups, truth["difference"][0]))
+    return Found(found, *claims_of(records, groups, truth["difference"][0]))
 
 
-def claims_of(records: dict[str, stats.Record], groups: dict[str, np.ndarray], truth: np.ndarray) -> np.ndarray:
-    """`Found.claims`, by the rule of a report: Holm's p of at most .05, of a bias that a claim may be made of."""
+def claims_of(
+    records: dict[str, stats.Record], groups: dict[str, np.ndarray], truth: np.ndarray
+) -> tuple[np.ndarray, bool]:
+    """`Found.claims` by the rule of a report but for the exact test, `Found.fell`."""
     shown = {name: groups[name] for name in SHOWN if name in groups}
     estimates = [stats.summarize(records[name], shown) for name in ("method", "reference")]
     doubtful = stats.no_bias_claim(min(len(of.predictions) for of in records.values()), *estimates)
+    without = stats.without_fallen(records["method"], records["reference"], shown)
     claims = np.zeros((len(CONFIRMED_QUANTITIES), len(CONFIRMED_GROUPS)), int)
     for one in stats.compare(records["method"], records["reference"], shown):
-        if one.p_holm <= 0.05 and not (one.quantity == "bias" and one.group in doubtful):
+        at = one.group, one.quantity
+        undone = at in without and not stats.stands(one, without[at])
+        if one.p_holm <= 0.05 and not undone and not (one.quantity == "bias" and one.group in doubtful):
             q = CONFIRMED_QUANTITIES.index(one.quantity)
             true = truth[q, [*groups].index(one.group)]
             claims[q, CONFIRMED_GROUPS.index(one.group)] = 1 if true * one.estimate > 1e-12 else -1
-    return claims
+    return claims, bool(without)
 
 
 _world: World | None = None  # of a worker process
@@ -158,7 +165,7 @@ def studies(world: World, jobs: list[tuple[int, tuple[int, ...]]], processes: in
     else:
         with ProcessPoolExecutor(processes, initializer=_adopt, initargs=(world,)) as pool:
             found = [*pool.map(_study, jobs, chunksize=8)]
-    return Found(np.stack([of.intervals for of in found]), np.stack([of.claims for of in found]))
+    return Found(*(np.stack([getattr(of, field.name) for of in found]) for field in fields(Found)))
 
 
 # ---------------------------------------------------------------- tables
@@ -243,7 +250,7 @@ def markdown(rows: list[Row], claims: list[list[str]], looks: list[list[str]], a
         if chosen := [r for r in rows if r.world in of]:
             lines += [f"### {title}", "", *_summary(chosen, runs), ""]
     lines += ["## Claims", "", CLAIMS, ""]
-    lines += _table(["world", "R", "a false claim", "false of the bias", "true: error", "bias", "variance"], claims)
+    lines += _table(CLAIMED, claims)
     if looks:
         lines += ["", "## Studies that grow", "", LOOKS_SAID, ""]
         lines += _table(["world", *(f"R = {count}" for count in LOOKS), "any look"], looks)
@@ -295,8 +302,11 @@ def markdown(rows: list[Row], claims: list[list[str]], looks: list[list[str]], a
 
 CLAIMS = """
 Percent of studies with a claim (Holm's p of at most .05 among the nine; of a bias only where `no_bias_claim` allows
-it) whose direction is not that of the truth; then true claims a study. In `worlds_apart` both methods have one bias.
+it, of error and variance only if no runs that fell can undo it) whose direction is not that of the truth; then
+true claims a study; then percent of studies in which a run was told to have fallen, and of these, percent that have a
+false claim. In `worlds_apart` both methods have one bias.
 """.strip()
+CLAIMED = ("world", "R", "a false claim", "false of the bias", "true: error", "bias", "variance", "fell", "false then")
 LOOKS = (10, 15, 20)
 LOOKS_SAID = """
 Two methods that do not differ: percent of studies with any claim, at each number of runs alone and at any of them, as
@@ -304,11 +314,13 @@ when a study grows and is read each time.
 """.strip()
 
 
-def claims_row(world: str, runs: int, claims: np.ndarray) -> list[str]:
-    """A line of the table of claims, from (S, quantities, splits)."""
-    false, true = claims < 0, claims > 0
+def claims_row(world: str, runs: int, found: Found) -> list[str]:
+    """A line of the table of claims, from those of S studies (S, quantities, splits)."""
+    false, true = found.claims < 0, found.claims > 0
     shares = (false.any((1, 2)).mean(), false[:, CONFIRMED_QUANTITIES.index("bias")].any(1).mean())
-    return [world, str(runs), *(f"{100 * share:.1f}" for share in shares), *(f"{n:.2f}" for n in true.mean(0).sum(1))]
+    then = f"{100 * false[found.fell].any((1, 2)).mean():.1f}" if found.fell.any() else "-"
+    row = [world, str(runs), *(f"{100 * share:.1f}" for share in shares), *(f"{n:.2f}" for n in true.mean(0).sum(1))]
+    return [*row, f"{100 * found.fell.mean():.1f}", then]
 
 
 def looks_row(name: str, world: World, studies: int, seed: int) -> list[str]:
@@ -320,7 +332,7 @@ def looks_row(name: str, world: World, studies: int, seed: int) -> list[str]:
         votes = {side: world.votes(generator, points, max(LOOKS))["reference"] for side in ("method", "reference")}
         for look, runs in enumerate(LOOKS):
             records = {side: stats.Record(of[:runs], world.labels[points]) for side, of in votes.items()}
-            found[number, look] = claims_of(records, groups, np.zeros((len(QUANTITIES), len(groups)))).any()
+            found[number, look] = claims_of(records, groups, np.zeros((len(QUANTITIES), len(groups))))[0].any()
     return [name, *(f"{100 * share:.1f}" for share in (*found.mean(0), found.any(1).mean()))]
 
 
@@ -369,7 +381,7 @@ def _coverage(cells: list[Row | None]) -> str:
     return f"{' / '.join(splits)}, {of_class} [{cells[0].half_width:.3f}]"
 
 
-def _table(header: list[str], body: list[list[str]]) -> list[str]:
+def _table(header: Sequence[str], body: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *body)]
 
 
@@ -409,7 +421,7 @@ def main() -> None:
             jobs = [(runs, (arguments.seed, number, runs, study_)) for study_ in range(arguments.studies)]
             found = studies(world, jobs, arguments.processes)
             rows += rows_of(name, runs, [*groups_of(world)], found.intervals)
-            claims.append(claims_row(name, runs, found.claims))
+            claims.append(claims_row(name, runs, found))
             print(f"{name} R = {runs}: {_cpu_seconds() - start:.0f} s of CPU", file=sys.stderr, flush=True)
     looks = [
         looks_row(name, build(name, arguments.seed), arguments.studies, arguments.seed) for name in arguments.looks

@@ -23,12 +23,13 @@ from ltbv.engine.cost import build, costs_by_experts
 from ltbv.engine.predict import predict
 from ltbv.engine.protocol import CIFAR
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import SETTINGS, Store
-from ltbv.harness.study import resolve
+from ltbv.harness.store import Store
+from ltbv.harness.study import filled_in
 from ltbv.methods import METHODS
 from ltbv.methods.base import mean
 from ltbv.methods.routing import ROUTED
 from ltbv.models.stack import draw_run
+from ltbv.settings import Settings
 
 PUBLISHED = (0.4099, 0.0947, 0.4954)  # of images that stop after 1, 2, 3 experts
 CPU = torch.device("cpu")
@@ -86,7 +87,7 @@ def resnet32(rounds: int, images: int = 1000) -> str:
 def of_study(path: Path, data_dir: Path | None, rounds: int) -> list[str]:
     store = Store(path)
     asked = store.study()["asked"]
-    study, dataset = resolve(**{name: asked[name] for name in SETTINGS}).load(data_dir)
+    study, dataset = filled_in(Settings.read(asked)).load(data_dir)
     shop = Workshop(study, store, dataset, (0,), device=CPU)
     routed = [METHODS[key] for key in store.methods() if METHODS[key].stages[-1].net.router]
     return [

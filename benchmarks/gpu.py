@@ -66,7 +66,7 @@ class Variant:
         torch.cuda.synchronize()
         start = time.perf_counter()
         self.drive.start(*self.begin)
-        self.drive.losses()
+        self.drive.told()
         return time.perf_counter() - start
 
 
@@ -85,8 +85,8 @@ def variant(network: str, way: str, runs: int, steps: int, device: torch.device)
     step = prepare(stage, stack, protocol, ())
     arguments = step, feed, protocol.batch, lambda images: None
     drive = Eager(*arguments) if way == "eager" else Replayed(*arguments, cuda_graph)
-    tables = feed.tables(0, tuple(range(runs)), 0, 0, 1, stage.sampler)
-    begin = tables, 0.0, Moment(0, 1, torch.as_tensor(feed.counts).to(device))
+    tables = feed.tables(0, tuple(range(runs)), (0,), 0, 1, stage.sampler, batch=protocol.batch)
+    begin = tables, Moment(0, 1, torch.as_tensor(feed.counts).to(device))
     made = Variant(network, way, runs, feed.rows.size, traffic(protocol, stage, shape, classes), drive, begin)
     with unfused(way != "fused"):
         for _ in range(2):

@@ -19,6 +19,7 @@ sqrt 2 of `ltbv.stats.fewer` was chosen between 1 and 2. `families` and `two_kin
     families   classes in families of five, which a run moves together and whose members are taken for each other
     two_kinds  points are easy or hard, nothing between; of 30 classes, ever more points are hard towards the tail
     lone_tail  10 easy classes of 50 test points beside 30 hard ones of a single test point
+    collapse_one  as `collapse`, of the second method alone and of every seventh run: better else, it is worse for that
 
 In each the second method has the votes of the first, sharpened: the label with most votes stays, so both have one bias
 (exactly, but for `tilt`, `few_points`, `families` and `pool`, where drift comes between), and the second has less
@@ -29,7 +30,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from worlds import World, of_shares, thirds
+from worlds import METHODS, World, of_shares, thirds
 
 SHARED_NOISE = 0.5
 CANDIDATES = 8
@@ -110,13 +111,16 @@ def blocks(draw: np.random.Generator) -> World:
     return World(labels, {k: of_shares(v) for k, v in shares.items()}, 0.0, votes, per_class=60)
 
 
-def collapse(draw: np.random.Generator) -> World:
-    labels, candidates, shares = independent(draw, 60, 480)
-    rate, lost = 0.05, 0.9
+def collapse(
+    draw: np.random.Generator, rate: float = 0.05, falling: tuple[str, ...] = METHODS[:2], power: float = 1.6
+) -> World:
+    labels, candidates, shares = independent(draw, 60, 480, power=power)
+    lost = 0.9
     gone = labels % 3  # where a point of the class goes then
     mixed = {}
     for name, of in shares.items():
-        every = np.concatenate([of * (1 - rate * lost), np.full((len(of), 1), rate * lost)], 1)
+        of_fallen = rate * lost * (name in falling)
+        every = np.concatenate([of * (1 - of_fallen), np.full((len(of), 1), of_fallen)], 1)
         same = candidates == gone[:, None]
         every[:, :-1] += np.where(same, every[:, -1:], 0)
         every[:, -1] = np.where(same.any(1), 0, every[:, -1])
@@ -126,7 +130,7 @@ def collapse(draw: np.random.Generator) -> World:
         predictions = simple_votes(candidates, shares, draw, points, runs)
         collapsed = draw.random((runs, 1)) < rate
         falls = collapsed & (draw.random((runs, points.size)) < lost)
-        return {name: np.where(falls, gone[points], of) for name, of in predictions.items()}
+        return {name: np.where(falls & (name in falling), gone[points], of) for name, of in predictions.items()}
 
     return World(labels, mixed, 0.0, votes, per_class=60)
 
@@ -303,4 +307,5 @@ WORLDS_APART: dict[str, Callable[[np.random.Generator], World]] = {
     "lone_tail": lone_tail,
     "families": families,
     "two_kinds": two_kinds,
+    "collapse_one": partial(collapse, rate=1 / 7, falling=METHODS[1:2], power=1.25),
 }

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import click
 
-from ltbv.door import NUMBER, Group, say, warn
+from ltbv.door import NUMBER, Group, config_option, options_of, say, together, warn
 from ltbv.errors import Refusal
+from ltbv.harness.request import Means, Place, Request
+from ltbv.settings import Settings
 
 DEFAULT_METHODS = ("ce", "ride")
 
@@ -23,37 +25,15 @@ def main() -> None:
     """Bias and variance of long-tailed classifiers: retrain on resamples, then report by split, against CE."""
 
 
-def _options(*options):
-    """One decorator of several."""
-
-    def decorate(command):
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_what_study = _options(
+_WHAT = (
     click.option(
-        "--method",
-        "methods",
-        multiple=True,
-        metavar="KEY",
-        help="Method to train; KEY,KEY for more. [ce,ride]",
+        "--method", "methods", multiple=True, metavar="KEY", help="Method to train; KEY,KEY for more. [ce,ride]"
     ),
-    click.option("--dataset", default="glyphs-lt", show_default=True, metavar="NAME", help="See `ltbv datasets`."),
-    click.option("--data-dir", type=click.Path(path_type=Path), help="Where the files of the data set are."),
-    click.option("--scheme", metavar="NAME", help="How runs resample: subsample, fresh, stratified_bootstrap, …"),
-    click.option("--imbalance", type=NUMBER, help="Largest over smallest class."),
-    click.option("--head", type=int, help="Training images of the largest class."),
-    click.option("--profile", "kind", metavar="KIND", help="exp or step."),
-    click.option("--epochs", type=int, help="Instead of the protocol's."),
-    click.option("--network", default="", metavar="torchvision:NAME", help="Instead of the protocol's."),
-    click.option("--seed", default=0, show_default=True, help="Of every random draw of the study."),
+    *options_of(Settings),
     click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
-    click.option("--checkpoint-minutes", type=NUMBER, default=10.0, help="How often a long stage is kept. [10]"),
+    config_option("Options by name, from a TOML file; the command line goes first."),
+)
+_SPEECH = (
     click.option("-q", "--quiet", is_flag=True, help="No progress, errors only."),
     click.option("-v", "--verbose", is_flag=True, help="A line for every stage and run."),
 )
@@ -61,18 +41,7 @@ _what_study = _options(
 
 @main.command()
 @click.option("--runs", default=10, show_default=True, help="Retrainings, each on its own resample.")
-@_what_study
-@click.option("--jobs", type=int, help="Worker processes. [one a core; on GPUs as --per-device says]")
-@click.option("--per-device", default=1, show_default=True, help="Worker processes a GPU.")
-@click.option(
-    "--stack",
-    type=int,
-    help="Runs trained side by side in one process. Predictions are bit-equal over --jobs, not over --stack.",
-)
-@click.option("--executor", default="local", show_default=True, help="local (worker processes), inline or ray.")
-@click.option("--address", default="", metavar="auto|HOST:PORT", help="Of a Ray cluster. [one on this machine]")
-@click.option("--retries", default=1, show_default=True, help="How often a chunk whose worker died is tried again.")
-@click.option("--force", is_flag=True, help="Train the methods again; discard a study with other settings.")
+@together(*_WHAT, *options_of(Means), *_SPEECH)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, how long and how large; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: the chunks, each with a command, as JSON.")
 def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
@@ -101,7 +70,7 @@ def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
 
 @main.command()
 @click.argument("chunk")
-@_what_study
+@together(*_WHAT, *options_of(Place), *_SPEECH)
 def run(chunk, quiet, verbose, **options) -> None:
     """Do one chunk of a study in this process: CHUNK is a range of runs, such as 0-4.
 
@@ -117,12 +86,12 @@ def run(chunk, quiet, verbose, **options) -> None:
 
 def _prepared(methods, study, **options):
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
-    from ltbv.harness.bootstrap import Request, prepare
+    from ltbv.harness.bootstrap import prepare
 
     sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     methods = tuple(key for word in methods for key in word.split(",") if key)
     where = study or Path("runs") / options["dataset"]
-    return prepare(Request(methods=methods or DEFAULT_METHODS, store=where, **options))
+    return prepare(Request.of(methods or DEFAULT_METHODS, options.pop("runs"), where, **options))
 
 
 def _say_what_is_compared(job) -> None:
@@ -310,7 +279,7 @@ def datasets(preview, dataset, data_dir) -> None:
         say(f"wrote {preview}")
         return
     for found in ENTRIES.values():
-        profile = f"head {found.head}, imbalance {found.imbalance:g}, {found.kind}"
+        profile = f"head {found.head}, imbalance {found.imbalance:g}, {found.profile}"
         say(f"{found.name:<12} {found.description}; default: {profile}")
     say("schemes:")
     for name, scheme in SCHEMES.items():

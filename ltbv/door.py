@@ -8,12 +8,16 @@ import errno
 import math
 import os
 import sys
+import tomllib
 import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from ltbv.errors import Refusal, one_line, words_of
+from ltbv.errors import Refusal, one_line, unknown, words_of
+from ltbv.options import choices, kind, option
 
 UNSAID = "cannot write to standard output"
 
@@ -77,6 +81,55 @@ class FiniteNumber(click.ParamType):
 
 
 NUMBER = FiniteNumber()
+
+
+def together(*options: Callable) -> Callable:
+    """One decorator of several, in the order in which help shows them."""
+
+    def decorate(command: Callable) -> Callable:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+def options_of(of: type) -> list[Callable]:
+    """The click options of a dataclass of choices (`ltbv.options`)."""
+    types = {float: NUMBER, Path: click.Path(path_type=Path)}
+    found = []
+    for one in choices(of):
+        wanted, more = kind(of, one.name), {"metavar": one.metadata["metavar"]}
+        more |= {"is_flag": True} if wanted is bool else {"type": types.get(wanted, wanted)}
+        more |= {"show_default": one.default not in (None, "", False)}
+        found.append(click.option(option(one.name), default=one.default, help=one.metadata["help"], **more))
+    return found
+
+
+def config_option(help: str) -> Callable:
+    """--config FILE: a TOML file gives options by their names, with dashes or underscores."""
+    read = {"is_eager": True, "expose_value": False, "callback": _read_config}
+    return click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help=help, **read)
+
+
+def _read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        said = tomllib.loads(path.read_bytes().decode())
+    except (OSError, ValueError) as error:
+        raise Refusal(f"--config {path} cannot be read as TOML: {words_of(error)}") from error
+    known = {name.lstrip("-"): of for of in context.command.params for name in of.opts if of is not parameter}
+    found = {}
+    for word, value in said.items():
+        name = word.replace("_", "-")
+        if name not in known:
+            raise unknown(f"option in {path}", name, (one for one in known if len(one) > 1))
+        several = isinstance(value, list) and known[name].multiple
+        if not (several or isinstance(value, (str, int, float))):
+            raise Refusal(f"{path} has {word} = {value!r}; give a text, a number, true or false, or of methods a list")
+        found[known[name].name] = value if several or not known[name].multiple else [value]
+    context.default_map = found
 
 
 def _end(line: str, code: int = 2) -> None:

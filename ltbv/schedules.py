@@ -67,3 +67,24 @@ class Warmup:
 
     def __call__(self, epoch: int, epochs: int) -> float:
         return value(self.then, epoch, epochs) * min(1.0, (epoch + 1) / self.warmup)
+
+
+@dataclass(frozen=True)
+class Times:
+    """`number` times a factor, in every epoch."""
+
+    number: Number
+    factor: float
+
+    def __call__(self, epoch: int, epochs: int) -> float:
+        return value(self.number, epoch, epochs) * self.factor
+
+
+def times(number: Number, factor: float) -> Number:
+    """The same; by 1, the number as it is."""
+    return number if factor == 1 else Times(number, factor)
+
+
+def highest(number: Number, epochs: int) -> float:
+    """The largest value of a schedule that lasts so many epochs."""
+    return max(value(number, epoch, epochs) for epoch in range(epochs))

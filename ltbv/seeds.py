@@ -10,6 +10,7 @@ STREAMS = {
     "sample": 0,  # which images a run sees
     "init": 1,  # weights
     "order": 2,  # shuffling, crops, flips
+    "held": 5,  # development images
     "kept": 4,  # what a stage draws once for all its epochs
     "base": 3,  # the one long-tailed set that bootstrap schemes resample (run 0 of it is shared by all runs)
 }

@@ -8,16 +8,16 @@ The same directory, and the same study: either goes on where the other stopped.
 
 import os
 from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ltbv.errors import Refusal, unknown
+from ltbv.errors import Refusal
+from ltbv.harness.request import Means, Request
+from ltbv.options import split
 from ltbv.report.elsewhere.analysis import Analysis
 from ltbv.report.evidence import REFERENCE
 from ltbv.report.study import read_study
-
-OWN = ("methods", "runs", "store", "only")  # fields of a request that are not settings here
+from ltbv.settings import Settings
 
 
 def bootstrap(
@@ -37,22 +37,20 @@ def bootstrap(
     study     the directory; None: runs/DATASET
     quiet     no progress
     reference key of the method that the others are compared with; None: 'ce'
-    settings  fields of `harness.bootstrap.Request`: dataset, data_dir, scheme, head, imbalance, kind, epochs, network,
-              seed, jobs, device, stack, executor, force, …
+    settings  of the study (`ltbv.settings.Settings`): dataset, scheme, head, imbalance, profile, epochs, seed, …; and
+              means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …
 
     Methods that only this process knows (registered in a notebook) are trained in it, all others by worker processes.
     What fails in one method or run leaves the others; it is raised as a Refusal when all that can be done is done.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
     from ltbv.display import Display
-    from ltbv.harness.bootstrap import Request, prepare
-    from ltbv.methods.base import is_importable
+    from ltbv.harness.bootstrap import prepare
+    from ltbv.methods.registry import is_importable
 
-    known = [field.name for field in fields(Request) if field.name not in OWN]
-    if strange := [name for name in settings if name not in known]:
-        raise unknown("setting", strange[0], known)
+    split(settings, Settings, Means)  # refuses what is neither
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
-    store = Path("runs") / settings.get("dataset", "glyphs-lt") if study is None else Path(study)
+    store = Path("runs") / settings.get("dataset", Settings.dataset) if study is None else Path(study)
     wanted = REFERENCE if reference is None else reference
     if names and wanted not in names and not (store / "predictions" / wanted / "recipe.json").exists():
         what = "CE" if reference is None else f"reference {reference!r}"
@@ -62,7 +60,7 @@ def bootstrap(
         settings.setdefault("executor", "inline")
     if settings.get("data_dir") is not None:
         settings["data_dir"] = Path(settings["data_dir"])
-    job = prepare(Request(methods=names, runs=runs, store=store, **settings))
+    job = prepare(Request.of(names, runs, store, **settings))
     with Display(job, quiet=quiet, verbose=False) as display:
         failures = job.carry_out(display.tell)
     if failures:

@@ -78,17 +78,21 @@ def tiny() -> Dataset:
 @pytest.fixture(scope="session")
 def larger() -> Dataset:
     """Another one in everything: seven classes of 12 x 12 images with three channels, never flipped."""
+    return make_larger()
+
+
+def make_larger() -> Dataset:
     return make_tiny(classes=7, side=12, channels=3, name="larger-lt", flip=False)
 
 
-@pytest.fixture(scope="session")
-def introduce(tiny, larger):
-    """Make `tiny` and `larger` known as data sets that a study can ask for by name, with a protocol of two epochs."""
+def introduced(patch: pytest.MonkeyPatch, *datasets: Dataset) -> tuple[Dataset, ...]:
+    """Make these known as data sets that a study can ask for by name, with a protocol of two epochs."""
     from ltbv.engine.protocol import PROTOCOLS, Protocol
     from ltbv.models.resnet import Resnet
 
-    def entry(dataset: Dataset):
-        return replace(
+    protocol = Protocol(epochs=2, batch=16, learning_rate=0.1, backbone=Resnet(widths=(4, 8, 8), blocks=1))
+    for dataset in datasets:
+        entry = replace(
             ENTRIES["glyphs-lt"],
             name=dataset.name,
             num_classes=dataset.num_classes,
@@ -97,17 +101,17 @@ def introduce(tiny, larger):
             head=12,
             imbalance=4.0,
             endless=False,
-            _load=lambda data_dir: dataset,
+            _load=lambda data_dir, dataset=dataset: dataset,
         )
+        patch.setitem(ENTRIES, dataset.name, entry)
+        patch.setitem(PROTOCOLS, dataset.name, protocol)
+    return datasets
 
-    protocol = Protocol(epochs=2, batch=16, learning_rate=0.1, backbone=Resnet(widths=(4, 8, 8), blocks=1))
 
-    def known(patch: pytest.MonkeyPatch) -> None:
-        for dataset in (tiny, larger):
-            patch.setitem(ENTRIES, dataset.name, entry(dataset))
-            patch.setitem(PROTOCOLS, dataset.name, protocol)
-
-    return known
+@pytest.fixture(scope="session")
+def introduce(tiny, larger):
+    """Make `tiny` and `larger` known, with a `MonkeyPatch`."""
+    return lambda patch: introduced(patch, tiny, larger)
 
 
 @pytest.fixture

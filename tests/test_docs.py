@@ -78,8 +78,26 @@ def test_the_loss_of_the_page_is_a_loss():
     assert losses.tolist() == pytest.approx([0.6931, 1.3863], abs=1e-4)
 
 
+def test_the_part_of_the_page_is_a_part():
+    import torch
+
+    from ltbv.methods.base import Net
+    from ltbv.models.resnet import Resnet
+
+    found: dict = {}
+    exec(blocks(METHODS, "python")[2], found)
+    small = Resnet(widths=(4, 4, 4), blocks=1)
+    network = Net(parts=(found["Temperatures"](),)).build(small, runs=2, channels=1, classes=3)
+    torch.nn.init.normal_(network.heads.bias)
+    before = network.eval()(torch.zeros(5, 2, 8, 8)).logits
+    with torch.no_grad():
+        network.temperature.log_t += torch.tensor([2.0, 0.5]).log()
+    after = network(torch.zeros(5, 2, 8, 8)).logits
+    torch.testing.assert_close(after, before / torch.tensor([2.0, 0.5])[:, None, None, None])
+
+
 def test_the_study_of_the_page_is_made_from_python(here):
-    (here / "notebook.py").write_text("\n".join(blocks(METHODS, "python")[1:3]) + "\nprint(len(analysis.splits))\n")
+    (here / "notebook.py").write_text("\n".join(blocks(METHODS, "python")[1:4:2]) + "\nprint(len(analysis.splits))\n")
     environment = os.environ | {"LTBV_CACHE": str(here.parent / "cache")}
     done = subprocess.run([sys.executable, "notebook.py"], capture_output=True, text=True, cwd=here, env=environment)
     assert done.returncode == 0 and int(done.stdout) > 50, done.stderr

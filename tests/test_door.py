@@ -18,7 +18,8 @@ from click.testing import CliRunner
 from ltbv import analyse
 from ltbv.cli import main
 from ltbv.errors import Refusal
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
+from ltbv.harness.request import Request
 
 LONG = "x" * 300  # bytes; a file system allows 255
 NO_UTF8 = os.fsdecode(b"o\xff")
@@ -47,7 +48,7 @@ REPORT = ("report", "ce=ce", "mine=mine", "--train-counts", "counts.txt", "--out
 
 def make_study(path: Path) -> Path:
     """CE, two runs."""
-    job = prepare(Request(("ce",), 2, path, dataset="tiny-lt", executor="inline"))
+    job = prepare(Request.of(("ce",), 2, path, dataset="tiny-lt", executor="inline"))
     assert job.carry_out(lambda event: None) == []
     return path
 
@@ -154,7 +155,7 @@ def test_a_margin_is_a_share_in_python_too(margin):
 @pytest.mark.parametrize("value", [math.nan, -1.0])
 def test_minutes_between_checkpoints_are_a_number(tiny_lt, tmp_path, value):
     with pytest.raises(Refusal, match="--checkpoint-minutes"):
-        prepare(Request(("ce",), 2, tmp_path / "study", dataset="tiny-lt", checkpoint_minutes=value))
+        prepare(Request.of(("ce",), 2, tmp_path / "study", dataset="tiny-lt", checkpoint_minutes=value))
 
 
 @pytest.mark.parametrize(

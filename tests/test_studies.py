@@ -9,7 +9,8 @@ from ltbv.errors import Refusal
 from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
-from ltbv.methods.base import HOMES, Loss, Method, Stage
+from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.registry import HOMES
 from ltbv.studies import bootstrap
 
 INLINE = {"dataset": "tiny-lt", "executor": "inline", "quiet": True}

@@ -4,7 +4,7 @@ Order, crops and flips of a run are drawn on the host from its own `order` strea
 epoch) and on nothing else: not on the stack, the device or the number of workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,17 +15,37 @@ from torch import Tensor
 
 from ltbv.data.dataset import Dataset, labels_of
 from ltbv.data.samplers import Sampler, Turn, nearest_of_class
+from ltbv.errors import Refusal
 from ltbv.seeds import generator
 
 
 class Batch(NamedTuple):
-    """images [B, R*channels, H, W] normalised, channels-last in memory; labels [R, B]."""
+    """images [B, R*channels, H, W] normalised, channels-last in memory; labels [R, B].
+
+    positions   [R, B] of each image in the run's sample (or among its development images)
+    draws       [R, B, k] uniform within [0, 1), where the objective asks for k: `Objective.draws`
+    more        what the sampler says of each image besides, name -> [R, B]
+    """
 
     images: Tensor
     labels: Tensor
+    positions: Tensor | None = None
+    draws: Tensor | None = None
+    more: Mapping[str, Tensor] = {}
 
 
-Tables = tuple[dict[str, Tensor], ...]  # of an epoch, one for each sampler: names -> [R, n]
+class Table(NamedTuple):
+    """One epoch of one sampler: positions, labels, tops, lefts, flips and more of every image, by name [R, n]."""
+
+    sampler: Sampler
+    columns: dict[str, Tensor]
+
+    def to(self, device: torch.device, copy: bool = False) -> "Table":
+        """The same on a device."""
+        return Table(self.sampler, {name: values.to(device, copy=copy) for name, values in self.columns.items()})
+
+
+Tables = tuple[Table, ...]  # of an epoch, one for each sampler
 
 
 class Pictures:
@@ -53,11 +73,6 @@ class Pictures:
         pixels = self.pixels[rows].unsqueeze(1)
         return self._images(pixels.expand(-1, runs, -1, -1, -1))
 
-    def blend(self, images: Tensor, others: Tensor, shares: Tensor) -> Tensor:
-        """(1 - share) x + share x' of images [B, R*channels, H, W], with shares [R, B]."""
-        weight = shares.T.repeat_interleave(self.channels, 1)[..., None, None].to(images.dtype)
-        return torch.lerp(images, others, weight)
-
     def _images(self, crops: Tensor) -> Tensor:
         """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory."""
         values = crops.permute(0, 2, 3, 1, 4).to(self.scale.dtype) * self.scale + self.shift
@@ -65,21 +80,50 @@ class Pictures:
 
 
 class Feed:
-    """The training images of a stack of runs. `ids` [R, n]: the sample of each run."""
+    """The training images of a stack of runs.
 
-    def __init__(self, dataset: Dataset, ids: np.ndarray, *, device: torch.device, dtype: torch.dtype):
-        distinct, rows = np.unique(ids, return_inverse=True)
+    ids    [R, n] the sample of each run
+    held   [R, m] its development images
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        ids: np.ndarray,
+        held: np.ndarray | None = None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ):
+        held = ids[:, :0] if held is None else held
+        distinct, rows = np.unique(np.concatenate([ids, held], axis=1), return_inverse=True)
         self.pictures = Pictures(dataset, dataset.read(distinct), pad=dataset.pad, device=device, dtype=dtype)
-        self.rows = rows.reshape(ids.shape)
-        self.labels = labels_of(ids)
+        rows = rows.reshape(len(ids), -1)
+        self.rows, self.held_rows = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :]
+        self.labels, self.held_labels = labels_of(ids), labels_of(held)
+        self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
         self.pad, self.flip = dataset.pad, dataset.flip
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
     def tables(
-        self, seed: int, runs: tuple[int, ...], stage: int, epoch: int, epochs: int, samplers: tuple[Sampler, ...]
+        self,
+        seed: int,
+        runs: tuple[int, ...],
+        stage: tuple[int, ...],
+        epoch: int,
+        epochs: int,
+        samplers: tuple[Sampler, ...],
+        *,
+        batch: int,
+        draws: int = 0,
     ) -> Tables:
-        """What one epoch of a stage needs of every image, drawn on the host: names -> [R, n], for each sampler."""
+        """What one epoch of a stage needs of every image, drawn on the host, for each sampler.
+
+        stage   what its draws are keyed by: how many stages it starts from, and a salt if it has one
+        draws   numbers that each image brings along, `Batch.draws`
+        """
+        depth, *salt = stage
         tables = []
         for k, sampler in enumerate(samplers):
             turns = [
@@ -87,13 +131,15 @@ class Feed:
                     self.labels[place],
                     epoch,
                     epochs,
-                    draw=generator(seed, run, "order", stage, epoch, k),
-                    fixed=generator(seed, run, "kept", stage, k),
+                    draw=generator(seed, run, "order", depth, epoch, k, *salt),
+                    fixed=generator(seed, run, "kept", depth, k, *salt),
                     neighbours=partial(self._neighbours, place),
+                    held=self.held_labels[place],
+                    spans=self.spans(batch),
                 )
                 for place, run in enumerate(runs)
             ]
-            tables.append(self._drawn(sampler, turns))
+            tables.append(Table(sampler, self._drawn(sampler, turns, draws)))
         return tuple(tables)
 
     def spans(self, batch: int) -> list[tuple[int, int]]:
@@ -106,14 +152,23 @@ class Feed:
 
     def epoch(self, tables: Tables, batch: int) -> Iterator[tuple[Batch, ...]]:
         """The batches of an epoch, one after the other."""
-        device = self.pictures.pixels.device
-        here = tuple({name: values.to(device) for name, values in table.items()} for table in tables)
+        here = tuple(table.to(self.pictures.pixels.device) for table in tables)
         for start, end in self.spans(batch):
-            yield self.batches(here, slice(start, end))
+            yield self.batches(here, start, end - start, batch)
 
-    def batches(self, tables: Tables, where: slice | Tensor) -> tuple[Batch, ...]:
-        """The images at those positions of an epoch, one `Batch` for each sampler; `tables` are on the device."""
-        return tuple(self._batch(table, where) for table in tables)
+    def batches(self, tables: Tables, start: int | Tensor, size: int, batch: int) -> tuple[Batch, ...]:
+        """The images from `start` of an epoch on, one `Batch` for each sampler; `tables` are on the device.
+
+        start   a multiple of `batch`; a tensor where a step is recorded, and may then go round
+        """
+        found = []
+        for table in tables:
+            if table.sampler.held:  # as many in every batch, the last one too
+                own = table.columns["labels"].shape[1] // len(self.spans(batch))
+                found.append(self._batch(table, start // batch * own, own))
+            else:
+                found.append(self._batch(table, start, size))
+        return tuple(found)
 
     def plain(self, batch: int) -> Iterator[Batch]:
         """Every image of each run once, whole and unmirrored, in the order of the sample."""
@@ -125,28 +180,39 @@ class Feed:
             images = self.pictures.gather(here, corner, corner, torch.zeros_like(here, dtype=torch.bool))
             yield Batch(images, labels[:, start : start + batch])
 
-    def _drawn(self, sampler: Sampler, turns: list[Turn]) -> dict[str, Tensor]:
-        """By the names of `_batch`."""
+    def _drawn(self, sampler: Sampler, turns: list[Turn], draws: int) -> dict[str, Tensor]:
+        """The columns of a table."""
+        labels = self.held_labels if sampler.held else self.labels
         drawn: dict[str, list[np.ndarray]] = {}
         for place, turn in enumerate(turns):
             order = sampler.order(turn)
-            tops, lefts = turn.draw.integers(2 * self.pad + 1, size=(2, len(order.positions)))
-            flips = turn.draw.random(len(order.positions)) < (0.5 if self.flip else 0.0)
-            own = {"rows": self.rows[place][order.positions], "tops": tops, "lefts": lefts, "flips": flips}
-            own["labels"] = self.labels[place][order.positions]
-            if order.partners is not None:
-                own |= {"partners": self.rows[place][order.partners], "shares": order.shares}
-            for name, values in own.items():
+            n = len(order.positions)
+            tops, lefts = turn.draw.integers(2 * self.pad + 1, size=(2, n))
+            flips = turn.draw.random(n) < (0.5 if self.flip else 0.0)
+            own = {"positions": order.positions, "labels": labels[place][order.positions]}
+            own |= {"tops": tops, "lefts": lefts, "flips": flips}
+            if draws:
+                own["draws"] = turn.draw.random((n, draws))
+            if taken := sorted(own.keys() & order.more.keys()):
+                raise Refusal(f"sampler {sampler!r} says {taken[0]!r} of its images, which every table has; rename it")
+            for name, values in (own | order.more).items():
                 drawn.setdefault(name, []).append(values)
         return {name: torch.as_tensor(np.stack(values)) for name, values in drawn.items()}
 
-    def _batch(self, table: dict[str, Tensor], where: slice | Tensor) -> Batch:
-        of = {name: values[:, where] for name, values in table.items()}
-        crop = of["tops"], of["lefts"], of["flips"]
-        images = self.pictures.gather(of["rows"], *crop)
-        if "partners" in of:
-            images = self.pictures.blend(images, self.pictures.gather(of["partners"], *crop), of["shares"])
-        return Batch(images, of["labels"])
+    def _batch(self, table: Table, start: int | Tensor, size: int) -> Batch:
+        width = table.columns["labels"].shape[1]
+        where = slice(start, start + size)
+        if isinstance(start, Tensor):
+            where = (start + torch.arange(size, device=start.device)) % width
+        of = {name: values[:, where] for name, values in table.columns.items()}
+        own = {name: of.pop(name, None) for name in ("positions", "labels", "tops", "lefts", "flips", "draws")}
+        rows = self._held_here if table.sampler.held else self._here
+
+        def look(positions: Tensor) -> Tensor:
+            return self.pictures.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"])
+
+        images = table.sampler.compose(look(own["positions"]), of, look)
+        return Batch(images, own["labels"], own["positions"], own["draws"], of)
 
     def _neighbours(self, place: int, k: int) -> np.ndarray:
         """`nearest_of_class` among the images of one run; found once."""

@@ -20,7 +20,7 @@ class Entry:
     """A data set by name: what it holds, its default long-tailed profile, and how to get it.
 
     pool_size        images of every class to draw from
-    head, imbalance, kind, scheme   the default profile and resampling scheme
+    head, imbalance, profile, scheme   the default profile and resampling scheme
     load             the data directory (None where `needs_data_dir` is False) -> Dataset
     """
 
@@ -31,7 +31,7 @@ class Entry:
     image_shape: tuple[int, int, int]
     head: int
     imbalance: float
-    kind: str
+    profile: str
     scheme: str
     needs_data_dir: bool
     endless: bool
@@ -46,7 +46,7 @@ class Entry:
         self,
         head: int | None = None,
         imbalance: float | None = None,
-        kind: str | None = None,
+        profile: str | None = None,
         scheme: str | None = None,
     ) -> np.ndarray:
         """Training counts [C] of a profile, checked against the pool under the scheme; None: this entry's default."""
@@ -54,7 +54,7 @@ class Entry:
             self.num_classes,
             self.head if head is None else head,
             self.imbalance if imbalance is None else imbalance,
-            self.kind if kind is None else kind,
+            self.profile if profile is None else profile,
         )
         resample.check(self.scheme if scheme is None else scheme, counts, self.pool_sizes, endless=self.endless)
         return counts
@@ -84,7 +84,7 @@ ENTRIES = {
             image_shape=(glyphs.SIDE, glyphs.SIDE, 1),
             head=100,
             imbalance=50.0,
-            kind="exp",
+            profile="exp",
             scheme="subsample",
             needs_data_dir=False,
             endless=True,
@@ -99,7 +99,7 @@ ENTRIES = {
                 image_shape=(32, 32, 3),
                 head=archive.pool_size,
                 imbalance=100.0,
-                kind="exp",
+                profile="exp",
                 scheme="subsample",
                 needs_data_dir=True,
                 endless=False,

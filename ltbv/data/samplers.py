@@ -6,11 +6,13 @@ distribution, 1/2 square-root, 0 class-balanced, -1 reversed sampling.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ltbv.errors import Refusal
 from ltbv.schedules import Number, reached, value
@@ -25,6 +27,8 @@ class Turn(NamedTuple):
     fixed       draws that are the same in every epoch of the stage
     neighbours  k -> [n, k] positions of the k nearest images of the same class, in pixels; fewer are repeated, and an
                 image alone in its class is its own
+    held        [m] labels of the run's development images
+    spans       where each batch of the epoch starts and ends
     """
 
     labels: np.ndarray
@@ -33,25 +37,36 @@ class Turn(NamedTuple):
     draw: np.random.Generator
     fixed: np.random.Generator
     neighbours: Callable[[int], np.ndarray]
+    held: np.ndarray = np.zeros(0, np.int64)
+    spans: Sequence[tuple[int, int]] = ()
 
 
 class Order(NamedTuple):
-    """positions [n] in the run's images; image i is blended with `partners[i]`, (1 - share) x + share x', if there are.
-
-    partners [n] positions, shares [n] within 0 and 1.
-    """
+    """positions [n] in the run's images, in order; `more`: what else the sampler says of each, name -> [n]."""
 
     positions: np.ndarray
-    partners: np.ndarray | None = None
-    shares: np.ndarray | None = None
+    more: Mapping[str, np.ndarray] = {}
 
 
 class Sampler(ABC):
-    """What makes an order of n images, with a `Turn`."""
+    """What makes an order of n images, with a `Turn`.
+
+    held   the positions are in the development images, as many for each batch as for any other
+    """
+
+    held = False
 
     @abstractmethod
     def order(self, turn: Turn) -> Order:
         """The order of one epoch."""
+
+    def compose(self, images: Tensor, more: Mapping[str, Tensor], look: Callable[[Tensor], Tensor]) -> Tensor:
+        """What the network sees, from the images [B, R*channels, H, W] of a batch; as they are, unless overridden.
+
+        more   the `Order.more` of the batch, name -> [R, B]
+        look   positions [R, B] -> those images of the runs, cropped and mirrored as the batch's own are
+        """
+        return images
 
 
 @dataclass(frozen=True)
@@ -155,7 +170,31 @@ class Smote(Sampler):
         synthetic = turn.draw.random(len(positions)) >= counts[turn.labels[positions]] / counts.max()
         nearest = turn.neighbours(self.neighbours)[positions]
         partners = nearest[np.arange(len(positions)), turn.draw.integers(nearest.shape[1], size=len(positions))]
-        return Order(positions, partners, np.where(synthetic, turn.draw.random(len(positions)), 0.0))
+        shares = np.where(synthetic, turn.draw.random(len(positions)), 0.0)
+        return Order(positions, {"partners": partners, "shares": shares})
+
+    def compose(self, images: Tensor, more: Mapping[str, Tensor], look: Callable[[Tensor], Tensor]) -> Tensor:
+        runs = len(more["shares"])
+        shares = more["shares"].T.repeat_interleave(images.shape[1] // runs, 1)[..., None, None]
+        return torch.lerp(images, look(more["partners"]), shares.to(images.dtype))
+
+
+@dataclass(frozen=True)
+class Held(Sampler):
+    """Development images (`Stage.held`): each batch as many as any other has, but no image twice in a batch.
+
+    They are gone through in shuffled order again and again; where what is left of a round is too short for a batch, the
+    next begins. With fewer images than a batch, every batch is all of them.
+    """
+
+    held = True
+
+    def order(self, turn: Turn) -> Order:
+        size = min(max(end - start for start, end in turn.spans), len(turn.held))
+        whole = len(turn.held) // size
+        rounds = -(-len(turn.spans) // whole)
+        batches = [turn.draw.permutation(len(turn.held))[: whole * size] for _ in range(rounds)]
+        return Order(np.concatenate(batches)[: len(turn.spans) * size])
 
 
 def by_class(labels: np.ndarray, chances: np.ndarray, draw: np.random.Generator) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Dataset, Images, indices_of, make_ids
 from ltbv.engine.device import choose, gpu_memory
+from ltbv.engine.optimise import stage_rate
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
 from ltbv.engine.train import prepare
@@ -19,7 +20,6 @@ from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import Experts, Net
 from ltbv.models.resnet import Resnet
-from ltbv.models.router import means_so_far
 from ltbv.models.stack import Norm, draw_run
 from ltbv.seeds import generator
 
@@ -48,15 +48,22 @@ def seconds_per_image(
             draw_run(one, run, runs, generator(0, run, "init"))
         one.eval().requires_grad_(False)
     steps = 16 if where.type == "cuda" else 1  # enough for a GPU not to wait for the host
-    feed = Feed(*noise(image_shape, classes, runs, protocol.batch * steps), device=where, dtype=torch.float32)
+    dataset, ids = noise(image_shape, classes, runs, protocol.batch * steps)
+    held = np.resize(ids, (runs, classes * stage.held))
+    feed = Feed(dataset, ids, held, device=where, dtype=torch.float32)
     taken = drive(prepare(stage, network, protocol, tuple(consulted)), feed, protocol.batch, lambda images: None)
-    tables = feed.tables(0, tuple(range(runs)), 0, 0, 1, stage.sampler)
-    now = Moment(0, 1, torch.as_tensor(feed.counts).to(where))
+    more = {"batch": protocol.batch, "draws": stage.objective.draws}
+    tables = feed.tables(0, tuple(range(runs)), (0,), 0, 1, stage.sampler, **more)
+    thirds = dict(zip(("many", "medium", "few"), np.array_split(np.arange(classes), 3), strict=True))
+    now = Moment(0, 1, torch.as_tensor(feed.counts).to(where), thirds, stage_rate(stage, protocol))
+    with torch.no_grad():
+        stage.objective.begin(network, feed, tuple(consulted), now)
+        now = replace(now, memory=stage.objective.each_epoch(network, feed, tuple(consulted), now))
     best = float("inf")
     for _ in range(tries):
         start = time.perf_counter()
-        taken.start(tables, 0.0, now)
-        taken.losses()
+        taken.start(tables, now)
+        taken.told()
         best = min(best, time.perf_counter() - start)
     return best / feed.rows.size
 
@@ -106,7 +113,7 @@ def network_cost(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], 
     """What one run's network takes to hold and to ask.
 
     parameters      numbers that are learnt
-    macs            multiply-adds of convolutions and linear layers for one image, all experts (and routers)
+    macs            multiply-adds of convolutions and linear layers for one image, all experts and parts
     macs_with_norm  and two for each element that a batch norm puts out: the convention of the papers' tables
     """
     return dict(_counted(net, backbone, image_shape, classes))
@@ -117,7 +124,7 @@ def network_cost(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], 
 def _counted(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
     height, width, channels = image_shape
     with torch.device("meta"):
-        network = net.build(backbone, runs=1, channels=channels, classes=classes).eval()
+        network = net.build(backbone, runs=1, channels=channels, classes=classes, size=(height, width)).eval()
         image = torch.zeros(1, channels, height, width)
     normed: list[int] = []
     for module in network.modules():
@@ -125,8 +132,8 @@ def _counted(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], clas
             module.register_forward_hook(lambda module, inputs, output: normed.append(output.numel()))
     with FlopCounterMode(display=False) as counter:
         output = network(image)
-        if network.router is not None:
-            network.router(means_so_far(output.logits)[:, :-1], output.features[:, :-1])
+        for part in network.parts:
+            part.answer(getattr(network, part.name), output.logits, output.features)
     macs = counter.get_total_flops() // 2
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"parameters": parameters, "macs": macs, "macs_with_norm": macs + 2 * sum(normed)}
@@ -136,15 +143,16 @@ def costs_by_experts(
     net: Net, backbone: Resnet, image_shape: tuple[int, int, int], classes: int
 ) -> list[tuple[int, int]]:
     """macs and macs_with_norm of an image for which 1, 2, .. E experts were asked, the routers asked included."""
-    nets = replace(net, experts=1, width=net.factor, router=0), replace(net, router=0), net
+    others = tuple(part for part in net.parts if not part.chooses)
+    nets = replace(net, experts=1, width=net.factor, parts=others), replace(net, parts=others), net
     one, every, routed = (network_cost(each, backbone, image_shape, classes) for each in nets)
-    further, router = (
+    further, choice = (
         {name: (more[name] - less[name]) // (net.experts - 1) for name in more}
         for less, more in ((one, every), (every, routed))
     )
     return [
         tuple(
-            one[name] + (asked - 1) * further[name] + min(asked, net.experts - 1) * router[name]
+            one[name] + (asked - 1) * further[name] + min(asked, net.experts - 1) * choice[name]
             for name in ("macs", "macs_with_norm")
         )
         for asked in range(1, net.experts + 1)
@@ -165,4 +173,5 @@ def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], c
 
 def build(stage: Stage, protocol: Protocol, runs: int, image_shape: tuple[int, int, int], classes: int) -> Experts:
     """A stage's stack of networks, weights yet to come."""
-    return stage.net.build(protocol.backbone, runs=runs, channels=image_shape[2], classes=classes)
+    height, width, channels = image_shape
+    return stage.net.build(protocol.backbone, runs=runs, channels=channels, classes=classes, size=(height, width))

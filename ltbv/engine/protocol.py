@@ -1,15 +1,20 @@
 """What is the same for every method of a study? Epochs, batch, optimiser, schedule, backbone: the common protocol."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ltbv.errors import Refusal, unknown
 from ltbv.models.resnet import Resnet
-from ltbv.schedules import Drops, Number, Warmup
+from ltbv.models.vision import TorchvisionBackbone
+from ltbv.optimisers import OPTIMISERS, SGD, Optimiser
+from ltbv.schedules import Drops, Number, Warmup, highest, times
+from ltbv.settings import Settings
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """SGD with momentum, weight decay on all that learns, learning rate by epoch.
+    """Learning rate by epoch and weight decay on all that learns, unless a stage has its own.
 
+    scale   of learning rates that a stage has of its own, where a user chose another highest rate than the protocol's
     stack   how many runs are trained side by side on the CPU, where that is fastest: five small networks, one large
             one. Of speed, not of the result, so no part of a study's settings.
     """
@@ -17,11 +22,46 @@ class Protocol:
     epochs: int
     batch: int
     learning_rate: Number
-    backbone: Resnet
-    momentum: float = 0.9
-    nesterov: bool = True
+    backbone: Resnet | TorchvisionBackbone
     weight_decay: float = 5e-4
+    optimiser: Optimiser = SGD()
+    scale: float = 1.0
     stack: int = field(default=1, compare=False)
+
+
+def changed(protocol: Protocol, settings: Settings) -> Protocol:
+    """The protocol, but for what the settings say otherwise."""
+    for name, least in (("epochs", 1), ("batch", 2), ("weight_decay", 0)):
+        if (number := getattr(settings, name)) is not None and number < least:
+            raise Refusal(f"{name} {number}: at least {least}")
+    found = {
+        name: value for name in ("epochs", "batch", "weight_decay") if (value := getattr(settings, name)) is not None
+    }
+    if settings.optimiser is not None:
+        if settings.optimiser not in OPTIMISERS:
+            raise unknown("optimiser", settings.optimiser, OPTIMISERS)
+        found["optimiser"] = OPTIMISERS[settings.optimiser]()
+    own = highest(protocol.learning_rate, settings.epochs or protocol.epochs)
+    if (rate := settings.learning_rate) is not None:
+        if not rate > 0:
+            raise Refusal(f"learning_rate {rate}: above 0; the protocol's highest is {own:g}")
+        found |= {"learning_rate": times(protocol.learning_rate, rate / own), "scale": rate / own}
+    elif type(found.get("optimiser", protocol.optimiser)) is not type(protocol.optimiser):
+        raise Refusal(
+            f"optimiser {settings.optimiser}: the protocol's learning rate, {own:g}, is that of another optimiser; give"
+            " --learning-rate too, for example 0.001"
+        )
+    if settings.network:
+        found |= {"backbone": backbone(settings.network), "stack": 1}
+    return replace(protocol, **found)
+
+
+def backbone(name: str) -> TorchvisionBackbone:
+    """The network of that name, torchvision:NAME."""
+    source, _, model = name.partition(":")
+    if source != "torchvision" or not model:
+        raise Refusal(f"network {name!r}: give torchvision:NAME, for example torchvision:resnet18, or leave it out")
+    return TorchvisionBackbone(model)
 
 
 # The schedule of LDAM-DRW and RIDE: drops to 1 % and 0.01 % of the learning rate after 80 and 90 % of the epochs.

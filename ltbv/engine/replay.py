@@ -1,9 +1,9 @@
 """How does a GPU train without waiting for Python? A step is recorded once, as a CUDA graph, and replayed.
 
 A graph repeats the very operations that were recorded, on the very memory: so the tables of an epoch lie in buffers
-that are filled again, the position in the epoch is a counter on the device, and the learning rate a tensor. What the
-host decides is part of the graph: the size of the batch (one graph each), and every number that the objective asked of
-the `Moment`. When such an answer changes, at the switch of a deferred method, say, the step is recorded again.
+that are filled again, the position in the epoch is a counter on the device, and learning rates and dials are tensors.
+What the host decides is part of the graph: the size of the batch (one graph each), and every value that the objective
+asked of the `Moment`. When such an answer changes, at the switch of a deferred method, say, the step is recorded again.
 
 What cannot be recorded is trained eagerly, with a line in the log: a network whose members draw from generators of
 their own, an objective that reads a value off the device or puts one there, or that draws from the host's generators.
@@ -15,7 +15,7 @@ import contextlib
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.batches import Feed, Tables
-from ltbv.engine.step import Drive, Eager, Step
+from ltbv.engine.step import Drive, Eager, Step, Told
 from ltbv.errors import reason
 from ltbv.methods.base import Moment
 from ltbv.models.stack import layers
@@ -37,17 +37,46 @@ Question = Callable[[Moment], Any]
 Recorder = Callable[[Callable[[], None]], Callable[[], None]]  # a step -> what repeats it
 
 
-@dataclass(frozen=True)
+class Dials:
+    """Numbers that change by epoch, as tensors that stay where they are and are filled again."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype):
+        self.device, self.dtype, self.known = device, dtype, []
+
+    def of(self, number: Number, now: Moment) -> Tensor:
+        """The tensor of a number; a new one says what holds now."""
+        for known, tensor in self.known:
+            if known is number or known == number:
+                return tensor
+        self.known.append((number, torch.full((), Moment.value(now, number), dtype=self.dtype, device=self.device)))
+        return self.known[-1][1]
+
+    def fill(self, now: Moment) -> None:
+        """What holds in the steps that follow."""
+        for number, tensor in self.known:
+            tensor.fill_(Moment.value(now, number))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Watched(Moment):
     """A moment that notes what it was asked, and what it said."""
 
+    dials: Dials = field(compare=False)
     noted: list[tuple[Question, Any]] = field(default_factory=list, compare=False)
+
+    @classmethod
+    def of(cls, now: Moment, dials: Dials, memory: Mapping[str, Tensor]) -> "Watched":
+        """The same moment, watched."""
+        return cls(now.epoch, now.epochs, now.counts, now.groups, now.learning_rate, memory, dials=dials)
 
     def value(self, number: Number) -> float:
         answer = value(number, object.__getattribute__(self, "epoch"), self.epochs)
         if callable(number):
             self.noted.append((lambda now: now.value(number), answer))
         return answer
+
+    def dial(self, number: Number) -> Tensor:
+        return self.dials.of(number, Moment(object.__getattribute__(self, "epoch"), self.epochs, self.counts))
 
     def __getattribute__(self, name: str) -> Any:
         answer = object.__getattribute__(self, name)
@@ -65,41 +94,47 @@ class Replayed(Drive):
         self.sizes = [end - start for start, end in feed.spans(batch)]
         self.position = torch.zeros((), device=step.device, dtype=torch.int64)
         on_gpu = step.device.type == "cuda"  # whose kernel reads the rate where it lies, in float32
-        self.rate = torch.ones((), device=step.device, dtype=torch.float32 if on_gpu else torch.float64)
+        self.rates = Dials(step.device, torch.float32 if on_gpu else torch.float64)
+        self.dials = Dials(step.device, torch.float64)
         self.tables: Tables = ()
+        self.memory: dict[str, Tensor] = {}
         self.steps: dict[int, Callable[[], None]] = {}
         self.watched: Watched | None = None  # kept: a graph reads its counts where they lie
         self.gave_up = False
 
-    def start(self, tables: Tables, rate: float, now: Moment) -> None:
+    def start(self, tables: Tables, now: Moment) -> None:
         if not self.gave_up:
-            self._fill(tables)
-            self.rate.fill_(rate)
+            self._fill(tables, now.memory)
+            self.rates.fill(now)
+            self.dials.fill(now)
             if not self.steps or self._is_stale(now):
                 self._try_to_record(now)
         if self.gave_up:
-            self.eager.start(tables, rate, now)
+            self.eager.start(tables, now)
             return
         self.position.zero_()
-        self.step.total.zero_()
+        self.step.reset()
         for size in self.sizes:
             self.steps[size]()
 
-    def losses(self) -> Tensor:
-        found = super().losses()
+    def told(self) -> Told:
+        found = super().told()
         if not self.gave_up:
             self.report(self.feed.rows.size)
         return found
 
-    def _fill(self, tables: Tables) -> None:
-        """Into the buffers that the graph reads; new ones, and a new recording, where a sampler says something new."""
-        if _form(self.tables) != _form(tables):
+    def _fill(self, tables: Tables, memory: Mapping[str, Tensor]) -> None:
+        """Into the buffers that the graph reads; new ones, and a new recording, where there is something new."""
+        if (_form(self.tables), _form_of(self.memory)) != (_form(tables), _form_of(memory)):
             self.steps.clear()
-            self.tables = tuple({name: v.to(self.step.device, copy=True) for name, v in t.items()} for t in tables)
+            self.tables = tuple(table.to(self.step.device, copy=True) for table in tables)
+            self.memory = {name: values.clone() for name, values in memory.items()}
             return
         for own, new in zip(self.tables, tables, strict=True):
-            for name, values in new.items():
-                own[name].copy_(values)
+            for name, values in new.columns.items():
+                own.columns[name].copy_(values)
+        for name, values in memory.items():
+            self.memory[name].copy_(values)
 
     def _is_stale(self, now: Moment) -> bool:
         same = now.counts is self.watched.counts and now.epochs == self.watched.epochs
@@ -117,19 +152,16 @@ class Replayed(Drive):
 
     def _record(self, now: Moment) -> None:
         """Record a step for each size of batch; training stands where it stood before."""
-        self.watched = Watched(now.epoch, now.epochs, now.counts)
+        self.watched = Watched.of(now, self.dials, self.memory)
         self.steps.clear()  # gives its memory back before more is taken
-        for group in self.step.optimiser.param_groups:
-            group["lr"] = self.rate
+        self.step.optimisers.set_rates(lambda rate: self.rates.of(rate, now))
         with unchanged(self.step), _no_draws():
             for size in dict.fromkeys(self.sizes):
                 self.position.zero_()
                 self.steps[size] = self.record(partial(self._once, size, self.watched))
 
     def _once(self, size: int, now: Moment) -> None:
-        where = self.position + torch.arange(size, device=self.step.device)
-        where %= self.feed.rows.shape[1]  # warm-up steps may go round
-        self.step(self.feed.batches(self.tables, where), now)
+        self.step(self.feed.batches(self.tables, self.position, size, self.batch), now)
         self.position += size
 
 
@@ -138,15 +170,21 @@ def unchanged(step: Step) -> Iterator[None]:
     """Put weights, buffers and momenta back as they were, however it ends."""
     own = [*step.network.parameters(), *step.network.buffers()]
     before = [tensor.detach().clone() for tensor in own]
-    state = step.optimiser.state
-    moved = {(p, name): t.clone() for p, of_p in state.items() for name, t in of_p.items() if torch.is_tensor(t)}
+    states = [optimiser.state for optimiser in step.optimisers]
+    moved = {
+        (parameter, name): tensor.clone()
+        for state in states
+        for parameter, of_parameter in state.items()
+        for name, tensor in of_parameter.items()
+        if torch.is_tensor(tensor)
+    }
     try:
         yield
     finally:
         with torch.no_grad():
             for tensor, was in zip(own, before, strict=True):
                 tensor.copy_(was)
-            for parameter, of_parameter in state.items():
+            for parameter, of_parameter in ((p, of) for state in states for p, of in state.items()):
                 for name, tensor in of_parameter.items():
                     if (parameter, name) in moved:
                         tensor.copy_(moved[parameter, name])
@@ -171,7 +209,11 @@ def _no_draws() -> Iterator[None]:
 
 
 def _form(tables: Tables) -> list[dict[str, tuple]]:
-    return [{name: (values.dtype, values.shape) for name, values in table.items()} for table in tables]
+    return [_form_of(table.columns) for table in tables]
+
+
+def _form_of(values: Mapping[str, Tensor]) -> dict[str, tuple]:
+    return {name: (tensor.dtype, tensor.shape) for name, tensor in values.items()}
 
 
 _FAILED: list[str] = []  # recordings that broke off in this process: what they leave behind is not built on

@@ -1,17 +1,21 @@
 """How far is a stage? Everything that training needs to go on at the end of an epoch, as plain arrays.
 
-What an epoch draws depends on its number alone, so weights, momentum, losses and the draws of foreign modules (dropout)
+What an epoch draws depends on its number alone, so weights, momenta, losses and the draws of foreign modules (dropout)
 are all there is: a stage that went on from a snapshot ends with the weights of one that was never interrupted.
 """
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from ltbv.models.stack import layers
+
+STATE = ("momentum_buffer", "exp_avg", "exp_avg_sq", "step")  # of torch's SGD and AdamW, for a parameter
 
 
 class Keeper(ABC):
@@ -30,42 +34,54 @@ class Keeper(ABC):
         """Keep this one instead of the last."""
 
 
-def take_snapshot(network: nn.Module, optimiser: torch.optim.Optimizer, losses: np.ndarray) -> dict[str, np.ndarray]:
-    """All that the rest of the stage depends on; `losses` [R, epochs done]."""
-    arrays = {"losses": losses, "draws": np.frombuffer(json.dumps(_draws(network)).encode(), np.uint8)}
+def take_snapshot(network: nn.Module, optimisers: Iterable[Optimizer], history: np.ndarray) -> dict[str, np.ndarray]:
+    """All that the rest of the stage depends on; `history` [2, R, epochs done], losses and accuracies."""
+    arrays = {"history": history, "draws": np.frombuffer(json.dumps(_draws(network)).encode(), np.uint8)}
     arrays |= {f"weights {name}": _copied(tensor) for name, tensor in network.state_dict().items()}
-    for place, parameter in enumerate(_learning(optimiser)):
-        if parameter in optimiser.state:  # what the objective does not look at has no momentum
-            arrays[f"momentum {place}"] = _copied(optimiser.state[parameter]["momentum_buffer"])
+    for group, optimiser in enumerate(optimisers):
+        for place, parameter in enumerate(_learning(optimiser)):
+            # what the objective does not look at has no state
+            for name, tensor in optimiser.state.get(parameter, {}).items():
+                arrays[f"moving {group} {place} {name}"] = _copied(tensor)
     return arrays
 
 
 def restore(
-    arrays: dict[str, np.ndarray], network: nn.Module, optimiser: torch.optim.Optimizer, runs: int, epochs: int
+    arrays: dict[str, np.ndarray], network: nn.Module, optimisers: Iterable[Optimizer], runs: int, epochs: int
 ) -> np.ndarray | None:
-    """Put a snapshot back; gives the losses [R, epochs done]. None, and nothing is changed, if it does not fit."""
+    """Put a snapshot back; gives the history [2, R, epochs done]. None, and nothing is changed, if it does not fit."""
     weights = {f"weights {name}": tensor for name, tensor in network.state_dict().items()}
-    moving = ((f"momentum {place}", parameter) for place, parameter in enumerate(_learning(optimiser)))
-    momentum = {name: parameter for name, parameter in moving if name in arrays}
-    expected = {name: (tuple(tensor.shape), _type(tensor)) for name, tensor in (weights | momentum).items()}
-    found = {name: (values.shape, values.dtype) for name, values in arrays.items() if name not in ("losses", "draws")}
-    losses = arrays.get("losses", np.zeros(0))
-    if found != expected or losses.ndim != 2 or losses.dtype != np.float64:
+    moving = {
+        f"moving {group} {place} {name}": (optimiser, parameter, name)
+        for group, optimiser in enumerate(optimisers)
+        for place, parameter in enumerate(_learning(optimiser))
+        for name in STATE
+    }
+    state = {name: of for name, of in moving.items() if name in arrays}
+    expected = {name: (tuple(tensor.shape), _type(tensor)) for name, tensor in weights.items()}
+    expected |= {
+        name: ((), np.dtype(np.float32)) if what == "step" else (tuple(parameter.shape), _type(parameter))
+        for name, (_, parameter, what) in state.items()
+    }
+    found = {name: (values.shape, values.dtype) for name, values in arrays.items() if name not in ("history", "draws")}
+    history = arrays.get("history", np.zeros(0))
+    if found != expected or history.ndim != 3 or history.dtype != np.float64:
         return None
-    if len(losses) != runs or not 0 < losses.shape[1] < epochs:
+    if history.shape[:2] != (2, runs) or not 0 < history.shape[2] < epochs:
         return None
     before = _draws(network)
     try:
-        for draws, state in zip(_all_draws(network), json.loads(arrays["draws"].tobytes()), strict=True):
-            draws.bit_generator.state = state
+        for draws, drawn in zip(_all_draws(network), json.loads(arrays["draws"].tobytes()), strict=True):
+            draws.bit_generator.state = drawn
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError):
-        for draws, state in zip(_all_draws(network), before, strict=True):
-            draws.bit_generator.state = state
+        for draws, drawn in zip(_all_draws(network), before, strict=True):
+            draws.bit_generator.state = drawn
         return None
     network.load_state_dict({name.partition(" ")[2]: torch.as_tensor(arrays[name]) for name in weights})
-    for name, parameter in momentum.items():
-        optimiser.state[parameter]["momentum_buffer"] = torch.as_tensor(arrays[name]).to(parameter)
-    return losses
+    for name, (optimiser, parameter, what) in state.items():
+        device = parameter.device if what != "step" or parameter.is_cuda else "cpu"
+        optimiser.state[parameter][what] = torch.as_tensor(arrays[name]).to(device)
+    return history
 
 
 def _type(tensor: torch.Tensor) -> np.dtype:
@@ -77,7 +93,7 @@ def _copied(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().clone().numpy()
 
 
-def _learning(optimiser: torch.optim.Optimizer) -> list[nn.Parameter]:
+def _learning(optimiser: Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
 
 

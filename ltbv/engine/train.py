@@ -1,18 +1,28 @@
 """How is one stage trained, for a stack of runs at once? This is the only loop; it knows no method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ltbv.data.batches import Feed, Tables
+from ltbv.engine.optimise import Optimisers, stage_rate
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
 from ltbv.engine.snapshot import Keeper, restore, take_snapshot
 from ltbv.engine.step import Step
 from ltbv.methods.base import Moment, Stage
-from ltbv.models.experts import PARTS, Experts
-from ltbv.schedules import value
+from ltbv.models.experts import Experts
+
+
+class History(NamedTuple):
+    """Of each run and epoch, [R, epochs]: the mean loss, and the share of training images that were right (NaN where
+    the objective does not count them), both as they were seen: augmented, while the weights moved."""
+
+    losses: np.ndarray
+    accuracy: np.ndarray
 
 
 def train(
@@ -23,49 +33,53 @@ def train(
     *,
     seed: int,
     runs: tuple[int, ...],
-    position: int = 0,
+    draws: tuple[int, ...] = (0,),
+    groups: Mapping[str, Sequence[int]] | None = None,
     given: tuple[Experts, ...] = (),
     report: Callable[[int], None] = lambda images: None,
     keeper: Keeper | None = None,
-) -> np.ndarray:
-    """Train `network` in place to the last epoch; gives back the mean loss of each run and epoch, [R, epochs].
+) -> History:
+    """Train `network` in place to the last epoch.
 
-    position   which stage of its method this is (0 first): part of the key of its random draws
-    report     is told how many images (of all runs together) were just trained on
-    keeper     keeps snapshots between epochs; training goes on from the last one it has
+    draws    what the stage's random draws are keyed by: its depth, and its salt if it has one
+    groups   class ids of many, medium and few, for `Moment.groups`
+    report   is told how many images (of all runs together) were just trained on
+    keeper   keeps snapshots between epochs; training goes on from the last one it has
     """
     step, epochs = prepare(stage, network, protocol, given), stage_epochs(stage, protocol)
-    rate = stage.learning_rate if stage.learning_rate is not None else protocol.learning_rate
     kept = keeper.load() if keeper else None
-    done = None if kept is None else restore(kept, network, step.optimiser, len(runs), epochs)
-    history = [] if done is None else list(done.T)
+    done = None if kept is None else restore(kept, network, step.optimisers, len(runs), epochs)
+    history = [] if done is None else list(np.moveaxis(done, 2, 0))  # of each epoch [2, R]
     taken = drive(step, feed, protocol.batch, report)
     counts = torch.as_tensor(feed.counts).to(step.device)
+    start = Moment(0, epochs, counts, groups or {}, stage_rate(stage, protocol))
 
     def tables(epoch: int) -> Tables:
-        return feed.tables(seed, runs, position, epoch, epochs, stage.sampler) if epoch < epochs else ()
+        if epoch == epochs:
+            return ()
+        more = {"batch": protocol.batch, "draws": stage.objective.draws}
+        return feed.tables(seed, runs, draws, epoch, epochs, stage.sampler, **more)
 
+    if not history:
+        with torch.no_grad():
+            stage.objective.begin(network, feed, given, start)
     ahead = tables(len(history))
     for epoch in range(len(history), epochs):
-        taken.start(ahead, value(rate, epoch, epochs), Moment(epoch, epochs, counts))
+        now = replace(start, epoch=epoch)
+        with torch.no_grad():
+            now = replace(now, memory=stage.objective.each_epoch(network, feed, given, now))
+        taken.start(ahead, now)
         ahead = tables(epoch + 1)  # drawn while a GPU is at work
-        history.append(taken.losses().numpy())
+        history.append(torch.stack(taken.told()).numpy())
         if keeper and epoch + 1 < epochs and keeper.is_due():
-            keeper.save(take_snapshot(network, step.optimiser, np.stack(history, axis=1)))
-    return np.stack(history, axis=1)
+            keeper.save(take_snapshot(network, step.optimisers, np.stack(history, axis=2)))
+    return History(*np.stack(history, axis=2))
 
 
 def prepare(stage: Stage, network: Experts, protocol: Protocol, given: tuple[Experts, ...]) -> Step:
-    """The step of a stage: SGD by the protocol, on the parts of the network that learn."""
-    optimiser = torch.optim.SGD(
-        set_learning(network, stage.train),
-        lr=1.0,  # set for each epoch
-        momentum=protocol.momentum,
-        nesterov=protocol.nesterov,
-        weight_decay=protocol.weight_decay if stage.weight_decay is None else stage.weight_decay,
-        fused=True,
-    )
-    return Step(stage, network, given, optimiser)
+    """The step of a stage, on the parts of the network that learn."""
+    set_learning(network, stage.learning)
+    return Step(stage, network, given, Optimisers(stage, network, protocol))
 
 
 def stage_epochs(stage: Stage, protocol: Protocol) -> int:
@@ -73,9 +87,7 @@ def stage_epochs(stage: Stage, protocol: Protocol) -> int:
     return max(1, round(stage.epochs * protocol.epochs))
 
 
-def set_learning(network: Experts, parts: tuple[str, ...]) -> list[torch.nn.Parameter]:
-    """Let only `parts` learn; the rest is frozen, its batch norm too. Gives back the parameters that learn."""
-    for name in PARTS:
-        if (part := getattr(network, name)) is not None:
-            part.requires_grad_(name in parts).train(name in parts)
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+def set_learning(network: Experts, parts: tuple[str, ...]) -> None:
+    """Let only `parts` learn; the rest is frozen, its batch norm too."""
+    for name in network.names:
+        getattr(network, name).requires_grad_(name in parts).train(name in parts)

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -17,45 +16,13 @@ from ltbv.harness.executors import EXECUTORS
 from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk, Tell, Training, chunks, even_stack_size, stack_size, trainings
 from ltbv.harness.pulse import Pulse
-from ltbv.harness.store import SETTINGS, Store
-from ltbv.harness.study import Study, made_with, resolve
+from ltbv.harness.request import Request
+from ltbv.harness.store import Store
+from ltbv.harness.study import Study, filled_in, made_with
 from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
-from ltbv.methods.base import Method, hidden, is_importable
-
-MOST_RUNS = 10_000
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user may ask of `ltbv bootstrap`; None is the data set's or the machine's default."""
-
-    methods: tuple[str, ...]
-    runs: int
-    store: Path
-    dataset: str = "glyphs-lt"
-    data_dir: Path | None = None
-    scheme: str | None = None
-    imbalance: float | None = None
-    head: int | None = None
-    kind: str | None = None
-    epochs: int | None = None
-    network: str = ""
-    seed: int = 0
-    jobs: int | None = None
-    device: str = "auto"
-    stack: int | None = None
-    executor: str = "local"
-    address: str = ""
-    only: tuple[int, ...] | None = None  # a single chunk of these runs
-    retries: int = 1
-    per_device: int = 1
-    checkpoint_minutes: float = 10.0
-    force: bool = False
-
-    def asked(self) -> dict:
-        """The arguments of `study.resolve`."""
-        return {name: getattr(self, name) for name in SETTINGS}
+from ltbv.methods.base import Method
+from ltbv.methods.registry import hidden, is_importable
 
 
 @dataclass(frozen=True)
@@ -109,7 +76,7 @@ class Job:
             tell(event)
 
         with self.opened(), pulse:
-            EXECUTORS[self.request.executor](self.chunks, self.order(), listen)
+            EXECUTORS[self.request.means.executor](self.chunks, self.order(), listen)
         return failures
 
     def open(self) -> None:
@@ -125,7 +92,7 @@ class Job:
             yield
 
     def _open(self, stay: contextlib.ExitStack) -> None:
-        force = self.request.force
+        force = self.request.means.force
         self.store.check(self.study.asked(), force=force)
         if not self.chunks and self.store.holds(self.recipes):
             return
@@ -159,19 +126,19 @@ class Job:
 
     def order(self) -> Order:
         """What workers need to know."""
-        request = self.request
+        means = self.request.means
         return Order(
             store=str(self.store.path),
             identity=self.store.identity,
-            asked=request.asked(),
+            asked=self.request.settings.said(),
             methods=tuple(self.methods),
-            data_dir=str(request.data_dir) if request.data_dir else None,
+            data_dir=str(means.data_dir) if means.data_dir else None,
             device=self.device,
             jobs=self.jobs,
-            address=request.address,
+            address=means.address,
             devices=self.devices,
-            retries=request.retries,
-            checkpoint_minutes=request.checkpoint_minutes,
+            retries=means.retries,
+            checkpoint_minutes=means.checkpoint_minutes,
         )
 
     def notes(self) -> list[str]:
@@ -191,7 +158,7 @@ class Job:
         if any(lost):
             found.append(
                 f"{sum(map(bool, lost))} of {len(lost)} runs have classes without images (up to {max(lost)}): "
-                f"scheme {self.study.scheme!r} draws the counts too"
+                f"scheme {self.study.settings.scheme!r} draws the counts too"
             )
         if len(self.samples) > 1 and (share := overlap(self.samples, classes)).max() > 0.5:
             found.append(
@@ -210,35 +177,31 @@ class Job:
 
 def prepare(request: Request) -> Job:
     """Check a request down to the data, so that what is wrong is said before anything is written."""
-    if not 1 <= request.runs <= MOST_RUNS:
-        raise Refusal(f"--runs {request.runs}: at least 1, at most {MOST_RUNS:,}; 10 for intervals worth having")
-    for name, least in (("jobs", 1), ("stack", 1), ("per_device", 1), ("retries", 0), ("checkpoint_minutes", 0)):
-        if (number := getattr(request, name)) is not None and not number >= least:  # NaN is neither
-            raise Refusal(f"--{name.replace('_', '-')} {number}: at least {least}")
-    if request.executor not in EXECUTORS:
-        raise unknown("executor", request.executor, EXECUTORS)
-    if request.address and request.executor != "ray":
-        raise Refusal(f"--address {request.address} is for --executor ray, and not for {request.executor}")
+    means = request.means
+    if means.executor not in EXECUTORS:
+        raise unknown("executor", means.executor, EXECUTORS)
+    if means.address and means.executor != "ray":
+        raise Refusal(f"--address {means.address} is for --executor ray, and not for {means.executor}")
     methods = _methods(request.methods)
-    if request.executor != "inline" and (here := [name for name in methods if not is_importable(name)]):
+    if means.executor != "inline" and (here := [name for name in methods if not is_importable(name)]):
         cure = "put it into a file and give package.module:name, or take --executor inline"
         raise Refusal(f"method {here[0]!r} is known in this process only, and workers are other ones; {cure}")
-    study = resolve(**request.asked())
-    device = choose(request.device)
+    study = filled_in(request.settings)
+    device = choose(means.device)
     devices = count(device)
     for method in methods.values():
         for stage in method.stages:
             check(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
-    study, dataset = study.load(request.data_dir)
+    study, dataset = study.load(means.data_dir)
     store = Store(request.store)
     recipes = {method.key: study.recipe(method, _place(method)) for method in methods.values()}
-    store.check(study.asked(), force=request.force)
+    store.check(study.asked(), force=means.force)
     for key, recipe in recipes.items():
-        store.check_method(key, recipe, force=request.force)
-    there = Store(request.store / "nothing") if request.force else store
-    workers = devices * request.per_device if device.type == "cuda" else 0
+        store.check_method(key, recipe, force=means.force)
+    there = Store(request.store / "nothing") if means.force else store
+    workers = devices * means.per_device if device.type == "cuda" else 0
     missing = chunks(there, methods, request.runs, _stack(request, study, methods, workers), only=request.only)
-    if missing and store.exists and not request.force and store.known_as() is None:
+    if missing and store.exists and not means.force and store.known_as() is None:
         raise store.too_old(study.asked(), *methods, runs=request.runs)
     return Job(
         request=request,
@@ -247,7 +210,7 @@ def prepare(request: Request) -> Job:
         methods=methods,
         device=str(device),
         devices=devices,
-        jobs=_jobs(request.jobs, workers, len(missing) or 1),
+        jobs=_jobs(means.jobs, workers, len(missing) or 1),
         recipes=recipes,
         description=study.data(dataset),
         test_labels=dataset.test.labels,
@@ -276,11 +239,11 @@ def _place(method: Method) -> int:
 
 def _stack(request: Request, study: Study, methods: dict[str, Method], on_devices: int) -> int:
     """How many runs to train side by side: as asked, as suits cores, or as many as suit the GPUs."""
-    if request.stack or not on_devices or request.network:
-        return request.stack or stack_size(request.runs, study.protocol.stack)
+    if request.means.stack or not on_devices or request.settings.network:
+        return request.means.stack or stack_size(request.runs, study.protocol.stack)
     stages = {stage for method in methods.values() for stage in method.stages}
     largest = most_runs(stages, study.protocol, study.entry.image_shape, study.entry.num_classes)
-    return even_stack_size(request.runs, max(1, largest // request.per_device), on_devices)
+    return even_stack_size(request.runs, max(1, largest // request.means.per_device), on_devices)
 
 
 def _jobs(asked: int | None, on_devices: int, chunks: int) -> int:

@@ -84,8 +84,26 @@ class Workshop:
         self.setup = setup(runs, device, dtype)
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
-        self.feed = Feed(dataset, np.stack([study.sample(run) for run in runs]), device=device, dtype=dtype)
+        self.feeds: dict[int, Feed] = {}
         self.test = Pictures(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
+
+    def feed_of(self, stage: Stage) -> Feed:
+        """The training images of a stage, and what is held out of them."""
+        if stage.held not in self.feeds:
+            parts = [self._sample(run, stage.held) for run in self.runs]
+            if len(lengths := {len(ids) for ids, _ in parts}) > 1:
+                raise Refusal(
+                    f"stage {stage.name!r} holds out {stage.held} images a class, and scheme"
+                    f" {self.study.settings.scheme!r} leaves runs of {min(lengths)} to {max(lengths)} images, which"
+                    " cannot be trained side by side; give a smaller head, or --stack 1"
+                )
+            ids, held = (np.stack(part) for part in zip(*parts, strict=True))
+            self.feeds[stage.held] = Feed(self.dataset, ids, held, device=self.device, dtype=self.dtype)
+        return self.feeds[stage.held]
+
+    def _sample(self, run: int, held: int) -> tuple[np.ndarray, np.ndarray]:
+        ids = self.study.sample(run)
+        return self.study.held_out(run, held) if held else (ids, ids[:0])
 
     def carry_out(self, methods: dict[str, Method]) -> None:
         """Write the predictions that are missing. What a method's code raises costs that method and no other."""
@@ -112,7 +130,7 @@ class Workshop:
             elif run in missing:
                 of_run = logits[position], self.dataset.test.labels, None if asked is None else asked[position]
                 kept = self.kept.get((last, run), {})
-                said = provenance.of_prediction(recipe, self.study.seed, run) | {
+                said = provenance.of_prediction(recipe, self.study.settings.seed, run) | {
                     "weights": {last: kept.get("weights")},
                     "trained": kept.get("trained"),
                     "predicted": self.setup,
@@ -125,7 +143,7 @@ class Workshop:
         network = self.obtain(method, method.stages[-1]).eval()
         if method.posthoc:
             with torch.no_grad():
-                method.posthoc(network, self.feed)
+                method.posthoc(network, self.feed_of(method.stages[-1]))
         return network
 
     def obtain(self, method: Method, stage: Stage) -> Experts:
@@ -138,32 +156,33 @@ class Workshop:
         network.to(self.device, self.dtype)
         if self.store.has_stage(key, self.runs) and self.load(network, key):
             return network
-        place = method.stages.index(stage)
-        self.start(network, method, stage, place)
+        self.start(network, method, stage)
         given = tuple(self.obtain(method, method.stage(name)).eval().requires_grad_(False) for name in stage.given)
         keeper = Checkpoint(self.store, self.store.checkpoint_file(key, self.runs), self.checkpoint_minutes * 60)
         self.tell({"event": "stage", "method": method.key, "stage": stage.name, "runs": self.runs})
-        losses = train(
+        history = train(
             stage,
             network,
-            self.feed,
+            self.feed_of(stage),
             self.study.protocol,
-            seed=self.study.seed,
+            seed=self.study.settings.seed,
             runs=self.runs,
-            position=place,
+            draws=_draws(method, stage),
+            groups=self.study.splits,
             given=given,
             report=lambda images: self.tell({"event": "images", "images": images}),
             keeper=keeper,
         )
         below = [self.study.stage_key(method, method.stage(name)) for name in stage.stands_on]
         for position, run in enumerate(self.runs):
-            if self.fill(network, key, run) or not np.isfinite(losses[position]).all():
+            if self.fill(network, key, run) or not np.isfinite(history.losses[position]).all():
                 continue
-            state = {**run_state(network, position, len(self.runs)), "loss_by_epoch": losses[position]}
+            told = {"loss_by_epoch": history.losses[position], "accuracy_by_epoch": history.accuracy[position]}
+            state = {**run_state(network, position, len(self.runs)), **told}
             said = {
                 "stage": key,
                 "run": run,
-                "seed": self.study.seed,
+                "seed": self.study.settings.seed,
                 "from": {one: self.kept.get((one, run), {}).get("weights") for one in below},
                 "trained": self.setup,
             }
@@ -184,7 +203,7 @@ class Workshop:
         try:
             state = read_arrays(path)
             said = provenance.said(state) or {}
-            if strange := provenance.stranger(said, {"stage": key, "run": run, "seed": self.study.seed}):
+            if strange := provenance.stranger(said, {"stage": key, "run": run, "seed": self.study.settings.seed}):
                 raise Refusal(f"{path} is another file than its name says ({strange}); move it away and try again")
             load_run_state(network, position, len(self.runs), state)
         except (KeyError, RuntimeError, ValueError) as error:
@@ -196,9 +215,9 @@ class Workshop:
         self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": said.get("trained")}
         return True
 
-    def start(self, network: Experts, method: Method, stage: Stage, place: int) -> None:
+    def start(self, network: Experts, method: Method, stage: Stage) -> None:
         """Weights before the first step: an earlier stage's, with the `reset` parts drawn anew, or all drawn."""
-        draws = [generator(self.study.seed, run, "init", place) for run in self.runs]
+        draws = [generator(self.study.settings.seed, run, "init", *_draws(method, stage)) for run in self.runs]
         for position, own in enumerate(draws):
             draw_run(network, position, len(self.runs), own)
         if stage.start:
@@ -210,6 +229,11 @@ class Workshop:
 
     def fail(self, method: Method, runs: Sequence[int], why: str) -> None:
         self.tell({"event": "failed", "method": method.key, "runs": list(runs), "why": why})
+
+
+def _draws(method: Method, stage: Stage) -> tuple[int, ...]:
+    """What the random draws of a stage are keyed by."""
+    return (method.depth(stage), *([stage.salt] if stage.salt else []))
 
 
 def carry_out(

@@ -8,7 +8,8 @@ from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS, find
-from ltbv.methods.base import Method, Stage, brought, hidden
+from ltbv.methods.base import Method, Stage
+from ltbv.methods.registry import brought, hidden
 
 COLUMNS = ("key", "method", "stages", "parameters", "asking", "training", "paper")
 
@@ -76,7 +77,7 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "network": _shown(stage.net),
         "starts from": stage.start,
         "drawn anew": ", ".join(stage.reset),
-        "learns": ", ".join(part for part in stage.net.parts if part in stage.train),
+        "learns": ", ".join(part for part in stage.net.names if part in stage.learning),
         "images by": ", ".join(_shown(sampler) for sampler in stage.sampler),
         "consults": ", ".join(stage.given),
         "epochs": f"{stage_epochs(stage, protocol)}, the protocol has {protocol.epochs}",

@@ -2,27 +2,22 @@
 
 import json
 import shlex
-from pathlib import Path
 
 from ltbv.engine.cost import seconds_per_image, stored_bytes
 from ltbv.engine.train import stage_epochs
-from ltbv.harness.bootstrap import Job, Request
-from ltbv.harness.store import SETTINGS, span
+from ltbv.harness.bootstrap import Job
+from ltbv.harness.request import Place, Request
+from ltbv.harness.store import span
+from ltbv.options import choices, words
 
 BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits
-OPTIONS = SETTINGS | {  # of `ltbv run`, by field of a request
-    "data_dir": "--data-dir",
-    "device": "--device",
-    "checkpoint_minutes": "--checkpoint-minutes",
-    "store": "--study",
-}
 
 
 def outlook(job: Job) -> str:
     """Lines for `--dry-run`. The time is that of a few training steps of each stage, alone on the machine."""
     protocol, shape = job.study.protocol, job.study.entry.image_shape
-    n, classes = int(job.study.counts.sum()), job.study.entry.num_classes
-    lines = [f"{job.store.path}: {job.study.dataset}, {job.study.scheme}, {job.request.runs} runs, {n} images a run"]
+    of, n, classes = job.study.settings, int(job.study.counts.sum()), job.study.entry.num_classes
+    lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
     lines += [f"  note: {note}" for note in job.notes()]
     seconds, size, measured = 0.0, 0, {}
     for training in job.trainings:
@@ -60,11 +55,10 @@ def as_json(job: Job) -> str:
 
 
 def _words(request: Request) -> list[str]:
-    """The options that are not as they are by default."""
-    plain = Request(methods=(), runs=1, store=Path())
-    asked = {option: getattr(request, name) for name, option in OPTIONS.items()}
-    default = {option: getattr(plain, name) for name, option in OPTIONS.items()}
-    return [str(word) for option, value in asked.items() if value != default[option] for word in (option, value)]
+    """The options of `ltbv run` that are not as they are by default."""
+    place = Place(**{one.name: getattr(request.means, one.name) for one in choices(Place)})
+    own = [*words(request.settings, but_defaults=True), *words(place, but_defaults=True)]
+    return [*own, "--study", str(request.store)]
 
 
 def _span(seconds: float) -> str:

@@ -13,18 +13,20 @@ from ltbv.harness import provenance
 from ltbv.harness.files import Damaged, read_arrays
 from ltbv.harness.pulse import pulses
 from ltbv.harness.store import Store, set_aside, span
+from ltbv.settings import Settings
 
 
 def status(store: Store) -> dict[str, Any]:
     """
-    study, dataset, scheme, head, imbalance, seed   as asked
+    study       its directory
+    settings    of the study, by name
     runs        the most that were asked
     methods     key, label, done (runs), failed (run -> why), left (runs neither done nor failed), for each
     working     runs, host, pid, since, of each chunk in hand
     commands    host, pid, images done, of how many, images_per_second, seconds_left of each command at work
     """
     study = store.study()
-    asked, runs = study["asked"], store.runs_asked()
+    runs = store.runs_asked()
     methods = []
     for key in store.recipes():
         done, failed = store.runs(key), store.failures(key)
@@ -32,7 +34,7 @@ def status(store: Store) -> dict[str, Any]:
         methods.append({"key": key, "label": store.recipe(key)["label"], "done": done, "failed": failed, "left": left})
     return {
         "study": str(store.path),
-        **{name: asked.get(name) for name in ("dataset", "scheme", "head", "imbalance", "seed")},
+        "settings": Settings.read(study["asked"]).said(),
         "runs": runs,
         "methods": methods,
         "working": _working(store),
@@ -60,10 +62,10 @@ def _command(note: dict[str, Any]) -> dict[str, Any]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The same for a person."""
-    imbalance = found["imbalance"]
-    imbalance = f"{imbalance:g}" if isinstance(imbalance, float) else imbalance
-    shape = f"head {found['head']}, imbalance {imbalance}, seed {found['seed']}"
-    shown = [f"{found['study']}: {found['dataset']}, {found['scheme']}, {shape}"]
+    said = [
+        f"{name} {f'{value:g}' if isinstance(value, float) else value}" for name, value in found["settings"].items()
+    ]
+    shown = [f"{found['study']}: {', '.join(said)}"]
     width = max((len(method["label"]) for method in found["methods"]), default=0)
     for method in found["methods"]:
         parts = [f"{len(method['done'])} runs"]

@@ -29,18 +29,10 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.harness.files import packed, read_arrays, read_json, shape_of, write_arrays, write_bytes, write_json, writing
 from ltbv.harness.locks import held, holders
+from ltbv.options import words
+from ltbv.settings import Settings
 
 FORMAT = 1
-SETTINGS = {  # what decides every number of a study, as `asked` has it -> the option of `ltbv bootstrap`
-    "dataset": "--dataset",
-    "scheme": "--scheme",
-    "head": "--head",
-    "imbalance": "--imbalance",
-    "kind": "--profile",
-    "network": "--network",
-    "epochs": "--epochs",
-    "seed": "--seed",
-}
 
 
 class Store:
@@ -385,12 +377,9 @@ def remove(path: Path) -> None:
 
 def command(study: Path, asked: dict[str, Any], *methods: str, runs: int | None = None) -> str:
     """The `ltbv bootstrap` that makes a study of these settings, or adds methods to it."""
-    words: list[Sequence[Any]] = [("ltbv", "bootstrap"), *(("--method", method) for method in methods)]
-    if runs:
-        words.append(("--runs", runs))
-    words += [(option, asked[name]) for name, option in SETTINGS.items() if asked.get(name) not in (None, "")]
-    words.append(("--study", study))
-    return shlex.join(f"{word:g}" if isinstance(word, float) else str(word) for pair in words for word in pair)
+    wanted = [word for method in methods for word in ("--method", method)]
+    of_runs = ["--runs", str(runs)] if runs else []
+    return shlex.join(["ltbv", "bootstrap", *wanted, *of_runs, *words(Settings.read(asked)), "--study", str(study)])
 
 
 def span(runs: Sequence[int]) -> str:

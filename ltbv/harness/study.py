@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import subprocess
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,41 +13,40 @@ import numpy as np
 from ltbv import __version__
 from ltbv.data.catalogue import Entry, entry
 from ltbv.data.dataset import Dataset, make_ids
+from ltbv.data.development import hold_out
 from ltbv.data.profile import long_tail_counts
 from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
 from ltbv.engine.cost import costs_by_experts, network_cost
-from ltbv.engine.protocol import PROTOCOLS, Protocol
+from ltbv.engine.protocol import PROTOCOLS, Protocol, changed
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
-from ltbv.models.vision import TorchvisionBackbone
+from ltbv.options import split
+from ltbv.settings import Settings
 from ltbv.stats.splits import scaled
 
 
 @dataclass(frozen=True)
 class Study:
-    """The settings that decide every number. Methods and the number of runs may grow; these may not change."""
+    """Settings that are all filled in: they decide every number. Methods and runs may grow, these may not change.
 
-    dataset: str
-    scheme: str
-    head: int
-    imbalance: float
-    kind: str
-    seed: int
-    epochs: int
-    network: str = ""  # "" is the protocol's own
-    fingerprint: str = ""  # of the images themselves, once they are read
+    fingerprint   of the images themselves, once they are read
+    """
+
+    settings: Settings
+    fingerprint: str = ""
 
     @property
     def entry(self) -> Entry:
-        return entry(self.dataset)
+        return entry(self.settings.dataset)
 
     @property
     def counts(self) -> np.ndarray:
         """Nominal images of each class, [C]."""
-        return long_tail_counts(self.entry.num_classes, self.head, self.imbalance, self.kind)
+        of = self.settings
+        return long_tail_counts(self.entry.num_classes, of.head, of.imbalance, of.profile)
 
     @property
     def splits(self) -> dict[str, np.ndarray]:
@@ -56,8 +55,7 @@ class Study:
 
     @property
     def protocol(self) -> Protocol:
-        protocol = replace(PROTOCOLS[self.dataset], epochs=self.epochs)
-        return replace(protocol, backbone=_backbone(self.network), stack=1) if self.network else protocol
+        return changed(PROTOCOLS[self.settings.dataset], self.settings)
 
     def load(self, data_dir: Path | str | None = None) -> tuple["Study", Dataset]:
         """Read the data: the study of just these, and they."""
@@ -66,16 +64,18 @@ class Study:
 
     def sample(self, run: int) -> np.ndarray:
         """Ids [n] of the images that a run sees."""
-        return draw(
-            self.scheme, self.counts, self.entry.pool_sizes, seed=self.seed, run=run, endless=self.entry.endless
-        )
+        of, source = self.settings, self.entry
+        return draw(of.scheme, self.counts, source.pool_sizes, seed=of.seed, run=run, endless=source.endless)
+
+    def held_out(self, run: int, per_class: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same less what it gives up, and `per_class` development images of each class (`data.development`)."""
+        return hold_out(self.sample(run), self.entry.pool_sizes, per_class, seed=self.settings.seed, run=run)
 
     def asked(self) -> dict[str, Any]:
         """What study.json compares."""
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
         protocol = canonical(self.protocol)
-        del protocol["epochs"]  # stands among the study's own fields
-        return {**own, "protocol": protocol, "revision": REVISION}
+        del protocol["epochs"]  # stands among the settings
+        return {**self.settings.said(), "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
@@ -101,12 +101,12 @@ class Study:
         last, of = method.stages[-1], (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes)
         work = 0.0
         for stage in method.needed():
-            body = 1 if {"stem", "branches"} & set(stage.train) else 1 / 3
+            body = 1 if {"stem", "branches"} & set(stage.learning) else 1 / 3
             macs = body * network_cost(stage.net, *of)["macs"]
             macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
             work += stage_epochs(stage, self.protocol) * int(self.counts.sum()) * macs
         routed = (
-            {"macs_by_experts": [list(pair) for pair in costs_by_experts(last.net, *of)]} if last.net.router else {}
+            {"macs_by_experts": [list(pair) for pair in costs_by_experts(last.net, *of)]} if last.net.chooses else {}
         )
         return {**network_cost(last.net, *of), "training_images_times_macs": round(work), **routed}
 
@@ -127,43 +127,24 @@ class Study:
         }
 
 
-def resolve(
-    dataset: str = "glyphs-lt",
-    scheme: str | None = None,
-    head: int | None = None,
-    imbalance: float | None = None,
-    kind: str | None = None,
-    seed: int = 0,
-    epochs: int | None = None,
-    network: str = "",
-) -> Study:
+def resolve(dataset: str = Settings.dataset, **chosen: Any) -> Study:
+    """The study of these settings, by name."""
+    (settings,) = split({"dataset": dataset, **chosen}, Settings)
+    return filled_in(Settings(**settings))
+
+
+def filled_in(asked: Settings) -> Study:
     """Fill in a data set's defaults and check every name and number; the first that will not do is refused."""
-    found = entry(dataset)
-    if seed < 0:
-        raise Refusal(f"seed {seed}: must be 0 or larger")
-    epochs = PROTOCOLS[dataset].epochs if epochs is None else epochs
-    if epochs < 1:
-        raise Refusal(f"epochs {epochs}: at least 1")
-    study = Study(
-        dataset,
-        scheme or found.scheme,
-        found.head if head is None else head,
-        float(found.imbalance if imbalance is None else imbalance),
-        kind or found.kind,
-        seed,
-        epochs,
-        network,
-    )
-    check(study.scheme, study.counts, found.pool_sizes, endless=found.endless)
-    study.protocol  # noqa: B018  (a network that does not exist is refused here)
+    source = entry(asked.dataset)
+    if asked.seed < 0:
+        raise Refusal(f"seed {asked.seed}: must be 0 or larger")
+    own = {name: getattr(source, name) for name in ("scheme", "head", "imbalance", "profile")}
+    own["epochs"] = PROTOCOLS[asked.dataset].epochs
+    settings = replace(asked, **{name: value for name, value in own.items() if getattr(asked, name) in (None, "")})
+    study = Study(replace(settings, imbalance=float(settings.imbalance)))
+    check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
+    study.protocol  # noqa: B018  (what no protocol can have is refused here)
     return study
-
-
-def _backbone(name: str) -> TorchvisionBackbone:
-    source, _, model = name.partition(":")
-    if source != "torchvision" or not model:
-        raise Refusal(f"network {name!r}: give torchvision:NAME, for example torchvision:resnet18, or leave it out")
-    return TorchvisionBackbone(model)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -190,9 +171,6 @@ def _chain(method: Method, stage: Stage) -> Any:
     """A stage with the stages that it stands on in the place of their names."""
     own = canonical(stage)
     del own["name"]  # what it is called changes nothing
-    if own["weight_decay"] is None:  # the protocol's, which is part of the key already
-        del own["weight_decay"]
-    own["position"] = method.stages.index(stage)
     own["start"] = _chain(method, method.stage(stage.start)) if stage.start else None
     own["given"] = [_chain(method, method.stage(name)) for name in stage.given]
     return own

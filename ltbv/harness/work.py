@@ -8,14 +8,15 @@ from typing import Any
 from ltbv.errors import Refusal
 from ltbv.harness.plan import Chunk, Tell
 from ltbv.harness.store import Store
-from ltbv.harness.study import resolve
+from ltbv.harness.study import filled_in
+from ltbv.settings import Settings
 
 PATIENCE = 0.5  # seconds between two looks at a chunk that another command has in hand
 
 
 @dataclass(frozen=True)
 class Order:
-    """asked: the arguments of `study.resolve`; the rest changes where and how fast, not what."""
+    """asked: the settings, by name; the rest changes where and how fast, not what."""
 
     store: str
     asked: dict[str, Any]
@@ -46,10 +47,12 @@ def work(order: Order) -> Callable[[Chunk, Tell], None]:
     from ltbv.harness.chunk import carry_out
     from ltbv.methods import find
 
-    study, dataset = resolve(**order.asked).load(order.data_dir)
+    study, dataset = filled_in(Settings.read(order.asked)).load(order.data_dir)
     there = order.place()
     if there.exists and there.study()["asked"].get("fingerprint") != study.fingerprint:
-        raise Refusal(f"the data of {study.dataset} on {gethostname()} are not those that {there.path} was made with")
+        raise Refusal(
+            f"the data of {study.settings.dataset} on {gethostname()} are not those that {there.path} was made with"
+        )
     methods = {name: find(name) for name in order.methods}
     device = choose(order.device)
 

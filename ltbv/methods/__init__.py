@@ -16,6 +16,6 @@ from ltbv.methods import decoupling  # noqa: F401  isort: skip
 from ltbv.methods import ldam  # noqa: F401  isort: skip
 from ltbv.methods import ride  # noqa: F401  isort: skip
 from ltbv.methods import ride_on  # noqa: F401  isort: skip
-from ltbv.methods.base import METHODS, find, register
+from ltbv.methods.registry import METHODS, find, register
 
 __all__ = ["METHODS", "find", "register"]

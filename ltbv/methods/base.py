@@ -8,118 +8,36 @@ and every other method differs from it only where it names something: another lo
 stage that starts from the first. The loop in `engine/train` has no branch on a method.
 """
 
-import importlib
 import re
-import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from ltbv.data.batches import Batch, Feed
-from ltbv.data.samplers import INSTANCE, Sampler
-from ltbv.errors import Refusal, reason, unknown
-from ltbv.guest import guest
-from ltbv.losses import effective_number, weighted_mean
-from ltbv.models.experts import PARTS, Experts, Net, Output
-from ltbv.schedules import Number, value
+from ltbv.data.samplers import INSTANCE, Held, Sampler
+from ltbv.errors import Refusal, unknown
+from ltbv.methods.objective import Loss, Losses, Moment, Objective, OutputObjective, Sum, shaped
+from ltbv.models.experts import Experts, Net, Output
+from ltbv.optimisers import Optimiser
+from ltbv.schedules import Number
 
-ENTRY_POINTS = "ltbv.methods"  # group of entry points by which other packages bring methods
-
-
-@dataclass(frozen=True)
-class Moment:
-    """Where training stands: the epoch, of how many, and the counts [R, C] of each run's sample."""
-
-    epoch: int
-    epochs: int
-    counts: Tensor
-
-    def value(self, number: Number) -> float:
-        """What a number or schedule says now."""
-        return value(number, self.epoch, self.epochs)
-
-
-class Objective(ABC):
-    """What a stage minimises. The engine adds the losses of the runs up, so no run feels another.
-
-    On a GPU a step is recorded and repeated, and what Python does in it happens once: so nothing is counted or kept
-    from call to call, and nothing drawn; a number that changes is asked of the `Moment`.
-    """
-
-    @abstractmethod
-    def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:
-        """The loss of each run, [R]."""
-
-
-class OutputObjective(Objective):
-    """An objective that needs no more than outputs for one batch: write it for one run, it is mapped over runs."""
-
-    @abstractmethod
-    def of_run(
-        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
-    ) -> Tensor:
-        """Scalar, from logits [E, B, C] and features [E, B, D] of one run, labels [B], counts [C].
-
-        `given` holds what the networks of the stage's `given` say of the same images, without gradient. It runs under
-        `torch.vmap`: pure, no `.item()`, no branch on a tensor's values.
-        """
-
-    def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:
-        (batch,) = batches
-        with torch.no_grad():
-            others = tuple(other(batch.images) for other in given)
-
-        def of_run(output: tuple, others: tuple, labels: Tensor, counts: Tensor) -> Tensor:
-            found = self.of_run(Output(*output), labels, counts, now, tuple(Output(*other) for other in others))
-            return _shaped(found, (), f"of_run of {type(self).__name__}", "one number for the run, a scalar")
-
-        outputs = tuple(network(batch.images)), tuple(map(tuple, others))
-        return torch.vmap(of_run)(*outputs, batch.labels, now.counts)
-
-
-def _shaped(found: object, shape: tuple[int, ...], who: str, wanted: str) -> Tensor:
-    """What user code gave, if it is a tensor of this shape: another one would be spread over it, and add up wrongly."""
-    if not isinstance(found, Tensor):
-        raise Refusal(f"{who} gave a {type(found).__name__}; it has to give a tensor, {wanted}")
-    if tuple(found.shape) != tuple(shape):
-        raise Refusal(f"{who} gave the shape {tuple(found.shape)}; it has to give {wanted}, here {tuple(shape)}")
-    return found
-
-
-@dataclass(frozen=True)
-class Loss(OutputObjective):
-    """A loss weighted by class, w = effective_number(beta): of each expert's logits, added up.
-
-        sum_i w_{y_i} l_i / sum_i w_{y_i}     (`by="weights"`), or
-        sum_i w_{y_i} l_i / B                 (`by="batch"`, as in Cui et al., 2019)
-
-    loss   (logits [B, C], labels [B], counts [C]) -> [B]
-    beta   0 gives every class the weight 1; `Step(0, 0.9999, at=0.8)` is deferred re-weighting (DRW, Cao et al., 2019)
-    """
-
-    loss: Callable[[Tensor, Tensor, Tensor], Tensor]
-    beta: Number = 0.0
-    by: str = "weights"
-
-    def __post_init__(self) -> None:
-        if self.by not in ("weights", "batch"):
-            raise unknown("divisor of a loss", self.by, ("weights", "batch"))
-
-    def of_run(
-        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
-    ) -> Tensor:
-        weights = effective_number(counts, now.value(self.beta))
-        name = f"the loss {getattr(self.loss, '__name__', type(self.loss).__name__)}"
-        each = (
-            _shaped(self.loss(logits, labels, counts), labels.shape, name, "a number an image, [B]")
-            for logits in output.logits
-        )
-        return sum(weighted_mean(losses, labels, weights, self.by) for losses in each)
+__all__ = [
+    "Answer",
+    "Loss",
+    "Losses",
+    "Method",
+    "Moment",
+    "Net",
+    "Objective",
+    "Output",
+    "OutputObjective",
+    "Rule",
+    "Stage",
+    "Sum",
+    "mean",
+]
 
 
 @dataclass(frozen=True)
@@ -130,13 +48,19 @@ class Stage:
     objective      what is minimised
     net            the network
     start          name of an earlier stage of the method whose weights it takes
-    reset          parts (stem, branches, heads) drawn anew after that
-    train          parts that learn; the others are frozen, their batch norm too
+    reset          parts (stem, branches, heads, or further ones of the net) drawn anew after that
+    train          parts that learn, None: all; the others are frozen, their batch norm too
     sampler        one for each batch that the objective wants: `data/samplers`
     given          names of earlier stages whose networks the objective may consult
     epochs         share of the protocol's epochs
     learning_rate  instead of the protocol's, and
     weight_decay   likewise
+    own            (part, its optimiser) for parts that have one to themselves
+    first          parts that take their step before the others, on `Objective.before`
+    held           development images of each class: drawn from the pool outside the sample, which gives up what the
+                   pool lacks; for the sampler `Held`
+    salt           sets the stage's draws apart from those of another of the same depth (how many stages it starts from,
+                   one on the other), with which it would share them: two networks of one method that are to differ
     """
 
     name: str
@@ -144,17 +68,31 @@ class Stage:
     net: Net = Net()
     start: str | None = None
     reset: tuple[str, ...] = ()
-    train: tuple[str, ...] = PARTS
+    train: tuple[str, ...] | None = None
     sampler: tuple[Sampler, ...] = (INSTANCE,)
     given: tuple[str, ...] = ()
     epochs: float = 1.0
     learning_rate: Number | None = None
     weight_decay: float | None = None
+    own: tuple[tuple[str, Optimiser], ...] = ()
+    first: tuple[str, ...] = ()
+    held: int = 0
+    salt: int = 0
 
-    def losses(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:
-        """What the objective gives, [R]."""
+    @property
+    def learning(self) -> tuple[str, ...]:
+        """The parts that learn."""
+        return self.net.names if self.train is None else self.train
+
+    def losses(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Losses:
+        """What the objective gives, [R] each."""
         found = self.objective(network, batches, given, now)
-        return _shaped(found, (network.runs,), f"{type(self.objective).__name__}", "a number a run, [R]")
+        losses, right = found if isinstance(found, Losses) else (found, None)
+        return Losses(self.of_runs(losses, network), right if right is None else self.of_runs(right, network))
+
+    def of_runs(self, found: object, network: Experts) -> Tensor:
+        """The same, if it is a number a run."""
+        return shaped(found, (network.runs,), f"{type(self.objective).__name__}", "a number a run, [R]")
 
     @property
     def stands_on(self) -> tuple[str, ...]:
@@ -219,18 +157,22 @@ class Method:
                     raise Refusal(
                         f"method {self.key!r}: stage {stage.name!r} stands on {name!r}, which is not before it"
                     )
-            for name in (*stage.reset, *stage.train):
-                if name not in PARTS:
-                    raise unknown(f"part in stage {stage.name!r} of method {self.key!r}", name, PARTS)
-            if not set(stage.train) & set(stage.net.parts):
+            for name in (*stage.reset, *stage.learning, *stage.first, *(part for part, _ in stage.own)):
+                if name not in stage.net.names:
+                    raise unknown(f"part in stage {stage.name!r} of method {self.key!r}", name, stage.net.names)
+            if not stage.learning:
                 raise Refusal(
-                    f"method {self.key!r}: stage {stage.name!r} trains {', '.join(stage.train) or 'nothing'}, which its"
-                    f" network does not have; it has {', '.join(stage.net.parts)}"
+                    f"method {self.key!r}: stage {stage.name!r} trains nothing; leave out `train`, or name parts"
                 )
-            if stage.reset and not (stage.start and set(stage.reset) <= set(stage.net.parts)):
+            if stage.reset and not stage.start:
                 raise Refusal(
                     f"method {self.key!r}: stage {stage.name!r} draws {', '.join(stage.reset)} anew; that takes a stage"
-                    f" to start from, and parts of its network: {', '.join(stage.net.parts)}"
+                    " to start from"
+                )
+            if not set(stage.first) <= set(stage.learning) or set(stage.first) == set(stage.learning):
+                raise Refusal(
+                    f"method {self.key!r}: stage {stage.name!r} steps {', '.join(stage.first)} first; name some of the"
+                    f" parts that learn, not all: {', '.join(stage.learning)}"
                 )
             if not isinstance(stage.sampler, tuple) or not stage.sampler:
                 raise Refusal(
@@ -243,9 +185,12 @@ class Method:
                         f"method {self.key!r}: stage {stage.name!r} has the sampler {sampler!r}; give a Sampler,"
                         " such as Instance() or ByClass(0.0) of ltbv.data.samplers"
                     )
+            if stage.held < 0 or any(isinstance(sampler, Held) for sampler in stage.sampler) > bool(stage.held):
+                said = f"holds out {stage.held} images a class; give held=10, for example"
+                raise Refusal(f"method {self.key!r}: stage {stage.name!r} {said}")
             if stage.start:
                 earlier = self.stage(stage.start).net
-                if not (_same_body(earlier, stage.net) and set(earlier.parts) <= set(stage.net.parts)):
+                if not (_same_body(earlier, stage.net) and set(earlier.names) <= set(stage.net.names)):
                     raise Refusal(
                         f"method {self.key!r}: stage {stage.name!r} starts from {stage.start!r}, whose network is"
                         f" another one: {earlier} and {stage.net}"
@@ -258,6 +203,10 @@ class Method:
                 return stage
         raise Refusal(f"method {self.key!r} has no stage {name!r}; it has: {', '.join(s.name for s in self.stages)}")
 
+    def depth(self, stage: Stage) -> int:
+        """How many stages a stage starts from, one on the other."""
+        return 1 + self.depth(self.stage(stage.start)) if stage.start else 0
+
     def needed(self, stage: Stage | None = None) -> list[Stage]:
         """A stage (the last) and all that it stands on, earlier ones first."""
         stage = stage or self.stages[-1]
@@ -266,71 +215,5 @@ class Method:
 
 
 def _same_body(one: Net, other: Net) -> bool:
-    """Do two networks differ in their additions, scales and router, at most?"""
-    return replace(one, scales=False, router=0) == replace(other, scales=False, router=0)
-
-
-METHODS: dict[str, Method] = {}
-HOMES: dict[str, str] = {}  # the module that registered a method, by key
-
-
-def register(method: Method | Callable[[], Method]) -> Method:
-    """Make a method known by its key; gives it back, so that it can be assigned in the same line.
-
-    As a decorator it takes a function without arguments that makes the method, and puts the method in its place. A
-    module may register its own key again: a cell of a notebook that is run twice.
-    """
-    home = sys._getframe(1).f_globals.get("__name__", "")
-    method = method if isinstance(method, Method) else method()
-    if not isinstance(method, Method):
-        raise Refusal(f"register was given a {type(method).__name__}; give a Method, or a function that makes one")
-    if METHODS.get(method.key, method) != method and home != HOMES[method.key]:
-        raise Refusal(f"method key {method.key!r} is taken by {METHODS[method.key].label!r}; choose another key")
-    METHODS[method.key] = method
-    HOMES.setdefault(method.key, home)
-    return method
-
-
-def brought() -> dict[str, EntryPoint]:
-    """Methods of other packages, by name: entry points of the group `ltbv.methods`, not yet imported."""
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-
-
-def claims(name: str) -> list[str]:
-    """What other packages, which need not agree, bring under a name."""
-    return sorted({point.value for point in entry_points(group=ENTRY_POINTS, name=name)})
-
-
-def hidden() -> dict[str, str]:
-    """Where other packages bring a method under the name of one of ours, which stands: how theirs is asked for."""
-    return {name: ", ".join(claims(name)) for name in brought() if HOMES.get(name, "").startswith("ltbv.")}
-
-
-def is_importable(name: str) -> bool:
-    """Does another process find a method of this name?"""
-    return ":" in name or name in brought() or HOMES.get(name, "").startswith("ltbv.")
-
-
-def find(name: str) -> Method:
-    """The method of that key, one that an installed package brings, or `package.module:name` from one's own code."""
-    if name in METHODS:
-        return METHODS[name]
-    where = name if ":" in name else getattr(brought().get(name), "value", "")
-    if not where:
-        raise unknown("method", name, (*METHODS, *brought()))
-    if where != name and len(values := claims(name)) > 1:
-        raise Refusal(f"method {name!r} is brought by several packages; give the one you mean: {', '.join(values)}")
-    module, _, attribute = where.partition(":")
-    try:
-        with guest():
-            method = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # importing runs whatever the module holds
-        cure = "give package.module:name of a Method"
-        raise Refusal(f"method {name!r} cannot be imported ({reason(error)}); {cure}") from error
-    if not isinstance(method, Method):
-        raise Refusal(f"{name!r} is a {type(method).__name__}, not a Method; give package.module:name of a Method")
-    if METHODS.get(method.key, method) != method:
-        raise Refusal(
-            f"method {name!r} has the key {method.key!r} of a known method that it is not; choose another key"
-        )
-    return method
+    """Do two networks differ in their further parts at most?"""
+    return replace(one, parts=()) == replace(other, parts=())

@@ -2,7 +2,8 @@
 
 from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.losses import cross_entropy
-from ltbv.methods.base import Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.registry import register
 
 
 def resampled(sampler: Sampler = INSTANCE) -> Stage:

@@ -8,7 +8,8 @@ experts, to 2 % on ResNet-32, to 6 % on the network of glyphs-lt.
 """
 
 from ltbv.losses import cross_entropy
-from ltbv.methods.base import Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.registry import register
 from ltbv.models.experts import Net
 
 CE_ENSEMBLE = register(

@@ -12,7 +12,8 @@ weight decay). beta is chosen for each data set in the paper, on the test set as
 """
 
 from ltbv.losses import cross_entropy, sigmoid_focal
-from ltbv.methods.base import Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.registry import register
 
 PAPER = "Cui et al., CVPR 2019, arXiv 1901.05555"
 BETA = 0.9999

@@ -20,16 +20,21 @@ representation's epochs, learning rate 0.1 with a cosine, is ours. All of these 
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ltbv.data.batches import Feed
 from ltbv.data.samplers import CLASS_BALANCED
 from ltbv.errors import Refusal
 from ltbv.losses import cross_entropy
-from ltbv.methods.base import Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.baseline import REPRESENTATION
+from ltbv.methods.registry import register
 from ltbv.models.experts import Experts
-from ltbv.models.stack import Linear, NearestMean
+from ltbv.models.parts import Part, Shape
+from ltbv.models.stack import NEVER, Layer, Linear
 from ltbv.schedules import Cosine
 
 PAPER = "Kang et al., ICLR 2020, arXiv 1910.09217"
@@ -54,7 +59,35 @@ def retrained(stage: Stage, weight_decay: float | None = None) -> Stage:
 
 def rescaled(stage: Stage) -> Stage:
     """LWS's second stage, after any first one: a factor for each class, trained alone."""
-    return replace(retrained(stage), name="scales", net=replace(stage.net, scales=True), reset=(), train=("scales",))
+    return replace(retrained(stage), name="scales", net=stage.net.plus(Scales()), reset=(), train=("scales",))
+
+
+class Scale(Layer):
+    """Each class's logit times a factor of its own, 1 at first: [K, B, C] -> the same shape (LWS, Kang et al.,
+    2020)."""
+
+    def __init__(self, copies: int, classes: int):
+        super().__init__()
+        self.copies = copies
+        self.weight = nn.Parameter(torch.ones(copies, classes))
+
+    def draw(self, copy: int, generator: np.random.Generator) -> None:
+        del generator
+        self._fill(self.weight, copy, 1.0)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits * self.weight.unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class Scales(Part):
+    """A factor for each class's logit."""
+
+    name = "scales"
+    at = "logits"
+
+    def build(self, shape: Shape) -> Scale:
+        return Scale(shape.copies, shape.classes)
 
 
 @dataclass(frozen=True)
@@ -72,13 +105,35 @@ class TauNorm:
         network.heads.bias.zero_()
 
 
+class NearestMean(Layer):
+    """2 f'.c_k - |c_k|^2 with f' = (f - m) / |f - m|: [K, B, D] -> [K, B, C], the nearer the mean c_k, the larger.
+
+    It differs from -|f' - c_k|^2 by |f'|^2 = 1, the same for all classes. Not trained: `mean` [K, D] and `centres`
+    [K, C, D] are filled from features; a class with no centre (NaN) is never nearest. Nearest class mean, 'cl2n' of
+    Kang et al., 2020.
+    """
+
+    def __init__(self, mean: Tensor, centres: Tensor):
+        super().__init__()
+        self.copies = len(mean)
+        self.register_buffer("mean", mean)
+        self.register_buffer("centres", centres)
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = F.normalize(x - self.mean.unsqueeze(1), dim=-1)
+        squares = self.centres.square().sum(-1).unsqueeze(1)
+        logits = 2 * torch.bmm(centred, self.centres.transpose(1, 2)) - squares
+        none = self.centres.isnan().all(-1).unsqueeze(1) & centred.isfinite().all(-1, keepdim=True)
+        return torch.where(none, NEVER, logits)  # of features that are not finite themselves, nothing is hidden
+
+
 def nearest_class_mean(network: Experts, feed: Feed) -> None:
     """Each head becomes `NearestMean` of the features of its run's training images, unaugmented."""
     features = torch.cat([network(batch.images).features for batch in feed.plain(BLOCK)], 2).flatten(0, 1)
     labels = torch.as_tensor(feed.labels).to(features.device).repeat_interleave(network.experts, 0)
     overall = features.mean(1)
-    directions = torch.nn.functional.normalize(features - overall.unsqueeze(1), dim=-1)
-    members = torch.nn.functional.one_hot(labels, feed.counts.shape[1]).to(features.dtype)
+    directions = F.normalize(features - overall.unsqueeze(1), dim=-1)
+    members = F.one_hot(labels, feed.counts.shape[1]).to(features.dtype)
     centres = members.transpose(1, 2) @ directions / members.sum(1).unsqueeze(-1)  # NaN for a class without images
     network.heads = NearestMean(overall, centres)
 

@@ -7,8 +7,9 @@ rate 0.01 with a cosine, class-balanced sampling: the length and the rate are ou
 
 from ltbv.data.samplers import CLASS_BALANCED
 from ltbv.losses import cross_entropy
-from ltbv.methods.base import Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.baseline import REPRESENTATION
+from ltbv.methods.registry import register
 from ltbv.schedules import Cosine
 
 FINE_TUNING = Stage(

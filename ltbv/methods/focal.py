@@ -7,7 +7,8 @@ Where classes are weighted too, some published code computes p from the weighted
 """
 
 from ltbv.losses import focal
-from ltbv.methods.base import Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.registry import register
 
 FOCAL = register(
     Method(

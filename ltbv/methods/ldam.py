@@ -11,8 +11,10 @@ of the weights as it does. The cosine head multiplies by the scale itself, as in
 
 from ltbv.data.samplers import CLASS_BALANCED, INSTANCE, Deferred
 from ltbv.losses import cross_entropy, focal, ldam
-from ltbv.methods.base import Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.registry import register
 from ltbv.models.experts import Net
+from ltbv.models.parts import COSINE
 from ltbv.schedules import Step
 
 DEFERRED = Step(0.0, 0.9999, at=0.8)
@@ -22,7 +24,7 @@ LDAM = register(
     Method(
         "ldam",
         "LDAM",
-        stages=(Stage("representation", Loss(ldam), net=Net(head="cosine")),),
+        stages=(Stage("representation", Loss(ldam), net=Net(head=COSINE)),),
         paper=PAPER,
         summary="label-distribution-aware margins on a cosine head",
         about=__doc__,
@@ -34,7 +36,7 @@ LDAM_DRW = register(
     Method(
         "ldam_drw",
         "LDAM-DRW",
-        stages=(Stage("representation", Loss(ldam, beta=DEFERRED), net=Net(head="cosine")),),
+        stages=(Stage("representation", Loss(ldam, beta=DEFERRED), net=Net(head=COSINE)),),
         paper=PAPER,
         summary="LDAM, classes re-weighted in the last fifth of training",
         about=__doc__,

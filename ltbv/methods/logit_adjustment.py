@@ -16,8 +16,9 @@ import torch
 
 from ltbv.data.batches import Feed
 from ltbv.losses import balanced_softmax
-from ltbv.methods.base import Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.baseline import REPRESENTATION
+from ltbv.methods.registry import register
 from ltbv.models.experts import Experts
 
 PAPER = "Menon et al., ICLR 2021, arXiv 2007.07314"

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ltbv.losses import cross_entropy
-from ltbv.methods.base import Method, Moment, OutputObjective, Stage, register
+from ltbv.methods.base import Method, Moment, OutputObjective, Stage
+from ltbv.methods.registry import register
 from ltbv.models.experts import Output
 
 

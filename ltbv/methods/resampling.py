@@ -14,8 +14,9 @@ anew in each epoch, augmented like any other image.
 """
 
 from ltbv.data.samplers import CLASS_BALANCED, ByClass, Oversampling, Progressive, Sampler, Smote, Undersampling
-from ltbv.methods.base import Method, register
+from ltbv.methods.base import Method
 from ltbv.methods.baseline import resampled
+from ltbv.methods.registry import register
 
 SAMPLERS: dict[str, tuple[str, Sampler, str, str]] = {
     "class_balanced": (

@@ -25,19 +25,25 @@ diversity term (in the released code it silently means another loss); `distribut
     ride_ce, ...  RIDE on another method: see `ride_on`
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ltbv.errors import unknown
-from ltbv.losses import cross_entropy, effective_number, focal, ldam, weighted_mean
-from ltbv.methods.base import Method, Moment, OutputObjective, Stage, mean, register
+from ltbv.losses import cross_entropy, focal, ldam
+from ltbv.methods.base import Loss, Method, Moment, OutputObjective, Stage, Sum, mean
+from ltbv.methods.registry import register
 from ltbv.methods.routing import ROUTED, routing
 from ltbv.models.experts import Net, Output
-from ltbv.schedules import Step
+from ltbv.models.parts import COSINE
+from ltbv.schedules import Number, Step
 
 BETA = 0.9999
+SWITCH = 0.8
+SWITCHED = Step(0.0, 1.0, at=SWITCH)
 PAPER = "Wang et al., ICLR 2021, arXiv 2010.01809"
 BASE_LOSSES = {"ldam": ldam, "cross_entropy": cross_entropy, "focal": focal}
 
@@ -54,23 +60,31 @@ def ride_loss(
     distribution_aware: bool = True,
     gamma: float = 0.05,
     temperature: float = 1.0,
+    max_margin: float = 0.5,
+    scale: float = 30.0,
 ) -> Tensor:
     """sum_i [ loss(z_i) - diversity_weight * D_i ] for one run; scalar.
 
     expert_logits [E, B, C] as the heads give them (for LDAM cosine heads, already times the scale), labels [B], counts
     [C]. `reweighted`: class weights (effective number, beta 0.9999) and, if `distribution_aware`, class temperatures
-    are on. A positive `diversity_weight` rewards diversity. Formulas in the module's docstring; Wang et al., 2021.
+    are on. A positive `diversity_weight` rewards diversity; `max_margin` and `scale` are LDAM's. Formulas in the
+    module's docstring; Wang et al., 2021.
     """
-    if base_loss not in BASE_LOSSES:
-        raise unknown("base loss", base_loss, BASE_LOSSES)
-    if diversity not in DIVERSITIES:
-        raise unknown("form of diversity", diversity, DIVERSITIES)
-    loss, weights = BASE_LOSSES[base_loss], effective_number(counts, BETA if reweighted else 0.0)
-    total = sum(weighted_mean(loss(z, labels, counts), labels, weights) for z in expert_logits)
-    if diversity_weight == 0 or len(expert_logits) == 1:
-        return total
-    by_class = reweighted and distribution_aware
-    return total - diversity_weight * DIVERSITIES[diversity](expert_logits, counts, by_class, gamma, temperature)
+    loss = _named(base_loss)
+    if base_loss == "ldam":
+        loss = partial(loss, max_margin=max_margin, scale=scale)
+    terms = (
+        Loss(loss, beta=BETA if reweighted else 0.0),
+        Diversity(diversity, diversity_weight, float(reweighted and distribution_aware), gamma, temperature),
+    )
+    now = Moment(0, 1, counts.unsqueeze(0))
+    return Sum(terms).of_run(Output(expert_logits, expert_logits), labels, counts, now)
+
+
+def _named(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    if name not in BASE_LOSSES:
+        raise unknown("base loss", name, BASE_LOSSES)
+    return BASE_LOSSES[name]
 
 
 def class_share(counts: Tensor, gamma: float) -> Tensor:
@@ -101,40 +115,40 @@ DIVERSITIES = {"mean": mean_diversity, "pairwise": pairwise_diversity}
 
 
 @dataclass(frozen=True)
-class RideObjective(OutputObjective):
-    """`ride_loss` with its switch, a share of the stage's epochs; 1 never switches."""
+class Diversity(OutputObjective):
+    """- weight * D, D summed over a run's experts; nothing where the weight is 0 or there is one expert.
 
-    base_loss: str = "ldam"
-    diversity: str = "mean"
-    diversity_weight: float = 0.45
-    distribution_aware: bool = True
+    form         'mean' or 'pairwise'
+    by_class     1 while each class has a temperature of its own, 0 while all have `temperature`; may be a schedule
+    gamma        how far the temperatures of classes lie apart
+    """
+
+    form: str = "mean"
+    weight: float = 0.45
+    by_class: Number = SWITCHED
     gamma: float = 0.05
-    switch: float = 0.8
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.form not in DIVERSITIES:
+            raise unknown("form of diversity", self.form, DIVERSITIES)
 
     def of_run(
         self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
     ) -> Tensor:
-        return ride_loss(
-            output.logits,
-            labels,
-            counts,
-            reweighted=bool(now.value(Step(0, 1, at=self.switch))),
-            base_loss=self.base_loss,
-            diversity=self.diversity,
-            diversity_weight=self.diversity_weight,
-            distribution_aware=self.distribution_aware,
-            gamma=self.gamma,
-        )
+        if self.weight == 0 or len(output.logits) == 1:
+            return output.logits.new_zeros(())
+        by_class = bool(now.value(self.by_class))
+        return -self.weight * DIVERSITIES[self.form](output.logits, counts, by_class, self.gamma, self.temperature)
 
 
 @dataclass(frozen=True)
-class Distilled(OutputObjective):
-    """An objective + weight T^2 KL(softmax(teacher / T) || softmax(student / T)), both of mean logits.
+class Distillation(OutputObjective):
+    """weight T^2 KL(softmax(teacher / T) || softmax(student / T)), both of mean logits.
 
     The teacher is the first network of the stage's `given`. Hinton et al., "Distilling the knowledge", 2015.
     """
 
-    objective: OutputObjective
     temperature: float = 1.5
     weight: float = 1.0
 
@@ -143,21 +157,23 @@ class Distilled(OutputObjective):
     ) -> Tensor:
         teacher, student = (torch.log_softmax(of.logits.mean(0) / self.temperature, -1) for of in (given[0], output))
         divergence = (teacher.exp() * (teacher - student)).sum(-1).mean()
-        own = self.objective.of_run(output, labels, counts, now)
-        return own + self.weight * self.temperature**2 * divergence
+        return self.weight * self.temperature**2 * divergence
+
+
+DEFERRED = (Loss(ldam, beta=Step(0.0, BETA, at=SWITCH)), Diversity())  # LDAM-DRW of each expert, and diversity
 
 
 def first_stage(number: int) -> Stage:
     """RIDE's first stage."""
-    return Stage("experts", RideObjective(), net=Net(experts=number, head="cosine"))
+    return Stage("experts", Sum(DEFERRED), net=Net(experts=number, head=COSINE))
 
 
-TEACHER = Stage("teacher", RideObjective(), net=first_stage(6).net)
+TEACHER = replace(first_stage(6), name="teacher")
 
 
 def distilled(number: int) -> tuple[Stage, ...]:
     """The teacher, and experts that learn from it."""
-    return TEACHER, Stage("experts", Distilled(RideObjective()), net=first_stage(number).net, given=(TEACHER.name,))
+    return TEACHER, replace(first_stage(number), objective=Sum((*DEFERRED, Distillation())), given=(TEACHER.name,))
 
 
 def _register(key: str, number: int, stages: tuple[Stage, ...], with_: str = "", adds_to: str = "ldam_drw") -> Method:
@@ -166,7 +182,7 @@ def _register(key: str, number: int, stages: tuple[Stage, ...], with_: str = "",
             key,
             f"RIDE ({number} experts)" + (f" + {with_}" if with_ else ""),
             stages=stages,
-            predict=ROUTED if stages[-1].net.router else mean,
+            predict=ROUTED if stages[-1].net.chooses else mean,
             paper=PAPER,
             summary=f"{number} diverse LDAM-DRW experts that share their first layers"
             + (f"; {with_}" if with_ else ""),

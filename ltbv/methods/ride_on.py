@@ -7,15 +7,16 @@
 settings); cRT's length is that of `decoupling`. ride_ce's network is trained once for all that stand on it.
 """
 
-from ltbv.methods.base import Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage, Sum
 from ltbv.methods.decoupling import TauNorm, rescaled, retrained
-from ltbv.methods.ride import PAPER, RideObjective
+from ltbv.methods.registry import register
+from ltbv.methods.ride import BASE_LOSSES, PAPER, Diversity
 from ltbv.models.experts import Net
 
 
 def unweighted(base_loss: str) -> Stage:
     """Three experts with linear heads and a loss without class weights."""
-    return Stage("experts", RideObjective(base_loss, switch=1.0), net=Net(experts=3))
+    return Stage("experts", Sum((Loss(BASE_LOSSES[base_loss]), Diversity(by_class=0.0))), net=Net(experts=3))
 
 
 ON_CE = unweighted("cross_entropy")

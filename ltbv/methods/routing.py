@@ -1,7 +1,7 @@
 """RIDE's second stage: ask another expert only where it may help (Wang et al., ICLR 2021, arXiv 2010.01809, section
 3.3).
 
-After each expert but the last a router scores whether to go on; formulas in `ltbv.models.router`. It learns, alone,
+After each expert but the last a router scores whether to go on; formulas in `ltbv.methods.router`. It learns, alone,
 with everything else frozen, from
 
     target_i = 1 where the experts up to i are wrong together and some later sum of experts is right
@@ -13,7 +13,7 @@ logits of the experts asked answer. The authors train routers for 5 epochs of ba
 the experts' epochs at the protocol's batch size. Every image is shown to every router in training, as in their code.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,10 @@ from torch import Tensor
 from ltbv.data.batches import Batch
 from ltbv.data.samplers import CLASS_BALANCED
 from ltbv.errors import Refusal
-from ltbv.methods.base import Answer, Moment, Objective, Stage
+from ltbv.methods.base import Answer, Losses, Moment, Objective, Stage
+from ltbv.methods.objective import right
+from ltbv.methods.router import Routing, means_so_far
 from ltbv.models.experts import Experts
-from ltbv.models.router import means_so_far
 from ltbv.schedules import Cosine
 
 TOP = 30
@@ -43,7 +44,7 @@ class RouterObjective(Objective):
 
     positive_weight: float = 100.0
 
-    def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:
+    def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Losses:
         (batch,) = batches
         with torch.no_grad():
             output = network(batch.images)
@@ -51,7 +52,8 @@ class RouterObjective(Objective):
         targets = router_targets(means, batch.labels).to(means.dtype)
         scores = network.router(means[:, :-1], output.features[:, :-1])
         weight = 1 + (self.positive_weight - 1) * targets
-        return F.binary_cross_entropy_with_logits(scores, targets, weight=weight, reduction="none").mean((1, 2))
+        losses = F.binary_cross_entropy_with_logits(scores, targets, weight=weight, reduction="none").mean((1, 2))
+        return Losses(losses, right(output.logits, batch.labels))
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Routed:
     """Experts are asked one after the other, each only for the images whose router asks for it."""
 
     def __call__(self, network: Experts, images: Tensor) -> Answer:
-        if network.router is None:
-            raise Refusal("ROUTED asks a router, and the network has none; give Net(router=30)")
+        if not hasattr(network, Routing.name):
+            raise Refusal("ROUTED asks a router, and the network has none; give Net(parts=(Routing(30),))")
         answers = [self.of_run(network, run, own) for run, own in enumerate(_of_runs(images, network.runs))]
         return Answer(*(torch.stack(part) for part in zip(*answers, strict=True)))
 
@@ -98,7 +100,7 @@ def routing(stage: Stage) -> Stage:
     return Stage(
         "router",
         RouterObjective(),
-        net=replace(stage.net, router=TOP),
+        net=stage.net.plus(Routing(TOP)),
         start=stage.name,
         train=("router",),
         sampler=(CLASS_BALANCED,),

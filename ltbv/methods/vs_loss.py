@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ltbv.losses import cross_entropy
-from ltbv.methods.base import Loss, Method, Stage, register
+from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.registry import register
 
 
 @dataclass(frozen=True)

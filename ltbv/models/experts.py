@@ -4,22 +4,37 @@ A plain classifier has one expert of full width; RIDE (Wang et al., 2021) has se
 ensemble is several experts that share nothing. `Net` is the specification, a value; `Net.build` makes the stack of R.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
-from ltbv.errors import Refusal, unknown
-from ltbv.models.resnet import Resnet
-from ltbv.models.router import Router
-from ltbv.models.stack import CosineLinear, Linear, Scale, fan_out, take
+from ltbv.errors import Refusal
+from ltbv.models.parts import BODY, LINEAR, PLACES, Head, Part, Shape
+from ltbv.models.stack import fan_out, take
 
-HEADS = {"linear": Linear, "cosine": CosineLinear}
-PARTS = ("stem", "branches", "heads", "scales", "router")
+
+class Backbone(Protocol):
+    """A network cut in two. In a stack of it, `copies` of runs or experts lie side by side in the channels."""
+
+    def build_shared(self, copies: int, channels: int) -> nn.Module:
+        """What the experts of a run share: images [B, copies*channels, H, W] -> maps."""
+
+    def build_branch(self, copies: int, width_factor: float) -> nn.Module:
+        """What each expert has: maps -> features [copies, B, D] (or more of them, padded). If it has `maps`, `pool` of
+        `maps` is what it does, and parts may stand between the two."""
+
+    def features(self, width_factor: float) -> int:
+        """D."""
+
+    def map_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        """(H', W') of the last maps for images of (H, W); None where there are none to be had."""
 
 
 class Output(NamedTuple):
-    """logits [R, E, B, C] as heads (and scales) give them, features [R, E, B, D] before the heads."""
+    """logits [R, E, B, C] as heads (and what stands after them) give them, features [R, E, B, D] before the heads."""
 
     logits: Tensor
     features: Tensor
@@ -29,8 +44,7 @@ class Experts(nn.Module):
     """R networks of E experts each. Images [B, R*channels, H, W] -> Output.
 
     Parts: `stem`, of a run's experts together, or with a copy for each where they are `apart`; `branches`; `heads`; and
-    where the `Net` has them, `scales` on the logits and a `router`. `features` is D; maps that are padded in memory
-    (`fused`) have more.
+    the `parts` of the `Net`, each by its name. `features` is D; what a branch gives may be padded (`fused`).
     """
 
     def __init__(
@@ -43,23 +57,53 @@ class Experts(nn.Module):
         *,
         features: int | None = None,
         apart: bool = False,
-        scales: nn.Module | None = None,
-        router: Router | None = None,
+        joint: bool = False,
+        parts: Sequence[tuple[Part, nn.Module]] = (),
     ):
         super().__init__()
-        self.runs, self.experts, self.features, self.apart = runs, experts, features, apart
-        self.stem, self.branches, self.heads, self.scales, self.router = stem, branches, heads, scales, router
+        self.runs, self.experts, self.features, self.apart, self.joint = runs, experts, features, apart, joint
+        self.stem, self.branches, self.heads = stem, branches, heads
+        for part, module in parts:
+            self.add_module(part.name, module)
+        self.parts = tuple(part for part, _ in parts)
 
-    def forward(self, images: Tensor) -> Output:
-        own = self.experts
-        maps = self.stem(fan_out(images, self.runs, own)) if self.apart else fan_out(self.stem(images), self.runs, own)
-        maps = self.branches(maps)
-        features = maps.mean((2, 3)).unflatten(1, (self.runs * own, -1))[..., : self.features].transpose(0, 1)
-        logits = self.heads(features)
-        if self.scales is not None:
-            logits = self.scales(logits)
-        shape = (self.runs, own)
-        return Output(logits.unflatten(0, shape), features.unflatten(0, shape))
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all its parts."""
+        return (*BODY, *(part.name for part in self.parts))
+
+    def forward(self, images: Tensor | Sequence[Tensor]) -> Output:
+        """images: one batch for all experts, or one for each expert; a shared stem then sees one after the other."""
+        shape = (self.runs, self.experts)
+        features = self._features(self._maps(images))[..., : self.features]
+        features = self._through("features", features)
+        logits = self.heads(features.unflatten(0, shape) if self.joint else features)
+        if not self.joint:
+            logits = self._through("logits", logits).unflatten(0, shape)
+        return Output(logits, features.unflatten(0, shape))
+
+    def _maps(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        """For each expert what its branch takes: [B, R*E*C, H, W]."""
+        if isinstance(images, Tensor):
+            own = self.runs, self.experts
+            return self.stem(fan_out(images, *own)) if self.apart else fan_out(self.stem(images), *own)
+        if len(images) != self.experts:
+            raise Refusal(f"{len(images)} batches for {self.experts} experts; give one for all, or one for each")
+        if self.apart:
+            return self.stem(interleaved(images, self.runs))
+        return interleaved([self.stem(batch) for batch in images], self.runs)
+
+    def _features(self, maps: Tensor) -> Tensor:
+        """[R*E, B, D], or more where they are padded."""
+        if not any(part.at == "maps" for part in self.parts):
+            return self.branches(maps)
+        return self.branches.pool(self._through("maps", self.branches.maps(maps)))
+
+    def _through(self, place: str, values: Tensor) -> Tensor:
+        for part in self.parts:
+            if part.at == place:
+                values = getattr(self, part.name)(values)
+        return values
 
     def stem_of(self, run: int) -> nn.Module:
         """The stem that a run's experts share, for looking at; nothing where they are apart."""
@@ -67,43 +111,53 @@ class Experts(nn.Module):
 
     def expert_of(self, run: int, expert: int) -> "Experts":
         """One expert of one run as a network of its own that takes what the run's stem gives, for looking at."""
+        if self.joint:
+            raise Refusal("experts with one head for all of them cannot be asked one by one; give each its own")
         copy = [run * self.experts + expert]
         stem = take(self.stem, copy) if self.apart else nn.Identity()
-        scales = None if self.scales is None else take(self.scales, copy)
-        branch, head = take(self.branches, copy), take(self.heads, copy)
-        return Experts(1, 1, stem, branch, head, features=self.features, scales=scales)
+        parts = [(part, take(getattr(self, part.name), copy)) for part in self.parts if part.at]
+        return Experts(
+            1, 1, stem, take(self.branches, copy), take(self.heads, copy), features=self.features, parts=parts
+        )
+
+
+def interleaved(batches: Sequence[Tensor], runs: int) -> Tensor:
+    """E maps [B, R*C, H, W], one for each expert, as one: [B, R*E*C, H, W], expert e of run r at r*E + e."""
+    nhwc = torch.stack([batch.movedim(1, -1).unflatten(-1, (runs, -1)) for batch in batches], dim=-2)
+    return nhwc.flatten(-3).movedim(-1, 1)
 
 
 @dataclass(frozen=True)
 class Net:
-    """How many experts, how wide, which head.
+    """How many experts, how wide, which head, what beside.
 
     experts   E
     width     factor on the widths of the branches; None: 1 for one expert, 3/4 for several (RIDE's `reduce_dimension`)
-    head      linear, or cosine (for LDAM)
+    head      LINEAR, COSINE, or a `Head` of one's own
     apart     experts share nothing, the stem neither: an ensemble
-    scales    the logits of each class times a factor of its own (LWS)
-    router    the k of a `Router` between the experts; 0: none
+    parts     further parts, each a `Part`, in the order in which values pass them
     """
 
     experts: int = 1
     width: float | None = None
-    head: str = "linear"
+    head: Head = LINEAR
     apart: bool = False
-    scales: bool = False
-    router: int = 0
+    parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         if self.experts < 1:
             raise Refusal(f"a network of {self.experts} experts; give 1 or more")
-        if self.head not in HEADS:
-            raise unknown("head", self.head, HEADS)
+        if not isinstance(self.head, Head):
+            raise Refusal(f"a network with the head {self.head!r}; give a Head of models.parts: LINEAR, COSINE")
         if self.width is not None and not self.width > 0:
             raise Refusal(f"a network {self.width!r} times as wide; give a width above 0")
-        if self.router < 0:
-            raise Refusal(f"a router that looks at {self.router} logits; give 1 or more, or 0 for none")
-        if self.router and self.experts == 1:
-            raise Refusal("a router chooses among experts, and there is one; give Net(experts=2) or more")
+        for part in self.parts:
+            if not isinstance(part, Part) or part.at not in PLACES:
+                raise Refusal(f"a network with the part {part!r}; give a Part that stands at one of {PLACES}")
+        if len({*self.names}) < len(self.names):
+            raise Refusal(f"a network with two parts of one name: {', '.join(self.names)}; give each its own")
+        if self.chooses and self.experts == 1:
+            raise Refusal("a part chooses among experts, and there is one; give Net(experts=2) or more")
 
     @property
     def factor(self) -> float:
@@ -111,21 +165,36 @@ class Net:
         return self.width if self.width is not None else (1.0 if self.experts == 1 else 0.75)
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """Those of PARTS that it has."""
-        return (*PARTS[:3], *(["scales"] if self.scales else []), *(["router"] if self.router else []))
+    def names(self) -> tuple[str, ...]:
+        """Of all its parts."""
+        return (*BODY, *(part.name for part in self.parts))
 
-    def build(self, backbone: Resnet, *, runs: int, channels: int, classes: int) -> Experts:
-        """A stack of `runs` networks; weights are zero until drawn or loaded."""
+    @property
+    def chooses(self) -> bool:
+        """Does a part decide how many experts an image asks?"""
+        return any(part.chooses for part in self.parts)
+
+    def plus(self, *parts: Part) -> "Net":
+        """The same with further parts."""
+        return replace(self, parts=(*self.parts, *parts))
+
+    def build(
+        self, backbone: Backbone, *, runs: int, channels: int, classes: int, size: tuple[int, int] | None = None
+    ) -> Experts:
+        """A stack of `runs` networks for images of `size` (H, W); weights are zero until drawn or loaded."""
         copies, features = runs * self.experts, backbone.features(self.factor)
+        shape = Shape(runs, self.experts, features, classes, size and backbone.map_size(size))
+        branches = backbone.build_branch(copies, self.factor)
+        if any(part.at == "maps" for part in self.parts) and not hasattr(branches, "maps"):
+            raise Refusal(f"{backbone} gives features and no maps, which a part of the network stands on; take another")
         return Experts(
             runs,
             self.experts,
             backbone.build_shared(copies if self.apart else runs, channels),
-            backbone.build_branch(copies, self.factor),
-            HEADS[self.head](copies, features, classes),
+            branches,
+            self.head.build(shape),
             features=features,
             apart=self.apart,
-            scales=Scale(copies, classes) if self.scales else None,
-            router=Router(runs, self.experts - 1, features, classes, self.router) if self.router else None,
+            joint=self.head.joint,
+            parts=[(part, part.build(shape)) for part in self.parts],
         )

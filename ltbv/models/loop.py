@@ -15,7 +15,7 @@ from ltbv.models.stack import Layer
 
 
 class Loop(Layer):
-    """`copies` modules made by `make()`, each [B, channels, H, W] -> [B, D]: [B, K*channels, H, W] -> [B, K*D, 1, 1].
+    """`copies` modules made by `make()`, each [B, channels, H, W] -> [B, D]: [B, K*channels, H, W] -> [K, B, D].
 
     A module that wants colour gets grey images three times over (`colour`).
     """
@@ -37,6 +37,9 @@ class Loop(Layer):
     def copy_state(self, copy: int) -> dict[str, Tensor]:
         return self.members[copy].state_dict(keep_vars=True)
 
+    def owned(self) -> Iterator[tuple[nn.Parameter, int]]:
+        return ((parameter, copy) for copy, member in enumerate(self.members) for parameter in member.parameters())
+
     def take(self, copies: Sequence[int]) -> "Loop":
         """The same members in a smaller loop: to be asked, not trained."""
         taken = shallow(self)
@@ -52,7 +55,7 @@ class Loop(Layer):
         for member, one, draws in zip(self.members, images, self.draws, strict=True):
             with lent(draws, x.device) if self.training else nullcontext():
                 features.append(member(one))
-        return torch.cat(features, 1)[:, :, None, None]
+        return torch.stack(features)
 
 
 @contextmanager

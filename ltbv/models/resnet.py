@@ -54,6 +54,25 @@ class Stages(nn.Sequential):
         return x
 
 
+class Branch(Stages):
+    """Blocks, and the mean over each map: [B, K*C, H, W] -> features [K, B, D], or more where maps are padded."""
+
+    def __init__(self, copies: int, *blocks: nn.Module):
+        super().__init__(*blocks)
+        self.copies = copies
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(self.maps(x))
+
+    def maps(self, x: Tensor) -> Tensor:
+        """The last maps."""
+        return super().forward(x)
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """Their means."""
+        return maps.mean((2, 3)).unflatten(1, (self.copies, -1)).transpose(0, 1)
+
+
 @dataclass(frozen=True)
 class Resnet:
     """Three-stage residual network, depth 6 * blocks + 2; stages after the first halve the image.
@@ -75,11 +94,16 @@ class Resnet:
     def build_branch(self, copies: int, width_factor: float) -> nn.Module:
         """The stages after the shared ones, widths times `width_factor`."""
         widths = tuple(int(width * width_factor) for width in self.widths[self.shared :])
-        return Stages(*self._stages(copies, self.widths[self.shared - 1], widths, first=self.shared))
+        return Branch(copies, *self._stages(copies, self.widths[self.shared - 1], widths, first=self.shared))
 
     def features(self, width_factor: float) -> int:
         """D, the length of a feature vector."""
         return int(self.widths[-1] * width_factor)
+
+    def map_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H', W') of the last maps for images of (H, W): halved, rounded up, at each stage but the first."""
+        halvings = 2 ** (len(self.widths) - 1)
+        return -(-size[0] // halvings), -(-size[1] // halvings)
 
     def _stages(self, copies: int, inputs: int, widths: tuple[int, ...], first: int) -> list[nn.Module]:
         blocks: list[nn.Module] = []

@@ -9,7 +9,7 @@ r*E + e.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy as shallow
 
 import numpy as np
@@ -40,6 +40,10 @@ class Layer(nn.Module):
         """Weights and buffers of one copy; the tensors are views, so that they can be filled."""
         own = (*self.named_parameters(recurse=False), *self.named_buffers(recurse=False))
         return {name: tensor[copy] for name, tensor in own}
+
+    def owned(self) -> Iterator[tuple[nn.Parameter, int | None]]:
+        """Its parameters: of one copy, which is then named, or None, of all copies along the first axis."""
+        return ((parameter, None) for parameter in self.parameters(recurse=False))
 
     def take(self, copies: Sequence[int]) -> "Layer":
         """A layer of some of the copies, in this order: to be asked, not trained."""
@@ -117,45 +121,6 @@ class Linear(Layer):
         return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
 
 
-class Scale(Layer):
-    """Each class's logit times a factor of its own, 1 at first: [K, B, C] -> the same shape (LWS, Kang et al.,
-    2020)."""
-
-    def __init__(self, copies: int, classes: int):
-        super().__init__()
-        self.copies = copies
-        self.weight = nn.Parameter(torch.ones(copies, classes))
-
-    def draw(self, copy: int, generator: np.random.Generator) -> None:
-        del generator
-        self._fill(self.weight, copy, 1.0)
-
-    def forward(self, logits: Tensor) -> Tensor:
-        return logits * self.weight.unsqueeze(1)
-
-
-class NearestMean(Layer):
-    """2 f'.c_k - |c_k|^2 with f' = (f - m) / |f - m|: [K, B, D] -> [K, B, C], the nearer the mean c_k, the larger.
-
-    It differs from -|f' - c_k|^2 by |f'|^2 = 1, the same for all classes. Not trained: `mean` [K, D] and `centres`
-    [K, C, D] are filled from features; a class with no centre (NaN) is never nearest. Nearest class mean, 'cl2n' of
-    Kang et al., 2020.
-    """
-
-    def __init__(self, mean: Tensor, centres: Tensor):
-        super().__init__()
-        self.copies = len(mean)
-        self.register_buffer("mean", mean)
-        self.register_buffer("centres", centres)
-
-    def forward(self, x: Tensor) -> Tensor:
-        centred = F.normalize(x - self.mean.unsqueeze(1), dim=-1)
-        squares = self.centres.square().sum(-1).unsqueeze(1)
-        logits = 2 * torch.bmm(centred, self.centres.transpose(1, 2)) - squares
-        none = self.centres.isnan().all(-1).unsqueeze(1) & centred.isfinite().all(-1, keepdim=True)
-        return torch.where(none, NEVER, logits)  # of features that are not finite themselves, nothing is hidden
-
-
 class CosineLinear(Layer):
     """scale * cos(x, w_k): [K, B, inputs] -> [K, B, outputs]; no bias (Cao et al., LDAM, 2019).
 
@@ -204,6 +169,13 @@ def _is_fused(conv: Conv, norm: Norm, x: Tensor) -> bool:
 def layers(module: nn.Module) -> list[Layer]:
     """The layers of a network in a fixed order (the order in which their weights are drawn)."""
     return [m for m in module.modules() if isinstance(m, Layer)]
+
+
+def by_run(module: nn.Module, runs: int) -> Iterator[tuple[nn.Parameter, int | None]]:
+    """All parameters of a stack: of one run, which is then named, or None, of all runs along the first axis."""
+    for layer in layers(module):
+        for parameter, copy in layer.owned():
+            yield parameter, None if copy is None else copy * runs // layer.copies
 
 
 def take(module: nn.Module, copies: Sequence[int]) -> nn.Module:

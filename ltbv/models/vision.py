@@ -68,6 +68,10 @@ class TorchvisionBackbone:
         del width_factor
         return self._last[1].in_features
 
+    def map_size(self, size: tuple[int, int]) -> None:
+        """It gives features at once."""
+        del size
+
     def _headless(self) -> nn.Module:
         network = self._whole()
         network.set_submodule(self._last[0], nn.Identity())

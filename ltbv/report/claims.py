@@ -3,7 +3,8 @@
 A claim holds where its difference is told from 0 after Holm's correction for the nine, by the interval's t and, for
 error and variance, by the exact sign-flip test too, where it was done: that the two methods differ at all. None is
 made where a caution stands at what it rests on: a bias that cannot be relied on (`stats.no_bias_claim`), votes that
-are near uniform, runs that are copies or have failed. Beside it stands what the study could have seen at all.
+are near uniform, runs that are copies. Where runs have failed, a claim of error or variance must hold without them, and
+whatever share of new runs may fail (`stats.fallen`). Beside it stands what the study could have seen at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,8 @@ import pandas as pd
 
 from ltbv import stats
 from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
-from ltbv.stats.doubts import FEW_AGREE, fallen_runs
+from ltbv.report.rows import record
+from ltbv.stats.doubts import FEW_AGREE
 
 COLUMNS = (
     "method",
@@ -28,6 +30,8 @@ COLUMNS = (
     "no_claim",
     "detectable",
     "pairing_gain",
+    "low_fallen",
+    "high_fallen",
     "sign_flip_p",
     "sign_flip_p_holm",
 )
@@ -49,19 +53,28 @@ def claims(
     """COLUMNS, nine rows for each method but the reference.
 
     `holds` is 'lower' or 'higher', else empty; `no_claim` says why a difference is no claim whatever its p (a caution
-    stands at it: `doubts`, as `barred` gives them), else empty; `detectable` is the smallest true difference that four
-    of five such studies find before Holm's correction; sign_flip_* are empty without the exact test, and for the bias.
+    stands at it: `doubts`, as `barred` gives them, or runs that fell), else empty; `detectable` is the smallest true
+    difference that four of five such studies find before Holm's correction; low_fallen, high_fallen are how far the
+    interval reaches if more runs fell or none, empty where none did; sign_flip_* are empty without the exact test, and
+    for the bias.
     """
     doubtful = barred(estimates, evidence) if doubts is None else doubts
+    without = {
+        method.key: _without_fallen(evidence, method) if differences[method.key] else {}
+        for method in evidence.methods[1:]
+    }
     rows = [
         (
             *(key, d.group, d.quantity, d.estimate, d.low, d.high, d.p, d.p_holm, ""),
-            doubtful[key].get((d.group, d.quantity), ""),
+            doubtful[key].get(at, "") or _of_fallen(d, left, named),
             *(d.detectable, d.pairing_gain),
+            *((left.low, left.high) if left else (np.nan, np.nan)),
         )
         for key, of_method in differences.items()
         for d in of_method
         if d.group in SPLITS and d.quantity in QUANTITIES
+        for at in [(d.group, d.quantity)]
+        for left, named in [without[key].get(at, (None, ()))]
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-2])).merge(flips, how="left", on=["method", "group", "quantity"])
     told = (table.p_holm <= ALPHA) & ~(table.sign_flip_p_holm > ALPHA) & (table.no_claim == "")
@@ -78,12 +91,12 @@ def barred(
     """
     reference = evidence.reference
     of_reference = estimates[reference.key]
-    odd = {method.key: _of_odd_runs(evidence, method) for method in evidence.methods}
+    copies = {method.key: _of_copies(evidence, method) for method in evidence.methods}
     found = {}
     for method in evidence.methods:
         runs = method.runs if method is reference else evidence.paired_runs(method)
         votes = _of_votes(len(runs), estimates[method.key], of_reference)
-        found[method.key] = votes | odd[reference.key] | odd[method.key]
+        found[method.key] = votes | copies[reference.key] | copies[method.key]
     return found
 
 
@@ -98,17 +111,36 @@ def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
     }
 
 
-def _of_odd_runs(evidence: Evidence, side: MethodRuns) -> dict[tuple[str, str], str]:
-    """(group, quantity) -> why it is no claim, where runs of a method are copies, or have fallen far behind."""
-    found = {}
-    fallen = fallen_runs(stats.Record(side.predictions, evidence.labels, side.runs), evidence.groups)
-    for run, groups in fallen.items():
-        why = f"run {run} of {side.label} is far less accurate than the others"
-        found |= {(group, quantity): why for group in groups for quantity in ("error", "variance")}
-    if same := len(side.predictions) - len(np.unique(side.predictions, axis=0)):
-        why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
-        found |= {(group, quantity): why for group in GROUPS for quantity in QUANTITIES}
-    return found
+def _of_copies(evidence: Evidence, side: MethodRuns) -> dict[tuple[str, str], str]:
+    """(group, quantity) -> why it is no claim, where runs of a method are copies."""
+    same = len(side.predictions) - len(np.unique(side.predictions, axis=0))
+    why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
+    return {(group, quantity): why for group in GROUPS for quantity in QUANTITIES} if same else {}
+
+
+def _without_fallen(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, str], tuple]:
+    """(group, quantity) -> the difference without runs that fell there, and which they are."""
+    sides = method, evidence.reference
+    records = [record(evidence, side) for side in sides]
+    fallen = [
+        (f"run {run} of {side.label}", groups)
+        for side, of in zip(sides, records, strict=True)
+        for run, groups in stats.fallen_runs(of, evidence.groups).items()
+    ]
+    return {
+        (group, quantity): (left, [run for run, groups in fallen if group in groups])
+        for (group, quantity), left in stats.without_fallen(*records, evidence.groups).items()
+    }
+
+
+def _of_fallen(difference: stats.Difference, left: stats.Difference | None, named: Sequence[str]) -> str:
+    """Why a difference is no claim where runs fell: it is told from 0 with them alone, or without them alone."""
+    who = f"{', '.join(named)}, far less accurate than the others"
+    if named and difference.p_holm <= ALPHA and not stats.stands(difference, left, ALPHA):
+        return f"it may not hold if more runs are like {who}, or none"
+    if named and not difference.p_holm <= ALPHA and left is not None and left.p_holm <= ALPHA:
+        return f"it holds only without {who}"
+    return ""
 
 
 def flippable(evidence: Evidence) -> list[MethodRuns]:

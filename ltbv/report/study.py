@@ -13,27 +13,19 @@ from ltbv.data.resample import overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.harness import provenance
 from ltbv.harness.files import Damaged, read_arrays
-from ltbv.harness.store import SETTINGS, Store, command
+from ltbv.harness.store import Store, command
 from ltbv.report.elsewhere.counts import MOST_IMAGES
 from ltbv.report.elsewhere.listings import check_names
 from ltbv.report.elsewhere.rows import MOST_CLASSES
 from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
 from ltbv.report.topics.lost_classes import lost_classes
+from ltbv.settings import Settings
 
 REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
 OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = ("p_true", "p_negative")
 MOST_EXPERTS = 1000
-ASKED = {  # field of `asked` -> types it may have
-    "dataset": (str,),
-    "scheme": (str,),
-    "head": (int,),
-    "imbalance": (int, float),
-    "epochs": (int,),
-    "seed": (int,),
-    "protocol": (dict,),
-}
 
 
 def read_study(path: Path, reference: str | None = None, methods: Sequence[str] = ()) -> Evidence:
@@ -44,7 +36,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
     store = Store(path)
     study = store.study()
     asked, data = study["asked"], study["data"]
-    _check_settings(store.path / "study.json", study)
+    settings = _check_settings(store.path / "study.json", study)
     keys = store.methods()
     if not keys:
         raise Refusal(f"{path} has no predictions yet; run: {command(store.path, asked, REFERENCE)}")
@@ -75,12 +67,12 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
         methods=tuple(of_methods),
         lost=lost_classes(list(ids), np.asarray(data["counts"])),
         setting=Setting(
-            asked["dataset"],
-            asked["scheme"],
-            asked["head"],
-            asked["imbalance"],
-            asked["epochs"],
-            asked["seed"],
+            settings.dataset,
+            settings.scheme,
+            settings.head,
+            settings.imbalance,
+            settings.epochs,
+            settings.seed,
             shared=overlap(list(ids), len(class_names)),
             pool_sizes=np.asarray(data["pool_sizes"]) if "pool_sizes" in data else None,
             protocol=asked["protocol"],
@@ -101,17 +93,20 @@ def _left_out(number: int) -> list[str]:
     return [f"{number} methods of this study were left out, as asked."] if number else []
 
 
-def _check_settings(path: Path, study: dict[str, Any]) -> None:
-    """Refuses a study.json that lacks what a report says of a study, or has something else in its place."""
+def _check_settings(path: Path, study: dict[str, Any]) -> Settings:
+    """The settings; a study.json that lacks what a report says of a study, or has something else there, is refused."""
     asked, data = study["asked"], study["data"]
-    for name, kinds in ASKED.items():
-        if type(asked.get(name)) not in kinds:
-            raise _not_as_written(path, f"asked.{name}", asked.get(name))
-    for name in SETTINGS:
-        if not isinstance(asked.get(name), (str, int, float, type(None))):
-            raise _not_as_written(path, f"asked.{name}", asked[name])
-    if not (0 <= asked["head"] <= MOST_IMAGES and 0 <= asked["imbalance"] <= MOST_IMAGES):  # NaN is neither
-        raise _not_as_written(path, "asked.head and asked.imbalance", [asked["head"], asked["imbalance"]])
+    try:
+        settings = Settings.read(asked)
+    except Refusal as refusal:
+        raise Refusal(f"{path} has asked.{refusal}; that is not as ltbv writes it; make the study again") from refusal
+    for name in ("scheme", "head", "imbalance", "epochs"):
+        if getattr(settings, name) is None:
+            raise _not_as_written(path, f"asked.{name}", None)
+    if not isinstance(asked.get("protocol"), dict):
+        raise _not_as_written(path, "asked.protocol", asked.get("protocol"))
+    if not (0 <= settings.head <= MOST_IMAGES and 0 <= settings.imbalance <= MOST_IMAGES):
+        raise _not_as_written(path, "asked.head and asked.imbalance", [settings.head, settings.imbalance])
     if not isinstance(study.get("made_with", {}), dict):
         raise _not_as_written(path, "made_with", study["made_with"])
     names, splits = data.get("class_names"), data.get("splits")
@@ -126,6 +121,7 @@ def _check_settings(path: Path, study: dict[str, Any]) -> None:
         raise _not_as_written(path, "data.splits", splits)
     if sorted(c for name in SPLITS for c in splits[name]) != list(range(len(names))):
         raise Refusal(f"{path} has data.splits in which each class is not once")
+    return settings
 
 
 def _are_whole(values: Any, most: int) -> bool:

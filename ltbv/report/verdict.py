@@ -156,10 +156,15 @@ def _head(many: pd.Series, claim: pd.Series | None, margin: float) -> Answer:
     text = f"many-shot accuracy {_points(many)}"
     if claim["no_claim"]:
         return Answer(question, OPEN, f"It cannot be said: {text}, but {claim['no_claim']}.")
-    if many["difference_low"] >= -margin:
+    low, high = many["difference_low"], many["difference_high"]
+    why = f"which reaches below -{allowed}"
+    if np.isfinite(claim["high_fallen"]):  # of the error, whatever share of runs falls
+        low, high = min(low, -claim["high_fallen"]), max(high, -claim["low_fallen"])
+        why = "which may lie to either side of it if more runs fell, or none"
+    if low >= -margin:
         return Answer(question, YES, f"Yes: {text}.")
-    if many["difference_high"] >= -margin:
-        return Answer(question, OPEN, f"Not shown: {text}, which reaches below -{allowed}.")
+    if high >= -margin:
+        return Answer(question, OPEN, f"Not shown: {text}, {why}.")
     if claim["holds"] == "higher":
         return Answer(question, NO, f"No: {text}.")
     return Answer(question, OPEN, f"Not shown: {text}, which is no claim.")

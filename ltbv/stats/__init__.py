@@ -8,16 +8,17 @@ points it has, and are shown for all classes, for splits (many, medium, few trai
 Ten runs are few. The plug-in values of published tables are off by up to .08 then, in a known direction; so estimates
 here are corrected, come with intervals for new runs and new test images, and methods are compared in pairs.
 
-Read in this order: `zero_one`, `splits`, `record`, `intervals`, `doubts`, `compare`, `sign_flip`; then `probability`,
-`hardest_negative`, `confusion` and `sources`. Underneath lie `votes` (how runs vote), `measured` (what an interval
-needs to know), `fewer` (what a correction may have left), `points` (how test points vary) and `student` (how far an
-interval reaches).
+Read in this order: `zero_one`, `splits`, `record`, `intervals`, `compare`, `sign_flip`, `fallen`, `doubts`; then
+`probability`, `hardest_negative`, `confusion` and `sources`. Underneath lie `votes` (how runs vote), `measured` (what
+an interval needs to know), `fewer` (what a correction may have left), `points` (how test points vary) and `student`
+(how far an interval reaches).
 Axes: R runs, N test points, C classes, G groups of classes. Arrays in, arrays or small frozen dataclasses out.
 """
 
 from ltbv.stats.compare import Difference, benjamini_hochberg, compare, holm
 from ltbv.stats.confusion import ConfusionFlow, ConfusionPair, confusion_flow, confusion_pairs
-from ltbv.stats.doubts import cautions, fallen_runs, no_bias_claim
+from ltbv.stats.doubts import cautions, no_bias_claim
+from ltbv.stats.fallen import fallen_runs, stands, without_fallen
 from ltbv.stats.hardest_negative import (
     HardestNegative,
     check_scales,
@@ -67,7 +68,9 @@ __all__ = [
     "sign_flip",
     "sources",
     "splits",
+    "stands",
     "summarize",
     "summarize_sources",
+    "without_fallen",
     "zero_one",
 ]

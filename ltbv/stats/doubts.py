@@ -7,18 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ltbv.stats.fallen import fallen_runs
 from ltbv.stats.intervals import Estimate
 from ltbv.stats.measured import FEWEST_RUNS
 from ltbv.stats.record import OF_ONE_SET, Record
-from ltbv.stats.splits import GroupWeights, by_class
-from ltbv.stats.student import quantile
 
 WIDE_BRACKET = 0.10
 FEW_AGREE = 0.4
 SHARED = 0.01  # of a class, beyond which it is said
-FALLEN = 0.01  # chance that a run is named among runs of one (normal) kind
-FEWEST_TESTED = 5  # runs: of four, none can be told to have fallen
-SAME = 1e-9  # accuracies closer than this are one
 RECOMMENDED = 10  # runs
 
 
@@ -46,9 +42,9 @@ def cautions(
     """What a reader of `summarize(record, groups)` must know: lines to print under a table, or none.
 
     Named are: too few runs; runs that predict alike; runs far worse than the others (`fallen_runs` of the groups, or of
-    all classes); groups without an interval; groups whose votes are near uniform (mean n1/R below .4), where no
-    correction can be trusted; groups whose bracket [V, V_loo] is wider than .10; clusters; what runs share of their
-    training images; what the scheme leaves out.
+    all classes); groups whose accuracy is not above chance; groups without an interval; groups whose votes are near
+    uniform (mean n1/R below .4), where no correction can be trusted; groups whose bracket [V, V_loo] is wider than .10;
+    clusters; what runs share of their training images; what the scheme leaves out.
     """
     runs = len(record.predictions)
     lines = []
@@ -66,7 +62,13 @@ def cautions(
         lines.append(
             f"{named} far less accurate than the others, in {_enumerate(_union(fallen.values()))}: did training fail?"
             " If some of new runs fail so too, few runs cannot say how often, and the intervals of error and variance"
-            " cover less than they say."
+            " cover less than they say; a claim of these is made only where no likely share of such runs undoes it."
+        )
+    classes = _number_of_classes(record)
+    if guessed := [e.group for e in estimates if e.quantity == "accuracy" and classes > 1 and e.low <= 1 / classes]:
+        lines.append(
+            f"accuracy is not above chance (1 of {classes} classes) by its interval in {_enumerate(guessed)}: bias and"
+            " variance there are those of guesses, or of classes that are never predicted."
         )
     if runs >= FEWEST_RUNS and (lone := _without_interval(estimates)):
         lines.append(
@@ -92,33 +94,11 @@ def cautions(
     return [*lines, *_of_pool(record), *_of_scheme(record)]
 
 
-def fallen_runs(record: Record, groups: Mapping[str, np.ndarray]) -> dict[int, list]:
-    """Runs whose accuracy lies too far below that of the others to be one of them: run number -> groups.
-
-    Of each group the lowest of n accuracies, then the lowest of the n - 1 others, and so on for a quarter of the runs,
-    is held against the one-sided limit of Grubbs' test, at 1 % for all groups together:
-
-        (mean - lowest) / sd  >  (n - 1)/sqrt(n) sqrt(t^2 / (n - 2 + t^2)),   t: 1 - .01/(groups n) quantile of t(n - 2)
-
-    The last that is beyond it, and all below, have fallen: so two do not hide each other (Grubbs, "Sample criteria for
-    testing outlying observations", 1950; Rosner, "Percentage points for a generalized ESD many-outlier procedure",
-    1983). Fewer than 5 runs: none.
-    """
-    weights = GroupWeights.of(groups, record.labels)
-    accuracy = weights.means(by_class(record.predictions == record.labels, record.labels, weights.num_classes))
-    found: dict[int, list] = {}
-    for name, values in zip(weights.names, accuracy.T, strict=True):
-        order = np.argsort(values, kind="stable")
-        fallen = 0
-        for below in range(max(1, order.size // 4) if order.size >= FEWEST_TESTED else 0):
-            left = values[order[below:]]
-            t2 = quantile(1 - FALLEN / (len(weights.names) * left.size), np.float64(left.size - 2)) ** 2
-            limit = (left.size - 1) / np.sqrt(left.size) * np.sqrt(t2 / (left.size - 2 + t2))
-            if left.std() > SAME and (left.mean() - left[0]) / left.std(ddof=1) > limit:
-                fallen = below + 1
-        for run in order[:fallen]:
-            found.setdefault(record.runs[run], []).append(name)
-    return dict(sorted(found.items()))
+def _number_of_classes(record: Record) -> int:
+    """C: of the class counts; where they are not known, of the labels that are there or were predicted."""
+    if record.train_counts is not None:
+        return len(record.train_counts)
+    return np.union1d(record.labels, record.predictions).size
 
 
 def _union(lists: Iterable[list]) -> list:

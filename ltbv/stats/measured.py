@@ -33,8 +33,8 @@ class Measured:
     points    (N,) corrected value at each test point
     plug_in   (C,) class means of the uncorrected values
     left_out  (R, C) class means with run r left out; None for R < 4
-    left      what the correction may have left of the plug-in's error, (C,) class means; of the one method or the two,
-              none if nothing is corrected, or exactly: see `FewerRuns.left`
+    left      what the correction may have left of the plug-in's error, (C,) class means; of the one method; of a
+              difference also minus that of the other; none if nothing is corrected, or exactly: see `FewerRuns.left`
     least     the least that it may have left, (C,) class means; of the difference, the difference
     corrected (C,) class means of what was corrected and has no group mean below 0, of the one method or the two
     values    (R, N) the value of each run at each point, up to its sign, of a quantity that is their mean; else None
@@ -59,7 +59,7 @@ class Measured:
             self.points - other.points,
             self.plug_in - other.plug_in,
             None if self.left_out is None or other.left_out is None else self.left_out - other.left_out,
-            self.left + other.left,
+            self.left + tuple(-left for left in other.left),
             self.least - other.least,
             self.corrected + other.corrected,
             np.subtract(self.values, other.values, dtype=kind) if both else None,

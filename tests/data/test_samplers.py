@@ -84,7 +84,8 @@ class TestEverySampler:
 
     def test_the_same_draws_give_the_same_order_and_others_another(self, sampler, long_tail):
         one, two, other = (sampler.order(turn(long_tail, seed=seed)) for seed in (0, 0, 1))
-        assert all(a is b is None or (a == b).all() for a, b in zip(one, two, strict=True))
+        assert (one.positions == two.positions).all() and one.more.keys() == two.more.keys()
+        assert all((one.more[name] == two.more[name]).all() for name in one.more)
         assert (one.positions != other.positions).any()
 
     def test_one_image_one_class_and_equal_classes_are_no_exception(self, sampler):
@@ -215,7 +216,7 @@ def test_a_class_is_synthetic_where_it_was_filled_up(many):
     """Of class k's images 1 - n_k / n_max; the largest class is all real."""
     found = [Smote().order(turn(many, seed=seed)) for seed in range(20)]
     labels = many[np.concatenate([order.positions for order in found])]
-    synthetic = np.concatenate([order.shares for order in found]) > 0
+    synthetic = np.concatenate([order.more["shares"] for order in found]) > 0
     for label, n in ((0, 600), (1, 300), (3, 99), (4, 1)):
         expected, own = 1 - n / 600, synthetic[labels == label]
         assert abs(own.mean() - expected) <= 5 * np.sqrt(expected * (1 - expected) / len(own))
@@ -224,7 +225,7 @@ def test_a_class_is_synthetic_where_it_was_filled_up(many):
 
 
 def test_the_share_of_a_blend_is_uniform(many):
-    shares = np.concatenate([Smote().order(turn(many, seed=seed)).shares for seed in range(10)])
+    shares = np.concatenate([Smote().order(turn(many, seed=seed)).more["shares"] for seed in range(10)])
     assert shares.min() >= 0 and shares.max() < 1
     found = np.histogram(shares[shares > 0], bins=10, range=(0, 1))[0]
     expected = found.sum() / 10
@@ -237,8 +238,8 @@ def test_partners_are_any_of_the_k_nearest(long_tail, k):
     seen: dict[int, set] = {}
     for seed in range(100):
         order = Smote(neighbours=k).order(turn(long_tail, seed=seed))
-        assert (long_tail[order.partners] == long_tail[order.positions]).all()
-        for position, partner in zip(order.positions, order.partners, strict=True):
+        assert (long_tail[order.more["partners"]] == long_tail[order.positions]).all()
+        for position, partner in zip(order.positions, order.more["partners"], strict=True):
             assert partner in table[position]
             seen.setdefault(position, set()).add(partner)
     assert all(seen[i] == set(table[i]) for i in np.flatnonzero(long_tail == 3)), "each of them, sooner or later"
@@ -247,7 +248,7 @@ def test_partners_are_any_of_the_k_nearest(long_tail, k):
 def test_an_image_alone_in_its_class_is_blended_with_itself(long_tail):
     (lone,) = np.flatnonzero(long_tail == 4)
     order = Smote().order(turn(long_tail))
-    assert (order.positions == lone).any() and (order.partners[order.positions == lone] == lone).all()
+    assert (order.positions == lone).any() and (order.more["partners"][order.positions == lone] == lone).all()
 
 
 @pytest.mark.parametrize("k", [1, 4, 7])

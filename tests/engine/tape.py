@@ -18,9 +18,9 @@ class Tape(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         given = operation(*args, **(kwargs or {}))
-        before = {tensor.untyped_storage().data_ptr() for tensor in _tensors((args, kwargs))}
+        before = {_memory(tensor) for tensor in _tensors((args, kwargs))} | {None}
         # A view needs nothing: it sees what is written to its memory.
-        places = [None if one.untyped_storage().data_ptr() in before else one for one in _tensors(given)]
+        places = [None if _memory(one) in before else one for one in _tensors(given)]
         writes = any(one.alias_info and one.alias_info.is_write for one in operation._schema.arguments)
         if writes or any(place is not None for place in places):
             self.operations.append((operation, args, kwargs or {}, places))
@@ -37,6 +37,11 @@ class Tape(TorchDispatchMode):
 
 def _tensors(of: object) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(of) if torch.is_tensor(leaf)]
+
+
+def _memory(tensor: torch.Tensor) -> int | None:
+    """Where a tensor lies; nowhere, for the zeros of forward mode."""
+    return None if tensor._is_zerotensor() else tensor.untyped_storage().data_ptr()
 
 
 class Recorder:

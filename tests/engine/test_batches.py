@@ -67,14 +67,14 @@ def test_float32_pictures_are_float64_ones_rounded(tiny):
     torch.testing.assert_close(one.double(), two, rtol=0, atol=1e-6)
 
 
-def test_a_blend_is_the_weighted_mean_image_by_image_and_run_by_run(tiny):
+def test_a_blend_is_the_weighted_mean_image_by_image_and_run_by_run():
     draw = torch.Generator().manual_seed(3)
     one, other = (torch.randn(5, 3 * 2, 8, 8, generator=draw, dtype=torch.float64) for _ in range(2))
     shares = torch.rand(3, 5, generator=draw, dtype=torch.float64)
     shares[0, 0] = 0.0
-    pictures = Pictures(tiny, tiny.test.pixels, pad=0, device=CPU, dtype=torch.float64)
     before = one.clone(), other.clone()
-    found = pictures.blend(one, other, shares)
+    partners = torch.arange(15).view(3, 5)
+    found = Smote().compose(one, {"partners": partners, "shares": shares}, lambda of: {partners: other}[of])
     for run in range(3):
         for i in range(5):
             own, share = slice(2 * run, 2 * run + 2), shares[run, i].item()
@@ -89,7 +89,7 @@ def test_a_blend_is_the_weighted_mean_image_by_image_and_run_by_run(tiny):
 
 def batches(dataset, ids, runs, *, epoch=0, epochs=3, seed=0, stage=0, batch=16, samplers=(INSTANCE,)):
     feed = Feed(dataset, ids, device=CPU, dtype=torch.float64)
-    return list(feed.epoch(feed.tables(seed, runs, stage, epoch, epochs, samplers), batch))
+    return list(feed.epoch(feed.tables(seed, runs, (stage,), epoch, epochs, samplers, batch=batch), batch))
 
 
 def shown(dataset, ids, runs, **where) -> list[np.ndarray]:
@@ -258,7 +258,8 @@ def test_a_data_set_without_flips_is_not_flipped(tiny, samples):
 )
 def test_a_single_image_left_over_joins_the_batch_before_it(tiny, samples, size, sizes):
     feed = Feed(tiny, samples, device=CPU, dtype=torch.float32)
-    found = [batch.labels.shape[1] for (batch,) in feed.epoch(feed.tables(0, (0, 1, 2), 0, 0, 1, (INSTANCE,)), size)]
+    tables = feed.tables(0, (0, 1, 2), (0,), 0, 1, (INSTANCE,), batch=size)
+    found = [batch.labels.shape[1] for (batch,) in feed.epoch(tables, size)]
     assert found == sizes
 
 

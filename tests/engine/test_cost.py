@@ -11,7 +11,10 @@ from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.methods.base import Objective
+from ltbv.methods.decoupling import Scales
+from ltbv.methods.router import Routing
 from ltbv.models.experts import Net
+from ltbv.models.parts import COSINE
 from ltbv.models.resnet import Resnet
 
 IMAGE = (32, 32, 3)
@@ -30,9 +33,9 @@ def last_net(key: str) -> Net:
     ("name", "net", "classes"),
     [
         ("resnet32_C100", Net(), 100),
-        ("resnet32_norm_C100", Net(head="cosine"), 100),
-        ("ride_resnet32_E2_C100", Net(experts=2, head="cosine"), 100),
-        ("ride_resnet32_E3_C100", Net(experts=3, head="cosine"), 100),
+        ("resnet32_norm_C100", Net(head=COSINE), 100),
+        ("ride_resnet32_E2_C100", Net(experts=2, head=COSINE), 100),
+        ("ride_resnet32_E3_C100", Net(experts=3, head=COSINE), 100),
         ("resnet32_C10", Net(), 10),
     ],
 )
@@ -75,7 +78,7 @@ def test_an_image_that_asks_all_experts_costs_what_the_whole_network_does(key, b
     whole = network_cost(net, backbone, IMAGE, classes)
     assert len(by_experts) == net.experts and by_experts == sorted(by_experts)
     assert by_experts[-1] == (whole["macs"], whole["macs_with_norm"])
-    without = network_cost(replace(net, router=0), backbone, IMAGE, classes)
+    without = network_cost(replace(net, parts=()), backbone, IMAGE, classes)
     features, top = backbone.features(net.factor), min(30, classes)
     assert whole["macs"] - without["macs"] == (net.experts - 1) * (features * 16 + top + 16)
     assert whole["parameters"] - without["parameters"] == (net.experts - 1) * (features + 1) * 16 + top + 16 + 1
@@ -89,7 +92,7 @@ def test_the_references_of_equal_computing_are_what_they_say():
 
 
 def test_scales_cost_a_factor_a_class():
-    plain, scaled = cost(Net(experts=2)), cost(Net(experts=2, scales=True))
+    plain, scaled = cost(Net(experts=2)), cost(Net(experts=2, parts=(Scales(),)))
     assert scaled["parameters"] - plain["parameters"] == 2 * 100 and scaled["macs"] == plain["macs"]
 
 
@@ -125,7 +128,7 @@ def test_a_step_is_timed_with_the_networks_that_are_consulted():
             return network(batches[0].images).logits.sum((1, 2, 3))
 
     distil = METHODS["ride_distil"]
-    stage = replace(distil.stages[-1], objective=Looks(), net=replace(distil.stages[-1].net, router=3))
+    stage = replace(distil.stages[-1], objective=Looks(), net=distil.stages[-1].net.plus(Routing(3)))
     given = tuple(distil.stage(name) for name in stage.given)
     seconds_per_image(stage, TINY, 2, (8, 8, 3), 5, "cpu", tries=1, given=given)
     assert seen == [(3, [(6, False)])]

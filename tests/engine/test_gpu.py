@@ -28,7 +28,7 @@ def trained(dataset, stage, way: str, dtype=torch.float32, runs=RUNS):
         patch.setattr(engine, "drive", lambda *given: made.append(way_of_steps(*given)) or made[0])
         if way != "fused":
             patch.setattr(fused, "serves", lambda weight, x: False)
-        losses = train(stage, network, feed, replace(PROTOCOL, backbone=Resnet((4, 8, 8), 1)), seed=0, runs=runs)
+        losses, _ = train(stage, network, feed, replace(PROTOCOL, backbone=Resnet((4, 8, 8), 1)), seed=0, runs=runs)
     assert way == "eager" or (isinstance(made[0], Replayed) and not made[0].gave_up)
     return losses, {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 

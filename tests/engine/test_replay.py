@@ -14,7 +14,7 @@ from tape import Recorder
 from ltbv.data.batches import Feed
 from ltbv.data.samplers import INSTANCE, Sampler, Smote
 from ltbv.engine import train as engine
-from ltbv.engine.replay import Replayed, Watched
+from ltbv.engine.replay import Dials, Replayed, Watched
 from ltbv.engine.train import train
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Moment, Objective
@@ -29,7 +29,7 @@ def trained(dataset, stage, record=None, spoil=lambda network: None, protocol=PR
         made = []
         if record:
             patch.setattr(engine, "drive", lambda *arguments: made.append(Replayed(*arguments, record)) or made[0])
-        losses = train(stage, network, feed, protocol, seed=0, runs=RUNS, **settings)
+        losses = np.stack(train(stage, network, feed, protocol, seed=0, runs=RUNS, **settings))
     assert not any(drive.gave_up for drive in made) or not isinstance(record, Recorder)
     return network, losses
 
@@ -179,7 +179,7 @@ def test_a_stack_that_is_too_large_is_not_tried_eagerly(tiny):
 def test_a_watched_moment_answers_as_the_moment_does():
     counts = torch.ones(2, 3)
     plain = Moment(4, 10, counts)
-    watched = Watched(4, 10, counts)
+    watched = Watched.of(plain, Dials(CPU, torch.float64), {})
     numbers = (0.5, Step(0, 1, at=0.4), Step(0, 1, at=0.5), Cosine(2.0))
     assert [watched.value(number) for number in numbers] == [plain.value(number) for number in numbers]
     assert len(watched.noted) == 3, "a plain number never changes"

@@ -15,6 +15,8 @@ from ltbv.engine.train import stage_epochs, train
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import Loss
+from ltbv.methods.decoupling import Scales
+from ltbv.methods.router import Routing
 from ltbv.models.experts import Net
 from ltbv.models.stack import run_state
 from ltbv.schedules import Step
@@ -26,7 +28,7 @@ def trained(dataset, stage=PLAIN, runs=RUNS, dtype=torch.float64, spoil=lambda n
     network = fresh(stage, runs, dtype)
     spoil(network)
     feed = Feed(dataset, ids, device=CPU, dtype=dtype)
-    losses = train(stage, network, feed, settings.pop("protocol", PROTOCOL), seed=0, runs=runs, **settings)
+    losses, _ = train(stage, network, feed, settings.pop("protocol", PROTOCOL), seed=0, runs=runs, **settings)
     return network, losses
 
 
@@ -39,7 +41,7 @@ def test_a_stack_equals_a_loop_written_out_for_each_run(tiny):
         velocity = {name: torch.zeros_like(p) for name, p in alone.named_parameters()}
         for epoch, rate in enumerate((0.05, 0.1, 0.01)):
             total, seen = 0.0, 0
-            for (batch,) in feed.epoch(feed.tables(0, (run,), 0, epoch, 3, (INSTANCE,)), 16):
+            for (batch,) in feed.epoch(feed.tables(0, (run,), (0,), epoch, 3, (INSTANCE,), batch=16), 16):
                 alone.zero_grad()
                 loss = F.cross_entropy(alone(batch.images).logits[0, 0], batch.labels[0])
                 loss.backward()
@@ -97,7 +99,7 @@ def test_a_stage_that_goes_on_from_a_snapshot_ends_as_one_never_interrupted(tiny
 
 def test_a_part_that_the_objective_does_not_look_at_is_kept_in_a_snapshot_too(tiny):
     """A router that plain cross-entropy leaves alone: no gradient, no momentum."""
-    stage = replace(PLAIN, net=Net(experts=2, router=3), epochs=1.0)
+    stage = replace(PLAIN, net=Net(experts=2, parts=(Routing(3),)), epochs=1.0)
     whole, losses = trained(tiny, stage)
     shelf = Shelf()
     trained(tiny, stage, keeper=shelf)
@@ -115,15 +117,16 @@ def test_frozen_parts_stay_as_they_were_to_the_bit_and_the_rest_learns(tiny, par
         assert torch.equal(tensor, before[name]) == (name.split(".")[0] not in parts), name
 
 
-@pytest.mark.parametrize("net", [Net(experts=2, scales=True), Net(experts=2, router=3)], ids=["scales", "router"])
-def test_additions_learn_alone_and_a_part_that_a_network_lacks_is_nothing_to_freeze(tiny, net):
-    stage = replace(METHODS["ride_routed" if net.router else "lws"].stages[1], net=net, epochs=1.0)
+@pytest.mark.parametrize("part", [Scales(), Routing(3)], ids=["scales", "router"])
+def test_further_parts_learn_alone(tiny, part):
+    net = Net(experts=2, parts=(part,))
+    stage = replace(METHODS["ride_routed" if net.chooses else "lws"].stages[1], net=net, epochs=1.0)
     before = fresh(stage).state_dict()
     network, _ = trained(tiny, stage)
     learned = {
         name.split(".")[0] for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])
     }
-    assert learned == {"router" if net.router else "scales"} == set(stage.train)
+    assert learned == {"router" if net.chooses else "scales"} == set(stage.train)
 
 
 def test_a_network_that_was_frozen_learns_again_when_asked(tiny):
@@ -164,7 +167,7 @@ def test_losses_are_means_over_images_not_over_batches(tiny):
     network = fresh(still).train()
     feed = Feed(tiny, np.stack([sample(run) for run in RUNS]), device=CPU, dtype=torch.float64)
     costs = []
-    for (batch,) in feed.epoch(feed.tables(0, RUNS, 0, 0, 1, (INSTANCE,)), 16):
+    for (batch,) in feed.epoch(feed.tables(0, RUNS, (0,), 0, 1, (INSTANCE,), batch=16), 16):
         logits = network(batch.images).logits[:, 0]
         costs.append(torch.vmap(cross_entropy)(logits, batch.labels).detach())
     np.testing.assert_allclose(losses[:, 0], torch.cat(costs, 1).mean(1).numpy(), rtol=1e-12)
@@ -176,8 +179,8 @@ def test_progress_adds_up_to_all_images(tiny):
     assert sum(heard) == 3 * 37 * 3
 
 
-def test_a_stage_at_another_position_sees_another_order(tiny):
-    first, second = (trained(tiny, position=position)[0].state_dict() for position in (0, 1))
+def test_a_stage_at_another_depth_sees_another_order(tiny):
+    first, second = (trained(tiny, draws=(depth,))[0].state_dict() for depth in (0, 1))
     assert not torch.equal(first["heads.weight"], second["heads.weight"])
 
 

@@ -9,8 +9,9 @@ from contents import everything
 
 from ltbv.errors import Refusal
 from ltbv.harness import files
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
 from ltbv.harness.files import read_arrays
+from ltbv.harness.request import Request
 
 METHODS = ("ce", "tau_norm")
 FAULTS = {
@@ -25,7 +26,7 @@ FAULTS = {
 
 
 def request(store) -> Request:
-    return Request(methods=METHODS, runs=2, store=store, dataset="tiny-lt", executor="inline", stack=1)
+    return Request.of(methods=METHODS, runs=2, store=store, dataset="tiny-lt", executor="inline", stack=1)
 
 
 @pytest.fixture

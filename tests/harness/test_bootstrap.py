@@ -15,9 +15,10 @@ from contents import everything
 from ltbv.engine.predict import record
 from ltbv.engine.protocol import PROTOCOLS
 from ltbv.errors import Refusal
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
 from ltbv.harness.files import read_arrays
 from ltbv.harness.outlook import outlook
+from ltbv.harness.request import Request
 from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
@@ -29,7 +30,7 @@ ALL = tuple(METHODS)
 
 
 def request(store: Path, methods=("ce",), runs=3, **asked) -> Request:
-    return Request(methods=methods, runs=runs, store=store, dataset="tiny-lt", executor="inline", **asked)
+    return Request.of(methods, runs, store, **{"dataset": "tiny-lt", "executor": "inline"} | asked)
 
 
 def bootstrap(store: Path, *args, **asked) -> tuple[list[str], list[dict]]:
@@ -261,7 +262,7 @@ def test_bad_requests_are_refused_before_anything_is_written(tiny_lt, tmp_path, 
 
 def test_an_executor_that_does_not_exist_is_refused(tiny_lt, tmp_path):
     with pytest.raises(Refusal, match="unknown executor 'lokal'.*did you mean 'local'"):
-        prepare(replace(request(tmp_path / "study"), executor="lokal"))
+        prepare(request(tmp_path / "study", executor="lokal"))
 
 
 def test_two_methods_with_one_key_are_refused_before_anything_is_written(tiny_lt, tmp_path, own_methods):
@@ -280,11 +281,10 @@ def test_a_method_of_ones_own_does_not_pass_for_a_known_one(tiny_lt, tmp_path, o
 
 
 def test_a_method_that_only_this_process_knows_is_for_no_worker(tiny_lt, tmp_path, monkeypatch):
-    monkeypatch.setattr("ltbv.methods.base.METHODS", METHODS | {"here": replace(METHODS["ce"], key="here")})
-    asked = request(tmp_path / "study", ("here",))
-    prepare(asked)
+    monkeypatch.setattr("ltbv.methods.registry.METHODS", METHODS | {"here": replace(METHODS["ce"], key="here")})
+    prepare(request(tmp_path / "study", ("here",)))
     with pytest.raises(Refusal, match="method 'here' is known in this process only.* package.module:name"):
-        prepare(replace(asked, executor="local"))
+        prepare(request(tmp_path / "study", ("here",), executor="local"))
 
 
 def test_a_known_method_by_its_long_name_is_the_same(study):

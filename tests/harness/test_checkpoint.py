@@ -118,8 +118,8 @@ def test_what_foreign_modules_draw_goes_on_where_it_was():
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     network(images).sum().backward()
     optimiser.step()
-    kept = take_snapshot(network, optimiser, np.zeros((2, 1)))
+    kept = take_snapshot(network, [optimiser], np.zeros((2, 2, 1)))
     expected = [network(images) for _ in range(3)]
     optimiser.step()
-    restore(kept, network, optimiser, runs=2, epochs=2)
+    restore(kept, network, [optimiser], runs=2, epochs=2)
     assert all(torch.equal(network(images), one) for one in expected)

@@ -25,7 +25,7 @@ def begun(here: Workshop, method: Method, place: int = 0) -> list[dict[str, np.n
     stage = method.stages[place]
     protocol, shape = here.study.protocol, here.dataset.image_shape
     network = build(stage, protocol, len(here.runs), shape, here.dataset.num_classes)
-    here.start(network, method, stage, place)
+    here.start(network, method, stage)
     return [run_state(network, position, len(here.runs)) for position in range(len(here.runs))]
 
 

@@ -12,9 +12,10 @@ import pytest
 from contents import everything
 
 from ltbv.errors import Refusal
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
 from ltbv.harness.chunk import Checkpoint
 from ltbv.harness.files import Damaged, read_arrays, shape_of, write_arrays
+from ltbv.harness.request import Request
 from ltbv.harness.status import verify
 from ltbv.harness.store import Store
 from ltbv.report.study import read_study
@@ -57,7 +58,9 @@ def failing(monkeypatch):
 
 
 def study(path: Path, methods=("ce",), **asked) -> Path:
-    job = prepare(Request(methods=methods, runs=2, store=path, dataset="tiny-lt", executor="inline", stack=2, **asked))
+    job = prepare(
+        Request.of(methods=methods, runs=2, store=path, dataset="tiny-lt", executor="inline", stack=2, **asked)
+    )
     assert job.carry_out(lambda event: None) == []
     return path
 
@@ -130,7 +133,7 @@ def test_verify_leaves_what_it_cannot_read_and_reads_the_rest(failing, tiny_lt, 
 def test_a_stage_that_cannot_be_read_just_now_is_kept_and_its_method_fails(failing, tiny_lt, tmp_path, good):
     before = everything(study(tmp_path))
     failing(OSError(errno.EIO, os.strerror(errno.EIO)), good, "stages/")
-    asked = Request(methods=("tau_norm",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline", stack=2)
+    asked = Request.of(methods=("tau_norm",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline", stack=2)
     (line,) = prepare(asked).carry_out(lambda event: None)
     assert "cannot read" in line and "Input/output error" in line
     failing.over()

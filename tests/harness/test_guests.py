@@ -18,8 +18,9 @@ from contents import wait_for
 
 from ltbv.errors import Refusal
 from ltbv.guest import guest
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
 from ltbv.harness.describe import COLUMNS, listing
+from ltbv.harness.request import Request
 from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS, find
@@ -157,7 +158,7 @@ def bring(monkeypatch, *points: tuple[str, str]) -> None:
     def entry_points(group, name=None):
         return [point for point in found if name in (None, point.name)]
 
-    monkeypatch.setattr("ltbv.methods.base.entry_points", entry_points)
+    monkeypatch.setattr("ltbv.methods.registry.entry_points", entry_points)
 
 
 def test_a_name_that_two_packages_bring_is_refused_with_both(monkeypatch, own_methods):
@@ -175,7 +176,7 @@ def test_a_package_that_brings_the_name_of_one_of_ours_is_told(monkeypatch, tiny
     bring(monkeypatch, ("ce", "elsewhere:CE"))
     assert find("ce") is METHODS["ce"]
     note = "method 'ce' is ltbv's own; that of another package is asked for as elsewhere:CE"
-    assert note in prepare(Request(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt")).notes()
+    assert note in prepare(Request.of(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt")).notes()
     row = listing("glyphs-lt")[-1]
     assert row[0] == "ce" and "elsewhere:CE" in row[1] and len(row) == len(COLUMNS)
 
@@ -239,7 +240,7 @@ def test_an_objective_of_another_shape_fails_in_one_line_and_the_others_are_done
     objective, words = WRONG[case]
     own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", objective),))
     asked = ("own_methods:MINE", "ce")
-    job = prepare(Request(methods=asked, runs=2, store=tmp_path, dataset="tiny-lt", executor="inline", stack=2))
+    job = prepare(Request.of(methods=asked, runs=2, store=tmp_path, dataset="tiny-lt", executor="inline", stack=2))
     (line,) = job.carry_out(lambda event: None)
     assert line.startswith("mine, run 0, 1: ") and "\n" not in line
     assert re.search(words, line), line
@@ -248,5 +249,5 @@ def test_an_objective_of_another_shape_fails_in_one_line_and_the_others_are_done
 
 def test_an_objective_of_the_right_shape_is_trained(tiny_lt, tmp_path, own_methods):
     own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", OfRun("right")),))
-    asked = Request(methods=("own_methods:MINE",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline")
+    asked = Request.of(methods=("own_methods:MINE",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline")
     assert prepare(asked).carry_out(lambda event: None) == []

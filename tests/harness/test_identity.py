@@ -15,8 +15,9 @@ from contents import everything, wait_for
 
 from ltbv.errors import Refusal
 from ltbv.harness import locks
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
 from ltbv.harness.locks import Busy, held, holders
+from ltbv.harness.request import Request
 from ltbv.harness.store import Store
 
 ASKED = {"dataset": "tiny-lt", "seed": 0}
@@ -26,7 +27,7 @@ FIELDS = {"label": np.arange(3)}
 
 def request(store: Path, **asked) -> Request:
     asked = {"methods": ("ce", "tau_norm"), "runs": 2, "stack": 1, **asked}
-    return Request(store=store, dataset="tiny-lt", executor="inline", **asked)
+    return Request.of(store=store, dataset="tiny-lt", executor="inline", **asked)
 
 
 def opened(path: Path, *, seed: int = 0, force: bool = False) -> Store:

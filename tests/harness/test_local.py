@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from contents import everything, wait_for
 
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
 from ltbv.harness.files import read_arrays
+from ltbv.harness.request import Request
 from ltbv.harness.store import Store
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
@@ -23,7 +24,7 @@ OPTIONS = ["--runs", "4", "--head", "20", "--imbalance", "10", "--epochs", "2", 
 
 
 def request(store: Path, methods=METHODS, jobs: int = 2, runs: int = 4) -> Request:
-    return Request(methods=methods, runs=runs, store=store, head=20, imbalance=10, epochs=2, stack=2, jobs=jobs)
+    return Request.of(methods=methods, runs=runs, store=store, head=20, imbalance=10, epochs=2, stack=2, jobs=jobs)
 
 
 def command(store: Path, *methods: str) -> list[str]:

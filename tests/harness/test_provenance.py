@@ -15,9 +15,10 @@ from ltbv.cli import main
 from ltbv.engine.predict import predict
 from ltbv.errors import Refusal
 from ltbv.harness import provenance
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
 from ltbv.harness.chunk import Workshop, one_thread
 from ltbv.harness.files import read_arrays, write_arrays
+from ltbv.harness.request import Request
 from ltbv.harness.status import verify
 from ltbv.harness.store import Store
 from ltbv.methods import METHODS
@@ -26,7 +27,7 @@ from ltbv.report.study import read_study
 
 def bootstrap(store: Path, methods=("ce",), runs=2, **asked) -> None:
     asked = {"dataset": "tiny-lt", "executor": "inline", **asked}
-    assert prepare(Request(methods=methods, runs=runs, store=store, **asked)).carry_out(lambda event: None) == []
+    assert prepare(Request.of(methods=methods, runs=runs, store=store, **asked)).carry_out(lambda event: None) == []
 
 
 def kinds(store: Path) -> set[str]:
@@ -64,7 +65,7 @@ def test_a_grown_study_predicts_from_the_weights_that_it_keeps(tiny_lt, tmp_path
     assert all(path.read_bytes() == content for path, content in stages.items()), "kept"
     assert kinds(tmp_path) == set()
     store, own = Store(tmp_path), METHODS[method]
-    study = prepare(Request(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt")).study
+    study = prepare(Request.of(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt")).study
     for run in range(then):
         assert store.has_stage(study.stage_key(own, own.stages[-1]), [run])
         with one_thread(torch.device("cpu")):
@@ -140,7 +141,7 @@ def test_a_stage_file_that_is_another_one_is_found_and_not_used(study):
     (path,) = study.glob("stages/*/r000.npz")
     copy(path.with_name("r001.npz"), path)
     assert {(one.kind, "run 1, not 0" in one.line) for one in verify(Store(study))} >= {("foreign", True)}
-    asked = Request(methods=("crt",), runs=2, store=study, dataset="tiny-lt", executor="inline")
+    asked = Request.of(methods=("crt",), runs=2, store=study, dataset="tiny-lt", executor="inline")
     (failure,) = prepare(asked).carry_out(lambda event: None)
     assert f"{path} is another file than its name says (run 1, not 0)" in failure and path.exists()
 
@@ -209,7 +210,7 @@ def test_a_chunk_is_trained_by_one_thread_on_a_cpu(tiny_lt, tmp_path, threads):
     before, seen = torch.get_num_threads(), []
     torch.set_num_threads(threads)
     try:
-        job = prepare(Request(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt", executor="inline"))
+        job = prepare(Request.of(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt", executor="inline"))
         job.carry_out(lambda event: seen.append(torch.get_num_threads()))
         assert set(seen) == {1} and torch.get_num_threads() == threads
     finally:
@@ -232,7 +233,7 @@ def old(study: Path) -> Path:
 
 
 def test_a_study_without_an_identity_is_reported_with_a_caution_and_not_gone_on_with(study):
-    asked = Request(methods=("ce",), runs=2, store=old(study), dataset="tiny-lt", executor="inline")
+    asked = Request.of(methods=("ce",), runs=2, store=old(study), dataset="tiny-lt", executor="inline")
     assert "gave studies no identity" in notes(study) and verify(Store(study)) == []
     assert prepare(asked).carry_out(lambda event: None) == [], "nothing is missing"
     words = (
@@ -242,5 +243,5 @@ def test_a_study_without_an_identity_is_reported_with_a_caution_and_not_gone_on_
         prepare(replace(asked, runs=3))
     with pytest.raises(Refusal, match="no identity"):
         prepare(replace(asked, methods=("crt",)))
-    assert prepare(replace(asked, force=True)).carry_out(lambda event: None) == []
+    assert prepare(replace(asked, means=replace(asked.means, force=True))).carry_out(lambda event: None) == []
     assert Store(study).known_as() and Store(study).methods() == ["ce"] and kinds(study) == set()

@@ -25,8 +25,9 @@ import pytest
 from contents import everything, wait_for
 
 from ltbv.errors import Refusal
-from ltbv.harness.bootstrap import Job, Request, prepare
+from ltbv.harness.bootstrap import Job, prepare
 from ltbv.harness.plan import Chunk
+from ltbv.harness.request import Request
 from ltbv.harness.store import Store
 from ltbv.harness.work import Order
 
@@ -42,7 +43,7 @@ OPTIONS = ["--runs", "4", "--head", "20", "--imbalance", "10", "--epochs", "2", 
 
 
 def request(store: Path, methods=METHODS, runs: int = 4, **more) -> Request:
-    return Request(methods=methods, runs=runs, store=store, head=20, imbalance=10, epochs=2, stack=2, jobs=2, **more)
+    return Request.of(methods=methods, runs=runs, store=store, head=20, imbalance=10, epochs=2, stack=2, jobs=2, **more)
 
 
 def command(store: Path, *more: str) -> list[str]:

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 
 from ltbv.cli import main
 from ltbv.errors import Refusal
-from ltbv.harness.bootstrap import Request, prepare
+from ltbv.harness.bootstrap import prepare
 from ltbv.harness.files import read_arrays, read_json, shape_of, write_arrays
 from ltbv.harness.locks import Busy, _remove, held, holders
+from ltbv.harness.request import Request
 from ltbv.harness.status import lines, status, verify
 from ltbv.harness.store import Store
 
@@ -22,7 +23,7 @@ from ltbv.harness.store import Store
 @pytest.fixture
 def study(tiny_lt, tmp_path) -> Store:
     """Two runs of CE and tau-norm."""
-    asked = Request(
+    asked = Request.of(
         methods=("ce", "tau_norm"), runs=2, store=tmp_path / "s", dataset="tiny-lt", executor="inline", stack=1
     )
     assert prepare(asked).carry_out(lambda event: None) == []
@@ -62,7 +63,7 @@ def test_verify_finds_a_flipped_bit_and_bootstrap_mends_it(study, place):
     told = CliRunner().invoke(main, ["status", str(study.path), "--verify"])
     assert told.exit_code == 1 and f"{path.name}.damaged" in told.stdout and not path.exists()
     if place != "stages":
-        asked = Request(methods=("ce", "tau_norm"), runs=2, store=study.path, dataset="tiny-lt", executor="inline")
+        asked = Request.of(methods=("ce", "tau_norm"), runs=2, store=study.path, dataset="tiny-lt", executor="inline")
         again = prepare(asked if place == "samples.npz" else asked)
         if place == "samples.npz":
             again.open()
@@ -214,7 +215,7 @@ def test_a_snapshot_that_is_gone_before_it_is_read_is_no_damage(study, monkeypat
 
 
 def test_force_does_not_discard_what_another_command_works_on(study):
-    asked = Request(
+    asked = Request.of(
         methods=("ce",), runs=2, store=study.path, dataset="tiny-lt", executor="inline", stack=1, force=True
     )
     with study.working([1]), pytest.raises(Refusal, match="is being worked on by process"):
@@ -226,7 +227,7 @@ def test_chunks_in_other_hands_are_left_until_they_are_free(tiny_lt, tmp_path, m
     """Another command has run 0 at first: run 1 is done before it."""
     monkeypatch.setattr(sys.modules["ltbv.harness.executors.inline"], "PATIENCE", 0.01)
     store, order = Store(tmp_path / "s"), []
-    asked = Request(methods=("ce",), runs=2, store=store.path, dataset="tiny-lt", executor="inline", stack=1)
+    asked = Request.of(methods=("ce",), runs=2, store=store.path, dataset="tiny-lt", executor="inline", stack=1)
     prepare(asked).open()
     other = store.working([0])
     other.__enter__()
@@ -283,7 +284,7 @@ def test_a_stack_that_does_not_fit_is_halved_and_a_single_run_that_does_not_fail
 
     monkeypatch.setattr(Workshop, "obtain", obtain)
     events = []
-    asked = Request(methods=("ce",), runs=5, store=tmp_path / "s", dataset="tiny-lt", executor="inline", stack=5)
+    asked = Request.of(methods=("ce",), runs=5, store=tmp_path / "s", dataset="tiny-lt", executor="inline", stack=5)
     (failure,) = prepare(asked).carry_out(events.append)
     assert failure == "all methods, run 3: out of memory with a single run: CUDA out of memory"
     assert Store(tmp_path / "s").runs("ce") == [0, 1, 2, 4]

@@ -12,15 +12,17 @@ from ltbv.harness.study import canonical, fingerprint, resolve
 from ltbv.losses import cross_entropy, focal
 from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, Method, Stage
+from ltbv.models.parts import COSINE
 from ltbv.schedules import Step
+from ltbv.settings import Settings
 
 
 def test_defaults_are_those_of_the_data_set():
     study = resolve()
-    assert (study.dataset, study.scheme, study.head, study.imbalance, study.kind, study.seed) == (
-        *("glyphs-lt", "subsample", 100, 50.0, "exp", 0),
+    assert study.settings == Settings(
+        dataset="glyphs-lt", scheme="subsample", head=100, imbalance=50.0, profile="exp", epochs=20, seed=0
     )
-    assert study.epochs == study.protocol.epochs == 20
+    assert study.protocol.epochs == 20
     assert study.counts[0] == 100 and study.counts[-1] == 2 and len(study.counts) == 100
     assert sum(map(len, study.splits.values())) == 100 and all(map(len, study.splits.values()))
 
@@ -31,7 +33,7 @@ def test_defaults_are_those_of_the_data_set():
         ({"dataset": "glyph-lt"}, r"unknown dataset 'glyph-lt' \(did you mean 'glyphs-lt'\?\); there is: cifar10-lt"),
         ({"dataset": "cifar-100-lt"}, "did you mean 'cifar100-lt'"),
         ({"scheme": "subsampel"}, r"unknown scheme 'subsampel' \(did you mean 'subsample'\?\); there is: bootstrap"),
-        ({"kind": "expo"}, "did you mean 'exp'"),
+        ({"profile": "expo"}, "did you mean 'exp'"),
         ({"head": 501}, "class 0 needs 501 images but its pool has 500"),
         ({"dataset": "cifar100-lt", "head": 501}, "its pool has 500"),
         ({"dataset": "cifar10-lt", "scheme": "fresh"}, "endless pool"),
@@ -92,7 +94,7 @@ def test_methods_that_share_a_stage_share_its_key_and_no_others():
         {"learning_rate": 0.05},
         {"sampler": (CLASS_BALANCED,)},
         {"train": ("heads",)},
-        {"net": replace(METHODS["ce"].stages[0].net, head="cosine")},
+        {"net": replace(METHODS["ce"].stages[0].net, head=COSINE)},
     ],
     ids=lambda changed: next(iter(changed)),
 )
@@ -113,7 +115,9 @@ def test_names_and_labels_change_no_key():
     assert key(renamed) == key(ce)
 
 
-@pytest.mark.parametrize("changed", [{"seed": 1}, {"head": 90}, {"imbalance": 20.0}, {"kind": "step"}, {"epochs": 3}])
+@pytest.mark.parametrize(
+    "changed", [{"seed": 1}, {"head": 90}, {"imbalance": 20.0}, {"profile": "step"}, {"epochs": 3}]
+)
 def test_whatever_changes_the_study_changes_every_key(changed):
     assert key(METHODS["ce"], resolve(**changed)) != key(METHODS["ce"])
 

@@ -9,12 +9,17 @@ import torch
 
 import ltbv
 from ltbv.data.batches import Batch
-from ltbv.data.samplers import Instance
+from ltbv.data.samplers import Held, Instance
 from ltbv.errors import Refusal
 from ltbv.losses import cross_entropy, effective_number
 from ltbv.methods import METHODS, find, register
-from ltbv.methods.base import HOMES, Answer, Loss, Method, Moment, OutputObjective, Stage, is_importable, mean
+from ltbv.methods.base import Answer, Loss, Method, Moment, OutputObjective, Stage, mean
+from ltbv.methods.decoupling import Scales
+from ltbv.methods.registry import HOMES, is_importable
+from ltbv.methods.router import Routing
 from ltbv.models.experts import Net, Output
+from ltbv.models.parts import COSINE
+from ltbv.optimisers import SGD
 from ltbv.schedules import Step
 
 
@@ -87,7 +92,7 @@ def test_a_method_is_a_value():
 
 
 def test_a_taken_key_and_a_stage_that_does_not_exist_are_refused(monkeypatch):
-    monkeypatch.setattr("ltbv.methods.base.METHODS", dict(METHODS))
+    monkeypatch.setattr("ltbv.methods.registry.METHODS", dict(METHODS))
     with pytest.raises(Refusal, match="'ce' is taken by 'CE'"):
         register(Method("ce", "Another", stages=(Stage("all", Loss(cross_entropy), epochs=2.0),)))
     register(METHODS["ce"])  # the same again is nothing new
@@ -98,8 +103,8 @@ def test_a_taken_key_and_a_stage_that_does_not_exist_are_refused(monkeypatch):
 
 
 def test_a_module_may_register_its_own_key_again_and_no_other_module(monkeypatch):
-    monkeypatch.setattr("ltbv.methods.base.METHODS", dict(METHODS))
-    monkeypatch.setattr("ltbv.methods.base.HOMES", dict(HOMES))
+    monkeypatch.setattr("ltbv.methods.registry.METHODS", dict(METHODS))
+    monkeypatch.setattr("ltbv.methods.registry.HOMES", dict(HOMES))
     cell = """
 def loss(logits, labels, counts):
     return cross_entropy(logits, labels)
@@ -130,7 +135,7 @@ FIRST = Stage("first", Loss(cross_entropy))
         ((replace(FIRST, reset=("heads",)),), "draws heads anew; that takes a stage to start from"),
         (
             (FIRST, replace(FIRST, name="second", start="first", reset=("scales",))),
-            "draws scales anew; that takes .* parts of its network: stem, branches, heads",
+            "unknown part in stage 'second' of method 'mine' 'scales'.*; there is: branches, heads, stem",
         ),
         ((replace(FIRST, sampler=Instance()),), r"has the sampler Instance\(\); give a tuple of one Sampler or more"),
         ((replace(FIRST, sampler=()),), r"has the sampler \(\); give a tuple"),
@@ -138,12 +143,13 @@ FIRST = Stage("first", Loss(cross_entropy))
         ((replace(FIRST, given=("second",)), Stage("second", Loss(cross_entropy))), "'second', which is not before it"),
         ((replace(FIRST, train=("head",)),), r"unknown part in stage 'first' of method 'mine' 'head' \(did you mean"),
         ((replace(FIRST, reset=("body",)),), "unknown part in stage 'first' of method 'mine' 'body'"),
-        (
-            (replace(FIRST, train=("router",)),),
-            "trains router, which its network does not have; it has stem, branches, h",
-        ),
-        ((replace(FIRST, train=("scales",)),), "trains scales, which its network does not have"),
-        ((replace(FIRST, train=()),), "trains nothing, which its network does not have"),
+        ((replace(FIRST, train=("router",)),), "unknown part in stage 'first' of method 'mine' 'router'"),
+        ((replace(FIRST, own=(("scales", SGD()),)),), "unknown part in stage 'first' of method 'mine' 'scales'"),
+        ((replace(FIRST, train=()),), "stage 'first' trains nothing; "),
+        ((replace(FIRST, first=("stem", "branches", "heads")),), "steps stem, branches, heads first; name some of"),
+        ((replace(FIRST, train=("heads",), first=("stem",)),), "steps stem first; name some of the parts that learn"),
+        ((replace(FIRST, sampler=(Instance(), Held())),), "holds out 0 images a class; give held=10"),
+        ((replace(FIRST, held=-1),), "holds out -1 images a class"),
         ((replace(FIRST, sampler=("class_balanced",)),), r"the sampler 'class_balanced'; give a Sampler, such as"),
         ((replace(FIRST, sampler=(Instance,)),), "give a Sampler, such as Instance()"),
     ],
@@ -158,14 +164,14 @@ def test_a_recipe_that_makes_no_sense_is_refused_in_one_line(stages, words):
     ("before", "after", "allowed"),
     [
         (Net(), Net(), True),
-        (Net(), Net(scales=True), True),
-        (Net(experts=2), Net(experts=2, router=3), True),
-        (Net(experts=2, scales=True), Net(experts=2, scales=True, router=3), True),
-        (Net(scales=True), Net(), False),  # what the earlier stage learnt would be thrown away
-        (Net(experts=2, router=3), Net(experts=2), False),
+        (Net(), Net(parts=(Scales(),)), True),
+        (Net(experts=2), Net(experts=2, parts=(Routing(3),)), True),
+        (Net(experts=2, parts=(Scales(),)), Net(experts=2, parts=(Scales(), Routing(3))), True),
+        (Net(parts=(Scales(),)), Net(), False),  # what the earlier stage learnt would be thrown away
+        (Net(experts=2, parts=(Routing(3),)), Net(experts=2), False),
         (Net(), Net(experts=2), False),
         (Net(experts=2), Net(experts=2, width=1.0), False),
-        (Net(), Net(head="cosine"), False),
+        (Net(), Net(head=COSINE), False),
         (Net(experts=2), Net(experts=2, apart=True), False),
     ],
 )
@@ -194,7 +200,7 @@ def test_what_a_stage_stands_on_comes_before_it_and_once():
 def known(monkeypatch) -> dict[str, Method]:
     """The table of methods, to be changed for the while of a test."""
     table = dict(METHODS)
-    monkeypatch.setattr("ltbv.methods.base.METHODS", table)
+    monkeypatch.setattr("ltbv.methods.registry.METHODS", table)
     return table
 
 
@@ -219,7 +225,7 @@ def test_register_refuses_what_makes_no_method(known):
 def test_a_method_of_an_installed_package_is_found_by_its_entry_point(own, monkeypatch):
     point = EntryPoint(name="theirs", value="own_methods:FOCAL", group="ltbv.methods")
     wrong = EntryPoint(name="wrong", value="own_methods:not_a_method", group="ltbv.methods")
-    monkeypatch.setattr("ltbv.methods.base.brought", lambda: {"theirs": point, "wrong": wrong})
+    monkeypatch.setattr("ltbv.methods.registry.brought", lambda: {"theirs": point, "wrong": wrong})
     assert find("theirs").label == "My focal"
     with pytest.raises(Refusal, match="'wrong' is a function, not a Method"):
         find("wrong")
@@ -229,13 +235,13 @@ def test_a_method_of_an_installed_package_is_found_by_its_entry_point(own, monke
 
 def test_a_packages_method_does_not_pass_for_a_known_one(own, monkeypatch):
     point = EntryPoint(name="ce", value="own_methods:FOCAL", group="ltbv.methods")
-    monkeypatch.setattr("ltbv.methods.base.brought", lambda: {"ce": point})
+    monkeypatch.setattr("ltbv.methods.registry.brought", lambda: {"ce": point})
     assert find("ce") is METHODS["ce"]
 
 
 def test_packages_are_not_imported_until_their_method_is_asked_for(own, monkeypatch):
     point = EntryPoint(name="raising", value="raising_methods:FOCAL", group="ltbv.methods")
-    monkeypatch.setattr("ltbv.methods.base.brought", lambda: {"raising": point})
+    monkeypatch.setattr("ltbv.methods.registry.brought", lambda: {"raising": point})
     assert find("ce") is METHODS["ce"]
     with pytest.raises(Refusal, match="no such file: weights.pt"):
         find("raising")
@@ -285,7 +291,8 @@ def test_an_objective_of_outputs_is_handed_each_runs_own_and_what_given_networks
     batch = Batch(torch.zeros(4, 3), torch.arange(12).reshape(3, 4))
     now = Moment(0, 1, torch.tensor([[1, 2], [3, 4], [5, 6]]))
     network, *given = ((lambda images, output=output: Output(*(part * 1 for part in output))) for output in outputs)
-    losses = Seen()(network, (batch,), tuple(given), now)
+    losses, right = Seen()(network, (batch,), tuple(given), now)
+    assert torch.equal(right, (outputs[0].logits.mean(1).argmax(-1) == batch.labels).sum(1))
     for run in range(3):
         own, one, two = (Output(*(part[run] for part in output)) for output in outputs)
         expected = Seen().of_run(own, batch.labels[run], now.counts[run], now, (one, two))

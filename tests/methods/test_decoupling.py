@@ -18,7 +18,7 @@ from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.methods.base import mean
 from ltbv.methods.baseline import REPRESENTATION
-from ltbv.methods.decoupling import TauNorm, nearest_class_mean, rescaled, retrained
+from ltbv.methods.decoupling import Scales, TauNorm, nearest_class_mean, rescaled, retrained
 from ltbv.models.experts import Experts, Net
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
@@ -144,7 +144,7 @@ def by_hand(network: Experts, learning: list[torch.Tensor], logits, feed: Feed, 
     velocity = [torch.zeros_like(p) for p in learning]
     for epoch in range(3):
         rate = 0.1 * (1 + np.cos(np.pi * epoch / 3)) / 2
-        for (batch,) in feed.epoch(feed.tables(0, runs, 1, epoch, 3, (CLASS_BALANCED,)), 16):
+        for (batch,) in feed.epoch(feed.tables(0, runs, (1,), epoch, 3, (CLASS_BALANCED,), batch=16), 16):
             with torch.no_grad():
                 features = network(batch.images).features
             found = logits(features)
@@ -168,7 +168,7 @@ def test_crt_trains_new_heads_on_the_features_as_they_are(tiny, lost, experts):
         for p in (network.heads.weight, network.heads.bias)
     )
     by_hand(network, [weight, bias], lambda f: f @ weight.transpose(-1, -2) + bias.unsqueeze(2), feed, (0, 1))
-    train(stage, network, feed, PROTOCOL, seed=0, runs=(0, 1), position=1)
+    train(stage, network, feed, PROTOCOL, seed=0, runs=(0, 1), draws=(1,))
     torch.testing.assert_close(network.heads.weight.unflatten(0, (2, experts)), weight, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(network.heads.bias.unflatten(0, (2, experts)), bias, rtol=1e-9, atol=1e-9)
 
@@ -187,7 +187,7 @@ def test_lws_trains_a_factor_for_each_class_and_nothing_else(tiny, lost, experts
         feed,
         (0, 1),
     )
-    train(stage, network, feed, PROTOCOL, seed=0, runs=(0, 1), position=1)
+    train(stage, network, feed, PROTOCOL, seed=0, runs=(0, 1), draws=(1,))
     torch.testing.assert_close(network.scales.weight.unflatten(0, (2, experts)), factors, rtol=1e-9, atol=1e-9)
     assert {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])} == {
         "scales.weight"
@@ -237,7 +237,7 @@ def test_all_stand_on_one_network(base, prefix):
     assert (scales.start, scales.reset, scales.train) == (first[0].name, (), ("scales",))
     assert classifier.sampler == scales.sampler == (CLASS_BALANCED,)
     assert classifier.epochs == scales.epochs == 0.1
-    assert scales.net == replace(first[0].net, scales=True) and classifier.net == first[0].net
+    assert scales.net == replace(first[0].net, parts=(Scales(),)) and classifier.net == first[0].net
 
 
 def test_ncm_and_tau_norm_train_nothing_of_their_own():

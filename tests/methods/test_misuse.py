@@ -7,9 +7,11 @@ from ltbv.data.samplers import Smote
 from ltbv.errors import Refusal
 from ltbv.methods import METHODS
 from ltbv.methods.decoupling import TauNorm
+from ltbv.methods.router import Routing
 from ltbv.methods.routing import ROUTED
 from ltbv.methods.vs_loss import VectorScaling
 from ltbv.models.experts import Net
+from ltbv.models.parts import COSINE
 from ltbv.models.resnet import Resnet
 
 
@@ -20,10 +22,10 @@ def network(**net):
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        (lambda: TauNorm()(network(head="cosine"), None), "tau-norm .* these are cosine heads"),
+        (lambda: TauNorm()(network(head=COSINE), None), "tau-norm .* these are cosine heads"),
         (lambda: ROUTED(network(experts=2), torch.zeros(1, 1, 8, 8)), "the network has none; give Net"),
         (lambda: Net(width=0.0), "a network 0.0 times as wide"),
-        (lambda: Net(experts=2, router=-1), "a router that looks at -1 logits"),
+        (lambda: Net(experts=2, parts=(Routing(-1),)), "a router that looks at -1 logits"),
         (lambda: Smote(neighbours=0), "SMOTE with 0 neighbours"),
     ],
 )

@@ -11,11 +11,12 @@ from ltbv.errors import Refusal
 from ltbv.harness.chunk import Workshop
 from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
-from ltbv.losses import effective_number, ldam, weighted_mean
+from ltbv.losses import effective_number, focal, ldam, weighted_mean
 from ltbv.methods import METHODS
-from ltbv.methods.base import Moment, Objective
-from ltbv.methods.ride import Distilled, RideObjective, class_share, ride_loss
+from ltbv.methods.base import Loss, Moment, Objective, Sum
+from ltbv.methods.ride import BETA, DEFERRED, Distillation, Diversity, class_share, ride_loss
 from ltbv.models.experts import Output
+from ltbv.schedules import Step
 
 FORMS = ("mean", "pairwise")
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}
@@ -251,7 +252,8 @@ def test_without_distribution_awareness_temperatures_are_equal_and_weights_stay(
 @pytest.mark.parametrize(("switch", "late"), [(0.8, [False] * 8 + [True] * 2), (0.0, [True] * 10), (1.0, [False] * 10)])
 def test_the_objective_is_the_loss_with_a_switch(experts, switch, late):
     logits, labels, counts = experts
-    objective = RideObjective("focal", "pairwise", 0.2, distribution_aware=False, gamma=0.1, switch=switch)
+    loss = Loss(focal, beta=Step(0.0, BETA, at=switch))
+    objective = Sum((loss, Diversity("pairwise", 0.2, by_class=0.0, gamma=0.1)))
     for epoch in range(10):
         ours = objective.of_run(Output(logits, logits), labels, counts, Moment(epoch, 10, counts))
         expected = ride_loss(
@@ -279,11 +281,11 @@ def test_distillation_adds_the_published_term_once(published, teachers, epoch, l
     teacher += offsets - offsets.mean(0)  # its mean logits are what counts
     given, now = (Output(teacher, teacher),), Moment(epoch, 200, counts)
     student = logits.clone().requires_grad_()
-    total = Distilled(RideObjective()).of_run(Output(student, student), labels, counts, now, given)
+    total = Sum((*DEFERRED, Distillation())).of_run(Output(student, student), labels, counts, now, given)
     term = total.item() - ride_loss(logits, labels, counts, reweighted=late).item()
     assert term == pytest.approx(2.03511583, rel=2e-6)
     assert 3 * total.item() == pytest.approx(released, rel=2e-6)
-    half = Distilled(RideObjective(), weight=0.5).of_run(Output(logits, logits), labels, counts, now, given)
+    half = Sum((*DEFERRED, Distillation(weight=0.5))).of_run(Output(logits, logits), labels, counts, now, given)
     assert total.item() - half.item() == pytest.approx(term / 2, abs=1e-10)
 
 
@@ -292,7 +294,7 @@ def test_distillation_pulls_every_expert_towards_the_teacher_alike(published):
     found, logits, labels, counts = published
     teacher = torch.tensor(found["teacher_logits"], dtype=torch.float64)
     now, z = Moment(0, 200, counts), logits.clone().requires_grad_()
-    with_teacher = Distilled(RideObjective()).of_run(
+    with_teacher = Sum((*DEFERRED, Distillation())).of_run(
         Output(z, z), labels, counts, now, (Output(teacher[None], teacher[None]),)
     )
     term = with_teacher - ride_loss(z, labels, counts, reweighted=False)
@@ -312,7 +314,7 @@ class Overheard(Objective):
         losses = self.objective(network, batches, given, now)
         modes = [module.training for teacher in given for module in teacher.modules()]
         learning = [parameter.requires_grad for teacher in given for parameter in teacher.parameters()]
-        self.heard.append((before, [deepcopy(t.state_dict()) for t in given], modes, learning, losses.requires_grad))
+        self.heard.append((before, [deepcopy(t.state_dict()) for t in given], modes, learning, losses[0].requires_grad))
         return losses
 
 

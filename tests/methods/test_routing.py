@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from ltbv.data.batches import Batch
 from ltbv.methods import METHODS
 from ltbv.methods.base import Moment
+from ltbv.methods.decoupling import Scales
+from ltbv.methods.router import Router, Routing, means_so_far
 from ltbv.methods.routing import ROUTED, RouterObjective, router_targets
 from ltbv.models.experts import Experts, Net
+from ltbv.models.parts import COSINE
 from ltbv.models.resnet import Resnet
-from ltbv.models.router import Router, means_so_far
 from ltbv.models.stack import Layer, draw_run
 from ltbv.seeds import generator
 
@@ -23,7 +25,7 @@ NOW = Moment(0, 1, torch.ones(1, 10))
 
 
 class Remembered(Layer):
-    """A branch: image number [B, K, 1, 1] -> that image's features [B, K*D, 1, 1], from a table [K, N, D].
+    """A branch: image number [B, K, 1, 1] -> that image's features [K, B, D], from a table [K, N, D].
 
     `asked` collects which copy was run on which images.
     """
@@ -38,7 +40,7 @@ class Remembered(Layer):
         numbers = x.flatten(1).T.round().long()  # [K, B]
         self.asked += [(k, own.tolist()) for k, own in zip(self.which.tolist(), numbers, strict=True)]
         found = torch.stack([table[own] for table, own in zip(self.table, numbers, strict=True)], 1)
-        return found.flatten(1)[:, :, None, None]
+        return found.transpose(0, 1)
 
 
 class Recognised(Layer):
@@ -61,8 +63,9 @@ def remembering(found: dict, runs: int = 1) -> Experts:
         torch.tensor(found[name], dtype=torch.float64).repeat(runs, 1, 1)
         for name in ("expert_logits", "expert_features(after_GAP)")
     )
-    network = Experts(runs, 3, nn.Identity(), Remembered(features), Recognised(features, logits))
-    network.router = Router(runs, 2, found["feature_dim"], found["C"], found["top_choices_num"])
+    router = Router(runs, 2, found["feature_dim"], found["C"], found["top_choices_num"])
+    own = [(Routing(found["top_choices_num"]), router)]
+    network = Experts(runs, 3, nn.Identity(), Remembered(features), Recognised(features, logits), parts=own)
     learnt = {name: torch.tensor(values, dtype=torch.float64) for name, values in found["router_params"].items()}
     network.double()
     with torch.no_grad():
@@ -111,7 +114,7 @@ def test_the_loss_is_the_published_one_in_each_run(published):
     network = remembering(published, runs=2)
     order = [4, 2, 0, 5, 1, 3]
     labels = torch.tensor([published["targets"], [published["targets"][i] for i in order]])
-    loss = RouterObjective()(network, (Batch(numbers(list(range(6)), order), labels),), (), NOW)
+    loss, _ = RouterObjective()(network, (Batch(numbers(list(range(6)), order), labels),), (), NOW)
     expected = published["train_loss(mean over K-1 routers)"]
     torch.testing.assert_close(loss.detach(), torch.full((2,), expected, dtype=torch.float64), rtol=2e-6, atol=0)
 
@@ -124,7 +127,7 @@ def test_the_loss_counts_a_target_of_one_as_often_as_it_says(published):
     p = torch.sigmoid(scores)
     for weight in (1.0, 7.0):
         by_hand = -(weight * targets * p.log() + (1 - targets) * (1 - p).log()).mean()
-        ours = RouterObjective(weight)(network, (batch,), (), NOW)[0]
+        ours = RouterObjective(weight)(network, (batch,), (), NOW).losses[0]
         torch.testing.assert_close(ours.detach(), by_hand, rtol=2e-6, atol=0)
 
 
@@ -170,10 +173,10 @@ def test_a_score_of_nothing_does_not_ask(published):
 
 
 NETS = {
-    "ride": Net(experts=4, head="cosine", router=3),
-    "two": Net(experts=2, router=30),
-    "apart": Net(experts=3, apart=True, router=5),
-    "scaled": Net(experts=3, scales=True, router=5),
+    "ride": Net(experts=4, head=COSINE, parts=(Routing(3),)),
+    "two": Net(experts=2, parts=(Routing(30),)),
+    "apart": Net(experts=3, apart=True, parts=(Routing(5),)),
+    "scaled": Net(experts=3, parts=(Scales(), Routing(5))),
 }
 
 
@@ -186,7 +189,7 @@ def network(request) -> Experts:
         draw_run(network, run, 3, generator(0, run, "init"))
     draw = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        if network.scales is not None:
+        if hasattr(network, "scales"):
             network.scales.weight += torch.rand(network.scales.weight.shape, generator=draw, dtype=torch.float64)
         output = network.train()(images())
         scores = network.router(means_so_far(output.logits)[:, :-1], output.features[:, :-1])
@@ -239,7 +242,7 @@ def test_answering_leaves_the_network_as_it_was(network):
 def test_the_routers_loss_pulls_at_the_routers_alone_and_run_by_run(network):
     labels = torch.randint(5, (3, 40), generator=torch.Generator().manual_seed(4))
     network.requires_grad_(True)
-    losses = RouterObjective()(network, (Batch(images(), labels),), (), NOW)
+    losses, _ = RouterObjective()(network, (Batch(images(), labels),), (), NOW)
     losses[1].backward()
     for name, parameter in network.named_parameters():
         if not name.startswith("router"):
@@ -256,4 +259,4 @@ def test_routed_methods_train_routers_alone_for_the_experts_of_the_stage_before(
         experts, router = method.stages[-2:]
         assert router.start == experts.name and router.train == ("router",) and router.reset == ()
         assert method.stages[:-1] == METHODS[method.key.removesuffix("_routed")].stages
-        assert np.isclose(router.epochs, 0.1) and router.net.router == 30 and not experts.net.router
+        assert np.isclose(router.epochs, 0.1) and router.net.parts == (Routing(30),) and not experts.net.parts

@@ -6,8 +6,11 @@ from torch import nn
 
 from ltbv.engine.protocol import CIFAR
 from ltbv.errors import Refusal
+from ltbv.methods.decoupling import Scales
+from ltbv.methods.router import Routing
 from ltbv.models.experts import Experts, Net
 from ltbv.models.loop import Loop
+from ltbv.models.parts import COSINE
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run, load_run_state, run_state
 from ltbv.seeds import generator
@@ -15,9 +18,9 @@ from ltbv.seeds import generator
 PUBLISHED = {
     "resnet32_C100": (Net(), 100),
     "resnet32_C10": (Net(), 10),
-    "resnet32_norm_C100": (Net(head="cosine"), 100),
-    "ride_resnet32_E2_C100": (Net(experts=2, head="cosine"), 100),
-    "ride_resnet32_E3_C100": (Net(experts=3, head="cosine"), 100),
+    "resnet32_norm_C100": (Net(head=COSINE), 100),
+    "ride_resnet32_E2_C100": (Net(experts=2, head=COSINE), 100),
+    "ride_resnet32_E3_C100": (Net(experts=3, head=COSINE), 100),
 }
 
 
@@ -37,7 +40,7 @@ def test_parameters_are_the_published_ones(golden, name):
 def test_every_published_network_is_counted(golden):
     assert PUBLISHED.keys() == golden("methods/flops_params")["models"].keys()
     assert parameters(Net(), 100) == 470_004
-    assert parameters(Net(experts=3, head="cosine"), 100) == 783_856
+    assert parameters(Net(experts=3, head=COSINE), 100) == 783_856
 
 
 @pytest.mark.parametrize(("experts", "features"), [(1, 12), (2, 9), (3, 9)])
@@ -59,10 +62,10 @@ SMALL = Resnet(widths=(4, 8, 12), blocks=1)
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}
 NETS = {
     "one": Net(),
-    "cosine": Net(experts=3, head="cosine"),
-    "scales": Net(experts=2, scales=True),
+    "cosine": Net(experts=3, head=COSINE),
+    "scales": Net(experts=2, parts=(Scales(),)),
     "apart": Net(experts=3, apart=True),
-    "routed": Net(experts=3, router=4),
+    "routed": Net(experts=3, parts=(Routing(4),)),
 }
 
 
@@ -71,7 +74,7 @@ def build(net: Net, runs: int = 2) -> Experts:
     network = net.build(SMALL, runs=runs, channels=3, classes=5).double()
     for run in range(runs):
         draw_run(network, run, runs, generator(0, run, "init"))
-    if network.scales is not None:
+    if hasattr(network, "scales"):
         with torch.no_grad():
             network.scales.weight += torch.rand(network.scales.weight.shape, generator=torch.Generator().manual_seed(1))
     network.train()(images(runs))
@@ -165,11 +168,11 @@ def test_experts_apart_are_as_many_networks_of_their_own():
 
 
 def test_a_net_has_the_parts_that_it_says():
-    assert Net().parts == ("stem", "branches", "heads")
-    assert Net(experts=2, scales=True, router=3).parts == ("stem", "branches", "heads", "scales", "router")
+    assert Net().names == ("stem", "branches", "heads")
+    assert Net(experts=2, parts=(Scales(), Routing(3))).names == ("stem", "branches", "heads", "scales", "router")
     for net in NETS.values():
         network = net.build(SMALL, runs=1, channels=3, classes=5)
-        assert {name.split(".")[0] for name, _ in network.named_parameters()} == set(net.parts)
+        assert {name.split(".")[0] for name, _ in network.named_parameters()} == set(net.names)
 
 
 def test_experts_are_three_quarters_as_wide_unless_said_otherwise():
@@ -181,8 +184,10 @@ def test_experts_are_three_quarters_as_wide_unless_said_otherwise():
     [
         ({"experts": 0}, "a network of 0 experts; give 1 or more"),
         ({"experts": -1}, "-1 experts"),
-        ({"head": "cosin"}, r"unknown head 'cosin' \(did you mean 'cosine'\?\); there is: cosine, linear"),
-        ({"router": 30}, r"a router chooses among experts, and there is one; give Net\(experts=2\)"),
+        ({"head": "cosine"}, "a network with the head 'cosine'; give a Head of models.parts: LINEAR, COSINE"),
+        ({"parts": (Routing(30),)}, r"a part chooses among experts, and there is one; give Net\(experts=2\)"),
+        ({"parts": ("scales",)}, "a network with the part 'scales'; give a Part that stands at one of"),
+        ({"parts": (Scales(), Scales())}, "two parts of one name: stem, branches, heads, scales, scales"),
     ],
 )
 def test_a_net_that_makes_no_sense_is_refused(wrong, words):

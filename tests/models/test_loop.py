@@ -43,8 +43,8 @@ def test_each_copy_sees_its_own_images_grey_ones_three_times_over(channels):
         own = x[:, copy * channels : (copy + 1) * channels]
         expected.append(member(own.repeat(1, 3 // channels, 1, 1)))
     found = loop(x)
-    assert found.shape == (5, 3 * 6, 1, 1)
-    assert torch.equal(found[:, :, 0, 0], torch.cat(expected, 1))
+    assert found.shape == (3, 5, 6)
+    assert torch.equal(found, torch.stack(expected))
 
 
 def test_copies_draw_alike_in_a_stack_of_any_size():
@@ -70,7 +70,7 @@ def test_the_state_of_a_run_goes_out_and_comes_in():
     load_run_state(other, 1, 2, run_state(loop, 2, 3))
     x = images(3, 3)
     crossed = torch.cat([x[:, :3], x[:, 6:9]], 1)
-    assert torch.equal(other.eval()(crossed)[:, 6:], loop.eval()(x)[:, 12:])
+    assert torch.equal(other.eval()(crossed)[1], loop.eval()(x)[2])
 
 
 # FAULT: dropout and stochastic depth draw from torch's global generator, so mobilenet_v3_small and efficientnet_b0
@@ -82,7 +82,7 @@ def test_what_a_copy_forgets_depends_on_its_run_alone():
         loop = build(forgetful, copies, runs).train()
         torch.rand(disturbance)
         x = images(2, 3)
-        outputs.append(torch.stack([loop(x[:, -3 * copies :])[:, -40:] for _ in range(2)]))
+        outputs.append(torch.stack([loop(x[:, -3 * copies :])[-1] for _ in range(2)]))
     assert torch.equal(outputs[0], outputs[1]) and torch.equal(outputs[0], outputs[2])
     assert not torch.equal(outputs[0][0], outputs[0][1]), "every step forgets something else"
 
@@ -91,10 +91,10 @@ def test_taken_copies_say_what_they_say_in_the_stack():
     loop = build(foreign)
     x = images(3, 3)
     loop.train()(x)
-    expected = loop.eval()(x).unflatten(1, (3, -1))
+    expected = loop.eval()(x)
     for copies in ([0], [2], [1, 0]):
         found = loop.take(copies)(x.unflatten(1, (3, -1))[:, copies].flatten(1, 2))
-        torch.testing.assert_close(found, expected[:, copies].flatten(1, 2))
+        torch.testing.assert_close(found, expected[copies])
     assert loop.copies == 3 and len(loop.members) == 3
 
 

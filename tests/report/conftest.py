@@ -19,7 +19,7 @@ ASKED = {
     "scheme": "subsample",
     "head": 100,
     "imbalance": 50.0,
-    "kind": "exp",
+    "profile": "exp",
     "epochs": 30,
     "seed": 7,
     "protocol": {},

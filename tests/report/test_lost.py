@@ -46,12 +46,13 @@ def test_runs_of_other_numbers_and_many_methods():
 
 def test_a_study_says_what_its_predictions_say(tiny_lt, tmp_path):
     """Trained in a moment: balanced softmax is drawn to what it has not seen, and the line counts as one would."""
-    from ltbv.harness.bootstrap import Request, prepare
+    from ltbv.harness.bootstrap import prepare
+    from ltbv.harness.request import Request
     from ltbv.report import tables
     from ltbv.report.study import read_study
 
     asked = {"dataset": "tiny-lt", "executor": "inline", "scheme": "bootstrap", "head": 12, "imbalance": 12.0}
-    job = prepare(Request(("ce", "balanced_softmax"), 8, tmp_path / "study", **asked))
+    job = prepare(Request.of(("ce", "balanced_softmax"), 8, tmp_path / "study", **asked))
     assert job.carry_out(lambda event: None) == []
     evidence = read_study(tmp_path / "study")
     built = tables.build(evidence)

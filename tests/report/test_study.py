@@ -9,6 +9,7 @@ from ltbv.harness import provenance
 from ltbv.harness.files import read_arrays, write_arrays
 from ltbv.harness.store import Store
 from ltbv.report.study import read_study
+from ltbv.report.tables import build
 
 SETTINGS = "--dataset glyphs-lt --scheme subsample --head 100 --imbalance 50 --profile exp --epochs 30 --seed 7"
 
@@ -44,10 +45,10 @@ def test_the_reference_comes_first_and_the_others_in_the_order_of_their_recipes(
 def test_runs_that_lost_a_class_are_told(study):
     path = study(runs=2)
     ids = Store(path).samples()
-    assert not any("lost a class" in line for line in read_study(path).setting.notes)
+    assert not any("lost a class" in line for line in build(read_study(path)).cautions)
     ids[1, labels_of(ids[1]) == 11] = ids[1, 0]
     write_arrays(path / "samples.npz", {"ids": ids})
-    assert any("1 of 2 resamples lost a class" in line for line in read_study(path).setting.notes)
+    assert any("1 of 2 resamples lost a class" in line for line in build(read_study(path)).cautions)
 
 
 def test_what_is_read_is_what_was_written(study):

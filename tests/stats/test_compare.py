@@ -8,6 +8,9 @@ from brute_force import SPLITS, group_means, left, point_variance, points, study
 from scipy import stats as distributions
 
 from ltbv import stats
+from ltbv.stats.intervals import intervals
+from ltbv.stats.measured import Measured
+from ltbv.stats.splits import GroupWeights
 
 NINE = {(group, quantity) for group in ("many", "medium", "few") for quantity in ("error", "bias", "variance")}
 
@@ -39,12 +42,28 @@ def test_estimates_are_differences_and_the_runs_are_left_out_of_both():
         if key[1] != "bias":
             values = np.array([a[key].estimate - b[key].estimate for a, b in without])
             v = 5 / 6 * ((values - values.mean()) ** 2).sum()
-            if (
-                key[1] == "variance"
-            ):  # what may be left of each method's correction: their squares, not their difference
-                for votes in (method, reference):
-                    v += group_means(points(left, votes, labels)[1], labels, SPLITS)[key[0]] ** 2
+            if key[1] == "variance":
+                # What corrections leave alike cancels: the square of the difference, or the two squares if less.
+                a, b = (
+                    group_means(points(left, votes, labels)[1], labels, SPLITS)[key[0]] for votes in (method, reference)
+                )
+                v += min((a - b) ** 2, a**2 + b**2)
             assert row.se == pytest.approx(np.sqrt(v), abs=1e-12)
+
+
+def test_what_corrections_leave_alike_cancels_in_the_difference():
+    """Of (.06, .05) left .01 remains; of (.06, -.05), and of (.06, 0), the two squares."""
+    labels, weights = np.repeat(np.arange(2), 3), GroupWeights.of({"all": [0, 1]}, np.repeat(np.arange(2), 3))
+
+    def measured(left):
+        return Measured(np.full(6, 0.5), np.full(2, 0.5), np.full((10, 2), 0.5), (np.full(2, left),))
+
+    for one, other, remains in ((0.06, 0.05, 0.01), (0.06, -0.05, np.hypot(0.06, 0.05)), (0.06, 0.0, 0.06)):
+        for pair in ((one, other), (other, one)):
+            difference = measured(pair[0]) - measured(pair[1])
+            of = intervals(difference, labels, weights, target="test_set", level=0.95)
+            assert of.se[0] == pytest.approx(remains)
+    assert intervals(measured(-0.05), labels, weights, target="test_set", level=0.95).se[0] == pytest.approx(0.05)
 
 
 def test_point_variance_is_that_of_differences():

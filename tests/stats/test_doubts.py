@@ -23,8 +23,8 @@ def test_cautions():
     ):
         assert words in " ".join(cautions(predictions[:runs], labels, SPLITS))
     noise = np.random.default_rng(0).integers(0, 6, (10, labels.size))
-    lines = cautions(noise, labels, {"all": range(6), "few": [4, 5]})
-    assert len(lines) == 1 and "near uniform in all, few" in lines[0]
+    at_chance, uniform = cautions(noise, labels, {"all": range(6), "few": [4, 5]})
+    assert "near uniform in all, few" in uniform and "chance (1 of 6 classes) by its interval in all, few" in at_chance
     predictions, labels = study(10, 30, noise=1.2)
     lines = cautions(predictions, labels, SPLITS)
     assert any("wider than 0.10 in" in line for line in lines)
@@ -87,18 +87,6 @@ def test_no_claim_is_made_of_any_bias_below_ten_runs():
     assert stats.no_bias_claim(10, estimates, estimates) == {}
 
 
-@pytest.mark.parametrize("runs", [10, 20])
-def test_a_run_that_fell_is_named_and_no_other(runs):
-    fallen = false = 0
-    for seed in range(40):
-        predictions, labels = study(runs, 40, seed=seed)
-        false += bool(stats.fallen_runs(stats.Record(predictions, labels), SPLITS))
-        predictions[2] = np.where(np.random.default_rng(seed).random(labels.size) < 0.9, 0, predictions[2])
-        found = stats.fallen_runs(stats.Record(predictions, labels, runs=range(7, 7 + runs)), SPLITS)
-        fallen += 9 in found
-    assert fallen >= 20 and false <= 4  # about three of four are found; 1 % of 40 studies are less than one
-
-
 def test_two_fallen_runs_do_not_hide_each_other_and_few_runs_show_none():
     predictions, labels = study(10, 60)
     predictions[[3, 8]] = 0
@@ -154,3 +142,27 @@ def test_a_pool_is_spoken_of_with_its_largest_share():
     for wrong in ([0.5, 1.2], [[0.5]], [-0.1]):
         with pytest.raises(Refusal, match=r"shared must be \(C,\) shares from 0 to 1"):
             stats.Record(predictions, labels, shared=wrong)
+
+
+@pytest.mark.parametrize(("right", "named"), [(0.0, True), (1 / 6, True), (0.3, False), (1.0, False)])
+def test_a_method_at_chance_in_a_split_is_named(right, named):
+    """In the tail it is right in a share of cases, elsewhere nearly always."""
+    for seed in range(5):
+        draw, labels = np.random.default_rng(seed), np.repeat(np.arange(6), 100)
+        chance = np.where(labels >= 4, right, 0.95)
+        wrong = (labels + draw.integers(1, 6, (10, 600))) % 6
+        predictions = np.where(draw.random((10, 600)) < chance - 0.01 * (labels >= 4), labels, wrong)
+        said = " ".join(cautions(predictions, labels, {"many": [0, 1, 2, 3], "few": [4, 5]}))
+        assert ("accuracy is not above chance (1 of 6 classes) by its interval in few:" in said) == named
+        assert "chance" not in " ".join(cautions(predictions[:3], labels, {"few": [4, 5]})), "no interval, nothing said"
+
+
+def test_chance_is_that_of_all_classes_there_are():
+    """Right in 1 of 3 cases: chance of three classes, not of the twelve that could be predicted."""
+    draw, labels = np.random.default_rng(0), np.repeat(np.arange(3), 200)
+    predictions = draw.integers(0, 3, (10, 600))
+    estimates = stats.summarize(stats.Record(predictions, labels), {"all": range(3)})
+    for counts, named in ((None, True), ([9, 9, 9], True), ([9] * 12, False)):
+        said = stats.cautions(stats.Record(predictions, labels, train_counts=counts), estimates)
+        assert any("above chance" in line for line in said) == named
+    assert not any("chance" in line for line in cautions(np.zeros((10, 5), int), np.zeros(5, int), {"all": [0]}))

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ltbv.models.router import Router, means_so_far
+from ltbv.methods.router import Router, means_so_far
 from ltbv.models.stack import draw_run
 from ltbv.seeds import generator
 

@@ -4,10 +4,14 @@ After expert i it looks at that expert's feature vector and at the mean of the l
 the next one: a score above 0 asks (a sigmoid above one half).
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ltbv.errors import Refusal
+from ltbv.models.parts import Part, Shape
 from ltbv.models.stack import Linear
 
 HIDDEN = 16
@@ -47,3 +51,23 @@ def means_so_far(logits: Tensor) -> Tensor:
     """mean(z_0 .. z_i) for each expert i: [R, E, B, C] -> the same shape."""
     asked = torch.arange(1, logits.shape[1] + 1, device=logits.device, dtype=logits.dtype)
     return logits.cumsum(1) / asked.view(1, -1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Routing(Part):
+    """Routers between the experts; k, how many of the largest logits they look at."""
+
+    top: int
+
+    name = "router"
+    chooses = True
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise Refusal(f"a router that looks at {self.top} logits; give 1 or more")
+
+    def build(self, shape: Shape) -> Router:
+        return Router(shape.runs, shape.experts - 1, shape.features, shape.classes, self.top)
+
+    def answer(self, module: Router, logits: Tensor, features: Tensor) -> None:
+        module(means_so_far(logits)[:, :-1], features[:, :-1])

@@ -1,0 +1,112 @@
+"""Which parameters move by which rule? The optimisers of a stage, made for a stack of runs.
+
+Parts with an optimiser of their own have one, those that step first another moment; the rest moves by the stage's.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ltbv.engine.protocol import Protocol
+from ltbv.methods.base import Stage
+from ltbv.models.experts import Experts
+from ltbv.models.stack import by_run
+from ltbv.optimisers import AdamW, Optimiser
+from ltbv.schedules import Number, times
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """Parameters that move together: `rate` is theirs, `first` says that they step before the loss."""
+
+    rule: Optimiser
+    rate: Number
+    parameters: list[nn.Parameter]
+    first: bool
+    torch: torch.optim.Optimizer
+
+
+def stage_rate(stage: Stage, protocol: Protocol) -> Number:
+    """The learning rate of a stage: its own, in the protocol's proportion, or the protocol's."""
+    return protocol.learning_rate if stage.learning_rate is None else times(stage.learning_rate, protocol.scale)
+
+
+class Optimisers:
+    """All that moves the parameters of a stage."""
+
+    def __init__(self, stage: Stage, network: Experts, protocol: Protocol):
+        self.network = network
+        rate = stage_rate(stage, protocol)
+        decay = protocol.weight_decay if stage.weight_decay is None else stage.weight_decay
+        own, by_group = dict(stage.own), {}
+        for name in network.names:
+            rule = own.get(name, protocol.optimiser)
+            key = (name if name in own else "", name in stage.first)
+            learn = [p for p in getattr(network, name).parameters() if p.requires_grad]
+            by_group.setdefault(key, (rule, []))[1].extend(learn)
+        self.groups = []
+        for (_, first), (rule, parameters) in by_group.items():
+            if parameters:
+                its = rate if rule.learning_rate is None else times(rule.learning_rate, protocol.scale)
+                made = _made(rule, parameters, decay if rule.weight_decay is None else rule.weight_decay)
+                self.groups.append(Moved(rule, its, parameters, first, made))
+
+    def __iter__(self) -> Iterator[torch.optim.Optimizer]:
+        return (group.torch for group in self.groups)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All that learn, group by group."""
+        return [parameter for group in self.groups for parameter in group.parameters]
+
+    def set_rates(self, rate_of: Callable[[Number], float | Tensor]) -> None:
+        """What holds in the steps that follow: numbers, or tensors that are filled again."""
+        for group in self.groups:
+            for of_torch in group.torch.param_groups:
+                of_torch["lr"] = rate_of(group.rate)
+
+    def step(self, losses: Tensor, *, first: bool) -> None:
+        """Follow the gradient of the losses [R] of all runs, in the groups whose turn it is."""
+        groups = [group for group in self.groups if group.first == first]
+        for group in self.groups:
+            group.torch.zero_grad(set_to_none=True)
+        moving = [parameter for group in groups for parameter in group.parameters]
+        if len(groups) == len(self.groups):
+            losses.backward(torch.ones_like(losses))
+        else:
+            losses.backward(torch.ones_like(losses), inputs=moving)
+        for group in groups:
+            if group.rule.clip is not None:
+                clip(self.network, group.parameters, group.rule.clip)
+            group.torch.step()
+
+
+@torch.no_grad()
+def clip(network: Experts, parameters: list[nn.Parameter], norm: float) -> None:
+    """Shorten the gradient of each run that is longer than `norm`, by its own length."""
+    wanted = {id(parameter) for parameter in parameters}
+    owned = [(p.grad, run) for p, run in by_run(network, network.runs) if id(p) in wanted and p.grad is not None]
+    squares = torch.zeros(network.runs, device=parameters[0].device, dtype=torch.float64)
+    for gradient, run in owned:
+        if run is None:
+            squares += gradient.double().square().reshape(network.runs, -1).sum(1)
+        else:
+            squares[run] += gradient.double().square().sum()
+    factor = (norm / squares.sqrt().clamp(min=1e-12)).clamp(max=1.0)
+    for gradient, run in owned:
+        if run is None:
+            gradient *= factor.repeat_interleave(len(gradient) // network.runs).reshape(-1, *[1] * (gradient.dim() - 1))
+        else:
+            gradient *= factor[run]
+
+
+def _made(rule: Optimiser, parameters: list[nn.Parameter], decay: float) -> torch.optim.Optimizer:
+    """Of torch; the rate is set for each epoch."""
+    if isinstance(rule, AdamW):
+        on_gpu = parameters[0].is_cuda
+        more = {"betas": rule.betas, "eps": rule.epsilon, "capturable": on_gpu}
+        return torch.optim.AdamW(parameters, lr=1.0, weight_decay=decay, fused=True, **more)
+    more = {"momentum": rule.momentum, "nesterov": rule.nesterov}
+    return torch.optim.SGD(parameters, lr=1.0, weight_decay=decay, fused=True, **more)

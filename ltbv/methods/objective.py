@@ -1,0 +1,174 @@
+"""What does a stage minimise? An `Objective`: from batches and the network to the loss of each run.
+
+Most methods need no more than `Loss(a loss of one run)`, or terms that add up (`Sum`). One that looks at several
+batches, at development images, or at the network with other weights is an `Objective` of its own.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ltbv.data.batches import Batch, Feed
+from ltbv.errors import Refusal, unknown
+from ltbv.losses import effective_number, weighted_mean
+from ltbv.models.experts import Experts, Output
+from ltbv.schedules import Number, value
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where training stands.
+
+    epoch, epochs   the epoch, from 0, of how many of the stage
+    counts          [R, C] images of each class in each run's sample
+    groups          class ids of many, medium and few, by the study's nominal counts
+    learning_rate   of the stage: `dial` it for what holds now (`rate`)
+    memory          what `Objective.each_epoch` gave
+    """
+
+    epoch: int
+    epochs: int
+    counts: Tensor
+    groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    learning_rate: Number = 0.0
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def value(self, number: Number) -> float:
+        """What a number or schedule says now. Python may branch on it: on a GPU a step is recorded anew when it
+        changes, so it is for what changes seldom."""
+        return value(number, self.epoch, self.epochs)
+
+    def dial(self, number: Number) -> Tensor:
+        """The same as a tensor without axes: for what changes with every epoch."""
+        return torch.full((), value(number, self.epoch, self.epochs), dtype=torch.float64, device=self.counts.device)
+
+    @property
+    def rate(self) -> Tensor:
+        """The learning rate that holds now."""
+        return self.dial(self.learning_rate)
+
+
+class Losses(NamedTuple):
+    """Of each run: the loss [R], and how many images of the batch it had right [R]; None where nobody counted."""
+
+    losses: Tensor
+    right: Tensor | None = None
+
+
+class Objective(ABC):
+    """What a stage minimises. The engine adds the losses of the runs up, so no run feels another.
+
+    On a GPU a step is recorded and repeated, and what Python does in it happens once: so nothing is counted or kept
+    from call to call, and nothing drawn; a number that changes is asked of the `Moment`, random numbers of the batch.
+
+    draws   how many numbers, uniform within [0, 1), each image of a batch brings along: `Batch.draws`
+    """
+
+    draws = 0
+
+    def begin(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> None:
+        """Once, before the first step: what is set from plain training images (class means), in place, no gradient."""
+        return
+
+    def each_epoch(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> Mapping[str, Tensor]:
+        """At the start of each epoch: what holds for all of it, from weights alone; `Moment.memory` in the steps."""
+        return {}
+
+    def before(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:
+        """A loss [R] for the parts of `Stage.first` alone, which take their step before the others."""
+        raise NotImplementedError(f"{type(self).__name__} has no loss for parts that step first; give it `before`")
+
+    @abstractmethod
+    def __call__(
+        self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment
+    ) -> Tensor | Losses:
+        """The loss of each run, [R]; as `Losses`, with how many images were right."""
+
+
+class OutputObjective(Objective):
+    """An objective that needs no more than outputs for one batch: write it for one run, it is mapped over runs."""
+
+    @abstractmethod
+    def of_run(
+        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
+    ) -> Tensor:
+        """Scalar, from logits [E, B, C] and features [E, B, D] of one run, labels [B], counts [C].
+
+        `given` holds what the networks of the stage's `given` say of the same images, without gradient. It runs under
+        `torch.vmap`: pure, no `.item()`, no branch on a tensor's values.
+        """
+
+    def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Losses:
+        (batch,) = batches
+        with torch.no_grad():
+            others = tuple(other(batch.images) for other in given)
+
+        def of_run(output: tuple, others: tuple, labels: Tensor, counts: Tensor) -> Tensor:
+            found = self.of_run(Output(*output), labels, counts, now, tuple(Output(*other) for other in others))
+            return shaped(found, (), f"of_run of {type(self).__name__}", "one number for the run, a scalar")
+
+        output = network(batch.images)
+        losses = torch.vmap(of_run)(tuple(output), tuple(map(tuple, others)), batch.labels, now.counts)
+        return Losses(losses, right(output.logits, batch.labels))
+
+
+@torch.no_grad()
+def right(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many images of a batch the mean of the experts' logits has right: [R, E, B, C], [R, B] -> [R]."""
+    return (logits.mean(1).argmax(-1) == labels).sum(-1)
+
+
+def shaped(found: object, shape: tuple[int, ...], who: str, wanted: str) -> Tensor:
+    """What user code gave, if it is a tensor of this shape: another one would be spread over it, and add up wrongly."""
+    if not isinstance(found, Tensor):
+        raise Refusal(f"{who} gave a {type(found).__name__}; it has to give a tensor, {wanted}")
+    if tuple(found.shape) != tuple(shape):
+        raise Refusal(f"{who} gave the shape {tuple(found.shape)}; it has to give {wanted}, here {tuple(shape)}")
+    return found
+
+
+@dataclass(frozen=True)
+class Loss(OutputObjective):
+    """A loss weighted by class, w = effective_number(beta): of each expert's logits, added up.
+
+        sum_i w_{y_i} l_i / sum_i w_{y_i}     (`by="weights"`), or
+        sum_i w_{y_i} l_i / B                 (`by="batch"`, as in Cui et al., 2019)
+
+    loss   (logits [B, C], labels [B], counts [C]) -> [B]
+    beta   0 gives every class the weight 1; `Step(0, 0.9999, at=0.8)` is deferred re-weighting (DRW, Cao et al., 2019)
+    """
+
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor]
+    beta: Number = 0.0
+    by: str = "weights"
+
+    def __post_init__(self) -> None:
+        if self.by not in ("weights", "batch"):
+            raise unknown("divisor of a loss", self.by, ("weights", "batch"))
+
+    def of_run(
+        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
+    ) -> Tensor:
+        weights = effective_number(counts, now.value(self.beta))
+        name = f"the loss {getattr(self.loss, '__name__', type(self.loss).__name__)}"
+        each = (
+            shaped(self.loss(logits, labels, counts), labels.shape, name, "a number an image, [B]")
+            for logits in output.logits
+        )
+        return sum(weighted_mean(losses, labels, weights, self.by) for losses in each)
+
+
+@dataclass(frozen=True)
+class Sum(OutputObjective):
+    """Objectives of one batch, added up in this order."""
+
+    terms: tuple[OutputObjective, ...]
+
+    def of_run(
+        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
+    ) -> Tensor:
+        return sum(term.of_run(output, labels, counts, now, given) for term in self.terms)

@@ -1,0 +1,58 @@
+"""What would a network say with other weights? Losses at weights that are not its own, and slopes along a direction.
+
+For objectives that take a virtual step: R runs at once, because the losses of runs do not mix. Nothing of the network
+moves: batch norm takes the statistics of the batch, as in training, and the running ones are those of a copy.
+
+    live = virtual.weights(network)
+    step = torch.autograd.grad(loss(virtual.outputs(network, live, images)).sum(), live.values())
+    there = {name: (w - rate * d).detach().requires_grad_() for (name, w), d in zip(live.items(), step)}
+
+`slopes` is the derivative of a function of the weights along a direction, for all its values in one pass (forward
+mode): d l_i(w + t u) / dt at t = 0 for every image i. A weighted sum of losses is linear in the weights of the images,
+so what an example's weight does to a development loss after one virtual step needs no second derivative: it is
+- rate * slope of that example along the development loss's gradient.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, jvp
+
+from ltbv.models.experts import Experts, Output
+
+Weights = Mapping[str, Tensor]
+
+
+def weights(network: Experts) -> dict[str, Tensor]:
+    """The weights that learn and that outputs depend on, by name: leaves, so that gradients stop at them."""
+    aside = {part.name for part in network.parts if not part.at}
+    learn = ((name, p) for name, p in network.named_parameters() if p.requires_grad)
+    return {name: p.detach().requires_grad_() for name, p in learn if name.split(".")[0] not in aside}
+
+
+def outputs(network: Experts, at: Weights, images: Tensor) -> Output:
+    """What the network says of images [B, R*channels, H, W] with these weights in the place of its own."""
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    return functional_call(network, {**at, **buffers}, (images,))
+
+
+def stepped(at: Weights, losses: Tensor, rate: float | Tensor) -> dict[str, Tensor]:
+    """Weights one plain step of gradient descent on: w - rate * d losses.sum() / dw; leaves again."""
+    gradient = torch.autograd.grad(losses.sum(), list(at.values()))
+    moved = zip(at.items(), gradient, strict=True)
+    return {name: (w.detach() - rate * d.to(w.dtype)).requires_grad_() for (name, w), d in moved}
+
+
+def gradient(losses: Tensor, at: Weights) -> dict[str, Tensor]:
+    """d losses.sum() / dw, by name."""
+    return dict(zip(at, torch.autograd.grad(losses.sum(), list(at.values())), strict=True))
+
+
+def slopes(of: Callable[[Weights], Tensor], at: Weights, along: Weights) -> tuple[Tensor, Tensor]:
+    """of(at), and its derivative along a direction: d of(at + t along) / dt at t = 0, of the same shape."""
+    still = {name: value.detach() for name, value in at.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.script")  # which torch's forward mode still uses itself
+        return jvp(of, (still,), ({name: along[name].detach() for name in still},))

@@ -1,0 +1,78 @@
+"""What may a user choose? A dataclass whose fields are `choice`s: options of commands, names in a TOML file, arguments.
+
+A field says once what it is called, which type it has and what it means; `known` checks values from anywhere against
+that, `words` writes them as one types them.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, field, fields
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from ltbv.errors import Refusal, unknown
+
+KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
+
+
+def choice(default: Any = MISSING, help: str = "", *, metavar: str | None = None) -> Any:
+    """A field that a user sets, with the text of `--help`; without a default it has to be given."""
+    return field(default=default, metadata={"help": help, "metavar": metavar})
+
+
+def choices(of: type) -> list[Field]:
+    """The fields of a dataclass that are choices, in their order."""
+    return [one for one in fields(of) if "help" in one.metadata]
+
+
+def option(name: str) -> str:
+    """learning_rate -> --learning-rate."""
+    return f"--{name.replace('_', '-')}"
+
+
+def kind(of: type, name: str) -> type:
+    """The type of a choice: int of `int | None`."""
+    return _kinds(of)[name]
+
+
+@cache
+def _kinds(of: type) -> dict[str, type]:
+    hints = get_type_hints(of)
+    return {
+        one.name: next(part for part in (get_args(hints[one.name]) or (hints[one.name],)) if part is not NoneType)
+        for one in choices(of)
+    }
+
+
+def check(value: object) -> None:
+    """Refuse an instance whose choices are not of their types; what is None by default may be None."""
+    for one in choices(type(value)):
+        found, wanted = getattr(value, one.name), kind(type(value), one.name)
+        if found is None and one.default is None:
+            continue
+        suits = isinstance(found, (int, float) if wanted is float else wanted)
+        if not suits or (isinstance(found, bool) and wanted is not bool):
+            raise Refusal(f"{one.name} is {found!r}: give {option(one.name)} {KINDS[wanted]}")
+        if wanted is float and not math.isfinite(found):
+            raise Refusal(f"{one.name} is {found!r}: give {option(one.name)} a finite number")
+
+
+def split(values: Mapping[str, Any], *of: type) -> list[dict[str, Any]]:
+    """Values by the dataclass that has them; a name that none has is refused."""
+    names = [[one.name for one in choices(one_of)] for one_of in of]
+    every = [name for own in names for name in own]
+    if strange := [name for name in values if name not in every]:
+        raise unknown("setting", strange[0], every)
+    return [{name: values[name] for name in own if name in values} for own in names]
+
+
+def words(value: object, *, but_defaults: bool = False) -> list[str]:
+    """The options that say this value: all that are set, or only what is not as by default."""
+    found = []
+    for one in choices(type(value)):
+        said = getattr(value, one.name)
+        if said not in (None, "") and not (but_defaults and said == one.default):
+            found += [option(one.name), f"{said:.15g}" if isinstance(said, float) else str(said)]
+    return found

@@ -1,0 +1,45 @@
+"""What is a study? `Settings`: every choice that decides its numbers, written down once.
+
+Options of `ltbv bootstrap`, names in a TOML file (`--config`), study.json, the check of an existing directory,
+`status`, `ltbv.bootstrap` and the captions of a report all derive from it. What a data set and its protocol settle
+themselves is filled in by `harness.study`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ltbv.options import check, choice
+
+OLDER = {"kind": "profile"}  # names in the study.json of earlier versions
+
+
+@dataclass(frozen=True)
+class Settings:
+    """None (or no network): what the data set, or the protocol, has."""
+
+    dataset: str = choice("glyphs-lt", "See `ltbv datasets`.", metavar="NAME")
+    scheme: str | None = choice(None, "How runs resample: subsample, fresh, stratified_bootstrap, …", metavar="NAME")
+    head: int | None = choice(None, "Training images of the largest class.")
+    imbalance: float | None = choice(None, "Largest over smallest class.")
+    profile: str | None = choice(None, "exp or step.", metavar="KIND")
+    network: str = choice("", "Instead of the protocol's own.", metavar="torchvision:NAME")
+    epochs: int | None = choice(None, "Passes over the images. This and the next four are the protocol's unless given.")
+    batch: int | None = choice(None, "Images a step.")
+    learning_rate: float | None = choice(None, "Highest of the schedule; stages with their own keep the proportion.")
+    weight_decay: float | None = choice(None, "Of all parameters that learn.")
+    optimiser: str | None = choice(None, "sgd or adamw.", metavar="NAME")
+    seed: int = choice(0, "Of every random draw of the study.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def said(self) -> dict[str, Any]:
+        """The settings that are settled, by name: what study.json has of them."""
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) not in (None, "")}
+
+    @classmethod
+    def read(cls, asked: Mapping[str, Any]) -> "Settings":
+        """Those of a study.json, which holds more beside them; a value of another type is refused."""
+        named = {OLDER.get(name, name): value for name, value in asked.items()}
+        return cls(**{one.name: named[one.name] for one in fields(cls) if one.name in named})
