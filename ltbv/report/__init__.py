@@ -7,7 +7,8 @@
     topic, topics/       a question of the report is one file: its tables, sheets, figures and cautions
     tables               the tables of all topics, with claims, verdict (in words) and cautions
     sheet, written       a table laid out for reading, and how its values are written
-    terminal, markdown, latex, page (HTML), machine (CSV, JSON)    show these forms, and know no topic
+    terminal, markdown, latex, machine (CSV, JSON), page and notebook (HTML, by gridview)    show these forms, and know
+                         no topic
     figures, curves      draw; `lines` does where there are many methods, `experts` what is about experts; `style` says
                          how
     published            numbers of the literature

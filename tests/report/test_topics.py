@@ -14,7 +14,8 @@ from ltbv.report.tables import build
 from ltbv.report.topic import Drawing, Finding, Topic
 
 ROOM = Path(topics.__file__).parents[1]
-RENDERERS = ("terminal", "markdown", "latex", "page", "machine", "manifest", "tables", "captions", "sheet", "written")
+RENDERERS = ("terminal", "markdown", "latex", "page", "notebook", "gridview", "machine")
+FORMS = ("manifest", "tables", "captions", "sheet", "written", "grid", "judgement", "answer", "legend", "measured")
 
 
 def letters(values=()):
@@ -64,7 +65,7 @@ def test_a_table_without_rows_is_neither_laid_out_nor_drawn(study, monkeypatch):
     assert "letters" not in built.tidy and "letters" not in {sheet.key for sheet in topics.printed(built, evidence)}
 
 
-@pytest.mark.parametrize("name", RENDERERS)
+@pytest.mark.parametrize("name", RENDERERS + FORMS)
 def test_renderers_know_no_topic(name):
     for node in ast.walk(ast.parse((ROOM / f"{name}.py").read_text())):
         modules = [node.module] if isinstance(node, ast.ImportFrom) else []
