@@ -64,6 +64,7 @@ def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
 
         say(outlook.as_json(job) if as_json else outlook.outlook(job))
         return
+    _say_what_is_compared(job)
     _carry_out(job, quiet, verbose)
 
 
@@ -93,6 +94,16 @@ def _prepared(methods, study, **options):
     return prepare(Request.of(methods or DEFAULT_METHODS, options.pop("runs"), where, **options))
 
 
+def _say_what_is_compared(job) -> None:
+    """Before anything is trained: a study without CE will be compared with something else."""
+    from ltbv.report.evidence import REFERENCE, chosen
+
+    keys = tuple(dict.fromkeys((*job.store.recipes(), *job.recipes)))
+    if REFERENCE not in keys:
+        first = chosen(sorted(keys, key=lambda key: job.recipes.get(key, {}).get("order", -1)))[0]
+        warn(f"this study has no CE: its report compares with {first}, or what --reference names; or add --method ce")
+
+
 def _carry_out(job, quiet, verbose) -> None:
     from ltbv.display import Display
 
@@ -114,7 +125,8 @@ def _carry_out(job, quiet, verbose) -> None:
 @click.option("--labels", type=click.Path(path_type=Path), help="With NAME=DIR: test labels, where files have none.")
 @click.option("--classes", type=click.Path(path_type=Path), help="With NAME=DIR: class names, one a line.")
 @click.option("--clusters", type=click.Path(path_type=Path), help="With NAME=DIR: clip, patient, … of each test point.")
-@click.option("--reference", help="With NAME=DIR: what the others are compared with. [ce, or the first]")
+@click.option("--reference", metavar="KEY", help="What the others are compared with. [ce, or the first]")
+@click.option("--method", "methods", multiple=True, metavar="KEY", help="Only these, beside the reference.")
 @click.option("--many", type=NUMBER, help="With NAME=DIR: above so many training images a class is many. [100]")
 @click.option("--few", type=NUMBER, help="With NAME=DIR: below so many training images a class is few. [20]")
 @click.option("--margin", type=NUMBER, default=0.01, help="Accuracy the head may lose and count as kept, 0-1. [0.01]")
@@ -126,29 +138,32 @@ def _carry_out(job, quiet, verbose) -> None:
     metavar="[NAME]",
     help="The literature's numbers beside; with NAME=DIR those of NAME, such as cifar100-lt, and its splits.",
 )
+@click.option("--rank", default="all:accuracy", metavar="GROUP:QUANTITY", help="Order of methods. [all:accuracy]")
 @click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="Write the files, print nothing.")
 def report(
-    sources, output, train_counts, labels, classes, clusters, reference, many, few, published, quiet, **options
+    sources, output, train_counts, labels, classes, clusters, reference, methods, many, few, published, quiet, **options
 ) -> None:
-    """Bias, variance and accuracy by split, every method beside CE: tables, figures and a page.
+    """Bias, variance and accuracy by split, every method beside CE or another: tables, figures and a page.
 
     Of a study (runs/glyphs-lt unless named), or of predictions made elsewhere, one directory a method with one file a
     run: .npz (logits, probs or preds), .npy, .csv or .parquet. No training, no torch.
 
     \b
     ltbv report
+    ltbv report runs/x --reference ride --method mine --method crt
     ltbv report ce=DIR mine=DIR --train-counts counts.json --labels labels.npy
     ltbv report ce=ce.npz ride=ride.npz --train-counts counts.json --labels labels.npy --published cifar100-lt
     """
     from ltbv.report import write_report
 
     sources, table = _published(sources, published)
+    methods = tuple(key for word in methods for key in word.split(",") if key)
     words = sources or ("runs/glyphs-lt",)
     if len(words) == 1 and ("=" not in words[0] or os.path.isdir(words[0])):
         given = {"--train-counts": train_counts, "--labels": labels, "--classes": classes}
-        given |= {"--clusters": clusters, "--reference": reference, "--many": many, "--few": few}
+        given |= {"--clusters": clusters, "--many": many, "--few": few}
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with predictions from elsewhere, NAME=DIR; the study {words[0]} has its own")
         if table:
@@ -157,12 +172,15 @@ def report(
     else:
         from ltbv.report.elsewhere import read_elsewhere
         from ltbv.report.elsewhere.files import named
+        from ltbv.report.evidence import chosen
         from ltbv.report.names import encoded
 
         parts = (word.partition("=") for word in words)  # a name that is not UTF-8 is escaped, a path is not
         sources_by_name = named([f"{encoded(name).decode()}{equals}{path}" for name, equals, path in parts])
         if train_counts is None:
             raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
+        if reference is not None or methods:
+            sources_by_name = {key: sources_by_name[key] for key in chosen(list(sources_by_name), reference, methods)}
         of_table = {"dataset": table} if table else {}
         evidence = read_elsewhere(
             sources_by_name,
@@ -177,7 +195,8 @@ def report(
         )
         name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name)).strip(".")
         name = name.encode()[:80].decode(errors="ignore") or "elsewhere"  # bytes are what a system counts
-    shown = write_report(evidence, output or Path("reports") / name, published=published is not None, **options)
+    options |= {"reference": reference, "methods": methods, "published": published is not None}
+    shown = write_report(evidence, output or Path("reports") / name, **options)
     if not quiet:
         say(shown)
 

@@ -10,7 +10,7 @@ R runs, C classes.
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_ru
 from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
-from ltbv.report.lost import lost_note
+from ltbv.report.topics.lost_classes import lost_classes
 from ltbv.stats.keyed import Keys, matched
 
 OF_DATA = tuple(name for name, scheme in SCHEMES.items() if not scheme.beyond_pool)
@@ -87,23 +87,21 @@ def bootstrap(
         if fixed := [name for name, state in _states(unfitted).items() if isinstance(state, int | np.integer)]:
             notes.append(f"{key}: {', '.join(fixed)} is fixed, so what is drawn by it is the same in every run.")
     ids = [ids for _, ids in samples]
-    notes += lost_note(ids, counts, methods)
-    return Analysis(
-        evidence_of(
-            methods,
-            labels,
-            np.minimum(wanted, counts),
-            tuple(str(name) for name in classes.tolist()),
-            notes,
-            many=many,
-            few=few,
-            dataset=dataset,
-            scheme=scheme,
-            seed=seed,
-            shared=overlap(ids, classes.size),
-            data_counts=counts,
-        )
+    evidence = evidence_of(
+        methods,
+        labels,
+        np.minimum(wanted, counts),
+        tuple(str(name) for name in classes.tolist()),
+        notes,
+        many=many,
+        few=few,
+        dataset=dataset,
+        scheme=scheme,
+        seed=seed,
+        shared=overlap(ids, classes.size),
+        data_counts=counts,
     )
+    return Analysis(replace(evidence, lost=lost_classes(ids, counts)))
 
 
 def _class_ids(X: Any, y: Any, X_test: Any, y_test: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -26,15 +26,17 @@ def bootstrap(
     study: Path | str | None = None,
     *,
     quiet: bool = False,
+    reference: str | None = None,
     **settings: Any,
 ) -> Analysis:
     """Retrain methods on resampled long-tailed training sets, or go on where that was left; then analyse.
 
     methods   keys (see `ltbv methods`), `package.module:name`, or Methods that are registered; with 'ce', unless the
-              study has it already
+              study has it already, or another `reference` is named
     runs      R, retrainings, each on its own resample
     study     the directory; None: runs/DATASET
     quiet     no progress
+    reference key of the method that the others are compared with; None: 'ce'
     settings  of the study (`ltbv.settings.Settings`): dataset, scheme, head, imbalance, profile, epochs, seed, …; and
               means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …
 
@@ -49,8 +51,11 @@ def bootstrap(
     split(settings, Settings, Means)  # refuses what is neither
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
     store = Path("runs") / settings.get("dataset", Settings.dataset) if study is None else Path(study)
-    if names and REFERENCE not in names and not (store / "predictions" / REFERENCE / "recipe.json").exists():
-        raise Refusal(f"{store} has no CE to compare {', '.join(names)} with; add 'ce' to the methods")
+    wanted = REFERENCE if reference is None else reference
+    if names and wanted not in names and not (store / "predictions" / wanted / "recipe.json").exists():
+        what = "CE" if reference is None else f"reference {reference!r}"
+        cure = "" if reference else f", or name another one, as reference={names[0]!r}"
+        raise Refusal(f"{store} has no {what} to compare {', '.join(names)} with; add {wanted!r} to the methods{cure}")
     if not all(is_importable(name) for name in names):
         settings.setdefault("executor", "inline")
     if settings.get("data_dir") is not None:
@@ -61,7 +66,7 @@ def bootstrap(
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
         raise Refusal(f"{failures[0]}{more}; the same call tries again")
-    return Analysis(read_study(store))
+    return Analysis(read_study(store, reference))
 
 
 def _name(method: Any) -> str:

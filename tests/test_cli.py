@@ -196,6 +196,14 @@ def test_bootstrap_writes_the_study_and_says_what_to_do_next(tiny_lt):
     assert "CE" in run("status", "runs/tiny-lt").stdout and "2 runs" in run("status", "runs/tiny-lt").stdout
 
 
+def test_bootstrap_without_ce_says_before_it_trains_what_is_compared(tiny_lt):
+    del tiny_lt
+    result = run("bootstrap", *TINY, "--method", "tau_norm")
+    assert result.exit_code == 0, result.output
+    assert "this study has no CE: its report compares with tau_norm" in result.stderr.splitlines()[0]
+    assert "no CE" not in run("bootstrap", *TINY, "--method", "ce").stderr
+
+
 def test_a_second_bootstrap_does_nothing(tiny_lt):
     del tiny_lt
     run("bootstrap", *TINY, "--method", "ce")

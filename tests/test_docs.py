@@ -112,3 +112,11 @@ def test_workers_find_a_method_beside_a_notebook(here):
     done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, cwd=here, env=environment)
     assert done.returncode == 0, done.stderr
     assert (here / "study" / "predictions" / "mine" / "r000.npz").exists()
+
+
+def test_the_table_of_the_readme_is_one_that_a_report_wrote():
+    root = Path(__file__).parents[1]
+    lines = (root / "README.md").read_text().splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    written = (root / "reports/published-shape-subsample/tables/table1.md").read_text().splitlines()
+    assert table == [line for line in written if line.startswith("|")] and len(table) == 7

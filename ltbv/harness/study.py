@@ -128,6 +128,7 @@ class Study:
             "experts": last.net.experts,
             "adds_to": method.adds_to,
             "family": method.family,
+            "kind": method.kind,
             "stages": [{"name": s.name, "key": self.stage_key(method, s)} for s in method.stages],
         }
 

@@ -127,6 +127,7 @@ class Method:
     about     formulas, hyper-parameters, where paper and code differ and which is followed here
     adds_to   key of the method that it adds something to
     family    methods of one family differ in their number of experts only
+    kind      a word or two for methods of its sort, under which tables of many methods show it
     """
 
     key: str
@@ -139,6 +140,7 @@ class Method:
     about: str = field(default="", compare=False, repr=False)
     adds_to: str = field(default="", compare=False)
     family: str = field(default="", compare=False)
+    kind: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{0,99}[A-Za-z0-9_-]", self.key):

@@ -20,6 +20,7 @@ CE_ENSEMBLE = register(
         paper="Lakshminarayanan et al., NeurIPS 2017, arXiv 1612.01474",
         summary="three CE networks that share nothing; mean of their logits",
         about=__doc__,
+        kind="Capacity",
         adds_to="ce",
     )
 )
@@ -31,6 +32,7 @@ CE_WIDE = register(
         stages=(Stage("representation", Loss(cross_entropy), net=Net(width=4 / 3)),),
         summary="one CE network with about the multiply-adds of RIDE with three experts",
         about=__doc__,
+        kind="Capacity",
         adds_to="ce",
     )
 )

@@ -26,6 +26,7 @@ CB_CE = register(
         paper=PAPER,
         summary="cross-entropy, classes weighted by their effective number throughout",
         about=__doc__,
+        kind="Loss",
     )
 )
 
@@ -37,5 +38,6 @@ CB_FOCAL = register(
         paper=PAPER,
         summary="sigmoid focal loss, classes weighted by their effective number throughout",
         about=__doc__,
+        kind="Loss",
     )
 )

@@ -146,6 +146,7 @@ CRT = register(
         paper=PAPER,
         summary="CE's network, classifier trained anew with class-balanced sampling",
         about=__doc__,
+        kind="Decoupling",
         adds_to="ce",
     )
 )
@@ -158,6 +159,7 @@ CRT_DECAY = register(
         paper="ours, after " + PAPER,
         summary="cRT with ten times the weight decay on the classifier",
         about=__doc__,
+        kind="Decoupling",
         adds_to="crt",
     )
 )
@@ -170,6 +172,7 @@ LWS = register(
         paper=PAPER,
         summary="CE's network, a factor for each class's logit trained with class-balanced sampling",
         about=__doc__,
+        kind="Decoupling",
         adds_to="ce",
     )
 )
@@ -183,6 +186,7 @@ TAU_NORM = register(
         paper=PAPER,
         summary="CE's network, class vectors brought to equal length",
         about=__doc__,
+        kind="Decoupling",
         adds_to="ce",
     )
 )
@@ -196,6 +200,7 @@ NCM = register(
         paper=PAPER,
         summary="CE's network, the class whose mean feature is nearest",
         about=__doc__,
+        kind="Decoupling",
         adds_to="ce",
     )
 )

@@ -29,6 +29,7 @@ CB_FINETUNING = register(
         paper="Cui et al., CVPR 2018, arXiv 1806.06193",
         summary="CE's network, trained on with class-balanced sampling",
         about=__doc__,
+        kind="Decoupling",
         adds_to="ce",
     )
 )

@@ -18,5 +18,6 @@ FOCAL = register(
         paper="Lin et al., ICCV 2017, arXiv 1708.02002",
         summary="less weight on examples that are right already (gamma 1)",
         about=__doc__,
+        kind="Loss",
     )
 )

@@ -28,6 +28,7 @@ LDAM = register(
         paper=PAPER,
         summary="label-distribution-aware margins on a cosine head",
         about=__doc__,
+        kind="Loss",
     )
 )
 
@@ -39,6 +40,7 @@ LDAM_DRW = register(
         paper=PAPER,
         summary="LDAM, classes re-weighted in the last fifth of training",
         about=__doc__,
+        kind="Deferred",
         adds_to="ldam",
     )
 )
@@ -51,6 +53,7 @@ CE_DRW = register(
         paper=PAPER,
         summary="cross-entropy, classes re-weighted in the last fifth of training",
         about=__doc__,
+        kind="Deferred",
         adds_to="ce",
     )
 )
@@ -63,6 +66,7 @@ FOCAL_DRW = register(
         paper=PAPER,
         summary="focal loss, classes re-weighted in the last fifth of training",
         about=__doc__,
+        kind="Deferred",
         adds_to="focal",
     )
 )
@@ -75,6 +79,7 @@ DRS = register(
         paper=PAPER,
         summary="cross-entropy, classes drawn alike in the last fifth of training",
         about=__doc__,
+        kind="Deferred",
         adds_to="ce",
     )
 )

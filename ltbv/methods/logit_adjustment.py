@@ -46,6 +46,7 @@ LOGIT_ADJUSTMENT = register(
         paper=PAPER,
         summary="CE's network, log class frequencies taken off its logits",
         about=__doc__,
+        kind="Loss",
         adds_to="ce",
     )
 )
@@ -58,5 +59,6 @@ BALANCED_SOFTMAX = register(
         paper="Ren et al., NeurIPS 2020, arXiv 2007.10740",
         summary="cross-entropy of logits with log class counts added: the logit-adjusted loss, tau 1",
         about=__doc__,
+        kind="Loss",
     )
 )

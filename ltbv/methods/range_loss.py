@@ -75,6 +75,7 @@ RANGE_LOSS = register(
         paper="Zhang et al., ICCV 2017, arXiv 1611.08976",
         summary="cross-entropy; a class's furthest images pulled together, nearest classes pushed apart",
         about=__doc__,
+        kind="Loss",
         adds_to="ce",
     )
 )

@@ -72,6 +72,7 @@ for _key, (_label, _sampler, _paper, _summary) in SAMPLERS.items():
             paper=_paper,
             summary=f"cross-entropy, {_summary}",
             about=__doc__,
+            kind="Re-sampling",
             adds_to="ce",
         )
     )

@@ -187,6 +187,7 @@ def _register(key: str, number: int, stages: tuple[Stage, ...], with_: str = "",
             summary=f"{number} diverse LDAM-DRW experts that share their first layers"
             + (f"; {with_}" if with_ else ""),
             about=__doc__,
+            kind="RIDE",
             adds_to=adds_to,
             family="" if with_ else "RIDE",
         )

@@ -37,6 +37,7 @@ for _key, _label, _stages, _posthoc in (
             paper=PAPER,
             summary=f"three diverse experts, {_label} each",
             about=__doc__,
+            kind="RIDE on others",
             adds_to=_key,
         )
     )

@@ -37,5 +37,6 @@ VS_LOSS = register(
         paper="Kini et al., NeurIPS 2021, arXiv 2103.01550",
         summary="cross-entropy of logits scaled and shifted by class size",
         about=__doc__,
+        kind="Loss",
     )
 )

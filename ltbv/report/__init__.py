@@ -3,20 +3,22 @@
     evidence             predictions of some methods on one test set, and how they came about
     study                reads them from a study directory, `elsewhere` from files of others
     analysis             takes them from arrays in memory: `ltbv.analyse`
-    tables               what `ltbv.stats` says of them, tidy; parts of it: rows, claims, hardest (negatives),
-                         confusion, cost, routing, additions, families, verdict (in words), cautions
-    sheet, sheets        tables laid out for reading; captions go with them
-    terminal, markdown, latex, machine (CSV, JSON)    show them
-    figures, curves      draw them; `lines` does where there are many methods, `experts` what is about experts;
-                         `style` says how
-    published            numbers of the literature beside measured ones
-    page                 everything in one HTML file: page.html, page.css, page.js
+    measured, rows       what `ltbv.stats` says of them, once, for all topics
+    judgement, grid, answer, legend    what may be said of each number, the grid of all, and its words
+    topic, topics/       a question of the report is one file: its tables, sheets, figures and cautions
+    tables               the tables of all topics, with claims, verdict (in words) and cautions
+    sheet, written       a table laid out for reading, and how its values are written
+    terminal, markdown, latex, machine (CSV, JSON), page and notebook (HTML, by gridview)    show these forms, and know
+                         no topic
+    figures, curves      draw; `lines` does where there are many methods, `experts` what is about experts; `style` says
+                         how
+    published            numbers of the literature
     manifest             what an earlier report left over
 
 No torch here: a report is made where there is none.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +34,16 @@ def write_report(
     exact: bool | None = None,
     allow_scale: bool = False,
     published: bool = False,
+    rank: str = "all:accuracy",
+    reference: str | None = None,
+    methods: Sequence[str] = (),
     as_json: bool = False,
 ) -> str:
     """Read the study directory `study`, write the report below `output`, give back the text for the terminal.
 
         report.html  report.md  report.json
-        tables/NAME.csv      columns: see `rows`, `claims`, `confusion`, `cost`
-        tables/NAME.tex      booktabs
+        tables/NAME.csv      columns: see `rows`, `claims` and the files of `topics`
+        tables/NAME.tex      booktabs; table1.tex and table1.md are the grid, for a paper and a README
         figures/NAME.*       .png, .pdf, and .csv of what they show
 
     study        a directory, or an `Evidence` from elsewhere
@@ -46,6 +51,9 @@ def write_report(
     exact        the exact sign-flip test too (None: where it takes a few seconds only)
     allow_scale  compare softmax scores of methods whose logits are on different scales
     published    the numbers of the literature too, where there are some for the data set
+    rank         what the methods of the grid are ranked by: GROUP, QUANTITY or GROUP:QUANTITY, such as few or few:bias
+    reference    key of what the others are compared with; None: 'ce', or the first method (of an `Evidence`: its own)
+    methods      keys: only these, beside the reference
     as_json      give back report.json instead of text
 
     Everything is computed before the first file is written, and all files are written, or none. What an earlier report
@@ -53,35 +61,42 @@ def write_report(
     """
     from ltbv.errors import one_line
     from ltbv.files import refuse_if_closed, write_together
-    from ltbv.report import captions, figures, latex, machine, manifest, markdown, page, sheets, tables, terminal
-    from ltbv.report import published as literature
+    from ltbv.report import captions, latex, machine, manifest, markdown, page, tables, terminal, topics
+    from ltbv.report.answer import answer
     from ltbv.report.evidence import Evidence
+    from ltbv.report.grid import grid, ranking
     from ltbv.report.names import encoded
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
 
+    ranking(rank)  # refused before anything is worked out
     output = Path(output)
     refuse_if_closed(output)
-    evidence = study if isinstance(study, Evidence) else read_study(Path(study))
-    found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale)
-    others, missing = literature.beside(found, evidence) if published else ([], [])
-    found = replace(found, cautions=(*found.cautions, *missing))
-    made = sheets.printed(found, evidence)
-    files = {f"tables/{name}.csv": machine.csv(table) for name, table in machine.tidy(found).items()}
-    files |= {f"tables/{sheet.key}.tex": encoded(latex.table(sheet)) for sheet in (*made, *others)}
-    files["report.md"] = encoded(
-        markdown.document(captions.setting(evidence), found.verdicts, [*made, *others], found.cautions)
+    evidence = (
+        study.of(reference, methods) if isinstance(study, Evidence) else read_study(Path(study), reference, methods)
     )
+    found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale, published=published)
+    first = grid(found, evidence, rank)
+    sheets = topics.printed(found, evidence)
+    files = {f"tables/{name}.csv": machine.csv(table) for name, table in found.tidy.items()}
+    files |= {f"tables/{sheet.key}.tex": encoded(latex.table(sheet)) for sheet in sheets}
+    files["tables/table1.tex"] = encoded(latex.grid(first, evidence))
+    table1 = markdown.grid(first, evidence)
+    files["tables/table1.md"] = encoded(table1)
+    said = {"answer": answer(found, first, evidence), "first": table1}
+    of = (captions.setting(evidence), found.verdicts, sheets, found.cautions)
+    files["report.md"] = encoded(markdown.document(*of, **said))
     with house_style():
         look = looks(evidence.names)
-        images = {}
-        for name, figure, data in figures.drawn(found, look):
-            files[f"figures/{name}.csv"] = machine.csv(data)
-            images[name] = files[f"figures/{name}.png"] = rendered(figure, "png")
-            files[f"figures/{name}.pdf"] = rendered(figure, "pdf")
-    files["report.html"] = encoded(page.page(found, evidence, made, images, look, others))
+        images = []
+        for drawing in topics.drawn(found, evidence, look):
+            files[f"figures/{drawing.key}.csv"] = machine.csv(drawing.data)
+            files[f"figures/{drawing.key}.png"] = image = rendered(drawing.figure, "png")
+            files[f"figures/{drawing.key}.pdf"] = rendered(drawing.figure, "pdf")
+            images.append((drawing, image))
+    files["report.html"] = encoded(page.page(found, evidence, first, sheets, images, look))
     whole = machine.document(found, evidence, manifest.digests(files))
-    shown = whole if as_json else terminal.show(found, evidence, others)
+    shown = whole if as_json else terminal.show(found, evidence, first, [sheet for sheet in sheets if sheet.asked])
 
     left_over = manifest.left_over(output, files)
     files[manifest.MANIFEST] = encoded(whole)  # last: until then, the earlier one says what is whose

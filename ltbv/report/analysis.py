@@ -50,6 +50,12 @@ class Analysis:
         runs = ", ".join(f"{method.label} {len(method.runs)} runs" for method in self.evidence.methods)
         return f"<Analysis of {runs}, {self.evidence.labels.size:,} test points: .splits, .classes, .cautions, .write>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, and the grid of accuracy, bias and variance."""
+        from ltbv.report.notebook import html
+
+        return html(self.tables, self.evidence)
+
     @cached_property
     def tables(self) -> of_tables.Tables:
         """All tables, verdicts and cautions."""
@@ -74,6 +80,10 @@ class Analysis:
     def cautions(self) -> tuple[str, ...]:
         """Lines that a reader of the tables must know."""
         return self.tables.cautions
+
+    def against(self, reference: str | None = None, methods: Sequence[str] = ()) -> "Analysis":
+        """The same compared with another method, and of some `methods` only: keys. See `report.evidence.chosen`."""
+        return replace(self, evidence=self.evidence.of(reference, methods))
 
     def write(self, directory: Path | str) -> str:
         """Write the whole report below `directory`; gives back the text for a terminal."""

@@ -50,6 +50,37 @@ def _runs(evidence: Evidence) -> str:
     return "; ".join(f"{runs} of {', '.join(labels)}" for runs, labels in sorted(by_runs.items(), reverse=True))
 
 
+SCHEMES = {  # what a run is trained on
+    "subsample": "subsample",
+    "fresh": "fresh draw",
+    "stratified_bootstrap": "bootstrap resample of one training set, class by class,",
+    "bootstrap": "bootstrap resample of one training set",
+}
+
+
+def provenance(evidence: Evidence) -> str:
+    """Where the numbers come from, in one sentence."""
+    of, counts = evidence.setting, evidence.train_counts
+    runs = sorted({len(method.runs) for method in evidence.methods})
+    many = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    number = len(evidence.methods)
+    who = f"{many} run{'s' * (runs[-1] > 1)} of " + (f"each of {number} methods" if number > 1 else methods(evidence))
+    images = f"{int(counts.sum()):,} images ({counts.max():,} to {counts.min():,} a class)"
+    if of.scheme in SCHEMES:
+        trained = f"each on its own {SCHEMES[of.scheme]} of {images}"
+    else:
+        trained = f"scheme {printable(of.scheme)}, {images}"
+    parts = [f"{who}, {trained}" + (f", {of.epochs} epoch{'s' * (of.epochs != 1)}" if of.epochs is not None else "")]
+    parts.append(f"{evidence.labels.size:,} test images")
+    shares = []
+    for split in (SPLITS[0], SPLITS[-1]):
+        known = of.shared[evidence.splits[split]]
+        if np.isfinite(known).any():
+            shares.append(f"{100 * np.nanmean(known):.2g} %{'' if shares else ' of a class'} in {split}")
+    parts += [f"two runs share {', '.join(shares)}"] if shares and of.scheme in SCHEMES else []
+    return f"{printable(of.dataset)}: {'; '.join(parts)}."
+
+
 def methods(evidence: Evidence) -> str:
     """Their names, or how many they are."""
     names = evidence.names.values()

@@ -1,9 +1,11 @@
 """What must a reader know before trusting the tables? Lines that stand under them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ltbv import stats
-from ltbv.report import claims, hardest
+from ltbv.report import claims
 from ltbv.report.evidence import GROUPS, Evidence
 
 
@@ -11,15 +13,15 @@ def cautions(
     evidence: Evidence,
     records: dict[str, stats.Record],
     estimates: dict[str, list[stats.Estimate]],
-    scales: hardest.Scales,
+    said: Sequence[str],
     *,
     flipped: bool,
 ) -> tuple[str, ...]:
-    """All of them; `flipped` says whether the exact test was done."""
+    """All of them. `said` are those of the topics, `flipped` says whether the exact test was done."""
     return (
         *_pairing(evidence),
         *_of_statistics(evidence, records, estimates),
-        *hardest.cautions(evidence, scales),
+        *said,
         *_unseen_classes(evidence),
         *_not_flipped(evidence, done=flipped),
         *evidence.setting.notes,

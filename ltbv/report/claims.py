@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ltbv import stats
-from ltbv.report.evidence import SPLITS, Evidence, MethodRuns
+from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
 from ltbv.report.rows import record
 from ltbv.stats.doubts import FEW_AGREE
 
@@ -48,20 +48,17 @@ def claims(
     flips: pd.DataFrame,
     estimates: Mapping[str, Sequence[stats.Estimate]],
     evidence: Evidence,
+    doubts: Mapping[str, Mapping[tuple[str, str], str]] | None = None,
 ) -> pd.DataFrame:
     """COLUMNS, nine rows for each method but the reference.
 
     `holds` is 'lower' or 'higher', else empty; `no_claim` says why a difference is no claim whatever its p (a caution
-    stands at it), else empty; `detectable` is the smallest true difference that four of five such studies find before
-    Holm's correction; low_fallen, high_fallen are how far the interval reaches if more runs
-    fell or none, empty where none did; sign_flip_* are empty without the exact test, and for the bias.
+    stands at it: `doubts`, as `barred` gives them, or runs that fell), else empty; `detectable` is the smallest true
+    difference that four of five such studies find before Holm's correction; low_fallen, high_fallen are how far the
+    interval reaches if more runs fell or none, empty where none did; sign_flip_* are empty without the exact test, and
+    for the bias.
     """
-    of_reference = estimates[evidence.reference.key]
-    doubtful = {
-        method.key: _of_votes(len(evidence.paired_runs(method)), estimates[method.key], of_reference)
-        | _of_copies(evidence, method)
-        for method in evidence.methods[1:]
-    }
+    doubtful = barred(estimates, evidence) if doubts is None else doubts
     without = {
         method.key: _without_fallen(evidence, method) if differences[method.key] else {}
         for method in evidence.methods[1:]
@@ -84,6 +81,25 @@ def claims(
     return table.assign(holds=np.where(told, np.where(table.difference < 0, "lower", "higher"), ""))
 
 
+def barred(
+    estimates: Mapping[str, Sequence[stats.Estimate]], evidence: Evidence
+) -> dict[str, dict[tuple[str, str], str]]:
+    """The cautions that stand at single numbers: method -> (group, quantity) -> why it is not to be trusted, and
+    nothing claimed of it; a caution on the reference stands at all methods. Claims, verdicts and the grid read this.
+
+    Quantities are error, bias and variance; groups are those of the estimates. Of the reference: its own cautions.
+    """
+    reference = evidence.reference
+    of_reference = estimates[reference.key]
+    copies = {method.key: _of_copies(evidence, method) for method in evidence.methods}
+    found = {}
+    for method in evidence.methods:
+        runs = method.runs if method is reference else evidence.paired_runs(method)
+        votes = _of_votes(len(runs), estimates[method.key], of_reference)
+        found[method.key] = votes | copies[reference.key] | copies[method.key]
+    return found
+
+
 def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
     """(group, quantity) -> why it is no claim: a bias that cannot be relied on, a variance that is a bracket only."""
     found = {(group, "bias"): why for group, why in stats.no_bias_claim(runs, *sides).items()}
@@ -95,14 +111,11 @@ def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
     }
 
 
-def _of_copies(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, str], str]:
-    """(group, quantity) -> why it is no claim, where runs of either side are copies."""
-    found = {}
-    for side in (evidence.reference, method):
-        if same := len(side.predictions) - len(np.unique(side.predictions, axis=0)):
-            why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
-            found |= {(group, quantity): why for group in SPLITS for quantity in QUANTITIES}
-    return found
+def _of_copies(evidence: Evidence, side: MethodRuns) -> dict[tuple[str, str], str]:
+    """(group, quantity) -> why it is no claim, where runs of a method are copies."""
+    same = len(side.predictions) - len(np.unique(side.predictions, axis=0))
+    why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
+    return {(group, quantity): why for group in GROUPS for quantity in QUANTITIES} if same else {}
 
 
 def _without_fallen(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, str], tuple]:

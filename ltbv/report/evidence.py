@@ -11,12 +11,28 @@ from typing import Any
 
 import numpy as np
 
+from ltbv.errors import unknown
+
 REFERENCE = "ce"
 SPLITS = ("many", "medium", "few")
 GROUPS = ("all", *SPLITS)
 SHOWN = ("accuracy", "bias", "variance")  # what figures and tables of classes show
 HIGHER_IS_BETTER = ("accuracy",)
 MOST_CLASSES, MOST_IMAGES = 10**6, 10**12  # images of a class; beyond these a number is taken for damage
+
+
+def chosen(keys: Sequence[str], reference: str | None = None, methods: Sequence[str] = ()) -> tuple[str, ...]:
+    """Keys of a report: the reference first, then the others in their order, or only those of `methods`.
+
+    Without a `reference`, it is 'ce' where there is one, also beside `methods` that do not name it; else the first.
+    """
+    for what, names in (("reference", [] if reference is None else [reference]), ("method", methods)):
+        for name in names:
+            if name not in keys:
+                raise unknown(what, name, keys)
+    wanted = [key for key in keys if key in methods] or list(keys)
+    first = reference or (REFERENCE if REFERENCE in keys else wanted[0])
+    return (first, *(key for key in wanted if key != first))
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,7 @@ class MethodRuns:
     adds_to       key of the method that this one is built on
     family        methods of one family differ in their number of experts
     experts       how many it has
+    kind          a word for methods of its sort, under which tables of many methods show it
 
     None, but for predictions: not known. p_true and p_negative are known together.
     """
@@ -49,6 +66,7 @@ class MethodRuns:
     adds_to: str | None = None
     family: str | None = None
     experts: int | None = None
+    kind: str | None = None
 
     def rows(self, runs: Sequence[int]) -> "MethodRuns":
         """The same method with the runs of these numbers, in this order."""
@@ -90,6 +108,7 @@ class Evidence:
     train_counts  (C,) training images of each class in one run (nominal)
     splits        'many', 'medium', 'few' -> class ids
     clusters      (N,) which test points belong together, numbers from 0; None: none do
+    lost          by run number, the classes that it has no image of; empty: not known
     """
 
     labels: np.ndarray
@@ -99,10 +118,17 @@ class Evidence:
     methods: tuple[MethodRuns, ...]
     setting: Setting
     clusters: np.ndarray | None = None
+    lost: tuple[np.ndarray, ...] = ()
 
     @property
     def reference(self) -> MethodRuns:
         return self.methods[0]
+
+    def of(self, reference: str | None = None, methods: Sequence[str] = ()) -> "Evidence":
+        """The same with another reference (None: this one), or with some of the methods only: keys, see `chosen`."""
+        by_key = {method.key: method for method in self.methods}
+        keys = chosen(tuple(by_key), reference or self.reference.key, methods)
+        return replace(self, methods=tuple(by_key[key] for key in keys))
 
     @property
     def names(self) -> dict[str, str]:

@@ -17,8 +17,8 @@ from matplotlib.patches import Patch
 from ltbv.report import lines
 from ltbv.report.evidence import GROUPS
 from ltbv.report.names import shortened
-from ltbv.report.sheet import formatted
 from ltbv.report.style import GREY, WIDTH, Look, hide_inner_axes
+from ltbv.report.written import formatted
 
 BESIDE, LEGEND_BESIDE = 3, 6  # methods; numbers of experts
 TITLE_LETTERS, FAMILY_LETTERS = 80, 24

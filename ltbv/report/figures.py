@@ -1,6 +1,6 @@
 """What do the tables look like? Each function takes a finished table and gives a figure; nothing is computed here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -9,42 +9,16 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ltbv.report import curves, experts, lines
+from ltbv.report import lines
 from ltbv.report.evidence import GROUPS, SPLITS
 from ltbv.report.names import wrapped
 from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, GREY, WIDTH, Look, hide_inner_axes
-from ltbv.report.tables import Tables
 
 QUANTITIES = ("bias", "variance")
 LEGEND_LETTERS, HANDLE_LETTERS = 108, 8  # letters of 8 points across WIDTH; the room of a line and the gap after it
 FLOWS_BESIDE = 3
 TITLE_LETTERS = 80
 ROOT_TICKS = (0, 1, 4, 10, 20, 40)
-
-
-def drawn(tables: Tables, looks: Mapping[str, Look]) -> Iterator[tuple[str, Figure, pd.DataFrame]]:
-    """Every figure of a report that has something to show: its name, the figure, the table that it shows."""
-    many = len(looks) > lines.MOST_BY_COLOUR
-    shown = tables.splits[tables.splits["quantity"].isin(QUANTITIES)]
-    yield "bias_variance", lines.bias_variance(shown, looks) if many else bias_variance(shown, looks), shown
-    if len(tables.histogram) and many:
-        yield "hardest_negatives", lines.hardest_negatives(tables.hardest_negatives, looks), tables.hardest_negatives
-    elif len(tables.histogram):
-        figure = hardest_negatives(tables.histogram, tables.hardest_negatives, looks)
-        yield "hardest_negatives", figure, tables.histogram
-    if len(tables.flows):
-        yield "flow", lines.flow(tables.flows, looks) if many else flow(tables.flows, looks), tables.flows
-    if many:
-        yield "by_class", lines.by_class(tables.curves, tables.profile, looks), tables.curves
-    else:
-        yield "by_class", curves.by_class(tables.classes, tables.curves, tables.profile, looks), tables.curves
-    if len(tables.additions):
-        yield "additions", experts.additions(tables.additions, looks), tables.additions
-    if len(tables.families):
-        yield "experts", experts.families(tables.families, looks), tables.families
-    if len(tables.usage):
-        yield "usage", experts.usage(tables.usage, looks), tables.usage
-    yield "counts", curves.counts(tables.profile), tables.profile
 
 
 def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:

@@ -6,8 +6,13 @@ before the \\input to print them in colours. \\ltbvdoubtful is grey where a pack
 
 import unicodedata
 
+from ltbv.report import captions, legend
+from ltbv.report.evidence import GROUPS, SHOWN, Evidence
+from ltbv.report.grid import Grid, GridCell, GridRow
+from ltbv.report.judgement import CLAIM, INTERVAL, UNJUDGED
 from ltbv.report.names import printable
 from ltbv.report.sheet import Cell, Column, Sheet
+from ltbv.report.written import short
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -137,3 +142,83 @@ def _number(cell: Cell) -> str:
 
 def _marked(cell: Cell, text: str) -> str:
     return rf"\ltbv{cell.mark}{{{text}}}" if cell.mark else text
+
+
+GRID_HEAD = r"""% \usepackage{booktabs,amssymb}; \usepackage{xcolor} for the grey of what is not judged
+% Two columns: put {table*} in place of {table}. It fills \linewidth from 335 pt on, without \resizebox.
+\providecommand{\ltbvmark}[1]{\rlap{\raisebox{.15ex}{$\scriptscriptstyle#1$}}}
+\providecommand{\ltbvclaimbetter}[1]{\textbf{#1}\ltbvmark{\blacktriangleright}}
+\providecommand{\ltbvclaimworse}[1]{\textit{#1}\ltbvmark{\blacktriangleleft}}
+\providecommand{\ltbvabove}[1]{#1\ltbvmark{\vartriangleright}}
+\providecommand{\ltbvbelow}[1]{#1\ltbvmark{\vartriangleleft}}
+\providecommand{\ltbvgrey}[1]{\ifx\textcolor\undefined #1\else\textcolor[gray]{.55}{#1}\fi}
+\providecommand{\ltbvunjudged}[1]{\ltbvgrey{#1}\ltbvmark{\dagger}}
+\providecommand{\ltbvletter}[2]{\ifx\Umathchar\undefined #2\else #1\fi}
+"""
+GRID_COMMANDS = {
+    (CLAIM, True): "ltbvclaimbetter",
+    (CLAIM, False): "ltbvclaimworse",
+    (INTERVAL, True): "ltbvabove",
+    (INTERVAL, False): "ltbvbelow",
+}
+GRID_COLUMNS = {"accuracy": "acc.", "bias": "bias", "variance": "var."}
+
+
+def grid(of: Grid, evidence: Evidence) -> str:
+    """The grid: a row a method, marks in boxes without width; bold is better, italic worse, and both have a mark."""
+    columns = len(GROUPS) * len(SHOWN)
+    over = " & ".join(rf"\multicolumn{{{len(SHOWN)}}}{{c}}{{{escaped(legend.NAMES[group])}}}" for group in GROUPS)
+    rules = "".join(rf"\cmidrule(lr){{{2 + at}-{1 + at + len(SHOWN)}}}" for at in range(0, columns, len(SHOWN)))
+    heads = " & ".join([*GRID_COLUMNS.values()] * len(GROUPS))
+    rows = [_grid_row(of.reference), r"\midrule"]
+    for at, (kind, own) in enumerate(of.families):
+        rows += [r"\addlinespace[2pt]"] * bool(kind and at)
+        rows += [rf"\multicolumn{{{columns + 1}}}{{@{{}}l}}{{\scriptsize {escaped(kind)}}} \\*"] if kind else []
+        rows += map(_grid_row, own)
+    return GRID_HEAD + "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"\centering\footnotesize\setlength{\tabcolsep}{1.5pt}\setlength{\belowcaptionskip}{4pt}",
+            rf"\caption{{{_grid_caption(of, evidence)}}}\label{{tab:ltbv-grid}}",
+            rf"\begin{{tabular*}}{{\linewidth}}{{@{{}}l@{{\extracolsep{{\fill}}}}{'r' * columns}@{{\hspace{{4pt}}}}}}",
+            r"\toprule",
+            rf" & {over} \\",
+            rules,
+            rf" & {heads} \\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular*}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _grid_caption(of: Grid, evidence: Evidence) -> str:
+    marks = (
+        r"$\blacktriangleright$\,better, $\blacktriangleleft$\,worse (claims, Holm over the nine of a method);"
+        r" $\vartriangleright$\,better, $\vartriangleleft$\,worse by the 95\,\% interval only; unmarked: open."
+    )
+    parts = [
+        escaped(captions.provenance(evidence)),
+        r"Accuracy (\%), bias and variance, corrected for the number of runs. Paired difference from"
+        rf" {escaped(of.reference.label)}: {marks}",
+        *(rf"$\dagger$\,not judged. {escaped(line)}" for line in legend.unjudged(of)),
+        *filter(None, [escaped(legend.doubtful(of))]),
+        escaped(legend.ranked(of)),
+    ]
+    return " ".join(parts)
+
+
+def _grid_row(row: GridRow) -> str:
+    return " & ".join([escaped(row.label), *map(_grid_cell, row.cells)]) + r" \\"
+
+
+def _grid_cell(cell: GridCell) -> str:
+    text = escaped(short(cell.estimate, cell.quantity)).replace("{-}", r"\ensuremath{-}")
+    text = rf"\ltbvgrey{{{text}}}" if cell.doubtful else text
+    if cell.state == UNJUDGED or cell.why:
+        return rf"\ltbvunjudged{{{text}}}"
+    command = GRID_COMMANDS.get((cell.state, cell.better))
+    return rf"\{command}{{{text}}}" if command else text

@@ -26,6 +26,11 @@ BETTER_WORSE = "RdBu"  # blue: better, red: worse
 SHADES = (0.1, 0.2, 0.5, 1.0)  # the ends of a colour bar: the least that holds all differences
 
 
+def are_many(looks: Mapping[str, Look]) -> bool:
+    """More methods than one tells apart by colour?"""
+    return len(looks) > MOST_BY_COLOUR
+
+
 def grid(
     names: Sequence[str], columns: int, *, above: float = 0.5, below: float = 0.45, wspace: float = 0.1
 ) -> tuple[Figure, np.ndarray]:

@@ -15,24 +15,6 @@ from ltbv.report.tables import Tables
 FORMULA = "=+-@\t\n\uff1d\uff0b\uff0d\uff20"  # what a formula begins with, in a spreadsheet
 
 
-def tidy(tables: Tables) -> dict[str, pd.DataFrame]:
-    """Every tidy table that has rows, by name; `splits`, `classes` and `claims` always."""
-    always = {"splits": tables.splits, "classes": tables.classes, "claims": tables.claims}
-    optional = {
-        "hardest_negatives": tables.hardest_negatives,
-        "gaps": tables.gaps,
-        "flows": tables.flows,
-        "pairs": tables.pairs,
-        "costs": tables.costs,
-        "routed_costs": tables.routed_costs,
-        "experts": tables.experts,
-        "usage": tables.usage,
-        "additions": tables.additions,
-        "families": tables.families,
-    }
-    return always | {name: table for name, table in optional.items() if len(table)}
-
-
 def csv(table: pd.DataFrame) -> bytes:
     """Ten digits; fields that hold commas, quotes or line breaks are quoted. Text that a spreadsheet would take for a
     formula, =HYPERLINK(…), has an apostrophe before it, which makes it text there."""
@@ -49,11 +31,11 @@ def _no_formula(cell: Any) -> Any:
 
 
 def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None = None) -> str:
-    """Setting, methods, verdicts, warnings and `tidy` as JSON; a table is its columns and rows.
+    """Setting, methods, verdicts, warnings and tidy tables as JSON; a table is its columns and rows.
 
     `files` are the other files of the report with their digests, see `manifest`.
     """
-    of_method = ("key", "label", "runs", "cost", "adds_to", "family", "experts")
+    of_method = ("key", "label", "runs", "cost", "adds_to", "family", "experts", "kind")
     methods = [{name: getattr(method, name) for name in of_method} for method in evidence.methods]
     whole = {
         "ltbv": ltbv.__version__,
@@ -69,7 +51,7 @@ def document(tables: Tables, evidence: Evidence, files: Mapping[str, str] | None
         "warnings": tables.cautions,
         "tables": {
             name: json.loads(table.to_json(orient="split", index=False, double_precision=10))
-            for name, table in tidy(tables).items()
+            for name, table in tables.tidy.items()
         },
         "files": files or {},
     }

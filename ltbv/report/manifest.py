@@ -13,7 +13,7 @@ from ltbv.errors import Refusal
 from ltbv.files import read_json
 
 MANIFEST = "report.json"
-OURS = re.compile(r"(tables|figures)/\w+\.(csv|tex|png|pdf)|report\.(html|md)")  # no other name is ever removed
+OURS = re.compile(r"(tables|figures)/\w+\.(csv|tex|md|png|pdf)|report\.(html|md)")  # no other name is ever removed
 
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:

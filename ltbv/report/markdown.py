@@ -3,9 +3,14 @@
 import re
 from collections.abc import Sequence
 
+from ltbv.report import captions, legend
+from ltbv.report.evidence import GROUPS, SHOWN, Evidence
+from ltbv.report.grid import Grid, GridCell, GridRow
+from ltbv.report.judgement import CLAIM, INTERVAL
 from ltbv.report.names import printable
-from ltbv.report.sheet import Sheet
+from ltbv.report.sheet import DOUBT, Sheet
 from ltbv.report.verdict import Verdict
+from ltbv.report.written import short
 
 ACTIVE = re.compile(r"([\\`*_\[\]<>#|~$&^@]|:(?=\w+:)|^[-+=])")
 
@@ -31,11 +36,55 @@ def verdict(one: Verdict) -> str:
 
 
 def document(
-    setting: Sequence[str], verdicts: Sequence[Verdict], sheets: Sequence[Sheet], cautions: Sequence[str]
+    setting: Sequence[str],
+    verdicts: Sequence[Verdict],
+    sheets: Sequence[Sheet],
+    cautions: Sequence[str],
+    *,
+    answer: Sequence[str] = (),
+    first: str = "",
 ) -> str:
-    """Verdict, tables, warnings; tables that are for looking up stay out."""
-    parts = ["# Bias and variance\n", escaped(" ".join(setting)) + "\n"]
+    """The answer and the grid (`first`), verdict, tables, warnings; tables that are for looking up stay out."""
+    parts = ["# Bias and variance\n"]
+    parts += [f"**{escaped(answer[0])}** {' '.join(map(escaped, answer[1:]))}".rstrip() + "\n"] if answer else []
+    parts += [first, "## Setting\n"] if first else []
+    parts += [escaped(" ".join(setting)) + "\n"]
     parts += ["## Verdict\n", *map(verdict, verdicts)] if verdicts else []
     parts += ["## Tables\n", *(table(sheet) for sheet in sheets if not sheet.long)]
     parts += ["## Warnings\n", *(f"- {escaped(line)}" for line in cautions), ""] if cautions else []
     return "\n".join(parts)
+
+
+MARKED = {CLAIM: ("**{}**", "*{}*"), INTERVAL: ("{}▹", "{}◃")}  # state -> better, worse
+
+
+def grid(of: Grid, evidence: Evidence) -> str:
+    """The grid as a GitHub table: bold is a claim of better, italic of worse; the caption below says the rest."""
+    over = [f"{legend.NAMES[group]}: acc % | bias | variance" for group in GROUPS]
+    lines = [f"| | {' | '.join(over)} |", f"|---|{'---:|' * len(SHOWN) * len(GROUPS)}"]
+    lines.append(_grid_row(of.reference))
+    for kind, rows in of.families:
+        lines += [f"| {escaped(kind)}: |{' |' * len(SHOWN) * len(GROUPS)}"] if kind else []
+        lines += map(_grid_row, rows)
+    reference = escaped(of.reference.label)
+    caption = [
+        f"Bold: better than {reference}, italic: worse, a claim after Holm's correction. ▹ better, ◃ worse by the 95 %"
+        " interval only. Unmarked: open." + (" † not judged." if of.unjudged else ""),
+        f"{escaped(legend.ranked(of))} Bias and variance are shares, corrected for the number of runs, lower is better."
+        f" {escaped(legend.NEVER)}",
+        *(f"† {escaped(line)}" for line in legend.unjudged(of)),
+        *filter(None, [escaped(legend.doubtful(of))]),
+        escaped(captions.provenance(evidence)),
+    ]
+    return "\n".join([*lines, "", *caption]) + "\n"
+
+
+def _grid_row(row: GridRow) -> str:
+    return f"| {escaped(row.label)} | {' | '.join(map(_grid_cell, row.cells))} |"
+
+
+def _grid_cell(cell: GridCell) -> str:
+    text = escaped(short(cell.estimate, cell.quantity) + DOUBT * cell.doubtful)
+    if cell.state in MARKED:
+        return MARKED[cell.state][not cell.better].format(text)
+    return text + legend.mark(cell)

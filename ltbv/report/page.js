@@ -18,8 +18,11 @@
     const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
     heads.forEach((head) => head.removeAttribute("aria-sort"));
     heads[at].setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
-    const body = table.tBodies[0];
-    body.append(...[...body.rows].sort((a, b) => compare(a.cells[at], b.cells[at], direction)));
+    for (const body of table.tBodies) {
+      if ("fixed" in body.dataset) continue;
+      const rows = [...body.rows].filter((row) => row.cells.length > at);  // a heading has one cell, and stays
+      body.append(...rows.sort((a, b) => compare(a.cells[at], b.cells[at], direction)));
+    }
     history.replaceState(null, "", `#${table.id}!${direction > 0 ? "" : "-"}${at + 1}`);
   }
 
@@ -29,7 +32,11 @@
       button.type = "button";
       button.append(...head.childNodes);
       head.append(button);
-      button.addEventListener("click", () => sort(table, at, head.getAttribute("aria-sort") === "ascending" ? -1 : 1));
+      button.addEventListener("click", () => {
+        const sorted = head.getAttribute("aria-sort");
+        const first = head.dataset.best === "high" ? -1 : 1;
+        sort(table, at, sorted ? (sorted === "ascending" ? -1 : 1) : first);
+      });
     });
   }
 

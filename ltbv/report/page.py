@@ -12,20 +12,21 @@ from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 import ltbv
-from ltbv.report import captions
+from ltbv.report import captions, gridview
+from ltbv.report.answer import answer
 from ltbv.report.evidence import Evidence
-from ltbv.report.lines import MOST_BY_COLOUR
+from ltbv.report.grid import Grid
 from ltbv.report.names import printable
 from ltbv.report.sheet import Cell, Column, Sheet
 from ltbv.report.style import Look
 from ltbv.report.tables import Tables
+from ltbv.report.topic import Drawing
 from ltbv.store import flat
 
-NOT_SHOWN = ("overview",)  # `splits` holds the same numbers, in rows that can be sorted
 PIXELS_AN_INCH, SHOWN_AN_INCH = 200, 110
 MOST_ROWS = 4000  # of a table; beyond, the file of the table is for machines
 
@@ -33,33 +34,41 @@ MOST_ROWS = 4000  # of a table; beyond, the file of the table is for machines
 def page(
     tables: Tables,
     evidence: Evidence,
+    grid: Grid,
     sheets: Sequence[Sheet],
-    images: Mapping[str, bytes],
+    images: Sequence[tuple[Drawing, bytes]],
     looks: Mapping[str, Look],
-    published: Sequence[Sheet] = (),
 ) -> str:
-    """report.html. `images` are PNG files by the name of their figure."""
-    style, script = (Markup(_own(name)) for name in ("page.css", "page.js"))
+    """report.html. `images` are drawings with their PNG files."""
+    style, script = Markup("\n".join(map(_own, ("page.css", "grid.css")))), Markup(_own("page.js"))
+    kinds = range(1, 1 + len(grid.families)) if len(grid.families) > 1 else ()
+    style += "".join(f"body:has(#kind-{i}:checked) .grid .kind:not(.k{i}) {{ display: none; }}\n" for i in kinds)
+    first, why = answer(tables, grid, evidence)
     fitting = [sheet for sheet in sheets if len(sheet.rows) <= MOST_ROWS]
     too_long = [
         f"{sheet.title}: {len(sheet.rows):,} rows, too many for a page; see tables/{sheet.key}.csv"
         for sheet in sheets
         if sheet not in fitting
     ]
+    published = [sheet for sheet in fitting if sheet.asked]
     sections = {"verdict": "Verdict", "figures": "Figures", "tables": "Tables"}
     sections |= {"published": "Published numbers"} if published else {}
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    return environment.from_string(_own("page.html")).render(
+    environment = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_own))
+    return environment.get_template("page.html").render(
         dataset=printable(evidence.setting.dataset),
         question=_question(evidence),
+        answer=first,
+        why=printable(why),
+        provenance=captions.provenance(evidence),
+        grid=gridview.view(grid, evidence),
         setting=captions.setting(evidence),
         contents=[*(sections | {"protocol": "Protocol"}).items()],
         verdicts=tables.verdicts,
         folded=len(tables.verdicts) > captions.MOST_NAMED,
         looks=looks,
         warnings=(*tables.cautions, *too_long),
-        figures=[_figure(name, content, evidence) for name, content in images.items()],
-        sheets=[sheet for sheet in fitting if sheet.key not in NOT_SHOWN],
+        figures=[_figure(drawing, content, evidence) for drawing, content in images],
+        sheets=[sheet for sheet in fitting if sheet.on_page and not sheet.asked],
         published=published,
         commands=evidence.setting.commands,
         facts={"Training": flat(evidence.setting.protocol), "Made with": flat(evidence.setting.made_with)},
@@ -83,65 +92,14 @@ def _question(evidence: Evidence) -> str:
     return f"Does {who} really lower bias and variance, for which classes, and how sure are we?"
 
 
-def _figure(name: str, content: bytes, evidence: Evidence) -> dict[str, Any]:
+def _figure(drawing: Drawing, content: bytes, evidence: Evidence) -> dict[str, Any]:
     width, height = struct.unpack(">II", content[16:24])  # of a PNG
-    methods, reference = captions.methods(evidence), evidence.reference.label
-    in_colour = f"each method in colour over {reference} in grey"
-    many = len(evidence.methods) > MOST_BY_COLOUR
-    captions_of = {
-        "bias_variance": (
-            "Bias and variance by split, with intervals for new training runs and new test images.",
-            f"Points with intervals for {methods}, for all classes and for many, medium and few training images;"
-            " the numbers are in the table of accuracy, bias and variance by split.",
-        ),
-        "hardest_negatives": (
-            "Hardest negatives by split: mean, median, and quantiles of the scores."
-            if many
-            else f"Hardest negatives by split: {in_colour if evidence.reference.p_negative is not None else methods}.",
-            f"{'Quantiles' if many else 'Histograms'} of the largest softmax score of a wrong class for {methods}, by"
-            " split; means and quantiles are in the table of hardest negatives.",
-        ),
-        "flow": (
-            "Confusion flow: which split do the hardest negatives of a split lie in?",
-            f"Three by three numbers for each of {methods}; they are in the table of confusion flow.",
-        ),
-        "additions": (
-            "What a method brings on top of another: accuracy by split with and without it, with intervals, and the"
-            " difference paired by run.",
-            "Points with intervals in a block for each method that others are built on; the numbers are in the table"
-            " of what a method brings on top of another.",
-        ),
-        "experts": (
-            f"Accuracy against the number of experts, by split: differences from {reference}, so that all splits share"
-            " a scale and intervals are paired by run.",
-            "A line for each family of methods that differ in their number of experts; the numbers are in the table of"
-            " accuracy, bias and variance by split.",
-        ),
-        "usage": (
-            "Experts used by split: for which share of the test images a router asked 1, 2 and more experts.",
-            "Stacked bars by split for each method with a router; the numbers are in the table of test images by the"
-            " number of experts asked.",
-        ),
-        "by_class": (
-            f"Along the tail: difference of each method from {reference}, means of neighbouring classes."
-            if many
-            else f"Along the tail: {in_colour}.",
-            f"Accuracy, bias and variance of every class for {methods}, classes with most training images first; the"
-            " numbers are in the table of every class.",
-        ),
-        "counts": (
-            "Training images of every class, and what two runs share of them.",
-            "Bars over the classes, most training images first, dark to light for many, medium and few; the numbers of"
-            " images are in the table of every class.",
-        ),
-    }
-    caption, alt = captions_of.get(name, (name, name))
     return {
         "image": base64.b64encode(content).decode(),
         "width": width * SHOWN_AN_INCH // PIXELS_AN_INCH,
         "height": height * SHOWN_AN_INCH // PIXELS_AN_INCH,
-        "caption": f"{caption} {captions.short(evidence)}",
-        "alt": f"{caption} {alt}",
+        "caption": f"{drawing.caption} {captions.short(evidence)}",
+        "alt": f"{drawing.caption} {drawing.alt}",
     }
 
 

@@ -12,13 +12,13 @@
 In each group, in the column plug_in: error = bias + unbiased_variance - hits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ltbv import stats
-from ltbv.report import routing
 from ltbv.report.evidence import Evidence, MethodRuns
 
 COLUMNS = (
@@ -41,11 +41,19 @@ BINS_OF_CLASSES = 20
 LEVEL = 0.95  # of every interval
 
 
-def bins(evidence: Evidence) -> dict[str, list[int]]:
-    """Classes of neighbouring counts, at most BINS_OF_CLASSES bins of about equal size; names begin with 'bin'."""
+@dataclass(frozen=True)
+class Bin:
+    """Classes of neighbouring counts, from place `first` to `last` in the order by count."""
+
+    first: int
+    last: int
+
+
+def bins(evidence: Evidence) -> dict[Bin, list[int]]:
+    """At most BINS_OF_CLASSES bins of about equal size, and their class ids."""
     ids = evidence.by_count
     parts = np.array_split(np.arange(len(ids)), min(BINS_OF_CLASSES, len(ids)))
-    return {f"bin {part[0]} {part[-1]}": [ids[place] for place in part] for part in parts}
+    return {Bin(int(part[0]), int(part[-1])): [ids[place] for place in part] for part in parts}
 
 
 def groups(evidence: Evidence) -> dict[str | int, np.ndarray]:
@@ -53,19 +61,15 @@ def groups(evidence: Evidence) -> dict[str | int, np.ndarray]:
     return evidence.groups | {c: np.array([c]) for c in range(len(evidence.class_names))}
 
 
-def record(evidence: Evidence, method: MethodRuns) -> stats.Record:
-    """What the statistics read of a method."""
-    per_run = {}
-    if method.p_negative is not None:
-        per_run |= {"hardest_negative": method.p_negative, "hardest_above_true": method.p_negative > method.p_true}
-    per_run |= routing.values(method)
+def record(evidence: Evidence, method: MethodRuns, values: Mapping[str, np.ndarray] | None = None) -> stats.Record:
+    """What the statistics read of a method; `values` (R, N) are those whose means are wanted too."""
     return stats.Record(
         method.predictions,
         evidence.labels,
         method.runs,
         evidence.train_counts,
         evidence.setting.scheme,
-        per_run=per_run,
+        per_run=dict(values or {}),
         clusters=evidence.clusters,
         shared=evidence.setting.shared,
     )

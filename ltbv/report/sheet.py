@@ -1,29 +1,78 @@
 """What does a table look like before it is Markdown, LaTeX or HTML? Columns, rows of cells, a caption."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from ltbv.report.evidence import HIGHER_IS_BETTER
+from ltbv.report.evidence import HIGHER_IS_BETTER, Evidence
+from ltbv.report.written import formatted, p_value, size
 
 BETTER, WORSE, UNCLEAR, DOUBTFUL = "better", "worse", "unclear", "doubtful"
-DOUBT = "?"
+DOUBT, STAR = "?", "*"
 WHY_DOUBTFUL = (
     "Grey with a question mark: a corrected bias below 0, which no bias is. The correction went too far there; no more"
     " is known than that the bias is near 0, within its interval."
 )
-NOTHING = "-"
+SHORT = {"accuracy": "acc. %", "bias": "bias", "variance": "variance"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`value` is what a column sorts by (None: the text); `mark` is BETTER, WORSE, UNCLEAR, DOUBTFUL or
-    empty."""
+    """A value with what belongs to it; `text` is how it is written.
 
-    text: str
-    value: float | None = None
+    value     a number, words, or None for an empty cell
+    quantity  'accuracy' is written in percent, 'size' in thousands and millions, 'p' to .001, the others as shares
+    sign      '+' for a difference
+    shown     the number that is printed, where it is not `value` to `digits`
+    half      half its interval; (low, high) its ends; times: how many times something else it is
+    star      its interval excludes 0
+    mark      BETTER, WORSE, UNCLEAR, DOUBTFUL or empty
+    place     what a column sorts by, where it is not the value
+    """
+
+    value: float | str | None = None
+    quantity: str = ""
+    sign: str = ""
+    digits: int = 3
+    shown: float | None = None
+    half: float | None = None
+    low: float | None = None
+    high: float | None = None
+    times: float | None = None
+    star: bool = False
     mark: str = ""
+    place: float | None = None
+
+    @property
+    def text(self) -> str:
+        if isinstance(self.value, str):
+            return self.value
+        parts = [] if self.value is None else [self._number(self.value if self.shown is None else self.shown)]
+        parts += [STAR] * self.star + [DOUBT] * (self.mark == DOUBTFUL)
+        if self.half is not None:
+            parts.append(f" ± {self._number(self.half, '')}" if parts else f"±{self._number(self.half, '')}")
+        if self.low is not None and self.high is not None:
+            parts.append(f" ({self._number(self.low)} to {self._number(self.high)})")
+        if self.times is not None:
+            parts.append(f" ({self.times:.2f}x)")
+        return "".join(parts)
+
+    @property
+    def sorts_by(self) -> float | None:
+        """The number that a column sorts by; None: the text."""
+        if self.place is not None or isinstance(self.value, str) or self.value is None:
+            return self.place
+        return float(self.value) if np.isfinite(self.value) else None
+
+    def _number(self, value: float, sign: str | None = None) -> str:
+        if self.quantity == "size":
+            return size(value)
+        if self.quantity == "p":
+            return p_value(value)
+        return formatted(value, self.quantity, sign=self.sign if sign is None else sign, digits=self.digits)
 
 
 @dataclass(frozen=True)
@@ -42,7 +91,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A finished table, text only. The first column names the row; `long` ones are for looking up, not for reading."""
+    """A finished table. The first column names the row.
+
+    long      for looking up, not for reading: at the end of the page, and not in Markdown
+    on_page   False: the page has the same numbers in rows that can be sorted
+    asked     shown on the terminal too, since one asks for it
+    """
 
     key: str
     title: str
@@ -50,19 +104,24 @@ class Sheet:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     long: bool = False
+    on_page: bool = True
+    asked: bool = False
 
 
-def word(text: str, value: float | None = None) -> Cell:
-    return Cell(str(text), value)
+METHOD = Column("method", numeric=False, filtered=True)
+SPLIT = Column("split", numeric=False, filtered=True)
+
+
+def word(text: Any, place: float | None = None) -> Cell:
+    """Words, which sort by `place` if they have one."""
+    return Cell(str(text), place=place)
 
 
 def number(value: float, quantity: str = "", *, sign: str = "", digits: int = 3) -> Cell:
     """Accuracy in percent with a decimal, shares with `digits`; a dash for what cannot be known. A bias is doubtful
     below 0, but for what has a `sign`: a difference."""
-    text, mark = formatted(value, quantity, sign=sign, digits=digits), ""
-    if not sign and is_doubtful(value, quantity):
-        text, mark = text + DOUBT, DOUBTFUL
-    return Cell(text, _sortable(value), mark)
+    mark = DOUBTFUL if not sign and is_doubtful(value, quantity) else ""
+    return Cell(value, quantity, sign, digits, mark=mark)
 
 
 def is_doubtful(value: float, quantity: str) -> bool:
@@ -75,49 +134,35 @@ def why_doubtful(rows: Iterable[Iterable[Cell]]) -> str:
     return f" {WHY_DOUBTFUL}" if any(cell.mark == DOUBTFUL for row in rows for cell in row) else ""
 
 
-def formatted(value: float, quantity: str = "", *, sign: str = "", digits: int = 3) -> str:
-    """The text of `number`."""
-    if not np.isfinite(value):
-        return NOTHING
-    text = f"{100 * value:{sign}.1f}" if quantity == "accuracy" else f"{value:{sign}.{digits}f}"
-    return text.replace("-", "", 1) if text.startswith("-") and not float(text) else text
-
-
 def estimate(row: Mapping[str, float], quantity: str) -> Cell:
     """The estimate with half its interval, where there is one."""
     cell = number(row["estimate"], quantity)
-    if not np.isfinite(row["low"]):
-        return cell
-    return replace(cell, text=f"{cell.text} ± {formatted((row['high'] - row['low']) / 2, quantity)}")
+    return replace(cell, half=(row["high"] - row["low"]) / 2) if np.isfinite(row["low"]) else cell
 
 
 def difference(row: Mapping[str, float], quantity: str) -> Cell:
-    """The difference from the reference: starred and marked where its interval excludes 0."""
+    """The difference from the reference: starred and marked where its interval excludes 0; nothing of the reference."""
     value = row["reference_difference"]
     if not np.isfinite(value):
-        return Cell("")
-    if not (row["difference_low"] > 0 or row["difference_high"] < 0):
-        return Cell(formatted(value, quantity, sign="+"), _sortable(value), UNCLEAR)
+        return Cell()
+    clear = row["difference_low"] > 0 or row["difference_high"] < 0
     better = (value > 0) == (quantity in HIGHER_IS_BETTER)
-    return Cell(f"{formatted(value, quantity, sign='+')}*", _sortable(value), BETTER if better else WORSE)
+    return Cell(value, quantity, "+", star=clear, mark=(BETTER if better else WORSE) if clear else UNCLEAR)
 
 
-def closing(total: float, terms: Sequence[float], digits: int = 4) -> list[str]:
-    """Total and signed terms that add up to it, rounded so that the printed numbers add up too.
-
-    Each printed number is within a unit of its last digit: where plain rounding does not add up, the terms that it
-    moved farthest are moved back.
-    """
-    unit = 10.0**-digits
-    if not np.isfinite([total, *terms]).all():
-        return [NOTHING] * (1 + len(terms))
-    exact = np.asarray(terms) / unit
-    rounded = np.rint(exact)
-    missing = int(np.rint(total / unit) - rounded.sum())
-    for at in np.argsort(np.sign(missing) * (rounded - exact))[: abs(missing)]:
-        rounded[at] += np.sign(missing)
-    return [f"{value * unit:.{digits}f}" for value in (np.rint(total / unit), *rounded)]
+def magnitude(value: float, ratio: float) -> Cell:
+    """Thousands, millions or more, and how many times something else it is."""
+    return Cell(value, "size", times=ratio if value == value and ratio == ratio else None)
 
 
-def _sortable(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def indexed(table: pd.DataFrame, *columns: str) -> dict[tuple, dict[str, Any]]:
+    """Rows of a table by some columns: method, group and quantity unless named."""
+    rows = table.to_dict("records")
+    return {tuple(row[column] for column in columns or ("method", "group", "quantity")): row for row in rows}
+
+
+def beside_reference(quantities: Iterable[str], evidence: Evidence) -> tuple[Column, ...]:
+    """Columns of some quantities, then of their differences from the reference."""
+    names = tuple(quantities)
+    minus = f"- {evidence.reference.label}"
+    return (*(Column(name, "estimate") for name in names), *(Column(name, minus) for name in names))

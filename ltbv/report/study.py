@@ -12,9 +12,9 @@ from ltbv.data.dataset import labels_of
 from ltbv.data.resample import overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.files import Damaged, read_arrays
-from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting
-from ltbv.report.lost import lost_note
+from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
 from ltbv.report.names import check_names
+from ltbv.report.topics.lost_classes import lost_classes
 from ltbv.settings import Settings
 from ltbv.store import Store, command, provenance
 
@@ -25,8 +25,11 @@ PROBABILITIES = ("p_true", "p_negative")
 MOST_EXPERTS = 1000
 
 
-def read_study(path: Path) -> Evidence:
-    """The evidence of a study; refused without predictions, without CE, or where a file is not as it should be."""
+def read_study(path: Path, reference: str | None = None, methods: Sequence[str] = ()) -> Evidence:
+    """The evidence of a study; refused without predictions, or where a file is not as it should be.
+
+    reference, methods   keys: what is compared with, and what is read only: see `evidence.chosen`
+    """
     store = Store(path)
     study = store.study()
     asked, data = study["asked"], study["data"]
@@ -34,18 +37,23 @@ def read_study(path: Path) -> Evidence:
     keys = store.methods()
     if not keys:
         raise Refusal(f"{path} has no predictions yet; run: {command(store.path, asked, REFERENCE)}")
-    if REFERENCE not in keys:
+    notes = []
+    if REFERENCE not in keys and reference is None:
         missing = command(store.path, asked, REFERENCE, runs=1 + max(max(store.runs(key)) for key in keys))
-        raise Refusal(f"{path} has no CE to compare {', '.join(keys)} with; run: {missing}")
-    keys.sort(key=lambda key: key != REFERENCE)  # the reference first, the others in the order of their recipes
+        notes = [
+            f"there is no CE in this study: {chosen(keys, None, methods)[0]}, the first method, is the reference."
+            f" Another is named by --reference; to train CE too, run: {missing}"
+        ]
+    every, keys = keys, list(chosen(keys, reference, methods))
+    left_out = len(every) - len(keys)
 
     class_names = tuple(data["class_names"])
     labels = _check_ids(store.path / "test.npz", "labels", store.test_labels(), 1, len(class_names))
     ids = _check_ids(store.path / "samples.npz", "ids", store.samples(), 2, len(class_names))
-    methods, origins = [], {}
+    of_methods, origins = [], {}
     for key in keys:
         of_method, origins_of_method = _read_method(store, asked, key, labels, len(class_names))
-        methods.append(of_method)
+        of_methods.append(of_method)
         origins[of_method.label] = origins_of_method
     known = {label: {run: said for run, said in runs.items() if said} for label, runs in origins.items()}
     return Evidence(
@@ -53,7 +61,8 @@ def read_study(path: Path) -> Evidence:
         class_names=class_names,
         train_counts=np.asarray(data["counts"]),
         splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
-        methods=tuple(methods),
+        methods=tuple(of_methods),
+        lost=lost_classes(list(ids), np.asarray(data["counts"])),
         setting=Setting(
             settings.dataset,
             settings.scheme,
@@ -65,15 +74,20 @@ def read_study(path: Path) -> Evidence:
             pool_sizes=np.asarray(data["pool_sizes"]) if "pool_sizes" in data else None,
             protocol=asked["protocol"],
             made_with=study.get("made_with", {}),
-            commands=_commands(store, asked, keys),
+            commands=_commands(store, asked, keys, reference, methods),
             notes=(
-                *lost_note(ids, np.asarray(data["counts"]), methods),
+                *notes,
+                *_left_out(left_out),
                 *_origins(store, origins),
                 *provenance.mixtures(known),
             ),
             made=tuple(provenance.made(known)),
         ),
     )
+
+
+def _left_out(number: int) -> list[str]:
+    return [f"{number} methods of this study were left out, as asked."] if number else []
 
 
 def _check_settings(path: Path, study: dict[str, Any]) -> Settings:
@@ -175,7 +189,7 @@ def _read_method(
         for field, name in (REQUIRED | OPTIONAL).items()
         if all(field in fields for fields in of_runs)
     }
-    known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts")}
+    known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
     return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known), origins
 
 
@@ -203,11 +217,15 @@ def _check_fields(fields: dict[str, np.ndarray], labels: np.ndarray, num_classes
             raise Refusal(f"has {name} that is NaN or no probability at {wrong} of {labels.size} points")
 
 
-def _commands(store: Store, asked: dict[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
+def _commands(
+    store: Store, asked: dict[str, Any], keys: Sequence[str], reference: str | None, methods: Sequence[str]
+) -> tuple[str, ...]:
     """What makes the same study and report again: under runs/, wherever this one lies."""
     elsewhere = Path("runs") / store.path.resolve().name
     by_runs: dict[int, list[str]] = {}
     for key in keys:
         by_runs.setdefault(1 + max(store.runs(key)), []).append(key)
     again = [command(elsewhere, asked, *of_runs, runs=runs) for runs, of_runs in by_runs.items()]
-    return (*again, shlex.join(("ltbv", "report", str(elsewhere))))
+    options = ["--reference", reference] if reference else []
+    options += [word for method in methods for word in ("--method", method)]
+    return (*again, shlex.join(("ltbv", "report", str(elsewhere), *options)))

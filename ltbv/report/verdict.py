@@ -31,12 +31,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`headline` is a sentence for those who read one only."""
+    """`headline` is a sentence for those who read one only. `tail` (is it better?) and `head` (is it kept?) are
+    answers: yes, no or open."""
 
     method: str
     label: str
     headline: str
     answers: tuple[Answer, ...]
+    tail: str = OPEN
+    head: str = OPEN
 
 
 def check_margin(margin: float) -> None:
@@ -70,7 +73,7 @@ def _verdict(
     headline = _headline(own, reference, tail, head, there)
     if evidence.setting.scheme in OF_ONE_SET and any(answer.answer in (YES, NO) for answer in (tail, head)):
         headline = f"Of this one training set: {headline[0].lower()}{headline[1:]}"
-    return Verdict(key, label, headline, tuple(answers))
+    return Verdict(key, label, headline, tuple(answers), tail.answer, head.answer)
 
 
 def _claim(of_error: pd.DataFrame, split: str) -> pd.Series | None:
@@ -96,9 +99,11 @@ def _lowers(own: pd.DataFrame, reference: str) -> Answer:
     if own.empty or own["p_holm"].isna().all():
         return Answer(question, OPEN, "None can be tested with so few runs.")
     holding = own[own["holds"] != ""]
-    only = own[(own["holds"] == "") & ((own["low"] > 0) | (own["high"] < 0))]
+    judged = own[own["no_claim"] == ""]
+    only = judged[(judged["holds"] == "") & ((judged["low"] > 0) | (judged["high"] < 0))]
     rest = "" if only.empty else f" An interval excludes 0 and is no claim: {_by_direction(only)}."
-    text = f"{len(holding)} of {own['p_holm'].notna().sum()} after Holm's correction"
+    number = judged["p_holm"].notna().sum()
+    text = f"{len(holding)} of {number} after Holm's correction" if number else "None can be judged"
     barred = own[own["no_claim"] != ""]
     for why, of in barred.groupby("no_claim", sort=False):
         named = [

@@ -108,6 +108,12 @@ def pretended_parquet(monkeypatch):
     monkeypatch.setattr(parquet, "_file", file)
 
 
+@pytest.fixture(scope="module")
+def shared_study(tmp_path_factory):
+    """`make_study` for a study that the tests of a module share, and leave as it is."""
+    return lambda methods, **rest: make_study(tmp_path_factory.mktemp("shared") / "study", methods, **rest)
+
+
 @pytest.fixture
 def study(tmp_path):
     """Make a study with CE and the methods named: study(ride="RIDE", runs=6)."""

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ltbv.report import confusion
 from ltbv.report.study import read_study
+from ltbv.report.topics import confusion_flow as confusion
 from ltbv.stats.confusion import confusion_flow, confusion_pairs
 from ltbv.stats.hardest_negative import HardestNegative
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ltbv import stats
-from ltbv.report import experts, machine, sheets, style, tables
+from ltbv.report import experts, style, tables, topics
 from ltbv.report.evidence import GROUPS
 from ltbv.report.study import read_study
 
@@ -126,12 +126,12 @@ def test_routed_cost_needs_the_cost_of_every_number_of_experts(study, cost):
     evidence = read_study(path)
     found = tables.build(evidence)
     assert found.routed_costs.empty and len(found.usage) == 3 * len(GROUPS)
-    assert "routed_cost" not in {sheet.key for sheet in sheets.printed(found, evidence)}
+    assert "routed_cost" not in {sheet.key for sheet in topics.printed(found, evidence)}
 
 
 def test_sheets_say_what_the_tables_say(built):
     evidence, found = built
-    of_key = {sheet.key: sheet for sheet in sheets.printed(found, evidence)}
+    of_key = {sheet.key: sheet for sheet in topics.printed(found, evidence)}
     macs, with_norm = of_key["routed_cost"].rows
     assert [cell.text for cell in macs[:3]] == ["RIDE (3 experts) + router", "MACs", "25"]
     spent = found.routed_costs.set_index(["group", "quantity"]).loc[("few", "routed_macs_with_norm")]
@@ -142,7 +142,7 @@ def test_sheets_say_what_the_tables_say(built):
     first = of_key["additions"].rows[0]
     assert [cell.text for cell in first[:3]] == ["RIDE (3 experts)", "CE", "all"]
     assert first[5].text.rstrip("*") == f"{100 * brought['ce', 'ride', 'all', 'accuracy']:+.1f}"
-    assert {"additions", "families", "usage", "routed_costs"} <= machine.tidy(found).keys()
+    assert {"additions", "families", "usage", "routed_costs"} <= found.tidy.keys()
 
 
 def test_figures_show_the_tables(built):

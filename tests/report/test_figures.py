@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ltbv import stats
-from ltbv.report import curves, figures, lines, style, tables
+from ltbv.report import curves, figures, lines, style, tables, topics
 from ltbv.report.names import printable, shortened, wrapped
 from ltbv.report.study import read_study
 
@@ -19,7 +19,7 @@ def draw(path):
     evidence = read_study(path)
     built = tables.build(evidence)
     with style.house_style():
-        drawn = [figure for _, figure, _ in figures.drawn(built, style.looks(evidence.names))]
+        drawn = [one.figure for one in topics.drawn(built, evidence, style.looks(evidence.names))]
         return drawn, [style.rendered(figure, kind) for figure in drawn for kind in ("png", "pdf")]
 
 

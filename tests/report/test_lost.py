@@ -3,12 +3,19 @@
 import numpy as np
 
 from ltbv.data.dataset import labels_of, make_ids
-from ltbv.report.evidence import MethodRuns
-from ltbv.report.lost import lost_note
+from ltbv.report.evidence import Evidence, MethodRuns
+from ltbv.report.topics.lost_classes import caution, counted, lost_classes
 
 COUNTS = np.array([3, 2, 1, 0])  # a class without images was never there
 SAMPLES = [make_ids([0, 1, 2], [0, 0, 0]), make_ids([0, 0, 0], [0, 1, 2]), make_ids([0, 0, 1], [0, 1, 2])]
 LOST = "2 of 3 resamples lost a class (up to 2 of them); "
+
+
+def lost_note(samples, counts, methods) -> tuple[str, ...]:
+    """The line of a report on these runs."""
+    lost = lost_classes(samples, counts)
+    evidence = Evidence(np.empty(0, int), (), counts, {}, tuple(methods), setting=None, lost=lost)
+    return caution(evidence, counted(evidence))
 
 
 def method(label: str, *rows, runs=(0, 1, 2)) -> MethodRuns:
@@ -41,16 +48,20 @@ def test_a_study_says_what_its_predictions_say(tiny_lt, tmp_path):
     """Trained in a moment: balanced softmax is drawn to what it has not seen, and the line counts as one would."""
     from ltbv.harness.bootstrap import prepare
     from ltbv.harness.request import Request
+    from ltbv.report import tables
     from ltbv.report.study import read_study
 
     asked = {"dataset": "tiny-lt", "executor": "inline", "scheme": "bootstrap", "head": 12, "imbalance": 12.0}
     job = prepare(Request.of(("ce", "balanced_softmax"), 8, tmp_path / "study", **asked))
     assert job.carry_out(lambda event: None) == []
     evidence = read_study(tmp_path / "study")
-    (line,) = [note for note in evidence.setting.notes if "resamples lost a class" in note]
+    built = tables.build(evidence)
+    (line,) = [note for note in built.cautions if "resamples lost a class" in note]
     lost = [np.setdiff1d(np.arange(5), labels_of(ids)) for ids in job.samples]
     assert any(map(len, lost))
     for of in evidence.methods:
         said = sum(np.isin(of.predictions[run], lost[run]).sum() for run in range(8))
         points = sum(of.predictions[run].size for run in range(8) if lost[run].size)
         assert (f"{of.label} {said} of {points}" in line) == (said > 0)
+        row = built.lost_classes.set_index("method").loc[of.key]
+        assert (row.unseen, row.predictions) == (said, points)

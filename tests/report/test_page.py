@@ -5,12 +5,12 @@ import re
 import shutil
 import subprocess
 import threading
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from ltbv.report import page, sheets, style, tables, write_report
+from ltbv.report import page, style, tables, topics, write_report
+from ltbv.report.grid import grid
 from ltbv.report.study import read_study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -82,7 +82,7 @@ def test_nothing_is_fetched(report):
 def test_tables_are_tables(report):
     whole = Elements(report.read_text())
     assert {"splits", "plug_in", "claims", "identity", "hardest_negatives", "classes"} <= whole.tables.keys()
-    assert all(of["scope"] in ("col", "colgroup", "row") for of in whole.of("th"))
+    assert all(of["scope"] in ("col", "colgroup", "row", "rowgroup") for of in whole.of("th"))
     assert len(whole.of("caption")) == len(whole.tables)
     assert all(of["alt"] and of["width"] and of["height"] for of in whole.of("img"))
     ids = [of["id"] for _, of in whole.elements if "id" in of]
@@ -106,8 +106,9 @@ def test_a_bias_below_0_is_grey_and_says_why(study):
     built = tables.build(evidence)
     rows = built.splits
     rows = rows.assign(estimate=rows.estimate.where(rows.quantity != "bias", -0.0123))
-    built = replace(built, splits=rows)
-    text = page.page(built, evidence, sheets.printed(built, evidence), {}, style.looks(evidence.names))
+    built = built.instead(splits=rows)
+    looks = style.looks(evidence.names)
+    text = page.page(built, evidence, grid(built, evidence), topics.printed(built, evidence), [], looks)
     assert len(re.findall(r'class="doubtful"[^>]*>-0\.012\?', text)) == 2 * 4 and "which no bias is" in text
 
 
@@ -115,7 +116,8 @@ def test_a_table_too_long_for_a_page_is_named(study, monkeypatch):
     monkeypatch.setattr(page, "MOST_ROWS", 30)
     evidence = read_study(study(ride="RIDE", runs=4, points=2, num_classes=20))
     built = tables.build(evidence)
-    text = page.page(built, evidence, sheets.printed(built, evidence), {}, style.looks(evidence.names))
+    looks = style.looks(evidence.names)
+    text = page.page(built, evidence, grid(built, evidence), topics.printed(built, evidence), [], looks)
     assert "Every class: 40 rows, too many for a page; see tables/classes.csv" in text
     assert "classes" not in Elements(text).tables
 
@@ -156,12 +158,14 @@ def browse(report, tmp_path):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    def open_page(fragment: str = "") -> tuple[Elements, list[str]]:
-        address = f"http://127.0.0.1:{server.server_port}/report.html{fragment}"
+    def open_page(fragment: str = "", page: str = "report.html", found: bool = False):
+        address = f"http://127.0.0.1:{server.server_port}/{page}{fragment}"
         directory = f"--user-data-dir={tmp_path / 'browser'}"
         command = [CHROMIUM, *FLAGS, directory, "--dump-dom", address]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert "</html>" in done.stdout, done.stderr[-2000:]
+        if found:  # numbers that a page of our own found out
+            return map(float, re.search(r'<p id="found">([^<]+)</p>', done.stdout)[1].split())
         return Elements(done.stdout), asked
 
     yield open_page
@@ -184,7 +188,32 @@ def test_a_browser_sorts_a_table(browse, report):
     assert sorted(before) == sorted(after) and before != after
     values = [float(text.split()[0]) for text in after]
     assert values == sorted(values, reverse=True)
-    assert [of["aria-sort"] for of in shown.of("th") if "aria-sort" in of] == ["descending"]
+    sorted_by = [of["aria-sort"] for of in shown.of("th") if "aria-sort" in of]
+    assert sorted_by == ["descending", "descending"]  # of the grid, which is ranked, and of this table
     upwards, _ = browse("#classes!2")
     names = [row[1] for row in upwards.tables["classes"][2:]]
     assert names.index("class 0") < names.index("class 7")
+
+
+PROBE = """<!doctype html><body style="margin:0">
+<iframe id="page" src="report.html" width="{width}" height="900"></iframe><p id="found"></p>
+<script>document.getElementById("page").onload = (event) => {{
+const inner = event.target.contentDocument, box = inner.getElementById("grid").getBoundingClientRect();
+document.getElementById("found").textContent = [box.top, box.bottom, inner.documentElement.scrollWidth].join(" ");
+}}</script>"""
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_the_first_screen_holds_the_grid(browse, report, width):
+    (report.parent / "probe.html").write_text(PROBE.format(width=width))
+    top, bottom, wide = browse(page="probe.html", found=True)
+    assert top > 0 and bottom <= 900, "without scrolling"
+    assert wide <= width, "and nothing reaches beyond the right edge"
+
+
+def test_the_grid_is_sorted_within_kinds_and_its_reference_stays(browse, report):
+    names = [row[0] for row in Elements(report.read_text()).tables["grid"][2:]]
+    shown, _ = browse("#grid!-13")
+    assert names[0] == "CE" and [row[0] for row in shown.tables["grid"][2:]][0] == "CE"
+    values = [float(re.match(r"[\d.]+", row[12])[0]) for row in shown.tables["grid"][3:]]
+    assert values == sorted(values, reverse=True)

@@ -12,7 +12,7 @@ from ltbv.cli import main
 from ltbv.errors import Refusal
 from ltbv.report import write_report
 
-TABLES = ("splits", "classes", "claims", "hardest_negatives", "gaps", "flows", "pairs")
+TABLES = ("splits", "classes", "claims", "grid", "hardest_negatives", "gaps", "flows", "pairs")
 SHEETS = (
     "splits",
     "classes",
@@ -24,12 +24,14 @@ SHEETS = (
     "overview",
     "plug_in",
     "identity",
+    "table1",
 )
 FIGURES = ("bias_variance", "hardest_negatives", "flow", "by_class", "counts")
 FILES = {
     "report.html",
     "report.md",
     "report.json",
+    "tables/table1.md",
     *(f"tables/{name}.csv" for name in TABLES),
     *(f"tables/{name}.tex" for name in SHEETS),
     *(f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "pdf", "csv")),
@@ -90,9 +92,18 @@ def test_the_same_study_gives_the_same_files(study, tmp_path):
 def test_the_command_prints_the_table_or_one_line(study, tmp_path):
     path = study(ride="RIDE", points=2)
     done = CliRunner().invoke(main, ["report", str(path), "--output", str(tmp_path / "out")])
-    assert done.exit_code == 0 and "Plug-in values" in done.output
+    assert done.exit_code == 0 and "many (head)" in done.output
     done = CliRunner().invoke(main, ["report", str(tmp_path), "--output", str(tmp_path / "out")])
     assert done.exit_code == 2 and done.output.count("\n") == 1
+
+
+def test_methods_are_ranked_as_asked_and_another_ranking_is_refused_in_a_line(study, tmp_path):
+    path = study(ride="RIDE", mine="Mine", points=2)
+    asked = ["report", str(path), "--output", str(tmp_path / "out"), "--rank"]
+    done = CliRunner().invoke(main, [*asked, "few:variance"])
+    assert done.exit_code == 0 and "Methods by variance in few, best first" in done.output
+    done = CliRunner().invoke(main, [*asked, "tail"])
+    assert done.exit_code == 2 and done.output.count("\n") == 1 and "unknown ranking 'tail'" in done.output
 
 
 def test_no_torch_is_imported(study, tmp_path):

@@ -7,6 +7,7 @@ from ltbv.data.dataset import labels_of
 from ltbv.errors import Refusal
 from ltbv.files import read_arrays, write_arrays
 from ltbv.report.study import read_study
+from ltbv.report.tables import build
 from ltbv.store import Store, provenance
 
 SETTINGS = "--dataset glyphs-lt --scheme subsample --head 100 --imbalance 50 --profile exp --epochs 30 --seed 7"
@@ -43,10 +44,10 @@ def test_the_reference_comes_first_and_the_others_in_the_order_of_their_recipes(
 def test_runs_that_lost_a_class_are_told(study):
     path = study(runs=2)
     ids = Store(path).samples()
-    assert not any("lost a class" in line for line in read_study(path).setting.notes)
+    assert not any("lost a class" in line for line in build(read_study(path)).cautions)
     ids[1, labels_of(ids[1]) == 11] = ids[1, 0]
     write_arrays(path / "samples.npz", {"ids": ids})
-    assert any("1 of 2 resamples lost a class" in line for line in read_study(path).setting.notes)
+    assert any("1 of 2 resamples lost a class" in line for line in build(read_study(path)).cautions)
 
 
 def test_what_is_read_is_what_was_written(study):
@@ -73,7 +74,8 @@ def test_an_empty_study_names_the_command_with_its_own_settings(study):
 
 def test_a_study_without_ce_names_the_command_with_as_many_runs(study):
     path = study(ce=None, ride="RIDE", runs=3)
-    assert f"run: ltbv bootstrap --method ce --runs 3 {SETTINGS} --study {path}" in refusal(path)
+    (line, *_) = read_study(path).setting.notes
+    assert f"run: ltbv bootstrap --method ce --runs 3 {SETTINGS} --study {path}" in line
 
 
 def test_a_path_with_blanks_is_quoted_in_the_command(study, tmp_path):

@@ -1,19 +1,26 @@
-"""Can the table be read: within 100 columns, without colour, in a pipe?"""
+"""Can the grid be read: as wide as the terminal, without colour, in a pipe, with names as long as people make them?"""
 
 import re
-from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from ltbv.report import tables, terminal
+from ltbv.report.grid import grid
 from ltbv.report.study import read_study
 
 LONG = "A method of one's own whose [bold]name[/] goes on :smile: for longer than anybody should write"
+RULE = "─"
 
 
-def show(path) -> str:
+def show(path, built=None, **options) -> str:
     evidence = read_study(path)
-    return terminal.show(tables.build(evidence), evidence)
+    built = built or tables.build(evidence, **options)
+    return terminal.show(built, evidence, grid(built, evidence))
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
 @pytest.fixture
@@ -29,95 +36,118 @@ def on_terminal(monkeypatch):
     return pretend
 
 
-def test_in_a_pipe_it_is_plain_and_fits_100_columns(study):
+def test_in_a_pipe_it_is_plain_and_fits_120_columns(study):
     text = show(study(ride="RIDE", mine=LONG))
     assert "\x1b" not in text
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 120
     assert "A method of" in text and "[bold]name[/]" in text and ":smile:" in text
 
 
-def test_estimates_intervals_and_differences(study):
-    path = study(ride="RIDE")
+def test_the_answer_comes_first_then_the_grid_then_how_the_runs_came_about(study):
+    lines = show(study(ride="RIDE", runs=10, points=20)).splitlines()
+    assert "RIDE" in lines[0] and "in the tail" in lines[0]
+    rule = next(at for at, line in enumerate(lines) if line.startswith(RULE))
+    assert lines[rule - 2].split() == ["all", "many", "(head)", "medium", "few", "(tail)"]
+    provenance = next(line for line in lines if line.startswith("glyphs-lt: 10 runs of each of 2 methods, each on its"))
+    assert rule < lines.index(provenance)
+    together = " ".join(lines)
+    assert "own subsample of 325 images (100 to 2 a class), 30 epochs; 240 test images" in together
+    assert "two runs share" in together
+
+
+def test_estimates_half_intervals_and_differences(study):
+    path = study(ride="RIDE", runs=10)
     evidence = read_study(path)
     built = tables.build(evidence)
-    text = terminal.show(built, evidence)
-    corrected = text[: text.index("Plug-in")].splitlines()
-    first = next(i for i, line in enumerate(corrected) if line.startswith("RIDE"))
-    estimates, widths, differences = (line.split() for line in corrected[first : first + 3])
-    row = built.splits.set_index(["method", "group", "quantity"]).loc[("ride", "all", "accuracy")]
-    assert estimates[1] == f"{100 * row.estimate:.1f}"
-    assert widths[1] == f"±{50 * (row.high - row.low):.1f}"
-    star = "*" if row.difference_low > 0 or row.difference_high < 0 else ""
-    assert differences[:3] == ["-", "CE", f"{100 * row.reference_difference:+.1f}{star}"]
-    assert [len(line) for line in (estimates, widths, differences)] == [13, 13, 14]
+    lines = show(path, built).splitlines()
+    rule = next(at for at, line in enumerate(lines) if line.startswith(RULE))
+    at = next(at for at, line in enumerate(lines) if at > rule and line.startswith("RIDE"))
+    row = built.splits.set_index(["method", "group", "quantity"])
+    own, reference = row.loc[("ride", "all", "accuracy")], row.loc[("ce", "all", "accuracy")]
+    assert lines[at].split()[1].rstrip("▸◂▹◃?") == f"{100 * own.estimate:.1f}"
+    assert lines[at + 1].split()[:3] == ["-", "CE", f"{100 * own.reference_difference:+.1f}"]
+    halves = lines[at - 1]
+    assert halves.startswith("  ± half 95 %") and f"±{50 * (reference.high - reference.low):.1f}" in halves
 
 
-def test_plug_in_values_stand_apart(study):
-    path = study()
+@pytest.mark.parametrize("columns", [45, 60, 80, 100, 120, 170, 250])
+def test_the_grid_is_as_wide_as_the_terminal_and_no_name_breaks_it(study, on_terminal, columns):
+    on_terminal(columns)
+    labels = {"mine": LONG, "short": "x", "other": "RIDE (3 experts) + distillation, routing"}
+    path = study(runs=10, points=4, **labels)
+    text = plain(show(path))
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= columns
+    grids = [at for at, line in enumerate(lines) if line.startswith(RULE)]
+    assert len(grids) == (1 if columns >= 80 else 2 if columns >= 60 else 4)
+    of_first = lines[grids[0] : (lines.index("", grids[0]))]
     evidence = read_study(path)
-    built = tables.build(evidence)
-    text = terminal.show(built, evidence)
-    plug_in = built.splits.set_index(["group", "quantity"]).loc[("all", "variance")].plug_in
-    before, after = text.split("Plug-in values")
-    assert f"{plug_in:.3f}"[1:] in after and f"{plug_in:.3f}"[1:] not in before
+    layout, _ = terminal._layout(grid(tables.build(evidence), evidence), columns)
+    names = "".join(line[: layout.name] for line in of_first if not line.startswith("  - CE"))
+    for label in labels.values():  # whole, in pieces at most
+        assert "".join(label.split()) in "".join(names.split())
+    wide = max(len(line) for line in of_first)
+    assert wide > 0.6 * columns or columns > 170
+    with_halves = any(line.startswith("  - CE") and " ±" in line for line in of_first)
+    assert with_halves == (columns >= 170)
 
 
-def test_the_caption_says_how_the_runs_came_about(study):
+def test_colours_say_what_the_marks_say(study, on_terminal):
+    on_terminal(120)
+    path = study(ride="RIDE", mine="Mine", runs=10, points=30)
+    built = tables.build(read_study(path))
+    text = show(path, built)
+    better, worse = (re.findall(rf"\x1b\[1;{code}m *([^\x1b]+?)\x1b", text) for code in (34, 33))
+    claims = built.claims[built.claims.holds != ""]
+    good = claims.holds == "lower"
+    assert len(better) == good.sum() > 0 and len(worse) == (~good).sum()
+    assert all(value.endswith("▸") for value in better) and all(value.endswith("◂") for value in worse)
+
+
+def test_where_an_encoding_lacks_the_marks_others_stand_for_them(study, monkeypatch):
+    path = study(ride="RIDE", runs=10, points=30)
+    built = tables.build(read_study(path))
+    with_marks = show(path, built)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(encoding="latin-1"))
+    assert terminal._encodable("12.3▸ .45◂ .67▹ .89◃ ±") == "12.3> .45< .67) .89( ±"
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(encoding="ascii"))
+    plain_ones = terminal._encodable(with_marks)
+    assert list(map(len, plain_ones.splitlines())) == list(map(len, with_marks.splitlines()))
+    assert "▸" in with_marks and "?" not in plain_ones.split("\n\n")[1] and "----" in plain_ones
+
+
+def test_many_methods_stand_by_kind_without_differences(study):
+    others = {f"m{i}": f"Method {i}" for i in range(14)}
+    recipes = {key: {"kind": "Odd" if i % 2 else "Even"} for i, key in enumerate(others)}
+    text = show(study(runs=4, points=3, recipes=recipes, **others))
+    assert "\nOdd\n" in text and "\nEven\n" in text and "  - CE" not in text
+    assert "Verdict (with" not in text
+
+
+def test_how_many_runs_there_are_and_what_they_forbid_is_said(study):
     text = " ".join(show(study(ride="RIDE", runs={"ce": range(6), "ride": range(4)})).split())
-    assert "glyphs-lt: 12 classes, 325 training images a run (head 100, imbalance 50), 120 test points" in text
-    assert "Scheme subsample; two runs share, in the mean of all pairs," in text
-    assert "Runs R: CE 6, RIDE 4." in text
-    assert "95% interval, for new training runs and new test images" in text
+    assert "4 to 6 runs of each of 2 methods" in text
     assert "! RIDE has 4 runs and CE 6" in text
 
 
-def test_one_run_shows_dashes_and_no_intervals(study):
+def test_one_run_shows_dashes_and_no_marks(study):
     text = show(study(ride="RIDE", runs=1))
-    assert "  ±" not in text.split("\n± half")[0] and "*" not in text.split("\n± half")[0]
+    lines = [line for line in text.splitlines() if re.match(r"(CE|RIDE) ", line)]
+    assert "  ±" not in text.split("\n▸")[0] and not any(set("▸◂▹◃") & set(line) for line in lines)
     assert "! 1 runs: no intervals" in text
-    before, plug_in = text.split("Plug-in values")
-    (line,) = (line for line in plug_in.splitlines() if line.startswith("CE "))
-    assert line.split()[3::3] == ["-"] * 4  # one run has no variance, plug-in or not
-
-
-def test_green_is_better_red_is_worse_and_both_have_a_star(study, on_terminal):
-    on_terminal(100)
-    path = study(ride="RIDE", mine="Mine", runs=8)
-    evidence = read_study(path)
-    built = tables.build(evidence)
-    text = terminal.show(built, evidence)
-    green, red = (re.findall(rf"\x1b\[{code}m *([^\x1b]+?)\x1b", text) for code in (32, 31))
-    assert green and all(value.endswith("*") for value in green + red)
-    rows = built.splits[built.splits.quantity.isin(terminal.SHORT)]
-    excludes_0 = (rows.difference_low > 0) | (rows.difference_high < 0)
-    assert len(green) + len(red) == excludes_0.sum()
-    better = (rows.reference_difference > 0) == (rows.quantity == "accuracy")
-    assert len(green) == (excludes_0 & better).sum()
-
-
-def test_a_narrow_terminal_gets_the_groups_below_each_other(study, on_terminal):
-    on_terminal(80)
-    text = re.sub(r"\x1b\[[\d;]*m", "", show(study(ride="RIDE", mine=LONG)))
-    assert max(map(len, text.splitlines())) <= 80
-    assert re.search(r"all +many\n", text) and re.search(r"medium +few\n", text)
+    assert lines[0].split()[3::3] == ["-"] * 4  # one run has no variance
 
 
 def test_a_bias_below_0_is_grey_and_says_why(study, on_terminal):
-    evidence = read_study(study(ride="RIDE", runs=8))
+    path = study(ride="RIDE", runs=10)
+    evidence = read_study(path)
     built = tables.build(evidence)
-    rows = built.splits
-    here = (rows.method == "ce") & (rows.group == "many") & (rows.quantity == "bias")
-    below = replace(built, splits=rows.assign(estimate=rows.estimate.where(~here, -0.0123)))
-    plain = terminal.show(below, evidence)
-    assert plain.count("-.012?") == 1 and "which no bias is" in plain
-    on_terminal(100)
-    assert re.search(r"\x1b\[90m *-\.012\?\x1b", terminal.show(below, evidence))
-    positive = replace(built, splits=rows.assign(estimate=rows.estimate.abs()))
-    assert "which no bias is" not in terminal.show(positive, evidence)
-
-
-def test_numbers_keep_to_their_width():
-    assert terminal._number(1.0, "accuracy") == "100.0 "
-    assert terminal._number(-0.1234, "bias", "+", "*") == "-.123*"
-    assert terminal._number(1.0, "bias", "+", "*") == "+1.00*"
-    assert terminal._number(float("nan"), "bias") == "    - "
+    cells = built.grid.assign(why="")
+    here = (cells.method == "ce") & (cells.group == "many") & (cells.quantity == "bias")
+    below = built.instead(grid=cells.assign(estimate=cells.estimate.where(~here, -0.0123)))
+    text = show(path, below)
+    assert text.count("-.012?") == 1 and "which no bias is" in " ".join(text.split())
+    on_terminal(120)
+    assert re.search(r"\x1b\[2m *-\.012\x1b", show(path, below))
+    positive = built.instead(grid=cells.assign(estimate=cells.estimate.abs()))
+    assert "which no bias is" not in " ".join(show(path, positive).split())

@@ -281,7 +281,10 @@ def test_so_does_one_that_methods_join_and_what_is_asked_is_done(stacked, tmp_pa
     assert any("in stacks of 1, as this study began, so that all round alike; --stack 2 is" in n for n in job.notes())
     job = prepare(replace(grown, means=replace(grown.means, stack=4)))
     assert [chunk.runs for chunk in job.chunks] == [(0, 1, 2, 3)] and not any("as this study" in n for n in job.notes())
-    assert [chunk.runs for chunk in prepare(replace(grown, means=replace(grown.means, force=True))).chunks] == [(0, 1), (2, 3)]
+    assert [chunk.runs for chunk in prepare(replace(grown, means=replace(grown.means, force=True))).chunks] == [
+        (0, 1),
+        (2, 3),
+    ]
 
 
 @pytest.mark.parametrize("what", ["only stages", "damaged", "it does not say"])

@@ -3,6 +3,13 @@
 import pandas as pd
 
 from ltbv.report.evidence import SHOWN, Evidence
+from ltbv.report.measured import Measured
+from ltbv.report.tables import Tables
+from ltbv.report.topic import Drawing, Finding, Looks, Topic
+
+
+def measure(measured: Measured) -> Finding:
+    return Finding({"families": families(measured.evidence, measured.by_split)})
 
 
 def families(evidence: Evidence, splits: pd.DataFrame) -> pd.DataFrame:
@@ -18,3 +25,20 @@ def families(evidence: Evidence, splits: pd.DataFrame) -> pd.DataFrame:
     own = members[numbers > 1].merge(splits[splits["quantity"].isin(SHOWN)], on="method")
     own.loc[own["method"] == evidence.reference.key, "reference_difference"] = 0.0
     return own.sort_values(["family", "experts"], kind="stable", ignore_index=True)
+
+
+def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
+    from ltbv.report import experts
+
+    return Drawing(
+        "experts",
+        experts.families(tables.families, looks),
+        tables.families,
+        "Accuracy against the number of experts, by split: differences from"
+        f" {evidence.reference.label}, so that all splits share a scale and intervals are paired by run.",
+        "A line for each family of methods that differ in their number of experts; the numbers are in the table of"
+        " accuracy, bias and variance by split.",
+    )
+
+
+TOPIC = Topic(measure, figures={"families": draw})

@@ -4,14 +4,33 @@ Softmax scores depend on the scale of the logits. Where a method's median top pr
 scores are not compared, unless it is allowed; the share above the true class's score always is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ltbv import stats
-from ltbv.report.evidence import SPLITS, Evidence, MethodRuns
+from ltbv.report import captions
+from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
+from ltbv.report.measured import Measured
 from ltbv.report.rows import COLUMNS, DIFFERENCE, LEVEL, record
+from ltbv.report.sheet import (
+    METHOD,
+    SPLIT,
+    Cell,
+    Column,
+    Sheet,
+    beside_reference,
+    difference,
+    estimate,
+    indexed,
+    number,
+    word,
+)
+from ltbv.report.tables import Tables
+from ltbv.report.topic import Drawing, Finding, Looks, Topic
 from ltbv.stats.hardest_negative import SCALES_APART
 
 QUANTITIES = {"hardest_negative": "mean", "hardest_above_true": "share_above_true"}  # of `rows` -> of these tables
@@ -46,6 +65,32 @@ class Scales:
     def apart(self) -> tuple[str, ...]:
         """Keys of methods whose scores are not compared with those of the reference."""
         return () if self.compared else self.off
+
+
+def values(method: MethodRuns) -> dict[str, np.ndarray]:
+    """(R, N) of QUANTITIES, where scores are known."""
+    return dict(zip(QUANTITIES, _values(method).values(), strict=True)) if method.p_negative is not None else {}
+
+
+def measure(measured: Measured) -> Finding:
+    """
+    hardest_negatives  score of the hardest negative: mean and share above p_true with intervals; quantiles, pooled over
+                       runs and points, and the distance to the reference, without. No rows where no probabilities are
+                       known
+    gaps               the same, few - many
+    histogram          its density: HISTOGRAM
+    """
+    evidence = measured.evidence
+    scales = Scales.of(evidence, allow_scale=measured.allow_scale)
+    described, histogram = describe(evidence, scales)
+    return Finding(
+        {
+            "hardest_negatives": table(measured.of(QUANTITIES), scales, described),
+            "gaps": gaps(evidence, scales),
+            "histogram": histogram,
+        },
+        tuple(cautions(evidence, scales)),
+    )
 
 
 def table(rows: pd.DataFrame, scales: Scales, described: pd.DataFrame) -> pd.DataFrame:
@@ -130,3 +175,93 @@ def describe(evidence: Evidence, scales: Scales) -> tuple[pd.DataFrame, pd.DataF
             bins += [(method.key, group, *bin) for bin in zip(edges[:-1], edges[1:], density, strict=True)]
     described = ["method", "group", "quantity", "estimate", "runs", "points"]
     return pd.DataFrame(rows, columns=described), pd.DataFrame(bins, columns=list(HISTOGRAM))
+
+
+def sheet(tables: Tables, evidence: Evidence) -> Sheet:
+    """How strongly wrong classes compete."""
+    names, rows, minus = evidence.names, indexed(tables.hardest_negatives), f"- {evidence.reference.label}"
+    shown = ("mean", "share_above_true")
+    lines = []
+    for method in dict.fromkeys(tables.hardest_negatives["method"]):
+        for place, group in enumerate(GROUPS):
+            cells = [rows[method, group, quantity] for quantity in shown]
+            quantiles = (rows[method, group, f"quantile_{share:g}"]["estimate"] for share in QUANTILES)
+            lines.append(
+                (
+                    word(names[method]),
+                    word(group, place),
+                    *(estimate(cell, "") for cell in cells),
+                    *(difference(cell, "") for cell in cells),
+                    _apart(rows, method, group),
+                    *(number(value) for value in quantiles),
+                )
+            )
+    return Sheet(
+        "hardest_negatives",
+        "Hardest negatives: the largest softmax score of a wrong class",
+        f"Mean over runs and test points; {captions.INTERVAL}. {captions.paired(evidence)}. Quantiles are pooled over"
+        f" runs and points; so is the distance to {evidence.reference.label} (Wasserstein: how far scores would have to"
+        " move to be distributed alike). The share above the true class's score does not depend on the scale of the"
+        f" logits. {captions.short(evidence)}",
+        (
+            METHOD,
+            SPLIT,
+            *beside_reference(("mean", "share above true"), evidence),
+            Column("distance", minus),
+            *(Column(f"{share:g}", "quantile") for share in QUANTILES),
+        ),
+        tuple(lines),
+    )
+
+
+def gaps_sheet(tables: Tables, evidence: Evidence) -> Sheet:
+    """How much more the tail is confused than the head."""
+    rows = indexed(tables.gaps, "method", "quantity")
+    shown = ("mean", "share_above_true")
+    return Sheet(
+        "gaps",
+        "Hardest negatives: how much higher in the tail than in the head",
+        f"Few minus many; {captions.INTERVAL}. {captions.paired(evidence)}. {captions.short(evidence)}",
+        (Column("method", numeric=False), *beside_reference(("mean", "share above true"), evidence)),
+        tuple(
+            (
+                word(evidence.names[method]),
+                *(estimate(rows[method, quantity], "") for quantity in shown),
+                *(difference(rows[method, quantity], "") for quantity in shown),
+            )
+            for method in dict.fromkeys(tables.gaps["method"])
+        ),
+    )
+
+
+def _apart(rows: Mapping[tuple, Mapping[str, Any]], method: str, group: str) -> Cell:
+    at = (method, group, DISTANCE)
+    return number(rows[at]["estimate"]) if at in rows else Cell()
+
+
+def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
+    """Histograms; of many methods, quantiles."""
+    from ltbv.report import figures, lines
+
+    methods, reference = captions.methods(evidence), evidence.reference
+    if lines.are_many(looks):
+        figure, data = lines.hardest_negatives(tables.hardest_negatives, looks), tables.hardest_negatives
+        caption, kind = "Hardest negatives by split: mean, median, and quantiles of the scores.", "Quantiles"
+    else:
+        figure, data = figures.hardest_negatives(tables.histogram, tables.hardest_negatives, looks), tables.histogram
+        in_colour = f"each method in colour over {reference.label} in grey"
+        caption, kind = f"Hardest negatives by split: {in_colour if reference.p_negative is not None else methods}.", ""
+    alt = (
+        f"{kind or 'Histograms'} of the largest softmax score of a wrong class for {methods}, by split; means and"
+        " quantiles are in the table of hardest negatives."
+    )
+    return Drawing("hardest_negatives", figure, data, caption, alt)
+
+
+TOPIC = Topic(
+    measure,
+    sheets={"hardest_negatives": (sheet,), "gaps": (gaps_sheet,)},
+    figures={"histogram": draw},
+    values=values,
+    inner=("histogram",),
+)

@@ -1,0 +1,114 @@
+"""What does the report answer, in two sentences? Built from the verdicts and the grid; no word that is not a rule."""
+
+from ltbv.report.evidence import SPLITS, Evidence
+from ltbv.report.grid import Grid, GridCell, GridRow
+from ltbv.report.judgement import CLAIM, UNJUDGED
+from ltbv.report.names import printable
+from ltbv.report.tables import Tables
+from ltbv.report.verdict import NO, OPEN, YES
+from ltbv.stats.record import OF_ONE_SET
+
+MOST_KEEPERS = 3  # that are named
+
+
+def answer(tables: Tables, grid: Grid, evidence: Evidence) -> tuple[str, str]:
+    """Do methods beat the reference in the tail, and keep the head? And where do bias and variance fall?
+
+    The second is empty where there is nothing to say.
+    """
+    verdicts = {verdict.method: verdict for verdict in tables.verdicts}
+    reference = printable(evidence.reference.label)
+    if not verdicts:
+        return f"Only {reference} was measured: there is nothing to compare it with.", ""
+    if all(verdict.headline.startswith("Too few runs") for verdict in tables.verdicts):
+        return f"There are too few runs to compare with {reference}.", ""
+    if not evidence.points("few"):
+        return f"There are no few-shot test images, so no tail to compare with that of {reference}.", _why(
+            grid, tables, False
+        )
+    beating = [row for row in grid.others if verdicts[row.key].tail == YES]
+    if len(verdicts) == 1:
+        (verdict,) = verdicts.values()
+        said = _of_one(printable(verdict.label), reference, verdict.tail, verdict.head)
+    elif not beating:
+        said = f"None of {len(verdicts)} methods is shown to beat {reference} in the tail"
+    else:
+        who = f"All {len(verdicts)} methods beat" if len(beating) == len(verdicts) else ""
+        who = who or f"{len(beating)} of {len(verdicts)} methods {'beat' if len(beating) > 1 else 'beats'}"
+        heads = {row.key: verdicts[row.key].head for row in beating}
+        said = f"{who} {reference} in the tail; {_keepers(beating, heads)}"
+    if evidence.setting.scheme in OF_ONE_SET:
+        first = said if beating and len(verdicts) == 1 else said[0].lower() + said[1:]
+        said = f"Of this one training set: {first}"
+    return f"{said}.", _why(grid, tables)
+
+
+def _of_one(label: str, reference: str, tail: str, head: str) -> str:
+    tails = {
+        YES: f"{label} beats {reference} in the tail",
+        NO: f"{label} is worse than {reference} in the tail",
+        OPEN: f"{label} is not shown to beat {reference} in the tail",
+    }
+    heads = {YES: "it keeps the head", NO: "it loses in the head", OPEN: "whether it keeps the head is open"}
+    return f"{tails[tail]}; {heads[head]}"
+
+
+def _keepers(beating: list[GridRow], heads: dict[str, str]) -> str:
+    """Which of those that are better in the tail keep the head; 'is shown to' where it is open for others."""
+    keeping = [row for row in beating if heads[row.key] == YES]
+    open_too = any(head == OPEN for head in heads.values())
+    one = "is shown to keep" if open_too else "keeps"
+    if not keeping:
+        if len(beating) == 1:
+            return "whether it keeps the head is open" if open_too else "it loses in the head"
+        return f"none of them {one} the head"
+    names = [printable(row.label) for row in keeping]
+    if len(keeping) == len(beating):
+        return "it keeps the head" if len(keeping) == 1 else "all of them keep the head"
+    if len(keeping) == 1:
+        return f"only {names[0]} {one} the head"
+    if len(keeping) <= MOST_KEEPERS:
+        return f"{', '.join(names[:-1])} and {names[-1]} also keep the head"
+    return f"{len(keeping)} also keep the head, best {_best(keeping)}"
+
+
+def _best(rows: list[GridRow]) -> str:
+    """By accuracy over all classes, however the grid is ranked."""
+    return printable(max(rows, key=lambda row: row.at("all", "accuracy").estimate).label)
+
+
+def _why(grid: Grid, tables: Tables, any_few: bool = True) -> str:
+    """Of how many methods bias and variance fall in the tail; of one method, its headline."""
+    others = grid.others
+    if len(others) == 1:
+        return tables.verdicts[0].headline
+    tail = f"{_in_the_tail(others)}; variance" if any_few else "Variance"
+    falling = [row for row in others if any(_falls(row.at(split, "variance")) for split in SPLITS)]
+    if not falling:
+        return f"{tail} is shown to fall nowhere."
+    if len(falling) == 1:
+        return f"{tail} falls anywhere only with {printable(falling[0].label)}."
+    some = f"all {len(others)}" if len(falling) == len(others) else f"{len(falling)} of all {len(others)}"
+    return f"{tail} falls in some split with {some}."
+
+
+def _in_the_tail(others: tuple[GridRow, ...]) -> str:
+    cells = {quantity: [row.at("few", quantity) for row in others] for quantity in ("bias", "variance")}
+    judged = {quantity: sum(cell.state != UNJUDGED for cell in own) for quantity, own in cells.items()}
+    falls = {quantity: sum(map(_falls, own)) for quantity, own in cells.items()}
+    if judged["bias"] == judged["variance"] > 0:
+        number = judged["bias"]
+        of = f"all {number}" if number == len(others) else f"the {number} methods that can be judged"
+        return f"In the tail, bias falls with {falls['bias']} and variance with {falls['variance']} of {of}"
+    some = [quantity for quantity, number in judged.items() if number]
+    if len(some) == len(judged):
+        (b, of_b), (v, of_v) = ((falls[quantity], judged[quantity]) for quantity in ("bias", "variance"))
+        return f"In the tail, bias falls with {b} of {of_b} and variance with {v} of {of_v} that can be judged"
+    if not some:
+        return "In the tail, neither bias nor variance can be judged"
+    (one,), (other,) = some, set(judged) - set(some)
+    return f"In the tail, {one} falls with {falls[one]} of {judged[one]} methods, and {other} can be judged for none"
+
+
+def _falls(cell: GridCell) -> bool:
+    return cell.state == CLAIM and bool(cell.better)

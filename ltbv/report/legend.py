@@ -1,0 +1,99 @@
+"""What must stand beside the grid so that it can be read? The same words in every form of the report."""
+
+from collections.abc import Sequence
+
+from ltbv.report.captions import MOST_NAMED
+from ltbv.report.evidence import GROUPS, SHOWN, SPLITS, Evidence
+from ltbv.report.grid import Grid, GridCell
+from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, UNJUDGED
+from ltbv.report.names import printable
+from ltbv.report.sheet import WHY_DOUBTFUL
+from ltbv.report.written import short
+
+MARKS = {(CLAIM, True): "▸", (CLAIM, False): "◂", (INTERVAL, True): "▹", (INTERVAL, False): "◃"}  # (state, better)
+PLAIN = {"▸": ">", "◂": "<", "▹": ")", "◃": "(", "±": "~", "─": "-", "…": "."}  # where an encoding lacks them
+NAMES = {"all": "all", "many": "many (head)", "medium": "medium", "few": "few (tail)"}
+NEVER = "'all' is not among the nine claims of a method."
+IN_ALL = {"all": "over all classes", **{split: f"in {split}" for split in SPLITS}}
+
+
+def mark(cell: GridCell, unjudged: str = "†") -> str:
+    """The mark of a cell; nothing where it is open, or of the reference."""
+    if cell.state == UNJUDGED or (cell.why and cell.state != OPEN):
+        return unjudged
+    return MARKS.get((cell.state, cell.better), "")
+
+
+def said(cell: GridCell) -> str:
+    """A cell's state in words, for those who do not see its mark."""
+    if cell.state == UNJUDGED:
+        return f"not judged: {cell.why}"
+    side = "better" if cell.better else "worse"
+    return {CLAIM: side, INTERVAL: f"{side}, no claim", OPEN: "open"}.get(cell.state, "")
+
+
+def ranked(grid: Grid, *, halves: bool = False) -> str:
+    """In what order methods stand; `halves` where the reference shows half its interval."""
+    group, quantity = grid.rank
+    by = f"{quantity} {IN_ALL[group]}"
+    reference = printable(grid.reference.label)
+    top = f"; {reference}, the reference, on top" + (" with ± half its 95 % interval" if halves else "")
+    if len(grid.families) > 1:
+        return f"Kinds by their best member, methods by {by}{top}."
+    return f"Methods by {by}, best first{top}."
+
+
+def axes(grid: Grid) -> str:
+    """Half the axis of each quantity; nothing where nothing is drawn."""
+    shown = []
+    for quantity, limit in grid.limits.items():
+        if limit == limit:
+            amount = f"{100 * limit:g} points" if quantity == "accuracy" else short(limit, "").rstrip("0")
+            shown.append(f"{quantity} ±{amount}")
+    return ", ".join(shown)
+
+
+def unjudged(grid: Grid) -> list[str]:
+    """Which cells are not judged, and why: a line for each reason. What the reference is not trusted in, no method is
+    compared in."""
+    lines = []
+    for why, found in grid.unjudged.items():
+        about: dict[str, list[str]] = {}
+        for row, cells in found:
+            about.setdefault(_cells(cells), []).append(printable(row.label))
+        everywhere = _cells(found[0][1]) if found[0][0] is grid.reference else ""
+        parts = []
+        for cells, labels in about.items():
+            whole = cells == everywhere or len(labels) == len(grid.rows)
+            more = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
+            parts.append(f"{'every method' if whole else ', '.join(labels[:MOST_NAMED]) + more}: {cells}")
+        line = "; ".join(parts)
+        lines.append(f"{line[0].upper() if line.startswith('every method') else line[0]}{line[1:]}: {printable(why)}.")
+    return lines
+
+
+def doubtful(grid: Grid) -> str:
+    """What must be said of a bias below 0, if there is one."""
+    return WHY_DOUBTFUL if any(cell.doubtful for row in grid.rows for cell in row.cells) else ""
+
+
+def _cells(cells: Sequence[GridCell]) -> str:
+    """'bias and variance in few', 'bias' where it is all groups."""
+    groups_of: dict[tuple[str, ...], list[str]] = {}
+    for quantity in SHOWN:
+        if groups := tuple(group for group in GROUPS if any((group, quantity) == (c.group, c.quantity) for c in cells)):
+            groups_of.setdefault(groups, []).append(quantity)
+    return ", ".join(
+        " and ".join(quantities) + ("" if groups == GROUPS else f" in {', '.join(groups)}")
+        for groups, quantities in groups_of.items()
+    )
+
+
+def classes(evidence: Evidence, group: str) -> str:
+    """How many classes a group has, and of how many training images: '35 classes, 300 to 61 images'."""
+    ids = evidence.groups[group]
+    if not len(ids):
+        return "no classes"
+    counts = evidence.train_counts[ids]
+    number = f"{len(ids)} class{'es' if len(ids) > 1 else ''}"
+    return number if group == "all" else f"{number}, {counts.max():,} to {counts.min():,} images"

@@ -1,0 +1,71 @@
+"""What is a topic of the report? One question asked of the evidence: its tables, how they are laid out and drawn, and
+what must be said of them. A file of `topics/` is one topic, and its list there is the only one; whoever writes files or
+shows something (Markdown, LaTeX, the page, the terminal, CSV, JSON) knows the forms of this file, and no topic."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ltbv.report.evidence import Evidence, MethodRuns
+from ltbv.report.measured import Measured
+from ltbv.report.sheet import Sheet
+from ltbv.report.tables import Tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ltbv.report.style import Look
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Tables by name, and lines that a reader of them must know."""
+
+    tables: Mapping[str, pd.DataFrame]
+    cautions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, the table that it shows, and what stands below it; `alt` is for those who do not see it."""
+
+    key: str
+    figure: "Figure"
+    data: pd.DataFrame
+    caption: str
+    alt: str
+
+
+Looks = Mapping[str, "Look"]
+
+
+def _nothing(of: MethodRuns) -> dict[str, np.ndarray]:
+    del of
+    return {}
+
+
+SheetMaker = Callable[[Tables, Evidence], Sheet | list[Sheet]]
+Drawer = Callable[[Tables, Evidence, Looks], Drawing]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """
+    measure   what was measured -> Finding
+    sheets    name of a table -> how it is laid out; figures: name of a table -> how it is drawn. Neither is asked for
+              a table without rows
+    values    (R, N) arrays of a method whose means over classes are wanted beside error, bias and variance: they come
+              with the intervals and differences of all others, see `Measured.of`
+    always    its tables are files even where they have no rows
+    inner     tables that are behind figures only
+    """
+
+    measure: Callable[[Measured], Finding]
+    sheets: Mapping[str, tuple[SheetMaker, ...]] = field(default_factory=dict)
+    figures: Mapping[str, Drawer] = field(default_factory=dict)
+    values: Callable[[MethodRuns], Mapping[str, Any]] = _nothing
+    always: bool = False
+    inner: tuple[str, ...] = ()

@@ -1,0 +1,60 @@
+"""What does the report ask? A file a question; TOPICS is the order in which everything shows them.
+
+A new topic is one file and one line here: its tables are then in tables/ and in report.json, its sheets in Markdown,
+LaTeX and on the page, its figures in figures/ and on the page, its cautions below the verdicts.
+"""
+
+from collections.abc import Iterator
+
+from ltbv.report.evidence import Evidence
+from ltbv.report.sheet import Sheet
+from ltbv.report.tables import Tables
+from ltbv.report.topic import Drawing, Looks
+from ltbv.report.topics import (
+    additions,
+    confusion_flow,
+    cost,
+    every_class,
+    experts_asked,
+    hardest_negatives,
+    identity,
+    lost_classes,
+    nine_claims,
+    number_of_experts,
+    published,
+    splits,
+)
+
+TOPICS = (
+    splits.TOPIC,
+    every_class.TOPIC,
+    nine_claims.TOPIC,
+    identity.TOPIC,
+    hardest_negatives.TOPIC,
+    confusion_flow.TOPIC,
+    cost.TOPIC,
+    experts_asked.TOPIC,
+    additions.TOPIC,
+    number_of_experts.TOPIC,
+    lost_classes.TOPIC,
+    published.TOPIC,
+)
+
+
+def printed(tables: Tables, evidence: Evidence) -> list[Sheet]:
+    """All sheets that have rows; those for looking up last."""
+    found = []
+    for topic in TOPICS:
+        for name, makers in topic.sheets.items():
+            for make in makers if len(tables.named[name]) else ():
+                made = make(tables, evidence)
+                found += [made] if isinstance(made, Sheet) else made
+    return sorted((sheet for sheet in found if sheet.rows), key=lambda sheet: sheet.long)
+
+
+def drawn(tables: Tables, evidence: Evidence, looks: Looks) -> Iterator[Drawing]:
+    """All figures that have something to show, one after the other: each is large."""
+    for topic in TOPICS:
+        for name, draw in topic.figures.items():
+            if len(tables.named[name]):
+                yield draw(tables, evidence, looks)

@@ -1,0 +1,130 @@
+"""Where do confusions flow? Tidy tables of the hardest negatives between splits, and of the pairs that lose most."""
+
+import pandas as pd
+
+from ltbv.report import captions
+from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
+from ltbv.report.measured import Measured
+from ltbv.report.rows import LEVEL
+from ltbv.report.sheet import METHOD, Cell, Column, Sheet, indexed, number, word
+from ltbv.report.tables import Tables
+from ltbv.report.topic import Drawing, Finding, Looks, Topic
+from ltbv.stats.confusion import confusion_flow, confusion_pairs
+from ltbv.stats.hardest_negative import HardestNegative
+
+FLOW = ("method", "true", "negative", "mass", "expected", "ratio")
+PAIRS = ("method", "true", "negative", "true_name", "negative_name", "negative_split", "mass", "low", "high")
+TOP = 20
+MOST_READ = 200  # rows; more are for looking up
+
+
+def measure(measured: Measured) -> Finding:
+    """`flows` and `pairs`; no rows where the classes of hardest negatives are not known."""
+    return Finding({"flows": flows(measured.evidence), "pairs": pairs(measured.evidence, LEVEL)})
+
+
+def flows(evidence: Evidence) -> pd.DataFrame:
+    """FLOW: from the split of the true class to that of its hardest negative; see `stats.confusion.ConfusionFlow`."""
+    rows = []
+    for method in _known(evidence):
+        of = confusion_flow(_hardest(method), evidence.labels, {name: evidence.splits[name] for name in SPLITS})
+        rows += [
+            (method.key, true, negative, of.mass[i, j], of.expected[i, j], of.ratio[i, j])
+            for i, true in enumerate(of.splits)
+            for j, negative in enumerate(of.splits)
+        ]
+    return pd.DataFrame(rows, columns=list(FLOW))
+
+
+def pairs(evidence: Evidence, level: float) -> pd.DataFrame:
+    """PAIRS: the TOP pairs (class of few -> its hardest negative) of each method, with intervals over runs."""
+    rows = []
+    for method in _known(evidence):
+        for one in confusion_pairs(_hardest(method), evidence.labels, evidence.splits["few"], top=TOP, level=level):
+            names = (evidence.class_names[one.true], evidence.class_names[one.negative])
+            split = evidence.split_of[one.negative]
+            rows.append((method.key, one.true, one.negative, *names, split, one.mass, one.low, one.high))
+    return pd.DataFrame(rows, columns=list(PAIRS))
+
+
+def _known(evidence: Evidence) -> list[MethodRuns]:
+    return [method for method in evidence.methods if method.negatives is not None and method.p_negative is not None]
+
+
+def _hardest(method: MethodRuns) -> HardestNegative:
+    return HardestNegative(method.p_negative, method.negatives, method.p_true)
+
+
+def flow_sheet(tables: Tables, evidence: Evidence) -> Sheet:
+    """From the split of the true class to that of its strongest rival."""
+    rows = indexed(tables.flows, "method", "true", "negative")
+    lines = [
+        (
+            word(evidence.names[method]),
+            word(true, GROUPS.index(true)),
+            *(number(rows[method, true, negative]["mass"]) for negative in SPLITS),
+            *(number(rows[method, true, negative]["ratio"], digits=2) for negative in SPLITS),
+        )
+        for method in dict.fromkeys(tables.flows["method"])
+        for true in SPLITS
+    ]
+    return Sheet(
+        "flow",
+        "Confusion flow: from the true class to its hardest negative",
+        "Softmax mass that a class of a split (row) loses to its hardest negatives in each split, mean over its classes"
+        " and runs; then the same over what it would be if all wrong classes were equally likely: above 1, more flows"
+        f" there than its number of classes explains. {captions.short(evidence)}",
+        (
+            METHOD,
+            Column("true class in", numeric=False, filtered=True),
+            *(Column(name, "mass lost to") for name in SPLITS),
+            *(Column(name, "times what is expected") for name in SPLITS),
+        ),
+        tuple(lines),
+    )
+
+
+def pairs_sheet(tables: Tables, evidence: Evidence) -> Sheet:
+    """The pairs of classes that lose most."""
+    lines = []
+    for row in tables.pairs.itertuples():
+        half = (row.high - row.low) / 2 if row.low == row.low else None
+        lines.append(
+            (
+                word(evidence.names[row.method]),
+                word(row.true_name),
+                word(row.negative_name),
+                word(row.negative_split, GROUPS.index(row.negative_split)),
+                Cell(row.mass, half=half),
+            )
+        )
+    return Sheet(
+        "pairs",
+        "Few-shot classes and the classes they are taken for",
+        "The pairs that lose most softmax mass; ± half the interval for new training runs on these test images. The"
+        f" largest of many are a little too large. {captions.short(evidence)}",
+        (
+            METHOD,
+            Column("true class", numeric=False),
+            Column("hardest negative", numeric=False),
+            Column("in split", numeric=False, filtered=True),
+            Column("mass lost"),
+        ),
+        tuple(lines),
+        long=len(lines) > MOST_READ,
+    )
+
+
+def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
+    from ltbv.report import figures, lines
+
+    return Drawing(
+        "flow",
+        (lines.flow if lines.are_many(looks) else figures.flow)(tables.flows, looks),
+        tables.flows,
+        "Confusion flow: which split do the hardest negatives of a split lie in?",
+        f"Three by three numbers for each of {captions.methods(evidence)}; they are in the table of confusion flow.",
+    )
+
+
+TOPIC = Topic(measure, sheets={"flows": (flow_sheet,), "pairs": (pairs_sheet,)}, figures={"flows": draw})

@@ -1,0 +1,115 @@
+"""How accurate is a method, how biased, how variable, over all classes and in each split?"""
+
+from ltbv.report import captions
+from ltbv.report.evidence import GROUPS, Evidence
+from ltbv.report.measured import Measured
+from ltbv.report.sheet import (
+    METHOD,
+    SHORT,
+    SPLIT,
+    Cell,
+    Column,
+    Sheet,
+    beside_reference,
+    difference,
+    estimate,
+    indexed,
+    number,
+    why_doubtful,
+    word,
+)
+from ltbv.report.tables import Tables
+from ltbv.report.topic import Drawing, Finding, Looks, Topic
+
+DRAWN = ("bias", "variance")
+
+
+def measure(measured: Measured) -> Finding:
+    """`splits`: all quantities of the zero-one loss, for all classes and each split."""
+    return Finding({"splits": measured.by_split})
+
+
+def overview(tables: Tables, evidence: Evidence) -> Sheet:
+    """The table of the literature. Methods by splits: estimate, half interval and difference, on a line each."""
+    rows = indexed(tables.splits)
+    reference = evidence.reference.label
+    lines = []
+    for method in evidence.methods:
+        cells = [(quantity, rows[method.key, group, quantity]) for group in GROUPS for quantity in SHORT]
+        lines.append((word(method.label), *(number(cell["estimate"], quantity) for quantity, cell in cells)))
+        halves = [(cell["high"] - cell["low"]) / 2 for _, cell in cells]
+        if any(half == half for half in halves):
+            of = zip(halves, cells, strict=True)
+            lines.append((word("  ±"), *(Cell(quantity=quantity, half=half) for half, (quantity, _) in of)))
+        if method is not evidence.reference:
+            lines.append((word(f"  - {reference}"), *(difference(cell, quantity) for quantity, cell in cells)))
+    return Sheet(
+        "overview",
+        "Accuracy, bias and variance by split",
+        f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}. All quantities, the"
+        f" brackets of the variance too, are in splits.csv.{why_doubtful(lines)} {captions.short(evidence)}",
+        (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
+        tuple(lines),
+        on_page=False,
+    )
+
+
+def by_split(tables: Tables, evidence: Evidence) -> Sheet:
+    """The same numbers, a row for each method and split, so that they can be sorted."""
+    rows = indexed(tables.splits)
+    lines = []
+    for method in evidence.methods:
+        for place, group in enumerate(GROUPS):
+            cells = [(quantity, rows[method.key, group, quantity]) for quantity in SHORT]
+            lines.append(
+                (
+                    word(method.label),
+                    word(group, place),
+                    *(estimate(cell, quantity) for quantity, cell in cells),
+                    *(difference(cell, quantity) for quantity, cell in cells),
+                )
+            )
+    return Sheet(
+        "splits",
+        "Accuracy, bias and variance by split",
+        f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}."
+        f"{why_doubtful(lines)} {captions.short(evidence)}",
+        (METHOD, SPLIT, *beside_reference(SHORT.values(), evidence)),
+        tuple(lines),
+    )
+
+
+def plug_in(tables: Tables, evidence: Evidence) -> Sheet:
+    """What published tables show."""
+    rows = {at: row["plug_in"] for at, row in indexed(tables.splits).items()}
+    return Sheet(
+        "plug_in",
+        "Plug-in values, as published tables have them",
+        f"Not corrected: compare at equal R only. {captions.short(evidence)}",
+        (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
+        tuple(
+            (
+                word(m.label),
+                *(number(rows[m.key, group, quantity], quantity) for group in GROUPS for quantity in SHORT),
+            )
+            for m in evidence.methods
+        ),
+    )
+
+
+def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
+    from ltbv.report import figures, lines
+
+    shown = tables.splits[tables.splits["quantity"].isin(DRAWN)]
+    draws = lines.bias_variance if lines.are_many(looks) else figures.bias_variance
+    return Drawing(
+        "bias_variance",
+        draws(shown, looks),
+        shown,
+        "Bias and variance by split, with intervals for new training runs and new test images.",
+        f"Points with intervals for {captions.methods(evidence)}, for all classes and for many, medium and few training"
+        " images; the numbers are in the table of accuracy, bias and variance by split.",
+    )
+
+
+TOPIC = Topic(measure, sheets={"splits": (overview, by_split, plug_in)}, figures={"splits": draw}, always=True)
