@@ -17,14 +17,13 @@ import numpy as np
 
 from ltbv import seeds
 from ltbv.data.dataset import indices_of, labels_of, make_ids
-from ltbv.data.resample import SCHEMES, draw, overlap
+from ltbv.data.resample import SCHEMES, draw, lost_by_run, overlap
 from ltbv.errors import Refusal, unknown
 from ltbv.report.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
-from ltbv.report.topics.lost_classes import lost_classes
 from ltbv.stats.keyed import Keys, matched
 
 OF_DATA = tuple(name for name, scheme in SCHEMES.items() if not scheme.beyond_pool)
@@ -101,7 +100,7 @@ def bootstrap(
         shared=overlap(ids, classes.size),
         data_counts=counts,
     )
-    return Analysis(replace(evidence, lost=lost_classes(ids, counts)))
+    return Analysis(replace(evidence, lost=lost_by_run(ids, counts)))
 
 
 def _class_ids(X: Any, y: Any, X_test: Any, y_test: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

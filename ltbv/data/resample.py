@@ -144,6 +144,12 @@ def lost_classes(ids: np.ndarray, num_classes: int) -> np.ndarray:
     return np.flatnonzero(realised_counts(ids, num_classes) == 0)
 
 
+def lost_by_run(ids_of_runs: list[np.ndarray], counts: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of each run, the classes that there are (`counts` [C] above 0) and that it has no image of."""
+    there = np.flatnonzero(counts)
+    return tuple(np.intersect1d(lost_classes(ids, len(counts)), there) for ids in ids_of_runs)
+
+
 def overlap(ids_of_runs: list[np.ndarray], num_classes: int) -> np.ndarray:
     """Share f_c [C] of class c's distinct images that two runs have in common, over all pairs of runs.
 

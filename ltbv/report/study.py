@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from ltbv.data.dataset import labels_of
-from ltbv.data.resample import overlap
+from ltbv.data.resample import lost_by_run, overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.files import Damaged, read_arrays
 from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
 from ltbv.report.names import check_names
-from ltbv.report.topics.lost_classes import lost_classes
 from ltbv.settings import Settings
 from ltbv.store import Store, command, provenance
 
@@ -62,7 +61,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
         train_counts=np.asarray(data["counts"]),
         splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
         methods=tuple(of_methods),
-        lost=lost_classes(list(ids), np.asarray(data["counts"])),
+        lost=lost_by_run(list(ids), np.asarray(data["counts"])),
         setting=Setting(
             settings.dataset,
             settings.scheme,
