@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ltbv.harness.files import write_bytes
-from ltbv.harness.store import Store
+from ltbv.files import write_bytes
+from ltbv.store import Store
 
 
 def compact(study: Path, folder: Path) -> None:

@@ -25,8 +25,8 @@ from truth import markdown
 
 from ltbv import stats
 from ltbv.data.resample import overlap
-from ltbv.harness.files import write_bytes
-from ltbv.harness.store import Store
+from ltbv.files import write_bytes
+from ltbv.store import Store
 
 METHOD = "ce"
 EDGES = (0.0, 0.1, 0.2, 0.4, 1.0)  # of the share of a class's images that two runs have in common

@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 
 from ltbv import stats
-from ltbv.harness.files import write_bytes
-from ltbv.harness.store import Store
+from ltbv.files import write_bytes
+from ltbv.store import Store
 
 STUDIES, RUNS, POINTS = 200, 10, 10
 QUANTITIES = ("error", "bias", "variance")

@@ -17,19 +17,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
-from ltbv.data.batches import Pictures
 from ltbv.data.dataset import Dataset, Images
+from ltbv.data.readers import OnDevice
 from ltbv.engine.cost import build, costs_by_experts
 from ltbv.engine.predict import predict
 from ltbv.engine.protocol import CIFAR
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import Store
 from ltbv.harness.study import filled_in
 from ltbv.methods import METHODS
 from ltbv.methods.base import mean
 from ltbv.methods.routing import ROUTED
 from ltbv.models.stack import draw_run
 from ltbv.settings import Settings
+from ltbv.store import Store
 
 PUBLISHED = (0.4099, 0.0947, 0.4954)  # of images that stop after 1, 2, 3 experts
 CPU = torch.device("cpu")
@@ -49,7 +49,7 @@ class Preset(torch.nn.Module):
         )
 
 
-def measured(network, test: Pictures, by_experts: list[int], rounds: int, label: str) -> str:
+def measured(network, test: OnDevice, by_experts: list[int], rounds: int, label: str) -> str:
     """A line of the table."""
     own, willing = network.router, Preset((0.0,) * (network.experts - 1) + (1.0,))
     ways = {"routed": (own, ROUTED), "in parts": (willing, ROUTED), "at once": (own, mean)}
@@ -77,9 +77,9 @@ def resnet32(rounds: int, images: int = 1000) -> str:
     pixels = np.random.default_rng(1).integers(0, 256, (images, 32, 32, 3), np.uint8)
     labels = np.zeros(images, int)
     dataset = Dataset(
-        "random", ("a",), np.array([0]), lambda ids: pixels, Images(pixels, labels), (0.5,) * 3, (0.25,) * 3, 0, False
+        "random", ("a",), np.array([0]), lambda ids: pixels, Images(pixels, labels), (0.5,) * 3, (0.25,) * 3, False
     )
-    test = Pictures(dataset, pixels, pad=0, device=CPU, dtype=torch.float32)
+    test = OnDevice(dataset, pixels, pad=0, device=CPU, dtype=torch.float32)
     macs = [macs for macs, _ in costs_by_experts(stage.net, CIFAR.backbone, (32, 32, 3), 100)]
     return measured(network, test, macs, rounds, "ResNet-32, published rates")
 
@@ -89,7 +89,7 @@ def of_study(path: Path, data_dir: Path | None, rounds: int) -> list[str]:
     asked = store.study()["asked"]
     study, dataset = filled_in(Settings.read(asked)).load(data_dir)
     shop = Workshop(study, store, dataset, (0,), device=CPU)
-    routed = [METHODS[key] for key in store.methods() if METHODS[key].stages[-1].net.router]
+    routed = [METHODS[key] for key in store.methods() if METHODS[key].stages[-1].net.chooses]
     return [
         measured(
             shop.finished(method),

@@ -61,7 +61,7 @@ def data(case):
     from ltbv.data.dataset import Dataset, Images, make_ids
     from ltbv.engine.protocol import CIFAR, GLYPHS
 
-    shape, pad, flip, protocol = ((16, 16, 1), 2, False, GLYPHS) if case == "glyphs" else ((32, 32, 3), 4, True, CIFAR)
+    shape, protocol = ((16, 16, 1), GLYPHS) if case == "glyphs" else ((32, 32, 3), CIFAR)
     draws, stack = np.random.default_rng(0), CASES[case][1]
     pool = draws.integers(256, size=(2500, *shape), dtype=np.uint8)
     dataset = Dataset(
@@ -72,8 +72,7 @@ def data(case):
         test=Images(pool[:100], np.arange(100)),
         mean=(0.5,) * shape[2],
         std=(0.25,) * shape[2],
-        pad=pad,
-        flip=flip,
+        mirrors=case != "glyphs",
     )
     ids = np.tile(make_ids(np.repeat(np.arange(100), 25), np.tile(np.arange(25), 100)), (stack, 1))
     return dataset, ids, protocol
@@ -93,8 +92,8 @@ def run_plain(case, workers, seconds):
     del package
     dataset, ids, protocol = data(case)
     pixels, labels = dataset.read(ids[0]), ids[0] >> 32
-    steps = [T.RandomCrop(dataset.image_shape[0], padding=dataset.pad)]
-    steps += [T.RandomHorizontalFlip()] if dataset.flip else []
+    steps = [T.RandomCrop(dataset.image_shape[0], padding=protocol.augmentation.pad)]
+    steps += [T.RandomHorizontalFlip()] if dataset.mirrors else []
     transform = T.Compose([*steps, T.ToTensor(), T.Normalize(dataset.mean, dataset.std)])
 
     class Set(torch.utils.data.Dataset):
@@ -142,7 +141,8 @@ def run_stack(case, stack, seconds):
     network = build(stage, protocol, stack, dataset.image_shape, 100)
     for run in range(stack):
         draw_run(network, run, stack, generator(0, run, "init"))
-    feed = Feed(dataset, ids[:stack], device=torch.device("cpu"), dtype=torch.float32)
+    of_protocol = {"augmentation": protocol.augmentation, "device": torch.device("cpu"), "dtype": torch.float32}
+    feed = Feed(dataset, ids[:stack], **of_protocol)
     marks = []
 
     def report(images):

@@ -81,7 +81,12 @@ def variant(network: str, way: str, runs: int, steps: int, device: torch.device)
     stack = build(stage, protocol, runs, shape, classes).to(device)
     for run in range(runs):
         draw_run(stack, run, runs, generator(0, run, "init"))
-    feed = Feed(*noise(shape, classes, runs, protocol.batch * steps), device=device, dtype=torch.float32)
+    feed = Feed(
+        *noise(shape, classes, runs, protocol.batch * steps),
+        augmentation=protocol.augmentation,
+        device=device,
+        dtype=torch.float32,
+    )
     step = prepare(stage, stack, protocol, ())
     arguments = step, feed, protocol.batch, lambda images: None
     drive = Eager(*arguments) if way == "eager" else Replayed(*arguments, cuda_graph)

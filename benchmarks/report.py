@@ -27,8 +27,8 @@ import ltbv
 from ltbv import stats
 from ltbv.data.dataset import make_ids
 from ltbv.data.profile import long_tail_counts
-from ltbv.harness.files import write_arrays
-from ltbv.harness.store import Store
+from ltbv.files import write_arrays
+from ltbv.store import Store
 
 RUNS = 20
 METHODS = {"ce": "CE", "tau_norm": "tau-norm", "crt": "cRT", "ldam": "LDAM", "ldam_drw": "LDAM-DRW", "ride": "RIDE"}

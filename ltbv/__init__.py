@@ -17,7 +17,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "analyse": "ltbv.report.elsewhere.analysis",
+    "analyse": "ltbv.report.analysis",
     "bootstrap": "ltbv.studies",
     "sklearn": "ltbv.sklearn",
     "Method": "ltbv.methods.base",

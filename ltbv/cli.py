@@ -222,7 +222,7 @@ def _published(sources, word):
 def status(study, verify, as_json) -> None:
     """How far a study is: runs done, failed and left by method, who works on it, how fast."""
     from ltbv.harness import status as of_study
-    from ltbv.harness.store import Store
+    from ltbv.store import Store
 
     store = Store(study)
     amiss = of_study.verify(store) if verify else []
@@ -273,7 +273,7 @@ def datasets(preview, dataset, data_dir) -> None:
 
     if preview:
         from ltbv.data.preview import sheet
-        from ltbv.harness.files import write_bytes
+        from ltbv.files import write_bytes
 
         write_bytes(preview, sheet(entry(dataset or "glyphs-lt").load(data_dir)))
         say(f"wrote {preview}")

@@ -101,8 +101,10 @@ def options_of(of: type) -> list[Callable]:
     for one in choices(of):
         wanted, more = kind(of, one.name), {"metavar": one.metadata["metavar"]}
         more |= {"is_flag": True} if wanted is bool else {"type": types.get(wanted, wanted)}
-        more |= {"show_default": one.default not in (None, "", False)}
-        found.append(click.option(option(one.name), default=one.default, help=one.metadata["help"], **more))
+        more |= {"show_default": one.default not in (None, "", False, True)}
+        name = option(one.name)
+        words = f"{name}/{name.replace('--', '--no-', 1)}" if one.default is True else name
+        found.append(click.option(words, default=one.default, help=one.metadata["help"], **more))
     return found
 
 

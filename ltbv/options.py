@@ -4,7 +4,7 @@ A field says once what it is called, which type it has and what it means; `known
 that, `words` writes them as one types them.
 """
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, field, fields
 from functools import cache
@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 
 from ltbv.errors import Refusal, unknown
 
+LARGEST = sys.float_info.max
 KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", Path: "a path"}
 
 
@@ -55,7 +56,7 @@ def check(value: object) -> None:
         suits = isinstance(found, (int, float) if wanted is float else wanted)
         if not suits or (isinstance(found, bool) and wanted is not bool):
             raise Refusal(f"{one.name} is {found!r}: give {option(one.name)} {KINDS[wanted]}")
-        if wanted is float and not math.isfinite(found):
+        if wanted is float and not -LARGEST <= found <= LARGEST:  # NaN is neither, nor a whole number of 400 digits
             raise Refusal(f"{one.name} is {found!r}: give {option(one.name)} a finite number")
 
 
@@ -73,6 +74,11 @@ def words(value: object, *, but_defaults: bool = False) -> list[str]:
     found = []
     for one in choices(type(value)):
         said = getattr(value, one.name)
-        if said not in (None, "") and not (but_defaults and said == one.default):
-            found += [option(one.name), f"{said:.15g}" if isinstance(said, float) else str(said)]
+        if said in (None, "") or (but_defaults and said == one.default):
+            continue
+        name = option(one.name)
+        if isinstance(said, bool):
+            found.append(name if said else name.replace("--", "--no-", 1))
+        else:
+            found += [name, f"{said:.15g}" if isinstance(said, float) else str(said)]
     return found

@@ -22,7 +22,7 @@ class Settings:
     scheme: str | None = choice(None, "How runs resample: subsample, fresh, stratified_bootstrap, …", metavar="NAME")
     head: int | None = choice(None, "Training images of the largest class.")
     imbalance: float | None = choice(None, "Largest over smallest class.")
-    profile: str | None = choice(None, "exp or step.", metavar="KIND")
+    profile: str | None = choice(None, "exp, step, or own: as the data are.", metavar="KIND")
     network: str = choice("", "Instead of the protocol's own.", metavar="torchvision:NAME")
     epochs: int | None = choice(None, "Passes over the images. This and the next four are the protocol's unless given.")
     batch: int | None = choice(None, "Images a step.")

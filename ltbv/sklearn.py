@@ -17,14 +17,14 @@ import numpy as np
 
 from ltbv import seeds
 from ltbv.data.dataset import indices_of, labels_of, make_ids
-from ltbv.data.resample import SCHEMES, draw, overlap
+from ltbv.data.resample import SCHEMES, draw, lost_by_run, overlap
 from ltbv.errors import Refusal, unknown
-from ltbv.report.elsewhere.analysis import Analysis
+from ltbv.report.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_runs
-from ltbv.report.elsewhere.memory import as_array, as_column
+from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
-from ltbv.report.topics.lost_classes import lost_classes
+from ltbv.stats.keyed import Keys, matched
 
 OF_DATA = tuple(name for name, scheme in SCHEMES.items() if not scheme.beyond_pool)
 
@@ -75,7 +75,7 @@ def bootstrap(
     counts = np.bincount(train_labels, minlength=classes.size)
     wanted = np.maximum(1, np.round(fraction * counts)).astype(int) if scheme == "subsample" else counts
     samples = _samples(scheme, train_labels, counts, np.minimum(wanted, counts), seed, runs)
-    y, test = as_array(y), _Test(X_test, labels, classes)
+    y, test = as_array(y, "y"), _Test(X_test, labels, classes)
     methods = []
     for key, unfitted in of_method.items():
         fitted = [
@@ -100,17 +100,22 @@ def bootstrap(
         shared=overlap(ids, classes.size),
         data_counts=counts,
     )
-    return Analysis(replace(evidence, lost=lost_classes(ids, counts)))
+    return Analysis(replace(evidence, lost=lost_by_run(ids, counts)))
 
 
 def _class_ids(X: Any, y: Any, X_test: Any, y_test: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The labels there are (C,), sorted, and class ids of training rows (n,) and test points (N,)."""
-    of_train, of_test = as_array(y), as_array(y_test)
-    for name, values, rows in (("y", of_train, X), ("y_test", of_test, X_test)):
+    (of_train, train_keys), (of_test, test_keys) = as_keyed(y, "y"), as_keyed(y_test, "y_test")
+    for name, values, keys, rows in (("y", of_train, train_keys, X), ("y_test", of_test, test_keys, X_test)):
         if values.ndim != 1 or not values.size:
             raise Refusal(f"{name} must be one label for each row; got shape {values.shape}")
         if (number := rows.shape[0] if hasattr(rows, "shape") else len(rows)) != values.size:
             raise Refusal(f"X{name[1:]} has {number} rows and {name} {values.size} labels")
+        if None not in (keys[0], _names(rows)) and keys[0] != _names(rows):
+            raise Refusal(
+                f"X{name[1:]} and {name} have different indexes, so that nothing says which label is of which row; give"
+                f" both with the same, or, if they are in one order, {name} as an array, .to_numpy()"
+            )
         if values.dtype.kind == "f" and np.isnan(values).any():
             raise Refusal(f"{name} holds NaN, which is no label")
     _check_type(of_test, of_train, "y_test")
@@ -141,6 +146,12 @@ def _samples(
     return samples
 
 
+def _names(rows: Any) -> Keys:
+    """The index of a table, where it says more than the order does."""
+    keys = rows.index.tolist() if hasattr(rows, "iloc") else None
+    return None if keys is None or keys == list(range(len(keys))) else keys
+
+
 def _rows(X: Any, rows: np.ndarray) -> Any:
     """These rows of an array, sparse matrix, DataFrame or list."""
     if hasattr(X, "iloc"):
@@ -166,19 +177,28 @@ def _fit_and_predict(where: str, estimator: Any, X: Any, y: np.ndarray, test: _T
     except Exception as error:
         error.add_note(f"in {where} of ltbv.sklearn.bootstrap")
         raise
-    scores = None
+    if predicted is None and probabilities is None:
+        raise Refusal(f"{where} has neither predict nor predict_proba")
+    said = scores = None
+    if predicted is not None:
+        predicted, (rows, *_) = as_column(predicted, f"predictions of {where}")
+        predicted = _of_test(predicted, rows, test, where)
+        if predicted.shape != test.labels.shape:
+            raise Refusal(f"{where} predicts shape {predicted.shape} for {test.labels.size} test points")
+        said = _ids_of(predicted, test.classes, where)
     if probabilities is not None:
         known = np.asarray(estimator.classes_) if hasattr(estimator, "classes_") else np.unique(y)
-        whole = _all_columns(as_array(probabilities), known, test, where)
-        scores = judge([whole], test.labels, test.classes.size, PROBS, where)
-    if predicted is None and scores is None:
-        raise Refusal(f"{where} has neither predict nor predict_proba")
-    if predicted is None:
-        return Run.of(where, None, scores)
-    predicted = as_column(predicted)
-    if predicted.shape != test.labels.shape:
-        raise Refusal(f"{where} predicts shape {predicted.shape} for {test.labels.size} test points")
-    return Run.of(where, _ids_of(predicted, test.classes, where), scores)
+        probabilities, (rows, columns, *_) = as_keyed(probabilities, f"probabilities of {where}", 2)
+        if columns is not None and probabilities.shape[1:] == known.shape:
+            probabilities = matched(probabilities, 1, columns, known.tolist(), f"probabilities of {where}", "classes_")
+        whole = _all_columns(_of_test(probabilities, rows, test, where), known, test, where)
+        scores = judge([whole], test.labels, test.classes.size, PROBS, where, said)
+    return Run.of(where, said, scores)
+
+
+def _of_test(values: np.ndarray, rows: Keys, test: _Test, where: str) -> np.ndarray:
+    """Rows as they were asked for; what has names of its own is matched by them."""
+    return values if rows is None else matched(values, 0, rows, _names(test.rows), f"predictions of {where}", "X_test")
 
 
 def _copy(estimator: Any, seed: int, run: int) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Request
 from ltbv.options import split
-from ltbv.report.elsewhere.analysis import Analysis
+from ltbv.report.analysis import Analysis
 from ltbv.report.evidence import REFERENCE
 from ltbv.report.study import read_study
 from ltbv.settings import Settings

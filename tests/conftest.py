@@ -15,9 +15,13 @@ if not Path("/dev/nvidiactl").exists():  # kernels for a GPU are then interprete
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ltbv.data.catalogue import ENTRIES
-from ltbv.data.dataset import Dataset, Images, indices_of, labels_of
+from ltbv.data.dataset import Augmentation, Dataset, Images, indices_of, labels_of
+
+settings.register_profile("busy", deadline=None)  # a busy machine is no fault
+settings.load_profile("busy")
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -63,8 +67,7 @@ def make_tiny(
         test=Images(test.reshape(-1, side, side, channels), np.repeat(np.arange(classes), tests)),
         mean=(0.5, 0.4, 0.6)[:channels],
         std=(0.25, 0.2, 0.3)[:channels],
-        pad=1,
-        flip=flip,
+        mirrors=flip,
         background=7,
     )
 
@@ -90,13 +93,16 @@ def introduced(patch: pytest.MonkeyPatch, *datasets: Dataset) -> tuple[Dataset, 
     from ltbv.engine.protocol import PROTOCOLS, Protocol
     from ltbv.models.resnet import Resnet
 
-    protocol = Protocol(epochs=2, batch=16, learning_rate=0.1, backbone=Resnet(widths=(4, 8, 8), blocks=1))
+    small = Resnet(widths=(4, 8, 8), blocks=1)
+    protocol = Protocol(
+        epochs=2, batch=16, learning_rate=0.1, backbone=small, augmentation=Augmentation(pad=1, flip=True)
+    )
     for dataset in datasets:
         entry = replace(
             ENTRIES["glyphs-lt"],
             name=dataset.name,
             num_classes=dataset.num_classes,
-            pool_size=int(dataset.pool_sizes[0]),
+            pool=int(dataset.pool_sizes[0]),
             image_shape=tuple(dataset.image_shape),
             head=12,
             imbalance=4.0,
@@ -104,7 +110,7 @@ def introduced(patch: pytest.MonkeyPatch, *datasets: Dataset) -> tuple[Dataset, 
             _load=lambda data_dir, dataset=dataset: dataset,
         )
         patch.setitem(ENTRIES, dataset.name, entry)
-        patch.setitem(PROTOCOLS, dataset.name, protocol)
+        patch.setitem(PROTOCOLS, dataset.image_shape[0], protocol)
     return datasets
 
 

@@ -17,9 +17,9 @@ import torch
 from conftest import introduced, make_larger, make_tiny
 
 from ltbv.harness.chunk import Workshop, one_thread
-from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
+from ltbv.store import Store
 
 CPU = torch.device("cpu")
 

@@ -9,9 +9,9 @@ from pandas.testing import assert_frame_equal
 
 from ltbv import stats
 from ltbv.errors import Refusal
-from ltbv.report import captions
-from ltbv.report.elsewhere import analysis, read_elsewhere
-from ltbv.report.elsewhere.analysis import analyse
+from ltbv.report import analysis, captions
+from ltbv.report.analysis import analyse
+from ltbv.report.elsewhere import read_elsewhere
 
 COUNTS = [400, 60, 30, 5]
 RUNS, POINTS, CLASSES = 5, 24, len(COUNTS)

@@ -23,14 +23,14 @@ import ltbv
 from ltbv.data.dataset import Dataset, make_ids
 from ltbv.engine.predict import predict
 from ltbv.engine.replay import Replayed
+from ltbv.files import read_arrays
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.files import read_arrays
-from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.methods.base import Answer, Method, Objective
 from ltbv.methods.routing import ROUTED
 from ltbv.models.stack import run_state
+from ltbv.store import Store
 
 CPU = torch.device("cpu")
 RUNS = (0, 1, 2)

@@ -13,13 +13,13 @@ from ltbv.engine.protocol import GLYPHS, changed
 from ltbv.engine.train import stage_rate
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Request
-from ltbv.harness.store import Store, command
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.optimisers import AdamW
 from ltbv.options import option
 from ltbv.schedules import highest, value
 from ltbv.settings import Settings
+from ltbv.store import Store, command
 
 CHOSEN = Settings("tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", 4)
 
@@ -53,6 +53,7 @@ def test_a_study_of_an_earlier_version_says_profile_otherwise():
         ({"head": 3.5}, "head is 3.5"),
         ({"head": True}, "head is True"),
         ({"learning_rate": float("nan")}, "learning_rate is nan: give --learning-rate a finite number"),
+        ({"imbalance": 10**400}, "give --imbalance a finite number"),
         ({"seed": None}, "seed is None"),
         ({"dataset": 3}, "dataset is 3: give --dataset a text"),
         ({"batch": 1}, "batch 1: at least 2"),

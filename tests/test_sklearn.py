@@ -289,3 +289,28 @@ def test_splits_are_of_the_data_whatever_part_of_it_a_run_sees(long_tail, fracti
     for name, ids in {"many": [0], "medium": [1], "few": [2]}.items():
         assert of_all.splits[name].tolist() == of_part.evidence.splits[name].tolist() == ids
     assert of_part.evidence.train_counts.tolist() == [max(1, round(fraction * n)) for n in COUNTS]
+
+
+def test_labels_of_a_shuffled_table_are_not_taken_by_order(long_tail):
+    X, y, X_test, y_test = long_tail
+    names = [f"row {k}" for k in range(len(X))]
+    frame, labels = pd.DataFrame(X, names), pd.Series(y, names)
+    expected = bootstrap(Nearest(), *long_tail, runs=2).splits
+    assert_frame_equal(bootstrap(Nearest(), frame, labels, X_test, y_test, runs=2).splits, expected)
+    with pytest.raises(Refusal, match="X and y have different indexes"):
+        bootstrap(Nearest(), frame, labels.sample(frac=1, random_state=0), X_test, y_test, runs=2)
+    with pytest.raises(Refusal, match="y have 3 missing values"):
+        bootstrap(Nearest(), frame, labels.mask(labels == labels.iloc[-1]), X_test, y_test, runs=2)
+
+
+def test_what_an_estimator_says_in_tables_is_matched(long_tail):
+    X, y, X_test, y_test = long_tail
+    names = [f"row {k}" for k in range(len(X_test))]
+
+    class Tables(Nearest):
+        def predict(self, X):
+            return pd.Series(super().predict(X.to_numpy()), X.index).sample(frac=1, random_state=0)
+
+    expected = bootstrap(Nearest(), *long_tail, runs=2).splits
+    found = bootstrap({"Nearest": Tables()}, X, y, pd.DataFrame(X_test, names), pd.Series(y_test, names), runs=2).splits
+    assert_frame_equal(found, expected)

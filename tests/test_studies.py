@@ -6,11 +6,11 @@ import pytest
 
 import ltbv
 from ltbv.errors import Refusal
-from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.registry import HOMES
+from ltbv.store import Store
 from ltbv.studies import bootstrap
 
 INLINE = {"dataset": "tiny-lt", "executor": "inline", "quiet": True}

@@ -1,4 +1,4 @@
-"""How do images reach a stack of runs? One uint8 pool on the device, an index table a run, one gather a batch.
+"""Which images reach a stack of runs, in which order? An index table a run; a `Reader` turns indices into images.
 
 Order, crops and flips of a run are drawn on the host from its own `order` stream, so they depend on (seed, run, stage,
 epoch) and on nothing else: not on the stack, the device or the number of workers.
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltbv.data.dataset import Dataset, labels_of
+from ltbv.data.dataset import Augmentation, Dataset, labels_of
+from ltbv.data.readers import OnDevice, Reader
 from ltbv.data.samplers import Sampler, Turn, nearest_of_class
 from ltbv.errors import Refusal
 from ltbv.seeds import generator
@@ -48,42 +49,12 @@ class Table(NamedTuple):
 Tables = tuple[Table, ...]  # of an epoch, one for each sampler
 
 
-class Pictures:
-    """Pixels on a device, normalised when they are read."""
-
-    def __init__(self, dataset: Dataset, pixels: np.ndarray, *, pad: int, device: torch.device, dtype: torch.dtype):
-        border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
-        padded = np.pad(pixels, border, constant_values=dataset.background) if pad else pixels
-        self.pixels = torch.as_tensor(padded).to(device)  # [P, H + 2 pad, W + 2 pad, channels]
-        self.height, self.width, self.channels = dataset.image_shape
-        mean, std = (torch.tensor(v, dtype=torch.float64) * 255 for v in (dataset.mean, dataset.std))
-        self.scale, self.shift = ((1 / std).to(device, dtype), (-mean / std).to(device, dtype))
-
-    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
-        """The crops [R, B] at (tops, lefts), mirrored where `flips`, as images [B, R*channels, H, W]."""
-        device = self.pixels.device
-        y = tops[..., None] + torch.arange(self.height, device=device)
-        x = torch.arange(self.width, device=device)
-        x = lefts[..., None] + torch.where(flips[..., None], self.width - 1 - x, x)
-        crops = self.pixels[rows.T[..., None, None], y.transpose(0, 1)[..., None], x.transpose(0, 1)[..., None, :]]
-        return self._images(crops)
-
-    def block(self, rows: slice, runs: int) -> Tensor:
-        """Whole images of consecutive rows, the same for each run: [B, R*channels, H, W]."""
-        pixels = self.pixels[rows].unsqueeze(1)
-        return self._images(pixels.expand(-1, runs, -1, -1, -1))
-
-    def _images(self, crops: Tensor) -> Tensor:
-        """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory."""
-        values = crops.permute(0, 2, 3, 1, 4).to(self.scale.dtype) * self.scale + self.shift
-        return values.flatten(3).permute(0, 3, 1, 2)
-
-
 class Feed:
     """The training images of a stack of runs.
 
-    ids    [R, n] the sample of each run
-    held   [R, m] its development images
+    ids           [R, n] the sample of each run
+    held          [R, m] its development images
+    augmentation  how training images are varied
     """
 
     def __init__(
@@ -92,17 +63,19 @@ class Feed:
         ids: np.ndarray,
         held: np.ndarray | None = None,
         *,
+        augmentation: Augmentation,
         device: torch.device,
         dtype: torch.dtype,
     ):
         held = ids[:, :0] if held is None else held
         distinct, rows = np.unique(np.concatenate([ids, held], axis=1), return_inverse=True)
-        self.pictures = Pictures(dataset, dataset.read(distinct), pad=dataset.pad, device=device, dtype=dtype)
+        pixels = dataset.read(distinct)
+        self.reader: Reader = OnDevice(dataset, pixels, pad=augmentation.pad, device=device, dtype=dtype)
         rows = rows.reshape(len(ids), -1)
         self.rows, self.held_rows = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :]
         self.labels, self.held_labels = labels_of(ids), labels_of(held)
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
-        self.pad, self.flip = dataset.pad, dataset.flip
+        self.pad, self.flip = augmentation.pad, augmentation.flip and dataset.mirrors
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
@@ -152,7 +125,7 @@ class Feed:
 
     def epoch(self, tables: Tables, batch: int) -> Iterator[tuple[Batch, ...]]:
         """The batches of an epoch, one after the other."""
-        here = tuple(table.to(self.pictures.pixels.device) for table in tables)
+        here = tuple(table.to(self.reader.device) for table in tables)
         for start, end in self.spans(batch):
             yield self.batches(here, start, end - start, batch)
 
@@ -172,12 +145,12 @@ class Feed:
 
     def plain(self, batch: int) -> Iterator[Batch]:
         """Every image of each run once, whole and unmirrored, in the order of the sample."""
-        device = self.pictures.pixels.device
+        device = self.reader.device
         rows, labels = (torch.as_tensor(values).to(device) for values in (self.rows, self.labels))
         for start in range(0, rows.shape[1], batch):
             here = rows[:, start : start + batch]
             corner = torch.full_like(here, self.pad)
-            images = self.pictures.gather(here, corner, corner, torch.zeros_like(here, dtype=torch.bool))
+            images = self.reader.gather(here, corner, corner, torch.zeros_like(here, dtype=torch.bool))
             yield Batch(images, labels[:, start : start + batch])
 
     def _drawn(self, sampler: Sampler, turns: list[Turn], draws: int) -> dict[str, Tensor]:
@@ -209,7 +182,7 @@ class Feed:
         rows = self._held_here if table.sampler.held else self._here
 
         def look(positions: Tensor) -> Tensor:
-            return self.pictures.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"])
+            return self.reader.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"])
 
         images = table.sampler.compose(look(own["positions"]), of, look)
         return Batch(images, own["labels"], own["positions"], own["draws"], of)
@@ -217,7 +190,6 @@ class Feed:
     def _neighbours(self, place: int, k: int) -> np.ndarray:
         """`nearest_of_class` among the images of one run; found once."""
         if (place, k) not in self._nearest:
-            pixels = self.pictures.pixels[torch.as_tensor(self.rows[place]).to(self.pictures.pixels.device)]
-            whole = pixels[:, self.pad :, self.pad :][:, : self.pictures.height, : self.pictures.width]
-            self._nearest[place, k] = nearest_of_class(whole.cpu().numpy(), self.labels[place], k)
+            whole = self.reader.raw(self.rows[place])
+            self._nearest[place, k] = nearest_of_class(whole, self.labels[place], k)
         return self._nearest[place, k]

@@ -6,15 +6,14 @@ Nothing depends on the cache: a file that is missing, damaged or cannot be writt
 import contextlib
 import hashlib
 import json
-import math
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ltbv.temporary import beside
+from ltbv.errors import Refusal
+from ltbv.files import read_arrays, shape_of, write_arrays
 
 Arrays = dict[str, np.ndarray]
 
@@ -45,42 +44,17 @@ def load_or_make(name: str, recipe: dict, shapes: dict[str, tuple[int, ...]], ma
     arrays = _read(path, shapes)
     if arrays is None:
         arrays = make()
-        _write(path, arrays)
+        with contextlib.suppress(Refusal):  # a cache that cannot be written is no error
+            write_arrays(path, arrays)
     return arrays
 
 
 def _read(path: Path, shapes: dict[str, tuple[int, ...]]) -> Arrays | None:
+    """The arrays that are expected, or None: whatever is amiss, the cure is the same."""
     try:
-        with zipfile.ZipFile(path) as stored:
-            return {name: _read_array(stored, name, shape) for name, shape in shapes.items()}
-    except Exception:  # a damaged zip or header raises almost anything, and the cure is always the same
+        if any(shape_of(path, name) != shape for name, shape in shapes.items()):
+            return None
+        arrays = read_arrays(path, shapes)
+    except Refusal:
         return None
-
-
-def _read_array(stored: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """What the header promises is compared before memory is taken for it."""
-    with stored.open(f"{name}.npy") as member:
-        version, expected = np.lib.format.read_magic(member), (shape, False, np.dtype(np.uint8))
-        if version != (1, 0) or np.lib.format.read_array_header_1_0(member) != expected:
-            raise ValueError(f"{name} is another array")
-        content = bytearray(member.read(math.prod(shape)))
-        # The zip container compares a CRC at the end of a member, so a flipped bit is found here too.
-        if member.read(1) or len(content) < math.prod(shape):
-            raise ValueError(f"{name} is longer or shorter than its shape")
-    return np.frombuffer(content, np.uint8).reshape(shape)
-
-
-def _write(path: Path, arrays: Arrays) -> None:
-    """Write beside `path`, rename last: a file that exists is whole. A cache that cannot be written is no error."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = beside(path)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink()
-            raise
+    return arrays if all(array.dtype == np.uint8 for array in arrays.values()) else None

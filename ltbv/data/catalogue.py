@@ -19,7 +19,7 @@ from ltbv.errors import Refusal, unknown
 class Entry:
     """A data set by name: what it holds, its default long-tailed profile, and how to get it.
 
-    pool_size        images of every class to draw from
+    pool             images of each class to draw from, or of every class
     head, imbalance, profile, scheme   the default profile and resampling scheme
     load             the data directory (None where `needs_data_dir` is False) -> Dataset
     """
@@ -27,7 +27,7 @@ class Entry:
     name: str
     description: str
     num_classes: int
-    pool_size: int
+    pool: int | tuple[int, ...]
     image_shape: tuple[int, int, int]
     head: int
     imbalance: float
@@ -40,7 +40,7 @@ class Entry:
     @property
     def pool_sizes(self) -> np.ndarray:
         """Images of each class in the pool, [C] int64."""
-        return np.full(self.num_classes, self.pool_size)
+        return np.full(self.num_classes, self.pool) if isinstance(self.pool, int) else np.array(self.pool)
 
     def counts(
         self,
@@ -80,7 +80,7 @@ ENTRIES = {
             name="glyphs-lt",
             description="100 characters (digits, Latin, Greek, Cyrillic) in matplotlib's fonts; nothing to download",
             num_classes=100,
-            pool_size=glyphs.POOL_SIZE,
+            pool=glyphs.POOL_SIZE,
             image_shape=(glyphs.SIDE, glyphs.SIDE, 1),
             head=100,
             imbalance=50.0,
@@ -95,7 +95,7 @@ ENTRIES = {
                 name=archive.name,
                 description=f"{archive.title} made long-tailed, from the original python archive in --data-dir",
                 num_classes=archive.num_classes,
-                pool_size=archive.pool_size,
+                pool=archive.pool_size,
                 image_shape=(32, 32, 3),
                 head=archive.pool_size,
                 imbalance=100.0,

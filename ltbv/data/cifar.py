@@ -1,16 +1,12 @@
 """cifar10-lt and cifar100-lt: the original python archives as a pool of images, read without trusting them.
 
-The archives are pickles. A pickle is a program, which can name any function to be called, so none is run: its opcodes
-are read one by one, those that make numbers, strings, lists and dictionaries are followed, the names that a pickled
-array needs are answered by inert stand-ins, and everything else is refused.
+The archives are pickles, of which nothing is run (`files.pickles`).
 """
 
 import gzip
-import math
-import pickletools
 import tarfile
-import zlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,10 +14,11 @@ from typing import BinaryIO
 import numpy as np
 
 from ltbv.data.dataset import Dataset, Images, indices_of, labels_of
-from ltbv.errors import Refusal, words_of
+from ltbv.errors import Refusal
+from ltbv.files.pickles import ForeignName, PickledArray, read_pickle
+from ltbv.files.reading import reading
 
 SIDE = 32  # pixels
-MOST_AXES = 8  # of an array that is looked at
 LONGEST_NAME = 200  # characters of a class name
 HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 LARGEST_FILE = 200 * 2**20  # bytes; the largest file of either archive, CIFAR-100's train, has 155,249,918
@@ -72,8 +69,7 @@ class Archive:
             test=Images(pixels=_pixels(test, np.arange(len(test_labels))), labels=test_labels),
             mean=self.mean,
             std=self.std,
-            pad=4,
-            flip=True,
+            mirrors=True,
         )
 
 
@@ -139,30 +135,26 @@ def _contents(archive: Archive, data_dir: Path) -> Iterator[tuple[str, tuple[obj
         path = folder / name
         if not path.is_file():
             continue
-        try:
-            with path.open("rb") as file:
-                yield name, (_unpickled(file, path.stat().st_size, str(path)), str(path))
-        except OSError as error:
-            raise Refusal(f"{path} cannot be read: {error.strerror or error}") from error
+        with _reading(path), path.open("rb") as file:
+            yield name, (_unpickled(file, path.stat().st_size, str(path)), str(path))
 
 
 def _from_packed(archive: Archive, packed: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, tuple[object, str]]]:
     wanted = {f"{archive.folder}/{name}": name for name in (*needed, archive.names_file)}
     found = set()
-    try:
-        # one pass, nothing is written to disk
-        with gzip.open(packed) as file, tarfile.open(fileobj=_Unpacked(file, packed), mode="r|") as members:
-            for member in members:
-                name = wanted.get(member.name.removeprefix("./"))
-                if name is None or not member.isfile():
-                    continue
-                place = f"{packed}:{archive.folder}/{name}"
-                found.add(name)
-                yield name, (_unpickled(members.extractfile(member), member.size, place), place)
-    except Refusal:
-        raise
-    except Exception as error:  # OSError, EOFError, TarError, zlib.error, ValueError, …: damage has many names
-        raise Refusal(f"{packed} is damaged or incomplete ({words_of(error)}); get the archive again") from error
+    # one pass, nothing is written to disk
+    with (
+        _reading(packed),
+        gzip.open(packed) as file,
+        tarfile.open(fileobj=_Unpacked(file, packed), mode="r|") as members,
+    ):
+        for member in members:
+            name = wanted.get(member.name.removeprefix("./"))
+            if name is None or not member.isfile():
+                continue
+            place = f"{packed}:{archive.folder}/{name}"
+            found.add(name)
+            yield name, (_unpickled(members.extractfile(member), member.size, place), place)
     missing = [name for name in needed if name not in found]
     if missing:
         raise Refusal(f"{packed} lacks {', '.join(missing)} in {archive.folder}; use {archive.title}'s python version")
@@ -182,182 +174,20 @@ class _Unpacked:
         return taken
 
 
-# ---- a pickle, opcode by opcode
-
-
-class _Array:
-    """Stands in for a pickled numpy array and only keeps what it is told; `uint8` makes the real one."""
-
-    def __init__(self, *arguments: object) -> None:
-        del arguments
-        self.state: object = None
-
-    def uint8(self) -> np.ndarray | None:
-        """The array, or None if this is no uint8 array of the size it claims."""
-        if not (isinstance(self.state, tuple) and len(self.state) == 5):
-            return None
-        _, shape, dtype, by_column, data = self.state
-        if not (isinstance(dtype, _Dtype) and dtype.code in (b"u1", b"|u1", "u1", "|u1") and isinstance(data, bytes)):
-            return None
-        if not (isinstance(shape, tuple) and all(type(length) is int and length >= 0 for length in shape)):
-            return None
-        if len(shape) > MOST_AXES or math.prod(shape) != len(data):
-            return None
-        return np.frombuffer(data, np.uint8).reshape(shape, order="F" if by_column is True else "C")
-
-
-class _Dtype:
-    """Stands in for a pickled numpy dtype."""
-
-    def __init__(self, code: object = None, *more: object) -> None:
-        del more
-        self.code = code
-        self.state: object = None
-
-
-_STAND_INS = {
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
-    ("numpy", "ndarray"): None,  # only ever an argument of _reconstruct
-    ("numpy", "dtype"): _Dtype,
-}
-
-
-class _Program:
-    """What a pickle makes, by its opcodes: a stack, marks on it, and a memo of what is used again.
-
-    Nothing is called but `_STAND_INS`, memory is bounded by the length of the file, and keys are strings: the hash of
-    nested tuples that share their parts would never end.
-    """
-
-    def __init__(self, place: str) -> None:
-        self._place = place
-        self._stack: list = []
-        self._marks: list[int] = []
-        self._memo: dict[int, object] = {}
-
-    def run(self, file: "_Bounded") -> object:
-        """The value at STOP; ValueError, IndexError, … where the program makes no sense."""
-        for opcode, argument, _ in pickletools.genops(file):
-            self._step(opcode.name, argument)
-        return self._stack.pop()
-
-    def _step(self, opcode: str, argument: object) -> None:
-        stack = self._stack
-        match opcode:
-            case "PROTO" | "FRAME" | "STOP":
-                pass
-            case "BININT" | "BININT1" | "BININT2" | "INT" | "LONG" | "LONG1" | "LONG4" | "FLOAT" | "BINFLOAT":
-                stack.append(argument)
-            case "STRING" | "BINSTRING" | "SHORT_BINSTRING":  # of Python 2: bytes
-                stack.append(argument.encode("latin1"))
-            case "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8" | "UNICODE" | "BINUNICODE" | "SHORT_BINUNICODE":
-                stack.append(argument)
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode])
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                self._memo[argument] = stack[-1]
-            case "MEMOIZE":
-                self._memo[len(self._memo)] = stack[-1]
-            case "GET" | "BINGET" | "LONG_BINGET":
-                stack.append(self._memo[argument])
-            case "MARK":
-                self._marks.append(len(stack))
-            case "EMPTY_LIST" | "EMPTY_DICT" | "EMPTY_TUPLE":
-                stack.append({"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}[opcode]())
-            case "LIST":
-                stack.append(self._marked())
-            case "DICT":
-                stack.append(self._filled({}, self._marked()))
-            case "TUPLE":
-                stack.append(tuple(self._marked()))
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                stack.append(tuple(self._last(int(opcode[-1]))))
-            case "APPEND" | "APPENDS":
-                items = self._last(1) if opcode == "APPEND" else self._marked()
-                self._top(list).extend(items)
-            case "SETITEM" | "SETITEMS":
-                items = self._last(2) if opcode == "SETITEM" else self._marked()
-                self._filled(self._top(dict), items)
-            case "GLOBAL":
-                stack.append(self._stand_in(*argument.split(" ", 1)))
-            case "STACK_GLOBAL":
-                stack.append(self._stand_in(*self._last(2)))
-            case "REDUCE":
-                function, arguments = self._last(2)
-                if function not in (_Array, _Dtype) or not isinstance(arguments, tuple):
-                    raise ValueError("it calls what is no array")
-                stack.append(function(*arguments))
-            case "BUILD":
-                (state,) = self._last(1)
-                self._top(_Array, _Dtype).state = state
-            case _:
-                raise ValueError(f"opcode {opcode}, which a CIFAR archive never has")
-
-    def _last(self, number: int) -> list:
-        """The last values of the stack, taken from it."""
-        if number > len(self._stack):
-            raise ValueError("its stack is empty")
-        taken = self._stack[-number:]
-        del self._stack[-number:]
-        return taken
-
-    def _marked(self) -> list:
-        """The values since the last mark, taken from the stack."""
-        mark = self._marks.pop()
-        taken = self._stack[mark:]
-        del self._stack[mark:]
-        return taken
-
-    def _top(self, *kinds: type):
-        if not isinstance(self._stack[-1], kinds):
-            raise ValueError(f"a {type(self._stack[-1]).__name__} is filled like another")
-        return self._stack[-1]
-
-    @staticmethod
-    def _filled(into: dict, items: list) -> dict:
-        keys, values = items[::2], items[1::2]
-        if not all(isinstance(key, (bytes, str)) for key in keys):
-            raise ValueError("a key is no string")
-        into.update(zip(keys, values, strict=True))
-        return into
-
-    def _stand_in(self, module: object, name: object) -> object:
-        if not (isinstance(module, str) and isinstance(name, str)) or (module, name) not in _STAND_INS:
-            raise Refusal(
-                f"{self._place} asks for {module}.{name}, which a CIFAR archive never does; nothing was run."
-                " Use the original archive"
-            )
-        return _STAND_INS[module, name]
-
-
-class _Bounded:
-    """A file of `size` bytes for `pickletools`, which reads as many as an opcode promises."""
-
-    def __init__(self, file: BinaryIO, size: int):
-        self._file, self._left = file, size
-
-    def read(self, size: int) -> bytes:
-        taken = self._file.read(min(size, self._left))
-        self._left -= len(taken)
-        return taken
-
-    def readline(self) -> bytes:
-        taken = self._file.readline(self._left)
-        self._left -= len(taken)
-        return taken
-
-
 def _unpickled(file: BinaryIO, size: int, place: str) -> object:
     if size > LARGEST_FILE:
         raise Refusal(f"{place} has {size:,} bytes; no file of a CIFAR archive has more than {LARGEST_FILE:,}")
-    try:
-        return _Program(place).run(_Bounded(file, size))
-    except (Refusal, OSError, tarfile.TarError, zlib.error):
-        raise
-    except Exception as error:  # damaged pickles raise anything at all
-        what = f"{size:,} bytes: {words_of(error)}"
-        raise Refusal(f"{place} is damaged or incomplete ({what}); get the archive again") from error
+    with _reading(place, f"{size:,} bytes: "):
+        try:
+            return read_pickle(file, size)
+        except ForeignName as name:
+            raise Refusal(
+                f"{place} asks for {name}, which a CIFAR archive never does; nothing was run. Use the original archive"
+            ) from name
+
+
+def _reading(place: Path | str, seen: str = "") -> AbstractContextManager[None]:
+    return reading(place, lambda why: f"is damaged or incomplete ({seen}{why}); get the archive again")
 
 
 # ---- from unpickled values to checked arrays
@@ -374,7 +204,7 @@ class _Rows:
     @classmethod
     def of(cls, archive: Archive, content: object, place: str) -> "_Rows":
         rows = _field(content, b"data", place)
-        pixels = rows.uint8() if isinstance(rows, _Array) else None
+        pixels = rows.uint8() if isinstance(rows, PickledArray) else None
         width = SIDE * SIDE * 3
         if pixels is None or pixels.ndim != 2 or pixels.shape[1] != width:
             found = "something else" if pixels is None else f"an array of shape {pixels.shape}"

@@ -36,6 +36,15 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """How a training image is varied: a random crop after padding by `pad` pixels, then mirrored half of the time if
+    `flip`, where a mirrored image of the data set is one of the same class."""
+
+    pad: int = 0
+    flip: bool = False
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A pool and a test set, ready to read.
 
@@ -43,8 +52,8 @@ class Dataset:
     read         ids [n] -> pixels [n, H, W, channels] uint8
     test         the fixed test set
     mean, std    of the pixels, one a channel, in units of [0, 1]
-    pad, flip    augmentation: random crop after padding by `pad` pixels; random horizontal flip
-    background   value 0-255 of the padding
+    mirrors      a mirrored image is one of the same class (of letters it is not)
+    background   value 0-255 of what lies around an image
     endless      ids beyond the pool can be read too (images are made, not stored)
     """
 
@@ -55,8 +64,7 @@ class Dataset:
     test: Images = field(repr=False)
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    pad: int
-    flip: bool
+    mirrors: bool
     background: int = 0
     endless: bool = False
 

@@ -130,8 +130,7 @@ def load(difficulty: Difficulty = DEFAULT, seed: int = SEED) -> Dataset:
         ),
         mean=(round(float(pool.mean()) / 255, 4),),
         std=(round(float(pool.std(dtype=np.float64)) / 255, 4),),
-        pad=2,
-        flip=False,
+        mirrors=False,
         background=difficulty.background,
         endless=True,
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from ltbv.errors import Refusal, unknown
 
+OWN = "own"
 KINDS = {
     "exp": "counts fall geometrically from head to head / imbalance",
     "step": "the first half of the classes has head images, the rest head / imbalance",
@@ -13,6 +14,19 @@ KINDS = {
 
 
 LARGEST_HEAD = 2**31 - 1
+
+
+def own_counts(pool_sizes: np.ndarray, head: int | None = None) -> np.ndarray:
+    """Counts [C] int64 of a training set as long-tailed as its data are: all images, or scaled to a head.
+
+    n_k = max(1, floor(head * N_k / N_max)), N_k the images that there are of class k
+    """
+    pool_sizes = np.asarray(pool_sizes, np.int64)
+    if head is None or head == pool_sizes.max():
+        return pool_sizes
+    if not 1 <= head <= pool_sizes.max():
+        raise Refusal(f"head is {head}; the largest class of these data has {pool_sizes.max()} images, so 1 to that")
+    return np.maximum(1, head * pool_sizes // pool_sizes.max())
 
 
 def long_tail_counts(num_classes: int, head: int, imbalance: float, kind: str = "exp") -> np.ndarray:
@@ -24,7 +38,7 @@ def long_tail_counts(num_classes: int, head: int, imbalance: float, kind: str = 
     Rounding down is part of the definition: CIFAR-100 at imbalance 200 has a real ratio of 250 (500 : 2).
     """
     if kind not in KINDS:
-        raise unknown("profile", kind, KINDS)
+        raise unknown("profile", kind, (*KINDS, OWN))
     if num_classes < 2:
         raise Refusal(f"a long tail needs at least 2 classes, not {num_classes}")
     if not 1 <= head <= LARGEST_HEAD:

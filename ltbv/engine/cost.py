@@ -50,7 +50,7 @@ def seconds_per_image(
     steps = 16 if where.type == "cuda" else 1  # enough for a GPU not to wait for the host
     dataset, ids = noise(image_shape, classes, runs, protocol.batch * steps)
     held = np.resize(ids, (runs, classes * stage.held))
-    feed = Feed(dataset, ids, held, device=where, dtype=torch.float32)
+    feed = Feed(dataset, ids, held, augmentation=protocol.augmentation, device=where, dtype=torch.float32)
     taken = drive(prepare(stage, network, protocol, tuple(consulted)), feed, protocol.batch, lambda images: None)
     more = {"batch": protocol.batch, "draws": stage.objective.draws}
     tables = feed.tables(0, tuple(range(runs)), (0,), 0, 1, stage.sampler, **more)
@@ -82,8 +82,7 @@ def noise(image_shape: tuple[int, int, int], classes: int, runs: int, n: int) ->
         test=Images(pixels[:1], labels[:1]),
         mean=half,
         std=half,
-        pad=2,
-        flip=True,
+        mirrors=True,
     )
     return dataset, np.tile(make_ids(labels, np.arange(n)), (runs, 1))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from ltbv.data.dataset import Augmentation
 from ltbv.errors import Refusal, unknown
 from ltbv.models.resnet import Resnet
 from ltbv.models.vision import TorchvisionBackbone
@@ -23,6 +24,7 @@ class Protocol:
     batch: int
     learning_rate: Number
     backbone: Resnet | TorchvisionBackbone
+    augmentation: Augmentation = Augmentation()
     weight_decay: float = 5e-4
     optimiser: Optimiser = SGD()
     scale: float = 1.0
@@ -73,6 +75,7 @@ CIFAR = Protocol(
     batch=128,
     learning_rate=Warmup(SCHEDULE, warmup=5),
     backbone=Resnet(widths=(16, 32, 64), blocks=5),
+    augmentation=Augmentation(pad=4, flip=True),
 )
 
 # The same shape in a tenth of the time, for a small network on small images.
@@ -81,7 +84,20 @@ GLYPHS = Protocol(
     batch=64,
     learning_rate=Warmup(SCHEDULE, warmup=2),
     backbone=Resnet(widths=(8, 16, 32), blocks=1),
+    augmentation=Augmentation(pad=2, flip=True),
     stack=5,
 )
 
-PROTOCOLS = {"glyphs-lt": GLYPHS, "cifar10-lt": CIFAR, "cifar100-lt": CIFAR}
+PROTOCOLS = {24: GLYPHS, 64: CIFAR}  # by the longest side of images that they are for
+
+
+def protocol_for(image_shape: tuple[int, int, int]) -> Protocol:
+    """The protocol for images of (H, W, channels), by their longer side."""
+    longest = max(image_shape[:2])
+    for side, protocol in sorted(PROTOCOLS.items()):
+        if longest <= side:
+            return protocol
+    raise Refusal(
+        f"images of {image_shape[0]} x {image_shape[1]} pixels: there are protocols for images of at most"
+        f" {max(PROTOCOLS)} a side; give smaller ones"
+    )

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from ltbv.errors import Refusal, reason
-from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.store import Store
+from ltbv.store import Store
+from ltbv.store.locks import Busy
 
 
 def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, store: Store, tell: Tell) -> dict:

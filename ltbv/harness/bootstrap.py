@@ -13,16 +13,16 @@ from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.executors import EXECUTORS
-from ltbv.harness.locks import Busy
-from ltbv.harness.plan import Chunk, Tell, Training, chunks, even_stack_size, stack_size, trainings
+from ltbv.harness.plan import Chunk, Tell, Training, chunks, even_stack_size, recorded_stack_size, stack_size, trainings
 from ltbv.harness.pulse import Pulse
 from ltbv.harness.request import Request
-from ltbv.harness.store import Store
 from ltbv.harness.study import Study, filled_in, made_with
 from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method
 from ltbv.methods.registry import hidden, is_importable
+from ltbv.store import Store
+from ltbv.store.locks import Busy
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ class Job:
             devices=self.devices,
             retries=means.retries,
             checkpoint_minutes=means.checkpoint_minutes,
+            keep_logits=means.keep_logits,
         )
 
     def notes(self) -> list[str]:
@@ -154,6 +155,12 @@ class Job:
         for name, values in hidden().items():
             if name in self.methods:
                 found.append(f"method {name!r} is ltbv's own; that of another package is asked for as {values}")
+        usual = stack_size(self.request.runs, self.study.protocol.stack)
+        if self.chunks and not self.request.stack and (kept := recorded_stack_size(self.store) or usual) < usual:
+            found.append(
+                f"runs are trained in stacks of {kept}, as this study began, so that all round alike; --stack {usual}"
+                " is faster, and mixes the two"
+            )
         lost = [len(lost_classes(ids, classes)) for ids in self.samples]
         if any(lost):
             found.append(
@@ -200,7 +207,7 @@ def prepare(request: Request) -> Job:
         store.check_method(key, recipe, force=means.force)
     there = Store(request.store / "nothing") if means.force else store
     workers = devices * means.per_device if device.type == "cuda" else 0
-    missing = chunks(there, methods, request.runs, _stack(request, study, methods, workers), only=request.only)
+    missing = chunks(there, methods, request.runs, _stack(request, study, methods, workers, there), only=request.only)
     if missing and store.exists and not means.force and store.known_as() is None:
         raise store.too_old(study.asked(), *methods, runs=request.runs)
     return Job(
@@ -237,13 +244,15 @@ def _place(method: Method) -> int:
     return known.index(method.key) if method.key in known else len(known)
 
 
-def _stack(request: Request, study: Study, methods: dict[str, Method], on_devices: int) -> int:
-    """How many runs to train side by side: as asked, as suits cores, or as many as suit the GPUs."""
-    if request.means.stack or not on_devices or request.settings.network:
-        return request.means.stack or stack_size(request.runs, study.protocol.stack)
+def _stack(request: Request, study: Study, methods: dict[str, Method], on_devices: int, there: Store) -> int:
+    """How many runs to train side by side: as asked, as the study began, as suits cores, or as suits the GPUs."""
+    means, kept = request.means, recorded_stack_size(there)
+    if means.stack or not on_devices or request.settings.network:
+        return means.stack or kept or stack_size(request.runs, study.protocol.stack)
     stages = {stage for method in methods.values() for stage in method.stages}
     largest = most_runs(stages, study.protocol, study.entry.image_shape, study.entry.num_classes)
-    return even_stack_size(request.runs, max(1, largest // request.means.per_device), on_devices)
+    largest = max(1, largest // means.per_device)
+    return min(kept, largest) if kept else even_stack_size(request.runs, largest, on_devices)
 
 
 def _jobs(asked: int | None, on_devices: int, chunks: int) -> int:

@@ -18,22 +18,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from ltbv.data.batches import Feed, Pictures
+from ltbv.data.batches import Feed
 from ltbv.data.dataset import Dataset
+from ltbv.data.readers import OnDevice
 from ltbv.engine.cost import build
 from ltbv.engine.predict import predict, record
 from ltbv.engine.snapshot import Keeper
 from ltbv.engine.train import train
 from ltbv.errors import Refusal, reason
-from ltbv.harness import provenance
-from ltbv.harness.files import Damaged, read_arrays
+from ltbv.files import Damaged, read_arrays, set_aside
 from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.store import Store, set_aside
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
 from ltbv.models.experts import Experts
 from ltbv.models.stack import draw_run, load_run_state, run_state
 from ltbv.seeds import generator
+from ltbv.store import Store, provenance
 
 
 class Checkpoint(Keeper):
@@ -77,15 +77,16 @@ class Workshop:
         tell: Tell = lambda event: None,
         dtype: torch.dtype = torch.float32,
         checkpoint_minutes: float = float("inf"),
+        keep_logits: bool = True,
     ):
-        self.checkpoint_minutes = checkpoint_minutes
+        self.checkpoint_minutes, self.keep_logits = checkpoint_minutes, keep_logits
         self.study, self.store, self.dataset, self.runs, self.tell = study, store, dataset, runs, tell
         self.device, self.dtype = device, dtype
         self.setup = setup(runs, device, dtype)
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
         self.feeds: dict[int, Feed] = {}
-        self.test = Pictures(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
+        self.test = OnDevice(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
 
     def feed_of(self, stage: Stage) -> Feed:
         """The training images of a stage, and what is held out of them."""
@@ -98,7 +99,10 @@ class Workshop:
                     " cannot be trained side by side; give a smaller head, or --stack 1"
                 )
             ids, held = (np.stack(part) for part in zip(*parts, strict=True))
-            self.feeds[stage.held] = Feed(self.dataset, ids, held, device=self.device, dtype=self.dtype)
+            augmentation = self.study.protocol.augmentation
+            self.feeds[stage.held] = Feed(
+                self.dataset, ids, held, augmentation=augmentation, device=self.device, dtype=self.dtype
+            )
         return self.feeds[stage.held]
 
     def _sample(self, run: int, held: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +139,10 @@ class Workshop:
                     "trained": kept.get("trained"),
                     "predicted": self.setup,
                 }
-                self.store.write(self.store.prediction_file(method.key, run), provenance.sealed(record(*of_run), said))
+                self.store.write(
+                    self.store.prediction_file(method.key, run),
+                    provenance.sealed(record(*of_run, keep_logits=self.keep_logits), said),
+                )
                 self.tell({"event": "done", "method": method.key, "run": run})
 
     def finished(self, method: Method) -> Experts:
@@ -246,6 +253,7 @@ def carry_out(
     tell: Tell,
     *,
     checkpoint_minutes: float = float("inf"),
+    keep_logits: bool = True,
 ) -> None:
     """Do one chunk: the only thing an executor has to call, in whatever process.
 
@@ -254,9 +262,8 @@ def carry_out(
     with store.working(chunk.runs), one_thread(device):
         store.sweep(chunk.runs)
         if any(store.missing(method.key, chunk.runs) for method in methods.values()):
-            Workshop(
-                study, store, dataset, chunk.runs, device=device, tell=tell, checkpoint_minutes=checkpoint_minutes
-            ).carry_out(methods)
+            more = {"checkpoint_minutes": checkpoint_minutes, "keep_logits": keep_logits}
+            Workshop(study, store, dataset, chunk.runs, device=device, tell=tell, **more).carry_out(methods)
 
 
 @contextlib.contextmanager

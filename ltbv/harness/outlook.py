@@ -7,8 +7,8 @@ from ltbv.engine.cost import seconds_per_image, stored_bytes
 from ltbv.engine.train import stage_epochs
 from ltbv.harness.bootstrap import Job
 from ltbv.harness.request import Place, Request
-from ltbv.harness.store import span
 from ltbv.options import choices, words
+from ltbv.store import span
 
 BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits
 

@@ -2,7 +2,8 @@
 
 Which runs share a stack follows, on CPUs, from the number of runs alone, so a study that was interrupted is finished by
 the very stacks that would have finished it: the last bit of a weight can depend on its neighbours' memory layout. On
-GPUs it follows from their number and memory and from the methods asked too.
+GPUs it follows from their number and memory and from the methods asked too. A study that grows keeps the size that it
+began with, so that later runs round as the earlier ones do.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +12,11 @@ from typing import Any
 
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import stage_epochs
-from ltbv.harness.store import Store, span
+from ltbv.errors import Refusal
+from ltbv.files import Damaged, read_arrays
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
+from ltbv.store import Store, provenance, span
 
 Tell = Callable[[dict[str, Any]], None]  # hears of progress, one event at a time
 
@@ -62,6 +65,25 @@ def even_stack_size(runs: int, largest: int, workers: int) -> int:
     """The same for GPUs, where a small stack is slow: as few as there can be for `workers`, all of about one size."""
     share = -(-runs // workers)
     return -(-share // -(-share // largest))
+
+
+def recorded_stack_size(store: Store) -> int | None:
+    """How many runs shared the stack that a study began with; None: nothing is done, or its files do not say it.
+
+    The first of the runs that are there tells: its stack was a full one, where the last may have fewer runs.
+    """
+    methods = store.methods() if store.exists else []
+    first = [store.prediction_file(method, store.runs(method)[0]) for method in methods]
+    first = first or list(store.path.glob("stages/*/r*.npz"))
+    for path in sorted(first, key=lambda path: (int(path.stem[1:]), path)):
+        try:
+            said = provenance.said(read_arrays(path, (), optional=(provenance.FIELD,))) or {}
+        except (Damaged, Refusal):
+            continue
+        trained = said.get("trained")
+        if isinstance(trained, dict) and isinstance(runs := trained.get("runs"), list) and runs:
+            return len(runs)
+    return None
 
 
 def chunks(

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ltbv.errors import Refusal
-from ltbv.harness.files import read_json
-from ltbv.harness.locks import is_alive
-from ltbv.harness.store import Store
+from ltbv.files import read_json, write_bytes
+from ltbv.store import Store
+from ltbv.store.locks import is_alive
 
 EVERY, BELIEVED = 2.0, 60.0  # seconds
 FIELDS = {"host": str, "pid": int, "since": float, "updated": float, "images": int, "of": int, "jobs": int}
@@ -61,12 +61,9 @@ class Pulse:
             "of": self.of,
             "jobs": self.jobs,
         }
-        with contextlib.suppress(OSError, Refusal):
+        with contextlib.suppress(Refusal):
             self.study.must_be_there()
-            self.path.parent.mkdir(exist_ok=True)
-            new = self.path.with_suffix(".part")
-            new.write_text(json.dumps(note))
-            new.replace(self.path)
+            write_bytes(self.path, json.dumps(note).encode(), confirm=self.study.must_be_there, durable=False)
 
 
 def pulses(study: Path) -> list[dict[str, Any]]:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ltbv.errors import Refusal, one_line
-from ltbv.harness import provenance
-from ltbv.harness.files import Damaged, read_arrays
+from ltbv.files import Damaged, read_arrays, set_aside
 from ltbv.harness.pulse import pulses
-from ltbv.harness.store import Store, set_aside, span
 from ltbv.settings import Settings
+from ltbv.store import Store, provenance, span
 
 
 def status(store: Store) -> dict[str, Any]:

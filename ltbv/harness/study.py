@@ -14,18 +14,18 @@ from ltbv import __version__
 from ltbv.data.catalogue import Entry, entry
 from ltbv.data.dataset import Dataset, make_ids
 from ltbv.data.development import hold_out
-from ltbv.data.profile import long_tail_counts
+from ltbv.data.profile import OWN, long_tail_counts, own_counts
 from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
 from ltbv.engine.cost import costs_by_experts, network_cost
-from ltbv.engine.protocol import PROTOCOLS, Protocol, changed
+from ltbv.engine.protocol import Protocol, changed, protocol_for
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
 from ltbv.options import split
 from ltbv.settings import Settings
-from ltbv.stats.splits import scaled
+from ltbv.stats.splits import scaled, splits
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,22 @@ class Study:
     def counts(self) -> np.ndarray:
         """Nominal images of each class, [C]."""
         of = self.settings
+        if of.profile == OWN:
+            return own_counts(self.entry.pool_sizes, of.head)
         return long_tail_counts(self.entry.num_classes, of.head, of.imbalance, of.profile)
 
     @property
     def splits(self) -> dict[str, np.ndarray]:
-        """Class ids of many, medium and few, by the nominal counts (thresholds 100 and 20 at a head of 500)."""
-        return scaled(self.counts)
+        """Class ids of many, medium and few.
+
+        By the nominal counts, thresholds 100 and 20 in proportion to a head of 500; of data that are long-tailed
+        themselves by the counts that they have, thresholds 100 and 20 as they stand.
+        """
+        return splits(self.entry.pool_sizes) if self.settings.profile == OWN else scaled(self.counts)
 
     @property
     def protocol(self) -> Protocol:
-        return changed(PROTOCOLS[self.settings.dataset], self.settings)
+        return changed(protocol_for(self.entry.image_shape), self.settings)
 
     def load(self, data_dir: Path | str | None = None) -> tuple["Study", Dataset]:
         """Read the data: the study of just these, and they."""
@@ -139,7 +145,12 @@ def filled_in(asked: Settings) -> Study:
     if asked.seed < 0:
         raise Refusal(f"seed {asked.seed}: must be 0 or larger")
     own = {name: getattr(source, name) for name in ("scheme", "head", "imbalance", "profile")}
-    own["epochs"] = PROTOCOLS[asked.dataset].epochs
+    own["epochs"] = protocol_for(source.image_shape).epochs
+    if OWN in (asked.profile, source.profile if asked.profile is None else None):
+        if asked.imbalance is not None:
+            raise Refusal(f"imbalance {asked.imbalance:g}: data with their own profile have their own; leave it out")
+        counts = own_counts(source.pool_sizes, asked.head)
+        own |= {"head": int(counts.max()), "imbalance": float(counts.max() / max(counts.min(), 1))}
     settings = replace(asked, **{name: value for name, value in own.items() if getattr(asked, name) in (None, "")})
     study = Study(replace(settings, imbalance=float(settings.imbalance)))
     check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)

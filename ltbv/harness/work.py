@@ -7,9 +7,9 @@ from typing import Any
 
 from ltbv.errors import Refusal
 from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.store import Store
 from ltbv.harness.study import filled_in
 from ltbv.settings import Settings
+from ltbv.store import Store
 
 PATIENCE = 0.5  # seconds between two looks at a chunk that another command has in hand
 
@@ -29,6 +29,7 @@ class Order:
     devices: int = 1  # GPUs that the workers are spread over
     retries: int = 1  # of a chunk whose worker died
     checkpoint_minutes: float = 10.0
+    keep_logits: bool = True
 
     def place(self) -> Store:
         """The directory to work in."""
@@ -58,6 +59,7 @@ def work(order: Order) -> Callable[[Chunk, Tell], None]:
 
     def do(chunk: Chunk, tell: Tell) -> None:
         own = {name: methods[name] for name in chunk.methods}
-        carry_out(chunk, study, order.place(), dataset, own, device, tell, checkpoint_minutes=order.checkpoint_minutes)
+        more = {"checkpoint_minutes": order.checkpoint_minutes, "keep_logits": order.keep_logits}
+        carry_out(chunk, study, order.place(), dataset, own, device, tell, **more)
 
     return do

@@ -2,9 +2,8 @@
 eight.
 
 `conv_norm_relu` is relu(norm(conv(x)) + residual) as one autograd function: cuDNN's grouped convolution in half
-precision, and kernels of ours (`kernels`, in Triton) for the rest. cuDNN is several times slower for some numbers of
-channels a group than for powers of two, so a copy's channels are padded in memory, with weights that are 0: maps
-between fused layers may be wider than the network is, parameters never are.
+precision, and kernels of ours (`kernels`, in Triton) for the rest. Maps between fused layers may be wider than the
+network is (`channels`), parameters never are.
 """
 
 import sys
@@ -12,31 +11,10 @@ from functools import lru_cache
 from importlib.util import find_spec
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ltbv.errors import reason
-
-
-def padded(channels: int) -> int:
-    """Channels of a copy in memory: the next power of two, 16 at least."""
-    return max(16, 1 << (channels - 1).bit_length())
-
-
-def widen(x: Tensor, copies: int, channels: int) -> Tensor:
-    """A map [B, copies*channels, H, W] with padded channels; one that is padded already is left as it is."""
-    extra = padded(channels) - channels
-    if not extra or x.shape[1] != copies * channels:
-        return x
-    nhwc = x.movedim(1, -1).unflatten(-1, (copies, channels))
-    return F.pad(nhwc, (0, extra)).flatten(-2).movedim(-1, 1)
-
-
-def narrow(x: Tensor, copies: int, channels: int) -> Tensor:
-    """The inverse of `widen`; a map that is not padded is left as it is."""
-    if x.shape[1] == copies * channels:
-        return x
-    return x.movedim(1, -1).unflatten(-1, (copies, -1))[..., :channels].flatten(-2).movedim(-1, 1)
+from ltbv.models.channels import padded, widen
 
 
 @lru_cache

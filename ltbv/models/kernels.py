@@ -28,6 +28,19 @@ def tile(block, strips, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
+def of_map(rows, columns, P, D):
+    """Where these rows and columns of a map are, and which of them it has."""
+    inside = (rows < P)[:, None] & (columns < D)[None, :]
+    return rows[:, None] * D + columns[None, :], inside
+
+
+@triton.jit
+def by_column(ptr, columns, D):
+    """A number for each column, beside each other."""
+    return tl.load(ptr + columns, mask=columns < D, other=0.0).to(tl.float32)[None, :]
+
+
+@triton.jit
 def few(x):
     """[ROWS, COLUMNS] -> [FEW, COLUMNS], rows added up that one thread holds: its registers have better use."""
     return tl.sum(tl.reshape(x, (x.shape[0] // FEW, FEW, x.shape[1])), 0)
@@ -42,7 +55,7 @@ def moments(x_ptr, partial_ptr, P, D, strips, steps, blocks, ROWS: tl.constexpr,
     block = tl.program_id(0) // strips
     columns = tl.program_id(0) % strips * COLUMNS + tl.arange(0, COLUMNS)
     live = columns < D
-    first = tl.load(x_ptr + columns, mask=live, other=0.0).to(tl.float32)[None, :]
+    first = by_column(x_ptr, columns, D)
     rows = ((steps - 1) * blocks + block) * ROWS + tl.arange(0, ROWS)
     inside = (rows < P)[:, None] & live[None, :]
     x = tl.load(x_ptr + rows[:, None] * D + columns[None, :], mask=inside, other=0.0)
@@ -104,11 +117,8 @@ def activate(
 ):  # fmt: skip
     """y = relu(scale x + shift + residual)."""
     rows, columns = tile(tl.program_id(0), strips, ROWS, COLUMNS)
-    live = columns < D
-    inside = (rows < P)[:, None] & live[None, :]
-    at = rows[:, None] * D + columns[None, :]
-    scale = tl.load(scale_ptr + columns, mask=live, other=0.0)[None, :]
-    shift = tl.load(shift_ptr + columns, mask=live, other=0.0)[None, :]
+    at, inside = of_map(rows, columns, P, D)
+    scale, shift = by_column(scale_ptr, columns, D), by_column(shift_ptr, columns, D)
     y = tl.load(x_ptr + at, mask=inside, other=0.0).to(tl.float32) * scale + shift
     if RESIDUAL:
         y += tl.load(residual_ptr + at, mask=inside, other=0.0).to(tl.float32)
@@ -127,14 +137,12 @@ def back_sums(
     columns = tl.program_id(0) % strips * COLUMNS + tl.arange(0, COLUMNS)
     rows = ((steps - 1) * blocks + block) * ROWS + tl.arange(0, ROWS)
     live = columns < D
-    scale = tl.load(scale_ptr + columns, mask=live, other=0.0)[None, :]
-    shift = tl.load(shift_ptr + columns, mask=live, other=0.0)[None, :]
-    mean = tl.load(mean_ptr + columns, mask=live, other=0.0)[None, :]
+    scale, shift = by_column(scale_ptr, columns, D), by_column(shift_ptr, columns, D)
+    mean = by_column(mean_ptr, columns, D)
     sums = tl.zeros((FEW, COLUMNS), tl.float32)
     products = tl.zeros((FEW, COLUMNS), tl.float32)
     for _ in range(steps):
-        inside = (rows < P)[:, None] & live[None, :]
-        at = rows[:, None] * D + columns[None, :]
+        at, inside = of_map(rows, columns, P, D)
         x = tl.load(x_ptr + at, mask=inside, other=0.0).to(tl.float32)
         g = tl.load(dy_ptr + at, mask=inside, other=0.0).to(tl.float32)
         if TWINS:
@@ -180,17 +188,13 @@ def back_apply(
 ):  # fmt: skip
     """dx = scale g + slope x + offset; g is masked here where it is not yet (scale x + shift > 0)."""
     rows, columns = tile(tl.program_id(0), strips, ROWS, COLUMNS)
-    live = columns < D
-    inside = (rows < P)[:, None] & live[None, :]
-    at = rows[:, None] * D + columns[None, :]
-    scale = tl.load(scale_ptr + columns, mask=live, other=0.0)[None, :]
-    slope = tl.load(slope_ptr + columns, mask=live, other=0.0)[None, :]
-    offset = tl.load(offset_ptr + columns, mask=live, other=0.0)[None, :]
+    at, inside = of_map(rows, columns, P, D)
+    scale, slope = by_column(scale_ptr, columns, D), by_column(slope_ptr, columns, D)
+    offset = by_column(offset_ptr, columns, D)
     x = tl.load(x_ptr + at, mask=inside, other=0.0).to(tl.float32)
     g = tl.load(g_ptr + at, mask=inside, other=0.0).to(tl.float32)
     if not MASKED:
-        shift = tl.load(shift_ptr + columns, mask=live, other=0.0)[None, :]
-        g = tl.where(x * scale + shift > 0, g, 0.0)
+        g = tl.where(x * scale + by_column(shift_ptr, columns, D) > 0, g, 0.0)
     dx = scale * g + slope * x + offset
     tl.store(dx_ptr + at, dx.to(dx_ptr.dtype.element_ty), mask=inside)
 

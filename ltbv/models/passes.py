@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ltbv.models import kernels, strided
-from ltbv.models.fused import padded
+from ltbv.models.channels import padded
 
 COLUMNS = 64  # of a tile: 16 bytes for each of eight threads
 ROWS = 64  # of a tile

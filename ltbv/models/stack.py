@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltbv.models import fused
+from ltbv.models.channels import narrow, padded
 
 NUMBERS = ("f2", "f4", "f8", "i4", "i8")  # types of weights and buffers in files
 NEVER = -1e4  # logit of a class that cannot be predicted; float16 holds it
@@ -146,24 +147,24 @@ def conv_norm_relu(conv: Conv, norm: Norm, x: Tensor) -> Tensor:
 
     A fused map may carry more channels in memory than its copies have; whoever is not fused takes the true ones.
     """
-    if _is_fused(conv, norm, x):
-        return fused.conv_norm_relu(conv, norm, x, None, torch.get_autocast_dtype("cuda"))
-    return F.relu(norm(conv(fused.narrow(x, conv.copies, conv.weight.shape[2]))), inplace=True)
+    return _conv_norm_add_relu(conv, norm, x, None)[0]
 
 
 def conv_norm_add_relu(conv: Conv, norm: Norm, x: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
     """relu(norm(conv(x)) + residual), likewise; twice, for the convolution and for the shortcut that follow."""
-    if _is_fused(conv, norm, x):
-        return fused.conv_norm_relu(conv, norm, x, residual, torch.get_autocast_dtype("cuda"))
-    y = norm(conv(fused.narrow(x, conv.copies, conv.weight.shape[2])))
-    y += fused.narrow(residual, conv.copies, conv.weight.shape[1])
+    return _conv_norm_add_relu(conv, norm, x, residual)
+
+
+def _conv_norm_add_relu(conv: Conv, norm: Norm, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
+    known = type(conv) is Conv and type(norm) is Norm  # one that computes something else is asked itself
+    if known and norm.training and fused.serves(conv.weight, x):
+        y = fused.conv_norm_relu(conv, norm, x, residual, torch.get_autocast_dtype("cuda"))
+        return (y, y) if residual is None else y
+    y = norm(conv(narrow(x, conv.copies, conv.weight.shape[2])))
+    if residual is not None:
+        y += narrow(residual, conv.copies, conv.weight.shape[1])
     y = F.relu(y, inplace=True)
     return y, y
-
-
-def _is_fused(conv: Conv, norm: Norm, x: Tensor) -> bool:
-    known = type(conv) is Conv and type(norm) is Norm  # one that computes something else is asked itself
-    return known and norm.training and fused.serves(conv.weight, x)
 
 
 def layers(module: nn.Module) -> list[Layer]:
@@ -249,5 +250,5 @@ def pad_shortcut(x: Tensor, copies: int, inputs: int, outputs: int, stride: int)
     # Two pads where a map is padded: what is cut off (fewer outputs than inputs) must not be taken from the padding.
     y = F.pad(nhwc if there == inputs else nhwc[..., :inputs], (before, outputs - inputs - before))
     if there != inputs:
-        y = F.pad(y, (0, fused.padded(outputs) - outputs))
+        y = F.pad(y, (0, padded(outputs) - outputs))
     return y.flatten(-2).movedim(-1, 1)

@@ -1,7 +1,8 @@
 """Does a method lower bias and variance, and by how much? `ltbv report`: tables and figures, every method beside CE.
 
     evidence             predictions of some methods on one test set, and how they came about
-    study                reads them from a study directory
+    study                reads them from a study directory, `elsewhere` from files of others
+    analysis             takes them from arrays in memory: `ltbv.analyse`
     measured, rows       what `ltbv.stats` says of them, once, for all topics
     judgement, grid, answer, legend    what may be said of each number, the grid of all, and its words
     topic, topics/       a question of the report is one file: its tables, sheets, figures and cautions
@@ -59,7 +60,7 @@ def write_report(
     wrote in `output` and this one does not is removed; anything else there is left.
     """
     from ltbv.errors import one_line
-    from ltbv.harness.files import refuse_if_closed, write_together
+    from ltbv.files import refuse_if_closed, write_together
     from ltbv.report import captions, latex, machine, manifest, markdown, page, tables, terminal, topics
     from ltbv.report.answer import answer
     from ltbv.report.evidence import Evidence

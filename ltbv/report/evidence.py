@@ -18,6 +18,7 @@ SPLITS = ("many", "medium", "few")
 GROUPS = ("all", *SPLITS)
 SHOWN = ("accuracy", "bias", "variance")  # what figures and tables of classes show
 HIGHER_IS_BETTER = ("accuracy",)
+MOST_CLASSES, MOST_IMAGES = 10**6, 10**12  # images of a class; beyond these a number is taken for damage
 
 
 def chosen(keys: Sequence[str], reference: str | None = None, methods: Sequence[str] = ()) -> tuple[str, ...]:

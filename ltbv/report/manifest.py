@@ -5,10 +5,12 @@ earlier one wrote and this one does not are removed, unless they hold something 
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from ltbv.errors import Refusal
+from ltbv.files import read_json
 
 MANIFEST = "report.json"
 OURS = re.compile(r"(tables|figures)/\w+\.(csv|tex|md|png|pdf)|report\.(html|md)")  # no other name is ever removed
@@ -34,10 +36,8 @@ def left_over(output: Path, written: Iterable[str]) -> list[Path]:
 def _earlier(output: Path) -> Mapping[str, str]:
     """What report.json says; nothing where there is none, or none of ours."""
     try:
-        if not (output / MANIFEST).is_file():  # a pipe would be waited for
-            return {}
-        whole = json.loads((output / MANIFEST).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        whole = read_json(output / MANIFEST)
+    except Refusal:
         return {}
     files = whole.get("files") if isinstance(whole, dict) else None
     return files if isinstance(files, dict) else {}

@@ -1,6 +1,25 @@
 """How does a name that anybody may have chosen get into a table or a figure without harm?"""
 
 import textwrap
+from collections import Counter
+from collections.abc import Sequence
+
+from ltbv.errors import Refusal
+
+LONGEST_NAME = 1000  # characters
+
+
+def check_names(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Class names, or a Refusal of those that cannot be told apart or written."""
+    for k, name in enumerate(names):
+        if not name:
+            raise Refusal(f"{where} has no name for class {k} (from 0)")
+        if len(name) > LONGEST_NAME or any("\ud800" <= c <= "\udfff" for c in name):  # which no file can hold
+            raise Refusal(f"{where} has {name[:40]!r} for class {k} (from 0), which is too long or no text")
+    name, times = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
+    if times > 1:
+        raise Refusal(f"{where} has the class name {name!r} {times} times")
+    return tuple(names)
 
 
 def printable(name: str) -> str:

@@ -16,7 +16,6 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 import ltbv
-from ltbv.harness.store import flat
 from ltbv.report import captions, gridview
 from ltbv.report.answer import answer
 from ltbv.report.evidence import Evidence
@@ -26,6 +25,7 @@ from ltbv.report.sheet import Cell, Column, Sheet
 from ltbv.report.style import Look
 from ltbv.report.tables import Tables
 from ltbv.report.topic import Drawing
+from ltbv.store import flat
 
 PIXELS_AN_INCH, SHOWN_AN_INCH = 200, 110
 MOST_ROWS = 4000  # of a table; beyond, the file of the table is for machines

@@ -9,17 +9,13 @@ from typing import Any
 import numpy as np
 
 from ltbv.data.dataset import labels_of
-from ltbv.data.resample import overlap
+from ltbv.data.resample import lost_by_run, overlap
 from ltbv.errors import Refusal, words_of
-from ltbv.harness import provenance
-from ltbv.harness.files import Damaged, read_arrays
-from ltbv.harness.store import Store, command
-from ltbv.report.elsewhere.counts import MOST_IMAGES
-from ltbv.report.elsewhere.listings import check_names
-from ltbv.report.elsewhere.rows import MOST_CLASSES
-from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
-from ltbv.report.topics.lost_classes import lost_classes
+from ltbv.files import Damaged, read_arrays
+from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
+from ltbv.report.names import check_names
 from ltbv.settings import Settings
+from ltbv.store import Store, command, provenance
 
 REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
 OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
@@ -65,7 +61,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
         train_counts=np.asarray(data["counts"]),
         splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
         methods=tuple(of_methods),
-        lost=lost_classes(list(ids), np.asarray(data["counts"])),
+        lost=lost_by_run(list(ids), np.asarray(data["counts"])),
         setting=Setting(
             settings.dataset,
             settings.scheme,
@@ -144,7 +140,7 @@ def _check_ids(path: Path, name: str, values: np.ndarray, axes: int, num_classes
     return values
 
 
-Origins = dict[int, dict[str, Any] | None]  # run -> what its file says of itself, see `harness.provenance`
+Origins = dict[int, dict[str, Any] | None]  # run -> what its file says of itself, see `store.provenance`
 
 
 def _origins(store: Store, methods: dict[str, Origins]) -> list[str]:

@@ -1,4 +1,8 @@
-"""How does a figure look? One appearance a method everywhere, text that survives print, equal bytes for equal data."""
+"""How does a figure look? One appearance a method everywhere, text that survives print, equal bytes for equal data.
+
+Matplotlib alone draws: what seaborn does better is to estimate from raw rows, and here estimates and intervals come
+finished. Its dodged points and heat maps of the same tables showed nothing more, in 1.5 to 2.5 times the time.
+"""
 
 import io
 import warnings

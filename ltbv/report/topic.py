@@ -3,7 +3,7 @@ what must be said of them. A file of `topics/` is one topic, and its list there 
 shows something (Markdown, LaTeX, the page, the terminal, CSV, JSON) knows the forms of this file, and no topic."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +12,42 @@ import pandas as pd
 from ltbv.report.evidence import Evidence, MethodRuns
 from ltbv.report.measured import Measured
 from ltbv.report.sheet import Sheet
-from ltbv.report.tables import Tables
+from ltbv.report.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ltbv.report.style import Look
+
+
+@dataclass(frozen=True)
+class Tables:
+    """
+    named     every table by its name, in the order of the topics; `tables.splits` is `tables.named["splits"]`
+    files     names of those that are written as files, where they have rows; True: even without
+    verdicts  a method in words
+    cautions  lines that a reader must know
+    """
+
+    named: Mapping[str, pd.DataFrame]
+    files: Mapping[str, bool]
+    verdicts: tuple[Verdict, ...]
+    cautions: tuple[str, ...]
+
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        named = self.__dict__.get("named", {})  # empty while a copy is being made
+        if name not in named:
+            raise AttributeError(f"no table {name!r}; there is: {', '.join(named)}")
+        return named[name]
+
+    def instead(self, **tables: pd.DataFrame) -> "Tables":
+        """The same with other tables in the place of some."""
+        return replace(self, named={**self.named, **tables})
+
+    @property
+    def tidy(self) -> dict[str, pd.DataFrame]:
+        """Those that are files of their own."""
+        return {name: self.named[name] for name, always in self.files.items() if always or len(self.named[name])}
 
 
 @dataclass(frozen=True)

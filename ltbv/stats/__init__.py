@@ -10,8 +10,8 @@ here are corrected, come with intervals for new runs and new test images, and me
 
 Read in this order: `zero_one`, `splits`, `record`, `intervals`, `compare`, `sign_flip`, `fallen`, `doubts`; then
 `probability`, `hardest_negative`, `confusion` and `sources`. Underneath lie `votes` (how runs vote), `measured` (what
-an interval needs to know), `fewer` (what a correction may have left), `points` (how test points vary) and `student`
-(how far an interval reaches).
+an interval needs to know), `fewer` (what a correction may have left), `points` (how test points vary), `student` (how
+far an interval reaches) and `keyed` (what a table knows that an array does not).
 Axes: R runs, N test points, C classes, G groups of classes. Arrays in, arrays or small frozen dataclasses out.
 """
 

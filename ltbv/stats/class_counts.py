@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.stats.keyed import keyed, plain
 
 WHOLE = re.compile(r"\s*([0-9]{1,15})(\.0*)?\s*")
 MOST_CLASSES = 10**6
@@ -21,9 +22,9 @@ def class_counts(counts: Any) -> np.ndarray:
     """
     keys = keys_of(counts)
     if keys is None:
-        return np.asarray(counts)
+        return plain(counts, "train_counts")
     ids = class_ids(keys)
-    values = list(counts.values()) if isinstance(counts, Mapping) else np.asarray(counts).tolist()
+    values = list(counts.values()) if isinstance(counts, Mapping) else keyed(counts, "train_counts")[0].tolist()
     if ids is None:
         raise Refusal(
             f"train_counts has the keys {', '.join(map(repr, keys[:3]))}{', …' if len(keys) > 3 else ''}, which are no"

@@ -21,6 +21,7 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.stats.intervals import Estimate, Options
+from ltbv.stats.keyed import plain
 from ltbv.stats.measured import measure_per_run
 from ltbv.stats.probability import block_points, check_logits, log_sum_exp
 from ltbv.stats.splits import GroupWeights
@@ -112,7 +113,7 @@ def head_tail_gap(
     """
     if missing := {"many", "few"} - splits.keys():
         raise Refusal(f"splits lack {sorted(missing)}: a head-tail gap needs 'many' and 'few'; got {sorted(splits)}")
-    options, labels, values = Options(target=target, level=level), check_labels(labels), np.asarray(values)
+    options, labels, values = Options(target=target, level=level), check_labels(labels), plain(values, "values")
     name = "few - many"
     weights = GroupWeights.gap(name, splits["few"], splits["many"], labels)
 
@@ -121,7 +122,7 @@ def head_tail_gap(
 
     measured = measure(values)
     if reference_values is not None:
-        reference_values = np.asarray(reference_values)
+        reference_values = plain(reference_values, "reference_values")
         if reference_values.shape != values.shape:
             raise Refusal(f"values are {values.shape} and reference_values {reference_values.shape}: give paired runs")
         measured = measured - measure(reference_values)
@@ -139,7 +140,8 @@ def score_distance(scores: np.ndarray, reference_scores: np.ndarray, *, bins: in
     scores, reference_scores  arrays of any shape, within [0, 1]; their sizes may differ
     """
     shares = []
-    for name, of in (("scores", np.asarray(scores)), ("reference_scores", np.asarray(reference_scores))):
+    for name, of in (("scores", scores), ("reference_scores", reference_scores)):
+        of = plain(of, name)
         if of.size == 0 or not (of.min() >= 0 and of.max() <= 1):
             raise Refusal(f"{name} must be probabilities, one or more and all within [0, 1]")
         counts, _ = np.histogram(of, bins, (0, 1))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltbv.errors import Refusal, unknown
+from ltbv.stats.keyed import plain
 from ltbv.stats.votes import blocks, check_labels
 
 BLOCK_ELEMENTS = 2_000_000  # probabilities of one block (runs x points x classes): 16 MB in float64
@@ -222,7 +223,7 @@ def check_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> tuple[
 
 
 def _check_shape(name: str, values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values, labels = np.asarray(values), check_labels(labels)
+    values, labels = plain(values, name), check_labels(labels)
     if values.ndim != 3 or values.dtype.kind != "f" or values.shape[0] == 0:
         raise Refusal(f"{name} must be floating point (R, N, C); got {values.dtype} with shape {values.shape}")
     if values.shape[1] != labels.size:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.stats.class_counts import class_counts
+from ltbv.stats.keyed import Keys, keyed, matched, plain
 from ltbv.stats.measured import Logits, Measured, measure_logits, measure_per_run, measure_votes
 from ltbv.stats.votes import check_labels, check_predictions
 
@@ -52,8 +53,10 @@ class Record:
                   score, experts used)
 
     Refused: predictions that are no integer class ids, not (R, N), or beyond `train_counts`; labels likewise; run
-    numbers that repeat or are not R; clusters that are not one a test point; shares that are none. What is measured of
-    a record is kept with it: about 150 bytes a test point, and one for each run.
+    numbers that repeat or are not R; clusters that are not one a test point; shares that are none; values that are
+    missing. Tables are matched by their index (`keyed`): test points to those of the labels, and the index of the
+    predictions are run numbers. What is measured of a record is kept with it: about 150 bytes a test point, and one for
+    each run.
     """
 
     predictions: np.ndarray
@@ -69,7 +72,8 @@ class Record:
 
     def __post_init__(self) -> None:
         predictions, labels = check_predictions(self.predictions, self.labels)
-        runs = tuple(range(len(predictions)) if self.runs is None else map(int, self.runs))
+        rows, points = keyed(self.predictions, "predictions", 2)[1][0], keyed(self.labels, "labels", 1)[1][0]
+        runs = _run_numbers(rows, self.runs, len(predictions))
         if len(runs) != len(predictions) or len(set(runs)) != len(runs):
             raise Refusal(f"runs {list(runs)[:8]} must be one number of its own for each of {len(predictions)} rows")
         if self.train_counts is not None:
@@ -78,15 +82,18 @@ class Record:
             check_labels(labels, classes)
             if predictions.max() >= classes:
                 raise Refusal(f"predictions go up to {predictions.max()}, but train_counts has {classes} classes")
-        clusters = None if self.clusters is None else check_clusters(self.clusters, labels.size)
+        clusters = None if self.clusters is None else check_clusters(self.clusters, labels.size, points)
+        per_run = {name: _of_runs(values, name, rows, points) for name, values in self.per_run.items()}
+        logits = self.logits if self.logits is None or callable(self.logits) else plain(self.logits, "logits")
         if self.shared is not None:
-            shared = np.asarray(self.shared, np.float64)
+            shared = np.asarray(plain(self.shared, "shared") if hasattr(self.shared, "index") else self.shared, float)
             if shared.ndim != 1 or ((shared < 0) | (shared > 1)).any():
                 raise Refusal(
                     f"shared must be (C,) shares from 0 to 1; got {shared.shape} from {np.nanmin(shared, initial=0):g}"
                     f" to {np.nanmax(shared, initial=0):g}"
                 )
-        for name, value in (("predictions", predictions), ("labels", labels), ("runs", runs), ("clusters", clusters)):
+        known = {"predictions": predictions, "labels": labels, "runs": runs, "clusters": clusters}
+        for name, value in (known | {"per_run": per_run, "logits": logits}).items():
             object.__setattr__(self, name, value)
 
     def select(self, runs: Sequence[int]) -> "Record":
@@ -99,7 +106,7 @@ class Record:
         read, logits = self.logits, None
         if read is not None:
             logits = (lambda block: read(block)[rows]) if callable(read) else read[rows]
-        per_run = {name: np.asarray(values)[rows] for name, values in self.per_run.items()}
+        per_run = {name: values[rows] for name, values in self.per_run.items()}
         return replace(self, predictions=self.predictions[rows], runs=tuple(runs), logits=logits, per_run=per_run)
 
     def measure(self, num_classes: int, ties: str, seed: int, bias_by_half: bool) -> dict[str, Measured]:
@@ -134,15 +141,37 @@ class Record:
         return 1 + len(self.predictions) * overlap / (1 - overlap) if overlap < 1 else np.nan
 
 
-def check_clusters(clusters: np.ndarray, points: int) -> np.ndarray:
-    """`clusters` as numbers from 0 (N,), or a Refusal."""
-    clusters = np.asarray(clusters)
+def _run_numbers(rows: Keys, runs: Sequence[int] | None, total: int) -> tuple[int, ...]:
+    """Run numbers: as given, or those of a table's index, or from 0."""
+    if runs is None and rows is None:
+        return tuple(range(total))
+    numbers = rows if runs is None else plain(runs, "runs").tolist()
+    if rows is not None and numbers != rows:
+        raise Refusal(f"predictions have runs {rows[:8]} in their index, but runs are {numbers[:8]}: give them once")
+    if any(type(number) is not int for number in numbers):
+        raise Refusal(f"runs {numbers[:8]} must be whole numbers: two records are paired by them; give runs=")
+    return tuple(numbers)
+
+
+def _of_runs(values: np.ndarray, name: str, rows: Keys, points: Keys) -> np.ndarray:
+    """Values (R, N) in the order of the predictions and the labels."""
+    what = f"per_run[{name!r}]"
+    values, (own_rows, own_points) = keyed(values, what, 2)
+    if values.ndim == 2:
+        values = matched(values, 0, own_rows, rows, what, "predictions")
+        values = matched(values, 1, own_points, points, what, "labels")
+    return values
+
+
+def check_clusters(clusters: np.ndarray, points: int, keys: Keys = None) -> np.ndarray:
+    """`clusters` as numbers from 0 (N,), or a Refusal; `keys` are the names of the test points in a table."""
+    clusters, (own,) = keyed(clusters, "clusters", 1)
     if clusters.shape != (points,) or clusters.dtype.kind not in "iuUS":
         raise Refusal(
             f"clusters must be one whole number or name for each of {points} test points; got {clusters.dtype} of shape"
             f" {clusters.shape}"
         )
-    numbers = np.unique(clusters, return_inverse=True)[1]
+    numbers = np.unique(matched(clusters, 0, own, keys, "clusters", "labels"), return_inverse=True)[1]
     if points > 1 and numbers.max() == 0:
         raise Refusal("clusters are all one: from a single cluster nothing can be said of others; give two or more")
     return numbers

@@ -22,6 +22,7 @@ import numpy as np
 
 from ltbv.errors import Refusal, unknown
 from ltbv.stats.intervals import Estimate, Options
+from ltbv.stats.keyed import plain
 from ltbv.stats.measured import FEWEST_RUNS, Measured
 from ltbv.stats.probability import block_points, check_logits, check_probabilities, log_sum_exp
 from ltbv.stats.splits import GroupWeights, by_class
@@ -95,7 +96,7 @@ def _check(predictions: np.ndarray, labels: np.ndarray, kind: str) -> tuple[np.n
     """The arrays, or a Refusal."""
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
-    predictions = np.asarray(predictions)
+    predictions = plain(predictions, kind)
     wanted = "(K, M, N)" if kind == "labels" else "(K, M, N, C)"
     if predictions.ndim != wanted.count(",") + 1 or 0 in predictions.shape[:2]:
         raise Refusal(f"{kind} must be {wanted}, K samples of M seeds; got shape {predictions.shape}")

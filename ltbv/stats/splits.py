@@ -13,6 +13,7 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.stats.class_counts import class_counts
+from ltbv.stats.keyed import plain
 from ltbv.stats.votes import check_labels
 
 Groups = Mapping[str, np.ndarray] | Sequence[np.ndarray]
@@ -64,7 +65,7 @@ def by_class(values: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nda
     `values` may have leading axes, (..., N) -> (..., C).
     """
     labels = check_labels(labels, num_classes)
-    values = np.asarray(values, np.float64)
+    values = np.asarray(plain(values, "values"), np.float64)
     if values.shape[-1:] != labels.shape:
         raise Refusal(f"values have shape {values.shape} and labels {labels.shape}: test points must be the last axis")
     counts = np.bincount(labels, minlength=num_classes)

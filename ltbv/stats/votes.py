@@ -16,6 +16,7 @@ from functools import reduce
 import numpy as np
 
 from ltbv.errors import Refusal, unknown
+from ltbv.stats.keyed import keyed, matched, plain
 
 TIES = ("fractional", "lowest")
 WORD = 32
@@ -29,7 +30,8 @@ def blocks(points: int, size: int = BLOCK) -> Iterator[slice]:
 
 def check_labels(labels: np.ndarray, num_classes: int | None = None) -> np.ndarray:
     """`labels` as an array (N,) of class ids, intp, or a Refusal that says what is wrong with them."""
-    labels = _integers("labels", labels)
+    labels = plain(labels, "labels")
+    _refuse_no_ids("labels", labels)
     if labels.ndim != 1 or labels.size == 0:
         raise Refusal(f"labels must be one class id for each test point, (N,) with N > 0; got shape {labels.shape}")
     if num_classes is not None and labels.max() >= num_classes:
@@ -40,9 +42,14 @@ def check_labels(labels: np.ndarray, num_classes: int | None = None) -> np.ndarr
 
 
 def check_predictions(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`predictions` (R, N) and `labels` (N,) as integer arrays, or a Refusal that says what is wrong with them."""
+    """`predictions` (R, N) and `labels` (N,) as integer arrays, or a Refusal that says what is wrong with them.
+
+    Test points of tables are matched by their index: the order is that of the labels.
+    """
+    labels, (points,) = keyed(labels, "labels", 1)
     labels = check_labels(labels)
-    predictions = _integers("predictions", predictions)
+    predictions, (_, own) = keyed(predictions, "predictions", 2)
+    _refuse_no_ids("predictions", predictions)
     if predictions.ndim != 2 or predictions.shape[0] == 0:
         raise Refusal(
             f"predictions must be (R, N), one row for each run; got shape {predictions.shape}"
@@ -53,7 +60,7 @@ def check_predictions(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.n
             f"predictions are for {predictions.shape[1]} test points and labels for {labels.size};"
             " give predictions as (runs, points)"
         )
-    return predictions, labels
+    return matched(predictions, 1, own, points, "predictions", "labels"), labels
 
 
 def check_ties(ties: str) -> None:
@@ -67,8 +74,7 @@ def check_ties(ties: str) -> None:
         raise unknown("tie rule", ties, TIES)
 
 
-def _integers(name: str, values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values)
+def _refuse_no_ids(name: str, values: np.ndarray) -> None:
     if values.dtype.kind not in "iu":
         raise Refusal(
             f"{name} must be integer class ids; got {values.dtype}. Take the argmax over classes, or convert"
@@ -78,7 +84,6 @@ def _integers(name: str, values: np.ndarray) -> np.ndarray:
         raise Refusal(f"{name} must be class ids from 0; the lowest is {values.min()}")
     if values.size and values.max() > np.iinfo(np.intp).max:
         raise Refusal(f"{name} must be class ids; {values.max()} is none")
-    return values
 
 
 def subset_words(runs: np.ndarray, total: int) -> np.ndarray:

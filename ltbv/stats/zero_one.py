@@ -21,6 +21,7 @@ from math import comb
 import numpy as np
 
 from ltbv.errors import Refusal, unknown
+from ltbv.stats.keyed import plain
 from ltbv.stats.splits import Groups, GroupWeights, by_class
 from ltbv.stats.votes import TIES, Ballots, blocks, check_labels, check_predictions, check_ties, subset_words
 
@@ -122,7 +123,7 @@ def zero_one(
 
 def _weight_by_probability(predictions: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """w_y (N,) when the highest mean probability decides among the labels with most votes."""
-    probabilities = np.asarray(probabilities)
+    probabilities = plain(probabilities, "probabilities")
     runs, points = predictions.shape
     if probabilities.ndim != 3 or probabilities.shape[:2] != (runs, points):
         raise Refusal(f"probabilities must be (R, N, C) = ({runs}, {points}, classes); got {probabilities.shape}")

@@ -26,9 +26,9 @@ def test_default_profiles():
 @every_entry
 def test_an_entry_checks_a_request_before_any_data_are_read(name):
     entry = catalogue.entry(name)
-    assert entry.counts(head=entry.pool_size, imbalance=10, kind="step").max() == entry.pool_size
-    with pytest.raises(Refusal, match=f"needs {entry.pool_size + 1} images but its pool has {entry.pool_size}"):
-        entry.counts(head=entry.pool_size + 1)
+    assert entry.counts(head=entry.pool, imbalance=10, profile="step").max() == entry.pool
+    with pytest.raises(Refusal, match=f"needs {entry.pool + 1} images but its pool has {entry.pool}"):
+        entry.counts(head=entry.pool + 1)
     with pytest.raises(Refusal, match="imbalance is 0.1"):
         entry.counts(imbalance=0.1)
     with pytest.raises(Refusal, match="unknown scheme"):

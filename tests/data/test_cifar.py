@@ -1,11 +1,13 @@
 """The archives are read whole or refused in one line, and never trusted."""
 
 import dataclasses
+import errno
 import io
 import os
 import pickle
 import pickletools
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -76,7 +78,7 @@ def check(dataset, files):
     np.testing.assert_array_equal(dataset.read(make_ids([1], [2]))[0, :, :, 2].ravel(), second[0][2048:])
     np.testing.assert_array_equal(dataset.test.labels, [0, 1, 2, 2, 1, 0])
     np.testing.assert_array_equal(dataset.test.pixels[3, 0, :, 0], files["test_batch"][b"data"][3, :32])
-    assert (dataset.pad, dataset.flip, dataset.background, dataset.endless) == (4, True, 0, False)
+    assert (dataset.mirrors, dataset.background, dataset.endless) == (True, 0, False)
 
 
 @pytest.mark.parametrize(
@@ -261,3 +263,40 @@ def test_the_real_archives_have_their_sizes():
     )
     assert cifar.CIFAR100.num_classes * cifar.CIFAR100.pool_size == 50_000
     assert cifar.CIFAR100.num_classes * cifar.CIFAR100.test_size == 10_000
+
+
+NO_PLAIN_VALUES = {  # that an Unpickler would take much for, or do with them what somebody else says
+    "many small things": (b"]" * 3_000_000 + b".", "more than 1,000,000 opcodes"),
+    "an argument for each byte": (b"cnumpy\ndtype\nB\0\0\1\0" + bytes(65_536) + b"R.", "calls what is no array"),
+    "state of a list": (b"](U\6appendK\1db.", "sets the state of what is no array"),
+    "attributes of a dictionary": (b"}N}U\x08__iter__K\1s\x86b.", "sets the state of what is no array"),
+    "a class changed": (b"cnumpy\ndtype\nNb.", "sets the state of what is no array"),
+    "memory for what is not there": (b"\x96\0\0\0\0\2\0\0\0.", "an opcode that no array"),
+    "a set": (b"\x8f.", "an opcode that no array"),
+    "something twice": (b"N2.", "an opcode that no array"),
+}
+
+
+@pytest.mark.parametrize("what", NO_PLAIN_VALUES)
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "packed"])
+def test_a_pickle_of_anything_but_plain_values_is_refused_before_it_costs(tmp_path, files, packed, what):
+    raw, complaint = NO_PLAIN_VALUES[what]
+    (pack if packed else write)(files | {"data_batch_1": raw}, tmp_path)
+    tracemalloc.start()
+    message = refusal(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "data_batch_1 is damaged or incomplete" in message and complaint in message
+    assert peak < 150e6, f"{peak / 1e6:.0f} MB"
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "packed"])
+def test_what_cannot_be_read_just_now_is_not_called_damaged(tmp_path, files, packed, monkeypatch):
+    (pack if packed else write)(files, tmp_path)
+
+    def failing(file, size):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(cifar, "read_pickle", failing)
+    message = refusal(tmp_path)
+    assert message.startswith("cannot read ") and "Input/output error" in message and "damaged" not in message

@@ -22,8 +22,7 @@ def stripes(num_classes, channels):
         test=Images(np.zeros((1, 8, 8, channels), np.uint8), np.zeros(1, np.int64)),
         mean=(0.5,) * channels,
         std=(0.5,) * channels,
-        pad=1,
-        flip=False,
+        mirrors=False,
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ltbv.data.profile import KINDS, long_tail_counts
+from ltbv.data.profile import KINDS, long_tail_counts, own_counts
 from ltbv.errors import Refusal
 
 
@@ -56,3 +56,14 @@ def test_refusals_say_what_would_work(arguments, message):
 @pytest.mark.parametrize("head", range(2, 200))
 def test_the_imbalance_that_the_refusal_names_works(head):
     assert long_tail_counts(10, head, head - 0.001)[-1] == 1
+
+
+@pytest.mark.parametrize(("head", "counts"), [(None, [90, 40, 7, 1]), (90, [90, 40, 7, 1]), (30, [30, 13, 2, 1])])
+def test_a_profile_of_their_own_is_that_of_the_data(head, counts):
+    assert own_counts(np.array([90, 40, 7, 1]), head).tolist() == counts
+
+
+@pytest.mark.parametrize("head", [0, 91])
+def test_a_head_that_the_data_do_not_have_is_refused(head):
+    with pytest.raises(Refusal, match=f"head is {head}; the largest class of these data has 90 images"):
+        own_counts(np.array([90, 40, 7, 1]), head)

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from ltbv.data.batches import Feed, Pictures
-from ltbv.data.dataset import labels_of, make_ids
+from ltbv.data.batches import Feed
+from ltbv.data.dataset import Augmentation, labels_of, make_ids
+from ltbv.data.readers import OnDevice
 from ltbv.data.samplers import INSTANCE, ByClass, Oversampling, Progressive, Smote, Undersampling
+
+CROPS, STILL = Augmentation(pad=1, flip=True), Augmentation()
 
 CPU = torch.device("cpu")
 
@@ -35,7 +38,7 @@ def test_gather_is_crop_then_flip_then_normalise(tiny):
     pixels = tiny.test.pixels
     tables = [draw.integers(high, size=(runs, batch)) for high in (len(pixels), 2 * pad + 1, 2 * pad + 1)]
     flips = draw.random((runs, batch)) < 0.5
-    pictures = Pictures(tiny, pixels, pad=pad, device=CPU, dtype=torch.float64)
+    pictures = OnDevice(tiny, pixels, pad=pad, device=CPU, dtype=torch.float64)
     ours = pictures.gather(*map(torch.as_tensor, (*tables, flips)))
     assert ours.shape == (batch, runs * 2, side, side) and ours.is_contiguous(memory_format=torch.channels_last)
     for run in range(runs):
@@ -51,8 +54,8 @@ def test_gather_is_crop_then_flip_then_normalise(tiny):
 
 def test_the_middle_crop_is_the_image_itself_and_a_block_shows_it_to_every_run(tiny):
     pixels = tiny.test.pixels
-    padded = Pictures(tiny, pixels, pad=3, device=CPU, dtype=torch.float64)
-    whole = Pictures(tiny, pixels, pad=0, device=CPU, dtype=torch.float64)
+    padded = OnDevice(tiny, pixels, pad=3, device=CPU, dtype=torch.float64)
+    whole = OnDevice(tiny, pixels, pad=0, device=CPU, dtype=torch.float64)
     rows, middle = torch.arange(5).expand(2, -1), torch.full((2, 5), 3)
     crops = padded.gather(rows, middle, middle, torch.zeros(2, 5, dtype=torch.bool))
     assert torch.equal(crops, whole.block(slice(0, 5), 2))
@@ -60,7 +63,7 @@ def test_the_middle_crop_is_the_image_itself_and_a_block_shows_it_to_every_run(t
 
 def test_float32_pictures_are_float64_ones_rounded(tiny):
     one, two = (
-        Pictures(tiny, tiny.test.pixels, pad=0, device=CPU, dtype=d).block(slice(0, 9), 1)
+        OnDevice(tiny, tiny.test.pixels, pad=0, device=CPU, dtype=d).block(slice(0, 9), 1)
         for d in (torch.float32, torch.float64)
     )
     assert one.dtype == torch.float32
@@ -87,15 +90,16 @@ def test_a_blend_is_the_weighted_mean_image_by_image_and_run_by_run():
 # Feed
 
 
-def batches(dataset, ids, runs, *, epoch=0, epochs=3, seed=0, stage=0, batch=16, samplers=(INSTANCE,)):
-    feed = Feed(dataset, ids, device=CPU, dtype=torch.float64)
+def batches(
+    dataset, ids, runs, *, epoch=0, epochs=3, seed=0, stage=0, batch=16, samplers=(INSTANCE,), augmentation=CROPS
+):
+    feed = Feed(dataset, ids, augmentation=augmentation, device=CPU, dtype=torch.float64)
     return list(feed.epoch(feed.tables(seed, runs, (stage,), epoch, epochs, samplers, batch=batch), batch))
 
 
 def shown(dataset, ids, runs, **where) -> list[np.ndarray]:
     """For each run which image of its sample stands at each place of an epoch; images that are crops of none: -1."""
-    still = replace(dataset, pad=0, flip=False)
-    epoch = batches(still, ids, runs, **where)
+    epoch = batches(dataset, ids, runs, augmentation=STILL, **where)
     found = []
     for place in range(len(runs)):
         images = torch.cat([b.images[:, 2 * place : 2 * place + 2] for (b,) in epoch]).permute(0, 2, 3, 1).numpy()
@@ -106,8 +110,7 @@ def shown(dataset, ids, runs, **where) -> list[np.ndarray]:
 
 
 def test_an_epoch_shows_every_image_of_each_run_once(tiny, samples):
-    still = replace(tiny, pad=0, flip=False)
-    epoch = batches(still, samples, (0, 1, 2))
+    epoch = batches(tiny, samples, (0, 1, 2), augmentation=STILL)
     assert [b.labels.shape for (b,) in epoch] == [(3, 16), (3, 16), (3, 5)]
     for run in range(3):
         labels = torch.cat([b.labels[run] for (b,) in epoch])
@@ -178,13 +181,12 @@ def test_undersampling_keeps_the_same_images_through_a_stage_and_others_elsewher
 
 def test_smote_blends_an_image_with_one_of_its_nearest(tiny, samples):
     """Every image of an epoch is (1 - u) x + u x', x' among the three nearest of the same class, by brute force."""
-    still = replace(tiny, pad=0, flip=False)
     for place, run in enumerate((4, 5)):
         own = samples[place]
         pixels, labels = tiny.read(own).astype(int), labels_of(own)
         whole = (pixels / 255 - np.array(tiny.mean)) / np.array(tiny.std)
         blended = 0
-        for (batch,) in batches(still, samples[:2], (4, 5), samplers=(Smote(3),)):
+        for (batch,) in batches(tiny, samples[:2], (4, 5), samplers=(Smote(3),), augmentation=STILL):
             images = batch.images[:, 2 * place : 2 * place + 2].permute(0, 2, 3, 1).numpy()
             for image, label in zip(images, batch.labels[place].tolist(), strict=True):
                 members = np.flatnonzero(labels == label)
@@ -210,12 +212,10 @@ def test_both_images_of_a_blend_get_the_same_crop_and_flip(tiny):
     """Two images that are one picture, once darker: whatever crop and flip, a blend stays a multiple of the picture."""
     picture = np.random.default_rng(6).integers(1, 100, size=(8, 8, 2))
     stored = np.stack([picture, 2 * picture]).astype(np.uint8)
-    dim = replace(
-        tiny, read=lambda ids: stored[np.asarray(ids) % 2], mean=(0.0, 0.0), std=(1.0, 1.0), background=0, pad=2
-    )
+    dim = replace(tiny, read=lambda ids: stored[np.asarray(ids) % 2], mean=(0.0, 0.0), std=(1.0, 1.0), background=0)
     ids = make_ids(np.repeat([0, 1], [30, 2]), np.concatenate([np.arange(30), [0, 1]]))[None]
     factors = set()
-    for (batch,) in batches(dim, ids, (0,), samplers=(Smote(1),)):
+    for (batch,) in batches(dim, ids, (0,), samplers=(Smote(1),), augmentation=Augmentation(2, True)):
         for image in batch.images.permute(0, 2, 3, 1).numpy() * 255:
             padded = np.pad(picture, ((2, 2), (2, 2), (0, 0)))
             crops = [plain_crop(padded, top, left, flip, 8) for top in range(5) for left in range(5) for flip in (0, 1)]
@@ -239,8 +239,8 @@ def test_order_crops_and_flips_are_new_for_each_seed_run_stage_epoch_and_sampler
 
 
 def test_a_data_set_without_flips_is_not_flipped(tiny, samples):
-    upright = batches(replace(tiny, pad=0, flip=False), samples, (0, 1, 2))
-    flipped = batches(replace(tiny, pad=0), samples, (0, 1, 2))
+    upright = batches(replace(tiny, mirrors=False), samples, (0, 1, 2), augmentation=Augmentation(0, True))
+    flipped = batches(tiny, samples, (0, 1, 2), augmentation=Augmentation(0, True))
     share = np.mean(
         [
             (b.images[i] != a.images[i]).any().item()
@@ -257,7 +257,7 @@ def test_a_data_set_without_flips_is_not_flipped(tiny, samples):
     [(36, [37]), (12, [12, 12, 13]), (18, [18, 19]), (35, [35, 2]), (37, [37]), (64, [37]), (1, [1] * 35 + [2])],
 )
 def test_a_single_image_left_over_joins_the_batch_before_it(tiny, samples, size, sizes):
-    feed = Feed(tiny, samples, device=CPU, dtype=torch.float32)
+    feed = Feed(tiny, samples, augmentation=CROPS, device=CPU, dtype=torch.float32)
     tables = feed.tables(0, (0, 1, 2), (0,), 0, 1, (INSTANCE,), batch=size)
     found = [batch.labels.shape[1] for (batch,) in feed.epoch(tables, size)]
     assert found == sizes
@@ -265,7 +265,7 @@ def test_a_single_image_left_over_joins_the_batch_before_it(tiny, samples, size,
 
 def test_counts_are_those_of_each_runs_sample(tiny):
     ids = np.stack([make_ids([0, 0, 1, 4], [1, 1, 2, 3]), make_ids([0, 2, 2, 2], [1, 1, 2, 2])])
-    feed = Feed(tiny, ids, device=CPU, dtype=torch.float32)
+    feed = Feed(tiny, ids, augmentation=CROPS, device=CPU, dtype=torch.float32)
     assert feed.counts.tolist() == [[2, 1, 0, 0, 1], [1, 0, 3, 0, 0]]
 
 
@@ -274,8 +274,7 @@ def test_counts_are_those_of_each_runs_sample(tiny):
 
 @pytest.mark.parametrize("batch", [1, 16, 37, 100])
 def test_plain_shows_every_image_once_whole_and_in_the_order_of_the_sample(tiny, samples, batch):
-    wide = replace(tiny, pad=2)
-    feed = Feed(wide, samples, device=CPU, dtype=torch.float64)
+    feed = Feed(tiny, samples, augmentation=Augmentation(2, True), device=CPU, dtype=torch.float64)
     blocks = list(feed.plain(batch))
     assert all(b.labels.shape[1] == batch for b in blocks[:-1]) and all(len(b.images) <= batch for b in blocks)
     images, labels = torch.cat([b.images for b in blocks]), torch.cat([b.labels for b in blocks], 1)
@@ -290,7 +289,7 @@ def test_neighbours_are_found_in_the_images_of_the_run_without_their_border(tiny
     """The nearest of each run's own sample, whatever the padding: with it, one nearest image is the blend's partner."""
     whole = {}
     for pad in (0, 3):
-        feed = Feed(replace(tiny, pad=pad), samples, device=CPU, dtype=torch.float32)
+        feed = Feed(tiny, samples, augmentation=Augmentation(pad, True), device=CPU, dtype=torch.float32)
         whole[pad] = [feed._neighbours(run, 2) for run in range(3)]
     for run in range(3):
         pixels, labels = tiny.read(samples[run]).astype(int), labels_of(samples[run])

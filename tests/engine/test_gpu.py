@@ -8,12 +8,15 @@ import torch
 from stages import PLAIN, PROTOCOL, RUNS, STAGES, fresh, sample
 
 from ltbv.data.batches import Feed
+from ltbv.data.dataset import Augmentation
 from ltbv.engine import train as engine
 from ltbv.engine.replay import Replayed, drive
 from ltbv.engine.step import Eager
 from ltbv.engine.train import train
 from ltbv.models import fused
 from ltbv.models.resnet import Resnet
+
+CROPS = Augmentation(pad=1, flip=True)
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
@@ -22,7 +25,7 @@ def trained(dataset, stage, way: str, dtype=torch.float32, runs=RUNS):
     """Losses [R, epochs], and weights."""
     device = torch.device("cuda")
     network = fresh(stage, runs, dtype).to(device)
-    feed = Feed(dataset, np.stack([sample(run) for run in runs]), device=device, dtype=dtype)
+    feed = Feed(dataset, np.stack([sample(run) for run in runs]), augmentation=CROPS, device=device, dtype=dtype)
     made, way_of_steps = [], Eager if way == "eager" else drive
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "drive", lambda *given: made.append(way_of_steps(*given)) or made[0])

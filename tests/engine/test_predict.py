@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import logsumexp, softmax
 
-from ltbv.data.batches import Pictures
+from ltbv.data.readers import OnDevice
 from ltbv.engine.predict import predict, record
 from ltbv.methods.base import Answer, mean
 from ltbv.models.experts import Net
@@ -88,7 +88,7 @@ def test_predict_is_the_networks_word_on_whole_images(tiny, experts):
     network = Net(experts=experts).build(Resnet(widths=(4, 8, 8), blocks=1), runs=3, channels=2, classes=5)
     for run in range(3):
         draw_run(network, run, 3, generator(0, run, "init"))
-    test = Pictures(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
+    test = OnDevice(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
     network.train()(test.block(slice(None), 3))  # running statistics that differ from those of a batch
     ours, asked = predict(network, test, mean, block=7)
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_predict_is_the_networks_word_on_whole_images(tiny, experts):
 def test_predict_gives_the_experts_asked_of_every_run_and_image_where_the_rule_says_them(tiny):
     """Block by block, in the order of the test set; a rule sees whole images of all runs at once."""
     network = Net(experts=3).build(Resnet(widths=(4, 8, 8), blocks=1), runs=2, channels=2, classes=5)
-    test = Pictures(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
+    test = OnDevice(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
     values = ((tiny.test.pixels / 255 - np.array(tiny.mean)) / np.array(tiny.std)).mean((1, 2, 3))
     middle = float(np.median(values))
 

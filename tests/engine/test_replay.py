@@ -12,6 +12,7 @@ from stages import CPU, PLAIN, PROTOCOL, RUNS, STAGES, Interrupted, Shelf, fresh
 from tape import Recorder
 
 from ltbv.data.batches import Feed
+from ltbv.data.dataset import Augmentation
 from ltbv.data.samplers import INSTANCE, Sampler, Smote
 from ltbv.engine import train as engine
 from ltbv.engine.replay import Dials, Replayed, Watched
@@ -20,11 +21,13 @@ from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Moment, Objective
 from ltbv.schedules import Cosine, Step
 
+CROPS = Augmentation(pad=1, flip=True)
+
 
 def trained(dataset, stage, record=None, spoil=lambda network: None, protocol=PROTOCOL, **settings):
     network = fresh(stage, dtype=torch.float32)
     spoil(network)
-    feed = Feed(dataset, np.stack([sample(run) for run in RUNS]), device=CPU, dtype=torch.float32)
+    feed = Feed(dataset, np.stack([sample(run) for run in RUNS]), augmentation=CROPS, device=CPU, dtype=torch.float32)
     with pytest.MonkeyPatch.context() as patch:
         made = []
         if record:

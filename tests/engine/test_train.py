@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from stages import CPU, PLAIN, PROTOCOL, RUNS, STAGES, Interrupted, Shelf, fresh, nan_weights, sample
 
 from ltbv.data.batches import Feed
-from ltbv.data.dataset import make_ids
+from ltbv.data.dataset import Augmentation, make_ids
 from ltbv.data.samplers import INSTANCE
 from ltbv.engine.train import stage_epochs, train
 from ltbv.losses import cross_entropy
@@ -21,13 +21,15 @@ from ltbv.models.experts import Net
 from ltbv.models.stack import run_state
 from ltbv.schedules import Step
 
+CROPS = Augmentation(pad=1, flip=True)
+
 
 def trained(dataset, stage=PLAIN, runs=RUNS, dtype=torch.float64, spoil=lambda network: None, ids=None, **settings):
     """The network of a stage after training, and its losses."""
     ids = np.stack([sample(run) for run in runs]) if ids is None else ids
     network = fresh(stage, runs, dtype)
     spoil(network)
-    feed = Feed(dataset, ids, device=CPU, dtype=dtype)
+    feed = Feed(dataset, ids, augmentation=CROPS, device=CPU, dtype=dtype)
     losses, _ = train(stage, network, feed, settings.pop("protocol", PROTOCOL), seed=0, runs=runs, **settings)
     return network, losses
 
@@ -37,7 +39,7 @@ def test_a_stack_equals_a_loop_written_out_for_each_run(tiny):
     network, losses = trained(tiny)
     for run in RUNS:
         alone = fresh(PLAIN, (run,))
-        feed = Feed(tiny, sample(run)[None], device=CPU, dtype=torch.float64)
+        feed = Feed(tiny, sample(run)[None], augmentation=CROPS, device=CPU, dtype=torch.float64)
         velocity = {name: torch.zeros_like(p) for name, p in alone.named_parameters()}
         for epoch, rate in enumerate((0.05, 0.1, 0.01)):
             total, seen = 0.0, 0
@@ -132,7 +134,7 @@ def test_further_parts_learn_alone(tiny, part):
 def test_a_network_that_was_frozen_learns_again_when_asked(tiny):
     network, _ = trained(tiny, replace(PLAIN, train=("heads",)))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    feed = Feed(tiny, np.stack([sample(run) for run in RUNS]), device=CPU, dtype=torch.float64)
+    feed = Feed(tiny, np.stack([sample(run) for run in RUNS]), augmentation=CROPS, device=CPU, dtype=torch.float64)
     train(PLAIN, network, feed, PROTOCOL, seed=0, runs=RUNS)
     assert not any(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
@@ -165,7 +167,7 @@ def test_losses_are_means_over_images_not_over_batches(tiny):
     still = replace(PLAIN, learning_rate=0.0, epochs=1 / 3)
     _, losses = trained(tiny, still)
     network = fresh(still).train()
-    feed = Feed(tiny, np.stack([sample(run) for run in RUNS]), device=CPU, dtype=torch.float64)
+    feed = Feed(tiny, np.stack([sample(run) for run in RUNS]), augmentation=CROPS, device=CPU, dtype=torch.float64)
     costs = []
     for (batch,) in feed.epoch(feed.tables(0, RUNS, (0,), 0, 1, (INSTANCE,), batch=16), 16):
         logits = network(batch.images).logits[:, 0]

@@ -28,7 +28,7 @@ sys.path.append(str(Path(__file__).parent))
 from campaign import Case, descendants, done, files
 
 from ltbv.harness.status import verify
-from ltbv.harness.store import Store
+from ltbv.store import Store
 
 CASE = Case("local", "nobody")
 PATIENCE = 60.0  # seconds in which a command has to end when it was interrupted or refused

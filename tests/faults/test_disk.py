@@ -8,9 +8,8 @@ import pytest
 from contents import everything
 
 from ltbv.errors import Refusal
-from ltbv.harness import files
+from ltbv.files import atomic, read_arrays
 from ltbv.harness.bootstrap import prepare
-from ltbv.harness.files import read_arrays
 from ltbv.harness.request import Request
 
 METHODS = ("ce", "tau_norm")
@@ -18,9 +17,9 @@ FAULTS = {
     "the disk is full": (os, "fsync", errno.ENOSPC),
     "the quota is used up": (os, "fsync", errno.EDQUOT),
     "the disk fails": (os, "fsync", errno.EIO),
-    "the directory is read-only": (files, "beside", errno.EROFS),
-    "nobody may write there": (files, "beside", errno.EACCES),
-    "too many files are open": (files, "beside", errno.EMFILE),
+    "the directory is read-only": (atomic, "beside", errno.EROFS),
+    "nobody may write there": (atomic, "beside", errno.EACCES),
+    "too many files are open": (atomic, "beside", errno.EMFILE),
     "the file cannot be renamed": (os, "replace", errno.EACCES),
 }
 

@@ -3,7 +3,7 @@
     python tests/fuzz/campaign.py [--seconds 60] [--target NAME …] [--keep DIR]
 
 The seconds are shared by the targets. Each starts from small whole files and goes where new lines of ltbv, zipfile,
-tarfile, pickletools or numpy's header reader are reached (atheris, `pip install -e .[fuzz]`; without it, damage is
+tarfile, pickle or numpy's header reader are reached (atheris, `pip install -e .[fuzz]`; without it, damage is
 drawn at random). What is a crash: see `oracle`. Inputs that crash are kept in DIR, one for each place; the exit code
 is 1 where there are any.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"})
 
 LONGEST = 1 << 16  # bytes of an input
-FOLLOWED = ["ltbv", "zipfile", "tarfile", "pickletools", "json", "numpy.lib._format_impl"]
+FOLLOWED = ["ltbv", "zipfile", "tarfile", "pickle", "json", "numpy.lib._format_impl"]
 COLUMNS = ("target", "inputs", "accepted", "refused", "crashes", "edges", "longest ms")
 
 

@@ -32,16 +32,14 @@ import oracle
 import torch
 from torch import nn
 
+from ltbv import files
 from ltbv.data import cache as of_cache
 from ltbv.data import cifar
 from ltbv.engine.snapshot import restore, take_snapshot
 from ltbv.errors import Refusal
-from ltbv.harness import files, provenance
 from ltbv.harness import status as of_status
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.locks import Busy
 from ltbv.harness.pulse import pulses
-from ltbv.harness.store import Store
 from ltbv.models.loop import Loop
 from ltbv.models.stack import Conv, Norm, run_state
 from ltbv.report.elsewhere import files as of_files
@@ -50,6 +48,8 @@ from ltbv.report.elsewhere.counts import read_counts
 from ltbv.report.elsewhere.listings import read_labels, read_names
 from ltbv.report.evidence import Evidence
 from ltbv.report.study import read_study
+from ltbv.store import Store, provenance
+from ltbv.store.locks import Busy
 
 CLASSES, POINTS, RUNS = 3, 6, 2
 LABELS = np.repeat(np.arange(CLASSES), POINTS // CLASSES)
@@ -324,7 +324,7 @@ def read_stage(folder: Path, content: bytes) -> None:
     store.stage_file(key, 0).write_bytes(around(content, stage()))
     events: list[dict] = []
     workshop = Workshop.__new__(Workshop)
-    workshop.study = types.SimpleNamespace(seed=ASKED["seed"])
+    workshop.study = types.SimpleNamespace(settings=types.SimpleNamespace(seed=ASKED["seed"]))
     workshop.store, workshop.runs, workshop.tell, workshop.kept = store, (0, 1), events.append, {}
     if not workshop.fill(network(), key, 0):
         assert not store.stage_file(key, 0).exists()

@@ -15,16 +15,17 @@ from contents import everything
 from ltbv.engine.predict import record
 from ltbv.engine.protocol import PROTOCOLS
 from ltbv.errors import Refusal
+from ltbv.files import read_arrays
 from ltbv.harness.bootstrap import prepare
-from ltbv.harness.files import read_arrays
 from ltbv.harness.outlook import outlook
 from ltbv.harness.request import Request
-from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import Method, OutputObjective, Stage
 from ltbv.methods.routing import ROUTED
+from ltbv.report.study import read_study
 from ltbv.schedules import Step
+from ltbv.store import Store
 
 ALL = tuple(METHODS)
 
@@ -98,8 +99,8 @@ def test_methods_learn_something(tiny_lt, tmp_path, monkeypatch):
 
     Seeds 0 to 11 give 0.67 to 0.86, single runs 0.53 to 0.93: on one thread and two, with AVX2 and without.
     """
-    decaying = replace(PROTOCOLS["tiny-lt"], learning_rate=Step(0.05, 0.005, at=0.7))
-    monkeypatch.setitem(PROTOCOLS, "tiny-lt", decaying)
+    decaying = replace(PROTOCOLS[8], learning_rate=Step(0.05, 0.005, at=0.7))
+    monkeypatch.setitem(PROTOCOLS, 8, decaying)
     bootstrap(tmp_path / "study", ("ce",), runs=4, epochs=15, head=40, imbalance=1.0)
     store = Store(tmp_path / "study")
     assert (store.predictions("ce") == store.test_labels()).mean() > 0.5  # chance is 0.2
@@ -399,6 +400,15 @@ def test_a_note_says_how_many_stages_methods_share(tiny_lt, tmp_path):
     (shared,) = prepare(request(tmp_path / "a", ("ce", "tau_norm", "crt"), **asked)).notes()
     assert "3 methods stand on 4 stages, 2 of them different" in shared
     assert prepare(request(tmp_path / "b", ("ce", "focal"), **asked)).notes() == []
+
+
+def test_logits_are_left_out_where_they_are_not_wanted_and_all_else_is_the_same(tiny_lt, tmp_path):
+    for name, kept in (("with", True), ("without", False)):
+        assert bootstrap(tmp_path / name, ("ce",), keep_logits=kept)[0] == []
+    one, other = (read_arrays(Store(tmp_path / name).prediction_file("ce", 0)) for name in ("with", "without"))
+    assert one.keys() - other.keys() == {"logits"}
+    assert all((one[name] == other[name]).all() for name in ("label", "p_true", "p_negative", "lse", "sum_p2"))
+    assert read_study(tmp_path / "without").reference.runs == (0, 1, 2)
 
 
 def test_loss_by_epoch_is_kept_with_the_weights(study):

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from ltbv import files
 from ltbv.engine.snapshot import restore, take_snapshot
-from ltbv.harness import files
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.models.loop import Loop
+from ltbv.store import Store
 
 RUNS = (0, 1)
 EPOCHS = 5
@@ -89,7 +89,7 @@ def test_a_snapshot_that_cannot_be_written_costs_no_training(tiny_lt, tmp_path, 
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(path, content, **asked)
 
-    monkeypatch.setattr("ltbv.harness.store.write_bytes", full)
+    monkeypatch.setattr("ltbv.store.directory.write_bytes", full)
     found = workshop(tiny_lt, tmp_path / "full").obtain(method, method.stages[0]).state_dict()
     assert capfd.readouterr().out.count("no snapshot: cannot write") == EPOCHS - 1
     whole = workshop(tiny_lt, tmp_path / "whole").obtain(method, method.stages[0]).state_dict()

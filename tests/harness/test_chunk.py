@@ -8,12 +8,12 @@ import torch
 
 from ltbv.engine.cost import build
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.methods.base import Method
 from ltbv.models.stack import draw_run, run_state
 from ltbv.seeds import generator
+from ltbv.store import Store
 
 
 def shop(dataset, path, runs=(0, 1, 2), **asked) -> Workshop:

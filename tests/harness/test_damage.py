@@ -12,13 +12,14 @@ import pytest
 from contents import everything
 
 from ltbv.errors import Refusal
+from ltbv.files import Damaged, read_arrays, shape_of, write_arrays
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.chunk import Checkpoint
-from ltbv.harness.files import Damaged, read_arrays, shape_of, write_arrays
 from ltbv.harness.request import Request
 from ltbv.harness.status import verify
-from ltbv.harness.store import Store
+from ltbv.report.elsewhere import read_elsewhere
 from ltbv.report.study import read_study
+from ltbv.store import Store
 
 MOMENTS = (errno.EIO, errno.ESTALE, errno.EACCES, errno.EMFILE, errno.ENOMEM, errno.ENOENT, errno.ETIMEDOUT)
 
@@ -97,7 +98,7 @@ import resource, sys
 from pathlib import Path
 import numpy
 from ltbv.harness.status import verify
-from ltbv.harness.store import Store
+from ltbv.store import Store
 with open("/proc/self/statm") as file:
     held = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + 20_000_000,) * 2)
@@ -155,3 +156,40 @@ def test_a_report_does_not_advise_to_delete_what_it_cannot_read_just_now(failing
     with pytest.raises(Refusal, match="cannot read .*Input/output error") as refusal:
         read_study(tmp_path)
     assert "delete" not in str(refusal.value)
+
+
+def lines_of_runs(path: Path) -> dict[str, Path]:
+    """The same predictions in every format, by extension."""
+    labels, preds = np.tile(np.arange(3), 40), np.tile([0, 2, 1], 40)
+    np.savez(path / "0.npz", labels=labels, preds=preds, note=np.zeros(3))
+    np.save(path / "0.npy", preds)
+    (path / "0.csv").write_text("label,pred\n" + "".join(f"{a},{b}\n" for a, b in zip(labels, preds, strict=True)))
+    (path / "counts.json").write_text("[9, 4, 1]")
+    (path / "labels.json").write_text(str(labels.tolist()))
+    return {".json": path / "counts.json"} | {suffix: path / f"0{suffix}" for suffix in (".npz", ".npy", ".csv")}
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".csv", ".json"])
+@pytest.mark.parametrize("error", [OSError(errno.EIO, os.strerror(errno.EIO)), MemoryError()], ids=["disk", "memory"])
+def test_predictions_from_elsewhere_are_not_called_damaged_when_they_cannot_be_read(tmp_path, suffix, error):
+    """Whichever of the openings of the file it strikes."""
+    source, real = lines_of_runs(tmp_path)[suffix], io.open
+    predictions = tmp_path / "0.csv" if suffix == ".json" else source
+    for good in range(20):
+        left = iter(range(good))
+
+        def opened(path, *args, left=left, **kwargs):
+            if str(path) == str(source) and next(left, None) is None:
+                raise error
+            return real(path, *args, **kwargs)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(io, "open", opened)
+            patch.setattr("builtins.open", opened)
+            try:
+                read_elsewhere({"ce": predictions}, tmp_path / "counts.json", tmp_path / "labels.json")
+                break
+            except Refusal as refusal:
+                words = str(refusal)
+        assert f"cannot read {source}: " in words and "left as it is" in words and "damaged" not in words
+    assert 0 < good < 19, "the file was opened, and it is read in the end"

@@ -21,10 +21,10 @@ from ltbv.guest import guest
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.describe import COLUMNS, listing
 from ltbv.harness.request import Request
-from ltbv.harness.store import Store
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Loss, Method, Objective, OutputObjective, Stage
+from ltbv.store import Store
 
 OWN = """
     import getpass, os, sys

@@ -14,11 +14,10 @@ import pytest
 from contents import everything, wait_for
 
 from ltbv.errors import Refusal
-from ltbv.harness import locks
 from ltbv.harness.bootstrap import prepare
-from ltbv.harness.locks import Busy, held, holders
 from ltbv.harness.request import Request
-from ltbv.harness.store import Store
+from ltbv.store import Store, locks
+from ltbv.store.locks import Busy, held, holders
 
 ASKED = {"dataset": "tiny-lt", "seed": 0}
 RECIPE = {"key": "aa", "label": "CE", "order": 0, "stages": []}
@@ -148,7 +147,7 @@ def test_a_command_holds_its_study_for_its_lifetime_and_force_waits_for_nobody(t
 HOLD = """
 import sys, time
 from pathlib import Path
-from ltbv.harness.locks import held
+from ltbv.store.locks import held
 with held(Path(sys.argv[1]), ["r000"], "runs 0"):
     print("held", flush=True)
     time.sleep(600)

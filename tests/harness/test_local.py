@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from contents import everything, wait_for
 
+from ltbv.files import read_arrays
 from ltbv.harness.bootstrap import prepare
-from ltbv.harness.files import read_arrays
 from ltbv.harness.request import Request
-from ltbv.harness.store import Store
+from ltbv.store import Store
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds worker processes in /proc")
 
@@ -120,6 +120,7 @@ def test_the_driver_killed_at_several_moments_leaves_no_worker_and_the_same_comm
 
 OWN = """
     import os
+    import signal
     import sys
     from dataclasses import dataclass
 
@@ -138,6 +139,14 @@ OWN = """
         os._exit(3)
 
 
+    def breaks(logits, labels, counts):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+    def devours(logits, labels, counts):
+        os.kill(os.getpid(), signal.SIGKILL)  # as the system does where memory is short
+
+
     def diverges(logits, labels, counts):
         return cross_entropy(logits, labels) * float("nan")
 
@@ -147,9 +156,9 @@ OWN = """
         return cross_entropy(logits, labels)
 
 
-    RAISES, DIES, DIVERGES, SPEAKS = (
+    RAISES, DIES, BREAKS, DEVOURS, DIVERGES, SPEAKS = (
         Method(loss.__name__, loss.__name__.title(), stages=(Stage("all", Loss(loss)),))
-        for loss in (raises, dies, diverges, speaks)
+        for loss in (raises, dies, breaks, devours, diverges, speaks)
     )
 """
 
@@ -159,7 +168,8 @@ def own_path(tmp_path) -> dict[str, str]:
     """An environment in which methods of one's own can be imported."""
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "mine.py").write_text(textwrap.dedent(OWN))
-    return {**os.environ, "PYTHONPATH": str(tmp_path / "package")}
+    here = os.pathsep.join([str(tmp_path / "package"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": here}
 
 
 def test_a_method_that_raises_or_diverges_fails_with_its_reason_and_the_others_finish(own_path, tmp_path):
@@ -182,6 +192,26 @@ def test_a_method_that_ends_the_process_fails_and_the_other_chunks_finish(own_pa
     assert "code 3" in done.stderr and "logs" in done.stderr
     assert Store(tmp_path / "study").runs("ce") == [0]
     assert any("last words" in log.read_text() for log in (tmp_path / "study" / "logs").iterdir())
+
+
+ENDS = {"DIES": "ended with code 3", "BREAKS": "ended by signal 11", "DEVOURS": "ended by signal 9"}
+
+
+@pytest.mark.parametrize("names", [["DIES"], ["BREAKS"], ["DEVOURS"], [*ENDS, "RAISES"]])
+def test_only_the_method_that_ends_the_process_fails_and_the_others_of_its_chunk_are_done(own_path, tmp_path, names):
+    study = Store(tmp_path / "study")
+    asked = command(study.path, *(f"mine:{name}" for name in names), "ce", "mine:SPEAKS", "tau_norm")
+    done = subprocess.run([*asked, "--retries", "0"], capture_output=True, text=True, env=own_path, timeout=300)
+    assert done.returncode == 1
+    for method in ("ce", "speaks", "tau_norm"):
+        assert study.runs(method) == [0, 1, 2, 3] and not study.failures(method)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2 * len(names)
+    for name in names:
+        assert study.runs(name.lower()) == []
+        own = [line for line in lines if line.startswith(f"ltbv: {name.lower()}, run ")]
+        assert len(own) == 2 and all(ENDS.get(name, "RuntimeError") in line for line in own)
+        assert sorted(study.failures(name.lower())) == [0, 1, 2, 3]
 
 
 def test_a_log_that_cannot_be_opened_is_a_failure_and_not_silence(tmp_path):

@@ -28,8 +28,8 @@ from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Job, prepare
 from ltbv.harness.plan import Chunk
 from ltbv.harness.request import Request
-from ltbv.harness.store import Store
 from ltbv.harness.work import Order
+from ltbv.store import Store
 
 of_ray = importlib.import_module("ltbv.harness.executors.ray")
 

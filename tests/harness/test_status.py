@@ -12,12 +12,12 @@ from click.testing import CliRunner
 
 from ltbv.cli import main
 from ltbv.errors import Refusal
+from ltbv.files import read_arrays, read_json, shape_of, write_arrays
 from ltbv.harness.bootstrap import prepare
-from ltbv.harness.files import read_arrays, read_json, shape_of, write_arrays
-from ltbv.harness.locks import Busy, _remove, held, holders
 from ltbv.harness.request import Request
 from ltbv.harness.status import lines, status, verify
-from ltbv.harness.store import Store
+from ltbv.store import Store
+from ltbv.store.locks import Busy, _remove, held, holders
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_arrays_come_back_as_they_were_and_shapes_without_reading(tmp_path):
 
 
 def test_large_json_is_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr("ltbv.harness.files.LARGEST_JSON", 10)
+    monkeypatch.setattr("ltbv.files.text.LARGEST_JSON", 10)
     (tmp_path / "a.json").write_text('{"a": "aaaaaaaaaaaaaaaa"}')
     with pytest.raises(Refusal, match="it has 25 bytes, ltbv writes at most 10"):
         read_json(tmp_path / "a.json")
@@ -148,7 +148,7 @@ def kind(request, monkeypatch) -> str:
 HOLD = """
 import sys, time
 from pathlib import Path
-from ltbv.harness.locks import held
+from ltbv.store.locks import held
 with held(Path(sys.argv[1]), ["r000", "r001"], "runs 0-1"):
     print("held", flush=True)
     time.sleep(600)
@@ -286,6 +286,6 @@ def test_a_stack_that_does_not_fit_is_halved_and_a_single_run_that_does_not_fail
     events = []
     asked = Request.of(methods=("ce",), runs=5, store=tmp_path / "s", dataset="tiny-lt", executor="inline", stack=5)
     (failure,) = prepare(asked).carry_out(events.append)
-    assert failure == "all methods, run 3: out of memory with a single run: CUDA out of memory"
+    assert failure == "ce, run 3: out of memory with a single run: CUDA out of memory"
     assert Store(tmp_path / "s").runs("ce") == [0, 1, 2, 4]
     assert [event["runs"] for event in events if event["event"] == "split"] == [(0, 1, 2, 3, 4), (2, 3, 4), (3, 4)]

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from ltbv.data.catalogue import ENTRIES
 from ltbv.data.samplers import CLASS_BALANCED
 from ltbv.errors import Refusal
 from ltbv.harness.study import canonical, fingerprint, resolve
@@ -67,6 +68,22 @@ def test_samples_are_of_the_run_alone_and_have_the_counts(tiny_lt):
     assert (study.sample(3) != resolve("tiny-lt", seed=1).sample(3)).any()
     for run in range(3):
         assert (np.bincount(study.sample(run) >> 32, minlength=5) == study.counts).all()
+
+
+def test_data_with_a_profile_of_their_own_have_their_own_counts_and_thresholds(tiny_lt, monkeypatch):
+    natural = replace(ENTRIES["tiny-lt"], pool=(300, 120, 60, 19, 2), profile="own", scheme="stratified_bootstrap")
+    monkeypatch.setitem(ENTRIES, "tiny-lt", natural)
+    whole, part = resolve("tiny-lt", head=300), resolve("tiny-lt", head=30, scheme="subsample")
+    assert whole.counts.tolist() == [300, 120, 60, 19, 2] and part.counts.tolist() == [30, 12, 6, 1, 1]
+    assert (whole.settings.head, whole.settings.imbalance) == (300, 150.0)
+    for study in (whole, part, resolve("tiny-lt")):
+        assert {name: ids.tolist() for name, ids in study.splits.items()} == {
+            "many": [0, 1],
+            "medium": [2],
+            "few": [3, 4],
+        }
+    with pytest.raises(Refusal, match="imbalance 10: data with their own profile have their own; leave it out"):
+        resolve("tiny-lt", imbalance=10)
 
 
 # Keys

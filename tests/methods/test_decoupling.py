@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 
 from ltbv.data.batches import Feed
-from ltbv.data.dataset import labels_of, make_ids
+from ltbv.data.dataset import Augmentation, labels_of, make_ids
 from ltbv.data.samplers import CLASS_BALANCED
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import train
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.methods.base import mean
@@ -23,6 +22,9 @@ from ltbv.models.experts import Experts, Net
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
 from ltbv.seeds import generator
+from ltbv.store import Store
+
+CROPS = Augmentation(pad=1, flip=True)
 
 CPU = torch.device("cpu")
 SMALL = Resnet(widths=(4, 4, 4), blocks=1)
@@ -88,8 +90,7 @@ def test_tau_1_gives_class_vectors_of_length_1_run_by_run(stack):
 def test_the_nearest_class_mean_is_that_of_a_loop_over_images(tiny, lost, experts):
     """Features of whole training images, less their mean, of length 1; a class without images is never the answer."""
     network = drawn(Net(experts=experts))
-    still = replace(tiny, pad=2)
-    feed = Feed(still, lost, device=CPU, dtype=torch.float64)
+    feed = Feed(tiny, lost, augmentation=Augmentation(2, True), device=CPU, dtype=torch.float64)
 
     def features(pixels: np.ndarray, run: int) -> np.ndarray:
         """[E, n, D], one image at a time."""
@@ -129,7 +130,9 @@ def test_means_are_of_the_training_images_and_not_of_crops(tiny, lost):
     found = []
     for pad in (0, 3):
         network = drawn(Net())
-        nearest_class_mean(network, Feed(replace(tiny, pad=pad), lost, device=CPU, dtype=torch.float64))
+        nearest_class_mean(
+            network, Feed(tiny, lost, augmentation=Augmentation(pad, True), device=CPU, dtype=torch.float64)
+        )
         found.append(network.heads.centres.nan_to_num())
     assert torch.equal(*found)
 
@@ -162,7 +165,7 @@ def by_hand(network: Experts, learning: list[torch.Tensor], logits, feed: Feed, 
 @pytest.mark.parametrize("experts", [1, 2])
 def test_crt_trains_new_heads_on_the_features_as_they_are(tiny, lost, experts):
     stage = retrained(replace(REPRESENTATION, net=Net(experts=experts)))
-    network, feed = drawn(stage.net), Feed(tiny, lost, device=CPU, dtype=torch.float64)
+    network, feed = drawn(stage.net), Feed(tiny, lost, augmentation=CROPS, device=CPU, dtype=torch.float64)
     weight, bias = (
         p.detach().clone().unflatten(0, (2, experts)).requires_grad_()
         for p in (network.heads.weight, network.heads.bias)
@@ -176,7 +179,7 @@ def test_crt_trains_new_heads_on_the_features_as_they_are(tiny, lost, experts):
 @pytest.mark.parametrize("experts", [1, 2])
 def test_lws_trains_a_factor_for_each_class_and_nothing_else(tiny, lost, experts):
     stage = rescaled(replace(REPRESENTATION, net=Net(experts=experts)))
-    network, feed = drawn(stage.net), Feed(tiny, lost, device=CPU, dtype=torch.float64)
+    network, feed = drawn(stage.net), Feed(tiny, lost, augmentation=CROPS, device=CPU, dtype=torch.float64)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     weight, bias = (before[f"heads.{name}"].unflatten(0, (2, experts)) for name in ("weight", "bias"))
     factors = torch.ones(2, experts, 5, dtype=torch.float64, requires_grad=True)

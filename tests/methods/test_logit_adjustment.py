@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ltbv.data.batches import Feed
-from ltbv.data.dataset import make_ids
+from ltbv.data.dataset import Augmentation, make_ids
 from ltbv.losses import balanced_softmax
 from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, mean
@@ -14,6 +14,8 @@ from ltbv.models.experts import Net
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
 from ltbv.seeds import generator
+
+CROPS = Augmentation(pad=1, flip=True)
 
 COUNTS = [[12, 6, 3, 2, 2], [14, 7, 0, 3, 1]]
 
@@ -27,7 +29,7 @@ def test_log_class_frequencies_come_off_the_logits_of_each_expert_and_run(tiny, 
     for run in range(2):
         draw_run(network, run, 2, generator(0, run, "init"))
     ids = np.stack([make_ids(np.repeat(np.arange(5), counts), np.arange(25)) for counts in COUNTS])
-    feed = Feed(tiny, ids, device=torch.device("cpu"), dtype=torch.float64)
+    feed = Feed(tiny, ids, augmentation=CROPS, device=torch.device("cpu"), dtype=torch.float64)
     images = torch.randn(7, 4, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     before = network.eval()(images).logits
     weight = network.heads.weight.clone()

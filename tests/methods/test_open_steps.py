@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from tape import Recorder
 
 from ltbv.data.batches import Feed
-from ltbv.data.dataset import indices_of, labels_of, make_ids
+from ltbv.data.dataset import Augmentation, indices_of, labels_of, make_ids
 from ltbv.data.development import hold_out
 from ltbv.data.samplers import INSTANCE, ByClass, Held
 from ltbv.engine import train as engine
@@ -31,6 +31,8 @@ from ltbv.models.stack import Layer, Linear, draw_run
 from ltbv.optimisers import SGD, AdamW
 from ltbv.schedules import Cosine, Warmup
 from ltbv.seeds import generator
+
+CROPS = Augmentation(pad=1, flip=True)
 
 CPU = torch.device("cpu")
 BACKBONE = Resnet(widths=(4, 8, 8), blocks=1)
@@ -50,7 +52,9 @@ def trained(dataset, stage, runs=RUNS, protocol=PROTOCOL, record=None, dtype=tor
     for place, run in enumerate(runs):
         draw_run(network, place, len(runs), generator(0, run, "init"))
     parts = [hold_out(sample(run), dataset.pool_sizes, stage.held, seed=0, run=run) for run in runs]
-    feed = Feed(dataset, *(np.stack(part) for part in zip(*parts, strict=True)), device=CPU, dtype=dtype)
+    feed = Feed(
+        dataset, *(np.stack(part) for part in zip(*parts, strict=True)), augmentation=CROPS, device=CPU, dtype=dtype
+    )
     with pytest.MonkeyPatch.context() as patch:
         made = []
         if record:
@@ -317,7 +321,7 @@ def test_accuracy_is_counted_beside_the_loss(tiny):
     network, history = trained(tiny, stage)
     assert ((history.accuracy > 0) & (history.accuracy < 1)).all()
     ids = np.stack([sample(run) for run in RUNS])
-    feed = Feed(tiny, ids, device=CPU, dtype=torch.float64)
+    feed = Feed(tiny, ids, augmentation=CROPS, device=CPU, dtype=torch.float64)
     network = stage.net.build(BACKBONE, runs=3, channels=2, classes=5).double().train()
     for place, run in enumerate(RUNS):
         draw_run(network, place, 3, generator(0, run, "init"))
@@ -358,7 +362,7 @@ def test_a_class_keeps_an_image_to_train_on():
 @pytest.mark.parametrize(("per_class", "size"), [(2, 10), (3, 15), (4, 16), (9, 16)])
 def test_no_development_image_is_twice_in_a_batch_and_all_come(tiny, per_class, size):
     left, held = hold_out(sample(0), tiny.pool_sizes, per_class, seed=0, run=0)
-    feed = Feed(tiny, left[None], held[None], device=CPU, dtype=torch.float32)
+    feed = Feed(tiny, left[None], held[None], augmentation=CROPS, device=CPU, dtype=torch.float32)
     seen = []
     for epoch in range(8):
         tables = feed.tables(0, (0,), (0,), epoch, 8, (INSTANCE, Held()), batch=16)

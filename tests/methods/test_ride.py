@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ltbv.errors import Refusal
 from ltbv.harness.chunk import Workshop
-from ltbv.harness.store import Store
 from ltbv.harness.study import resolve
 from ltbv.losses import effective_number, focal, ldam, weighted_mean
 from ltbv.methods import METHODS
@@ -17,6 +16,7 @@ from ltbv.methods.base import Loss, Moment, Objective, Sum
 from ltbv.methods.ride import BETA, DEFERRED, Distillation, Diversity, class_share, ride_loss
 from ltbv.models.experts import Output
 from ltbv.schedules import Step
+from ltbv.store import Store
 
 FORMS = ("mean", "pairwise")
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}

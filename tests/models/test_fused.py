@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from ltbv.models import fused
+from ltbv.models.channels import narrow, padded, widen
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import Conv, Norm, conv_norm_add_relu, conv_norm_relu, draw_run, fan_out, pad_shortcut
 
@@ -69,8 +70,8 @@ def test_it_is_the_plain_layers_with_their_gradients_and_running_statistics(shap
         if is_fused:
             wide = fused.conv_norm_relu(conv, norm, x, residual, torch.float32)
             given = wide if has_residual else (wide, wide)
-            assert given[0].shape[1] == copies * fused.padded(outputs)
-            y, twin = (fused.narrow(one, copies, outputs) for one in given)
+            assert given[0].shape[1] == copies * padded(outputs)
+            y, twin = (narrow(one, copies, outputs) for one in given)
         else:
             y, twin = (
                 conv_norm_add_relu(conv, norm, x, residual) if has_residual else [conv_norm_relu(conv, norm, x)] * 2
@@ -147,11 +148,11 @@ def test_what_is_not_a_number_stays_none():
 @pytest.mark.parametrize("channels", [1, 3, 6, 12, 16, 24, 48, 64])
 def test_padding_is_taken_off_again(channels):
     x = random(2, 3 * channels, 4, 5, seed=6)
-    wide = fused.widen(x, 3, channels)
-    assert wide.shape[1] == 3 * fused.padded(channels) and torch.equal(fused.narrow(wide, 3, channels), x)
-    assert torch.equal(fused.widen(wide, 3, channels), wide) and torch.equal(fused.narrow(x, 3, channels), x)
+    wide = widen(x, 3, channels)
+    assert wide.shape[1] == 3 * padded(channels) and torch.equal(narrow(wide, 3, channels), x)
+    assert torch.equal(widen(wide, 3, channels), wide) and torch.equal(narrow(x, 3, channels), x)
     for outputs in (2 * channels, channels, max(1, channels // 2)):
-        true, ours = (fused.widen(pad_shortcut(m, 3, channels, outputs, 2), 3, outputs) for m in (x, wide))
+        true, ours = (widen(pad_shortcut(m, 3, channels, outputs, 2), 3, outputs) for m in (x, wide))
         assert torch.equal(ours, true), outputs
 
 

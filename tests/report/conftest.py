@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from laid import PRETENDED, PretendedParquet
 
 from ltbv.data.dataset import make_ids
 from ltbv.data.profile import long_tail_counts
-from ltbv.harness import provenance
-from ltbv.harness.files import write_arrays
-from ltbv.harness.store import Store
+from ltbv.files import write_arrays
+from ltbv.report.elsewhere import parquet
 from ltbv.stats import scaled
+from ltbv.store import Store, provenance
 
 ASKED = {
     "dataset": "glyphs-lt",
@@ -100,6 +101,17 @@ def make_study(
 def shared_study(tmp_path_factory):
     """`make_study` for a study that the tests of a module share, and leave as it is."""
     return lambda methods, **rest: make_study(tmp_path_factory.mktemp("shared") / "study", methods, **rest)
+
+
+@pytest.fixture(autouse=True)
+def pretended_parquet(monkeypatch):
+    """Files that `laid.write` pretends to be .parquet are read without pyarrow; all others are read by it."""
+    real = parquet._file
+
+    def file(path: Path):
+        return PretendedParquet(path) if path.read_bytes().startswith(PRETENDED) else real(path)
+
+    monkeypatch.setattr(parquet, "_file", file)
 
 
 @pytest.fixture

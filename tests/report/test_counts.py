@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from laid import refusal, write_text
 
 from ltbv import analyse, stats
 from ltbv.errors import Refusal
@@ -17,18 +17,6 @@ from ltbv.report.elsewhere.counts import read_counts
 
 COUNTS = [400, 20, 60, 9, 5]
 SPLITS = {"many": [0], "medium": [1, 2], "few": [3, 4]}
-
-
-def write(path: Path, text: str | bytes) -> Path:
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
-
-
-def refusal(call, *args, **options) -> str:
-    with pytest.raises(Refusal) as refused:
-        call(*args, **options)
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
-    return str(refused.value)
 
 
 def as_lists(splits) -> dict[str, list[int]]:
@@ -62,7 +50,7 @@ LINES = {
 
 @pytest.mark.parametrize("form", LINES)
 def test_lines_are_matched_by_what_stands_beside_the_number(tmp_path, form):
-    found, names = read_counts(write(tmp_path / "counts.txt", LINES[form]))
+    found, names = read_counts(write_text(tmp_path / "counts.txt", LINES[form]))
     assert found.tolist() == COUNTS and as_lists(stats.splits(found)) == SPLITS
     assert (names is None) == ("name" not in form)
 
@@ -73,7 +61,7 @@ def test_a_count_of_each_directory_is_no_list_of_images(tmp_path, name, most):
     counts = [max(5, round(most * 0.97**k)) for k in range(100)]
     keys = [name.format(k) for k in range(100)]
     lines = "".join(f"{key} {n}\n" for key, n in zip(keys, counts, strict=True))
-    path = write(tmp_path / "counts.txt", lines)
+    path = write_text(tmp_path / "counts.txt", lines)
     assert read_counts(path)[0].tolist() == counts
     names = [f"c{k:03}" for k in range(100)] if "/" in name else keys
     assert read_counts(path, names[::-1])[0].tolist() == counts[::-1]
@@ -81,7 +69,7 @@ def test_a_count_of_each_directory_is_no_list_of_images(tmp_path, name, most):
 
 
 def test_names_of_classes_tell_counts_from_labels(tmp_path):
-    path = write(tmp_path / "counts.txt", "ant 2\nbee 1\ncat 1\ndog 0\nelk 3\n")
+    path = write_text(tmp_path / "counts.txt", "ant 2\nbee 1\ncat 1\ndog 0\nelk 3\n")
     assert "which could be `name count` or `path label`" in refusal(read_counts, path)
     assert read_counts(path, ["elk", "dog", "cat", "bee", "ant"])[0].tolist() == [3, 0, 1, 1, 2]
 
@@ -109,7 +97,7 @@ def test_names_of_classes_tell_counts_from_labels(tmp_path):
     ],
 )
 def test_lines_that_could_be_two_things_are_refused(tmp_path, lines, complaint):
-    path = write(tmp_path / "counts.txt", lines)
+    path = write_text(tmp_path / "counts.txt", lines)
     assert refusal(read_counts, path).startswith(f"{path} ") and complaint in refusal(read_counts, path)
 
 
@@ -126,11 +114,11 @@ def test_lines_that_could_be_two_things_are_refused(tmp_path, lines, complaint):
     ],
 )
 def test_maps_whose_keys_do_not_say_the_class_are_refused(tmp_path, counts, complaint):
-    assert complaint in refusal(read_counts, write(tmp_path / "counts.json", json.dumps(counts)))
+    assert complaint in refusal(read_counts, write_text(tmp_path / "counts.json", json.dumps(counts)))
 
 
 def test_names_in_alphabetical_order_are_taken_for_ids_and_it_is_said(tmp_path):
-    path, notes = write(tmp_path / "counts.json", json.dumps(dict(zip(NAMES, COUNTS, strict=True)))), []
+    path, notes = write_text(tmp_path / "counts.json", json.dumps(dict(zip(NAMES, COUNTS, strict=True)))), []
     found, names = read_counts(path, notes=notes)
     assert found.tolist() == COUNTS and names == tuple(NAMES)
     assert notes == [
@@ -141,11 +129,11 @@ def test_names_in_alphabetical_order_are_taken_for_ids_and_it_is_said(tmp_path):
 
 
 def test_a_class_without_a_key_has_no_image(tmp_path):
-    path = write(tmp_path / "counts.json", '{"3": 5, "0": 9}')
+    path = write_text(tmp_path / "counts.json", '{"3": 5, "0": 9}')
     assert read_counts(path)[0].tolist() == [9, 0, 0, 5]
     assert read_counts(path, list("abcde"))[0].tolist() == [9, 0, 0, 5, 0]
     assert "has class id 3; class ids go from 0 to 2" in refusal(read_counts, path, list("abc"))
-    digits = write(tmp_path / "digits.json", '{"3": 5, "0": 9}')
+    digits = write_text(tmp_path / "digits.json", '{"3": 5, "0": 9}')
     assert read_counts(digits, ["3", "0"])[0].tolist() == [5, 9], "class names come first"
 
 
@@ -205,22 +193,22 @@ def test_counts_in_every_form_are_the_same(tmp_path_factory, numbers, random):
     directory = tmp_path_factory.mktemp("counts")
     names = [f'n{k}, "é"\t' for k in range(len(numbers))]
     shuffled = random.sample(names, len(names))
-    write(directory / "list.json", json.dumps(numbers))
-    write(directory / "map.json", json.dumps({name: numbers[names.index(name)] for name in shuffled}))
-    write(directory / "lines.txt", "\ufeff" + "\r\n".join(map(str, numbers)) + "\n\n")
+    write_text(directory / "list.json", json.dumps(numbers))
+    write_text(directory / "map.json", json.dumps({name: numbers[names.index(name)] for name in shuffled}))
+    write_text(directory / "lines.txt", "\ufeff" + "\r\n".join(map(str, numbers)) + "\n\n")
     np.save(directory / "array.npy", np.array(numbers))
     for path in sorted(directory.iterdir()):
         found, named = read_counts(path, names)
         assert found.tolist() == numbers and named == tuple(names)
     by_id = {str(k): numbers[k] for k in random.sample(range(len(numbers)), len(numbers))}
-    of_ids = write(directory / "ids.json", json.dumps(by_id))
+    of_ids = write_text(directory / "ids.json", json.dumps(by_id))
     assert read_counts(of_ids)[0].tolist() == read_counts(of_ids, names)[0].tolist() == numbers
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=40).filter(lambda labels: max(labels) > 0))
 def test_lines_of_a_list_are_counted(tmp_path_factory, labels):
     path = tmp_path_factory.mktemp("lists") / "train.txt"
-    write(path, "".join(f"dir with blanks/{i}.jpg {label}\n" for i, label in enumerate(labels)))
+    write_text(path, "".join(f"dir with blanks/{i}.jpg {label}\n" for i, label in enumerate(labels)))
     assert read_counts(path)[0].tolist() == np.bincount(labels).tolist()
     assert read_counts(path, [f"c{k}" for k in range(8)])[0].tolist() == np.bincount(labels, minlength=8).tolist()
 
@@ -230,7 +218,7 @@ def test_lines_of_a_list_are_counted(tmp_path_factory, labels):
     st.sampled_from(["json", "txt", "npy"]),
 )
 def test_any_file_of_counts_is_read_or_refused(tmp_path_factory, content, extension):
-    path = write(tmp_path_factory.mktemp("any") / f"counts.{extension}", content)
+    path = write_text(tmp_path_factory.mktemp("any") / f"counts.{extension}", content)
     try:
         found, _ = read_counts(path)
     except Refusal as refused:
@@ -261,5 +249,5 @@ def test_any_file_of_counts_is_read_or_refused(tmp_path_factory, content, extens
     ],
 )
 def test_counts_that_cannot_be(tmp_path, name, content, complaint):
-    path = write(tmp_path / name, content)
+    path = write_text(tmp_path / name, content)
     assert refusal(read_counts, path).startswith(f"{path} {complaint}")

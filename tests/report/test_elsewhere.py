@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from laid import refusal, write, write_text
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
 from ltbv import stats
-from ltbv.errors import Refusal
-from ltbv.harness.store import Store
 from ltbv.report import tables
 from ltbv.report.elsewhere import arrays, read_elsewhere, scores
 from ltbv.report.elsewhere.assemble import run_numbers
 from ltbv.report.elsewhere.files import named
 from ltbv.report.elsewhere.listings import read_names
 from ltbv.report.study import read_study
+from ltbv.store import Store
 
 COUNTS = [500, 90, 7]
 LABELS = np.repeat(np.arange(3), 4)
@@ -55,19 +55,6 @@ def ce(tmp_path) -> Path:
     for run in range(2):
         np.savez(directory / f"r{run}.npz", logits=logits_of(run), labels=LABELS, sample_id=np.arange(N))
     return directory
-
-
-def refusal(call, *args, **options) -> str:
-    with pytest.raises(Refusal) as refused:
-        call(*args, **options)
-    message = str(refused.value)
-    assert "\n" not in message and len(message) < 500
-    return message
-
-
-def write(path: Path, text: str | bytes) -> Path:
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
 
 
 def change(path: Path, **fields) -> None:
@@ -107,7 +94,7 @@ def export_directories(store, key, path, labels):
         logits[np.arange(labels.size), store.predictions(key, "label", [run])[0]] += 1e-2
         order = np.random.default_rng(run).permutation(labels.size)
         (path / f"run{run}").mkdir(parents=True)
-        write(path / f"run{run}/log.txt", "epoch 1")
+        write_text(path / f"run{run}/log.txt", "epoch 1")
         of_order = np.concatenate((np.empty(0), order))
         np.savez(path / f"run{run}/logits_close", logits=logits[order], labels=labels[order], paths=of_order)
 
@@ -132,7 +119,7 @@ def export_table(store, key, path, labels, *, extension, probs=False, split=Fals
     if extension == "csv":
         whole.to_csv(path / "all.csv", index=False)
     else:
-        whole.to_parquet(path / "all.parquet")
+        write(path / "all.parquet", **whole)
 
 
 def export_npy(store, key, path, labels, *, probs):
@@ -159,15 +146,13 @@ EXPORTS = {
 
 @pytest.mark.parametrize("form", EXPORTS)
 def test_a_study_exported_to_any_format_says_the_same(study, tmp_path, form):
-    if form == "parquet":
-        pytest.importorskip("pyarrow")
     path = study(ride="RIDE", runs={"ce": range(5), "ride": range(1, 6)}, points=6)
     whole, store = read_study(path), Store(path)
     sources = {"ride": tmp_path / "from ride", "ce": tmp_path / "ce, from"}
     for key, source in sources.items():
         EXPORTS[form](store, key, source, store.test_labels())
-    write(tmp_path / "classes.txt", "".join(f"{name}\n" for name in whole.class_names))
-    write(tmp_path / "counts.txt", "\n".join(map(str, whole.train_counts)))
+    write_text(tmp_path / "classes.txt", "".join(f"{name}\n" for name in whole.class_names))
+    write_text(tmp_path / "counts.txt", "\n".join(map(str, whole.train_counts)))
     labels = tmp_path / "labels.npy" if form.startswith("npy") else None
     found = read_elsewhere(sources, tmp_path / "counts.txt", labels, tmp_path / "classes.txt", many=20, few=4)
 
@@ -201,7 +186,7 @@ def test_the_layout_of_decoupling(tmp_path, counts):
             labels=LABELS[order],
             paths=np.concatenate((np.empty(0), order)),
         )
-        write(tmp_path / f"ce/seed_{run}/cls_accs.pkl", b"\x80\x03")
+        write_text(tmp_path / f"ce/seed_{run}/cls_accs.pkl", b"\x80\x03")
     found = read_elsewhere({"ce": tmp_path / "ce"}, counts)
     back = np.argsort(np.random.default_rng(0).permutation(N))
     assert np.array_equal(found.labels[back], LABELS)
@@ -262,7 +247,7 @@ def test_one_run_has_no_intervals_and_it_is_said(ce, counts):
 
 
 def test_a_class_without_test_points_is_reported(tmp_path, ce):
-    write(tmp_path / "four.txt", "500\n90\n7\n3\n")
+    write_text(tmp_path / "four.txt", "500\n90\n7\n3\n")
     for run in range(2):
         change(ce / f"r{run}.npz", logits=np.pad(logits_of(run), ((0, 0), (0, 1))))
     found = tables.build(read_elsewhere({"ce": ce}, tmp_path / "four.txt"))
@@ -273,7 +258,7 @@ def test_labels_given_beside_match_by_id_or_by_order(tmp_path, ce, counts):
     for run in range(2):
         change(ce / f"r{run}.npz", labels=None)
     ids = np.random.default_rng(5).permutation(N)
-    with_ids = write(tmp_path / "labels.txt", "".join(f"{i} {LABELS[i]}\n" for i in ids))
+    with_ids = write_text(tmp_path / "labels.txt", "".join(f"{i} {LABELS[i]}\n" for i in ids))
     found = read_elsewhere({"ce": ce}, counts, with_ids)
     assert np.array_equal(found.labels, LABELS[ids])
     assert np.array_equal(found.reference.predictions[0], logits_of(0).argmax(1)[ids])
@@ -282,7 +267,7 @@ def test_labels_given_beside_match_by_id_or_by_order(tmp_path, ce, counts):
         "l.txt": "\n".join(map(str, LABELS)),
         "labels.csv": "label\n" + "\n".join(map(str, LABELS)),
     }.items():
-        by_order = read_elsewhere({"ce": ce}, counts, write(tmp_path / name, content))
+        by_order = read_elsewhere({"ce": ce}, counts, write_text(tmp_path / name, content))
         assert np.array_equal(by_order.labels, LABELS)
 
 
@@ -294,7 +279,7 @@ def test_symbolic_links_and_dots_are_paths_like_any(tmp_path, ce, counts):
 
 def test_names_may_hold_commas_quotes_and_tabs(tmp_path, ce):
     names = ["a,b", 'say "c"\t', "名前"]
-    counts = write(tmp_path / "counts.json", json.dumps(dict(zip(names, COUNTS, strict=True))))
+    counts = write_text(tmp_path / "counts.json", json.dumps(dict(zip(names, COUNTS, strict=True))))
     found = read_elsewhere({'mine, "1"\t': ce}, counts)
     assert found.class_names == tuple(names)
     assert found.names == {'mine, "1"\t': 'mine, "1"\t'}
@@ -324,7 +309,7 @@ def test_memory_does_not_grow_with_classes(tmp_path, monkeypatch):
     for run in range(3):
         z = np.random.default_rng(run).normal(size=(points, classes)).astype(np.float16)
         (np.savez if run else np.savez_compressed)(tmp_path / f"{run}.npz", logits=z, labels=labels)
-    write(tmp_path / "counts.txt", "\n".join(["5"] * classes))
+    write_text(tmp_path / "counts.txt", "\n".join(["5"] * classes))
     tracemalloc.start()
     read_elsewhere({"ce": tmp_path}, tmp_path / "counts.txt")
     _, peak = tracemalloc.get_traced_memory()
@@ -446,7 +431,7 @@ def archive(**members: bytes) -> bytes:
 def test_files_that_are_damaged_or_claim_too_much(tmp_path, counts, name, content, complaint):
     np.save(tmp_path / "labels.npy", LABELS)
     (tmp_path / "ce").mkdir()
-    path = write(tmp_path / "ce" / name, content)
+    path = write_text(tmp_path / "ce" / name, content)
     message = refusal(read_elsewhere, {"ce": tmp_path / "ce"}, counts, tmp_path / "labels.npy")
     assert message.startswith(f"{path}") and complaint in message
 
@@ -509,13 +494,13 @@ BAD_CSV = {
 @pytest.mark.parametrize("case", BAD_CSV)
 def test_tables_that_cannot_be(tmp_path, counts, case):
     content, complaint = BAD_CSV[case]
-    path = write(tmp_path / "all.csv", content)
+    path = write_text(tmp_path / "all.csv", content)
     message = refusal(read_elsewhere, {"ce": path}, counts)
     assert message.startswith(f"{path}{'' if complaint[0] in ':,' else ' '}{complaint}")
 
 
 def test_parquet_without_pyarrow(tmp_path, counts, monkeypatch):
-    path = write(tmp_path / "all.parquet", b"PAR1")
+    path = write_text(tmp_path / "all.parquet", b"PAR1")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     message = refusal(read_elsewhere, {"ce": path}, counts)
     assert message == f"{path} needs pyarrow: pip install pyarrow, or save the table as .csv"
@@ -523,7 +508,7 @@ def test_parquet_without_pyarrow(tmp_path, counts, monkeypatch):
 
 def test_a_damaged_parquet_file(tmp_path, counts):
     pytest.importorskip("pyarrow")
-    path = write(tmp_path / "all.parquet", b"PAR1 and no more")
+    path = write_text(tmp_path / "all.parquet", b"PAR1 and no more")
     assert refusal(read_elsewhere, {"ce": path}, counts).startswith(f"{path} cannot be read as parquet: ")
 
 
@@ -532,7 +517,7 @@ def test_sources_that_hold_no_predictions(tmp_path, ce, counts):
     empty.mkdir()
     message = refusal(read_elsewhere, {"ce": empty}, counts)
     assert message == f"{empty} has no files of predictions (.npz, .npy, .csv, .parquet), it is empty"
-    write(empty / "model.pth", "x")
+    write_text(empty / "model.pth", "x")
     assert refusal(read_elsewhere, {"ce": empty}, counts).endswith("; it has: model.pth")
     message = refusal(read_elsewhere, {"ce": empty / "model.pth"}, counts)
     assert message.endswith("model.pth has an unknown extension; predictions are .npz, .npy, .csv, .parquet")
@@ -557,18 +542,18 @@ def test_directories_that_leave_it_open_what_a_run_is(tmp_path, ce, counts):
         os.link(ce / "r0.npz", tmp_path / "all/seed0" / name)
     message = refusal(read_elsewhere, {"ce": tmp_path / "all"}, counts)
     assert "seed0 has 2 files of predictions (logits_close.npz, logits_open.npz)" in message
-    write(ce / "r0.csv", table())
+    write_text(ce / "r0.csv", table())
     assert "has r0.csv and r0.npz: one file a run" in refusal(read_elsewhere, {"ce": ce}, counts)
     (ce / "r0.csv").rename(ce / "r1.csv")
     (ce / "r1.npz").rename(ce / "a.npz")
-    write(ce / "r2.csv", table())
+    write_text(ce / "r2.csv", table())
     assert "which another file of" in refusal(read_elsewhere, {"ce": write_tables(tmp_path / "tables")}, counts)
 
 
 def write_tables(directory: Path) -> Path:
     directory.mkdir()
     for name in ("one.csv", "two.csv"):
-        write(directory / name, table())
+        write_text(directory / name, table())
     return directory
 
 
@@ -595,12 +580,12 @@ def test_labels_that_do_not_fit(tmp_path, ce, counts, labels, complaint):
     for run in range(2):
         change(ce / f"r{run}.npz", labels=None)
     extension = "csv" if labels and "," in labels else "txt"
-    path = labels if labels is None else write(tmp_path / f"labels.{extension}", labels)
+    path = labels if labels is None else write_text(tmp_path / f"labels.{extension}", labels)
     assert complaint.replace("{labels}", str(path)) in refusal(read_elsewhere, {"ce": ce}, counts, path)
 
 
 def test_labels_that_contradict_those_of_a_run(tmp_path, ce, counts):
-    path = write(tmp_path / "labels.txt", "\n".join(map(str, LABELS[::-1])))
+    path = write_text(tmp_path / "labels.txt", "\n".join(map(str, LABELS[::-1])))
     message = refusal(read_elsewhere, {"ce": ce}, counts, path)
     assert f"r0.npz has label 0 for sample '0' where {path} (in the order of {ce}/r0.npz) has 2" in message
 
@@ -609,25 +594,35 @@ def test_labels_that_contradict_those_of_a_run(tmp_path, ce, counts):
 
 
 def test_counts_of_another_length(tmp_path, ce):
-    counts = write(tmp_path / "counts.txt", "5\n4\n3\n2\n")
+    counts = write_text(tmp_path / "counts.txt", "5\n4\n3\n2\n")
     assert refusal(read_elsewhere, {"ce": ce}, counts) == f"{ce}/r0.npz has scores of 3 classes, but there are 4"
-    names = write(tmp_path / "classes.txt", "a\nb\nc\n")
+    names = write_text(tmp_path / "classes.txt", "a\nb\nc\n")
     message = refusal(read_elsewhere, {"ce": ce}, counts, classes=names)
     assert message == f"{counts} has counts of 4 classes, but there are 3 class names"
-    by_name = write(tmp_path / "counts.json", '{"a": 1, "b": 2, "d": 3}')
+    by_name = write_text(tmp_path / "counts.json", '{"a": 1, "b": 2, "d": 3}')
     message = refusal(read_elsewhere, {"ce": ce}, by_name, classes=names)
     assert message == f"{by_name} has no count for 'c'; its 3 names must be the 3 class names"
 
 
 def test_class_names(tmp_path):
-    assert read_names(write(tmp_path / "a.txt", "a b\r\n, \n\t\n")) == ("a b", ", ", "\t")
-    assert read_names(write(tmp_path / "a.json", '["a\\nb", "<b>"]')) == ("a\nb", "<b>")
-    assert refusal(read_names, write(tmp_path / "b.txt", "a\n\nb\n")).endswith("has no name for class 1 (from 0)")
-    assert refusal(read_names, write(tmp_path / "c.txt", "a\nb\na\n")).endswith("has the class name 'a' 2 times")
-    assert refusal(read_names, write(tmp_path / "c.json", "[1, 2]")).endswith("is no list of class names")
+    assert read_names(write_text(tmp_path / "a.txt", "a b\r\n, \n\t\n")) == ("a b", ", ", "\t")
+    assert read_names(write_text(tmp_path / "a.json", '["a\\nb", "<b>"]')) == ("a\nb", "<b>")
+    assert refusal(read_names, write_text(tmp_path / "b.txt", "a\n\nb\n")).endswith("has no name for class 1 (from 0)")
+    assert refusal(read_names, write_text(tmp_path / "c.txt", "a\nb\na\n")).endswith("has the class name 'a' 2 times")
+    assert refusal(read_names, write_text(tmp_path / "c.json", "[1, 2]")).endswith("is no list of class names")
 
 
 def test_nothing_is_warned_of_and_no_file_is_left_open(ce, counts, recwarn):
     with warnings.catch_warnings(action="error"):
         read_elsewhere({"ce": ce}, counts)
     assert not recwarn
+
+
+@pytest.mark.parametrize("name", ["label", "pred"])
+def test_what_is_missing_in_a_table_of_numbers_is_no_class(tmp_path, counts, name):
+    """Whole numbers, of which some are null, come as floating point from a .parquet."""
+    fields = {"label": LABELS.astype(float), "pred": LABELS.astype(float)}
+    fields[name][5:7] = np.nan
+    write(tmp_path / "r0.parquet", **fields | {other: LABELS for other in fields if other != name})
+    message = refusal(read_elsewhere, {"ce": tmp_path / "r0.parquet"}, counts)
+    assert message.endswith(f"r0.parquet: {name} is missing in row 5 (from 0), and 2 times in all")

@@ -172,8 +172,8 @@ def test_figures_show_the_tables(built):
 
 def test_experts_used_below_one_is_refused(study):
     from ltbv.errors import Refusal
-    from ltbv.harness.files import read_arrays, write_arrays
-    from ltbv.harness.store import Store
+    from ltbv.files import read_arrays, write_arrays
+    from ltbv.store import Store
 
     path = study(ride="RIDE", runs=2, routed={"ride": 3})
     file = Store(path).prediction_file("ride", 1)

@@ -8,9 +8,9 @@ import pytest
 
 from ltbv.errors import Refusal
 from ltbv.report import gridview, latex, legend, markdown, tables
+from ltbv.report.analysis import Analysis, analyse
 from ltbv.report.answer import answer
 from ltbv.report.claims import barred
-from ltbv.report.elsewhere.analysis import Analysis, analyse
 from ltbv.report.evidence import GROUPS, SHOWN
 from ltbv.report.grid import LIMITS, _round_up, grid, ranking
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, REFERENCE, UNJUDGED

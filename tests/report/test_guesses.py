@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from laid import FORMS, write
 
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere import read_elsewhere
@@ -12,23 +13,11 @@ from ltbv.report.elsewhere import read_elsewhere
 COUNTS = [500, 90, 7]
 LABELS = np.repeat(np.arange(3), 4)
 N, R = LABELS.size, 3
-FORMS = (".csv", ".npz", ".parquet")
 KNOWN = ("id", "image_id", "sample", "sample_id", "filename")
 
 
 def ranks(run: int) -> np.ndarray:
     return np.random.default_rng(run + 5).permutation(N)
-
-
-def write(path, **fields) -> None:
-    path.parent.mkdir(exist_ok=True)
-    if path.suffix == ".npz":
-        np.savez(path, **fields)
-    elif path.suffix == ".csv":
-        pd.DataFrame(fields).to_csv(path, index=False)
-    else:
-        pytest.importorskip("pyarrow")
-        pd.DataFrame(fields).to_parquet(path)
 
 
 def accuracy(directory, **options) -> float:
@@ -105,7 +94,7 @@ def test_a_stranger_among_the_labels_is_not_held_against_the_predictions(tmp_pat
 
 def test_a_stranger_that_all_runs_have_but_the_labels_have_not_must_be_in_order(tmp_path):
     for run in range(R):
-        write(tmp_path / f"ce/{run}.csv", case=ranks(run), pred=LABELS[ranks(run)])
+        write(tmp_path / f"ce/{run}.csv", case=ranks(run) * 7, pred=LABELS[ranks(run)])
     write(tmp_path / "labels.csv", label=LABELS)
     with pytest.raises(Refusal, match="named by 'case'.*not in order"):
         accuracy(tmp_path, labels=tmp_path / "labels.csv")
@@ -178,3 +167,63 @@ def test_losses_are_no_names(tmp_path, form):
         write(tmp_path / f"ce/{run}{form}", pred=LABELS, area=np.random.default_rng(0).random(N))
     (tmp_path / "labels.txt").write_text("\n".join(map(str, LABELS)))
     assert accuracy(tmp_path, labels=tmp_path / "labels.txt") == 1 and "not used: 'area'" in accuracy.notes
+
+
+MIXED = np.random.default_rng(4).integers(0, 3, 60)  # labels in no order
+MANY = MIXED.size
+
+
+def order_of(run: int) -> np.ndarray:
+    return np.random.default_rng(run + 40).permutation(MANY)
+
+
+RANKS = {  # fields of a run beside `pred`, fields of the labels: both of 0 to N - 1, which may be ranks
+    "ranks of each run, names among the labels": (lambda run: {"rank": order_of(run)}, {"sample": np.arange(MANY)}),
+    "ranks from 1": (lambda run: {"rank": order_of(run) + 1}, {"id": np.arange(MANY) + 1}),
+    "ranks of the labels": (lambda run: {"sample": order_of(run)}, {"difficulty": order_of(5)}),
+    "ranks on both sides": (lambda run: {"place": order_of(run)}, {"place": order_of(3)}),
+    "two names": (lambda run: {"rank": order_of(0)}, {"difficulty": order_of(1)}),
+    "a number of the row": (lambda run: {"rank": order_of(0)}, {"index": order_of(1)}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("what", RANKS)
+def test_numbers_of_as_many_rows_are_no_names_unless_something_says_so(tmp_path, form, what):
+    of_run, of_labels = RANKS[what]
+    for run in range(R):
+        write(tmp_path / f"ce/{run}{form}", **of_run(run), pred=MIXED)
+    write(tmp_path / f"labels{form}", **of_labels, label=MIXED)
+    with pytest.raises(Refusal, match="these may name the test points or rank them; call it sample"):
+        accuracy(tmp_path, labels=tmp_path / f"labels{form}")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nor_where_labels_are_sorted_by_them(tmp_path, form):
+    """Ranks within each class, counted through: labels agree, and points do not."""
+    labels = np.sort(MIXED)
+    for run in range(R):
+        within = np.concatenate([np.flatnonzero(labels == k)[ranks_of(run, labels, k)] for k in range(3)])
+        write(tmp_path / f"ce/{run}{form}", place=within, label=labels, pred=labels)
+    with pytest.raises(Refusal, match="these may name the test points or rank them"):
+        accuracy(tmp_path)
+
+
+def ranks_of(run: int, labels: np.ndarray, k: int) -> np.ndarray:
+    return np.random.default_rng([run, k]).permutation(np.count_nonzero(labels == k))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("what", ["labels tell it", "a name says it", "the same order", "a better guess"])
+def test_numbers_of_as_many_rows_are_names_where_something_says_so(tmp_path, form, what):
+    better = np.array([f"case {k}" for k in range(MANY)])
+    for run in range(R):
+        order = order_of(0 if what == "the same order" else run)
+        name = "index" if what == "a name says it" else "place"
+        fields = {name: order, "pred": MIXED[order]} | ({"label": MIXED[order]} if what == "labels tell it" else {})
+        write(tmp_path / f"ce/{run}{form}", **fields, **({"case": better[order]} if what == "a better guess" else {}))
+    order = order_of(0) if what == "the same order" else np.arange(MANY)
+    of_labels = {"index" if what == "a name says it" else "place": order}
+    of_labels |= {"case": better} if what == "a better guess" else {}
+    write(tmp_path / f"labels{form}", **of_labels, label=MIXED[order])
+    assert accuracy(tmp_path, labels=tmp_path / f"labels{form}") == 1

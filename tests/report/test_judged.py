@@ -11,11 +11,11 @@ from pandas.testing import assert_frame_equal
 
 from ltbv.cli import main
 from ltbv.errors import Refusal
-from ltbv.harness.files import read_arrays
-from ltbv.harness.store import Store
+from ltbv.files import read_arrays
 from ltbv.report import published, tables
 from ltbv.report.elsewhere import read_elsewhere
 from ltbv.report.study import read_study
+from ltbv.store import Store
 
 FIELDS = ("label", "p_true", "negative", "p_negative")
 

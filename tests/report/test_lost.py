@@ -3,8 +3,9 @@
 import numpy as np
 
 from ltbv.data.dataset import labels_of, make_ids
+from ltbv.data.resample import lost_by_run
 from ltbv.report.evidence import Evidence, MethodRuns
-from ltbv.report.topics.lost_classes import caution, counted, lost_classes
+from ltbv.report.topics.lost_classes import caution, counted
 
 COUNTS = np.array([3, 2, 1, 0])  # a class without images was never there
 SAMPLES = [make_ids([0, 1, 2], [0, 0, 0]), make_ids([0, 0, 0], [0, 1, 2]), make_ids([0, 0, 1], [0, 1, 2])]
@@ -13,7 +14,7 @@ LOST = "2 of 3 resamples lost a class (up to 2 of them); "
 
 def lost_note(samples, counts, methods) -> tuple[str, ...]:
     """The line of a report on these runs."""
-    lost = lost_classes(samples, counts)
+    lost = lost_by_run(samples, counts)
     evidence = Evidence(np.empty(0, int), (), counts, {}, tuple(methods), setting=None, lost=lost)
     return caution(evidence, counted(evidence))
 

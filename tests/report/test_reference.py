@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from ltbv.cli import main
 from ltbv.errors import Refusal
 from ltbv.report import tables, write_report
-from ltbv.report.elsewhere.analysis import analyse
+from ltbv.report.analysis import analyse
 from ltbv.report.evidence import chosen
 from ltbv.report.study import read_study
 

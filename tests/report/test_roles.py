@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from laid import FORMS, refusal, write
 
-from ltbv.errors import Refusal
 from ltbv.report.elsewhere import read_elsewhere
 from ltbv.report.elsewhere.columns import read_table
 
@@ -26,26 +26,6 @@ def counts(tmp_path):
     return path
 
 
-def refusal(call, *args, **options) -> str:
-    with pytest.raises(Refusal) as refused:
-        call(*args, **options)
-    assert "\n" not in str(refused.value) and len(str(refused.value)) < 600
-    return str(refused.value)
-
-
-def write(path, **fields) -> None:
-    """One run as .npz, .csv or .parquet, as the path says."""
-    path.parent.mkdir(exist_ok=True)
-    if path.suffix == ".npz":
-        np.savez(path, **fields)
-    elif path.suffix == ".csv":
-        pd.DataFrame(fields).to_csv(path, index=False)
-    else:
-        pytest.importorskip("pyarrow")
-        pd.DataFrame(fields).to_parquet(path)
-
-
-FORMS = (".npz", ".csv", ".parquet")
 ID_NAMES = ("id", "ID", "image", "Image Path", "filenames", "img_id", "uuid", "index", "frame", "whatever it is")
 IDS = {"text": NAMES, "numbers": np.arange(N) * 7 + 3}
 
@@ -124,6 +104,8 @@ LEFT_OVER = {
         },
         "has 'id', whose values come 2 times each, with one label, as names of test points do in 2 runs",
     ),
+    "a mask": ({"mask": np.arange(2 * N) % 7 == 0}, "has 'mask', which says that some rows do not count; leave these"),
+    "what counts": ({"Is valid": np.arange(2 * N) % 7 * 1.0}, "has 'Is valid', which says that some rows do not count"),
     "nothing": ({}, "has labels that repeat after 12 rows, 2 times in all: if these are runs, name them"),
 }
 
@@ -135,6 +117,14 @@ def test_what_may_tell_runs_or_methods_apart_is_refused(tmp_path, counts, what, 
     write(tmp_path / f"all{form}", **({"label": np.tile(LABELS, 2), "pred": PREDS[:2].ravel()} | fields))
     message = refusal(read_elsewhere, {"ce": tmp_path / f"all{form}"}, counts)
     assert message.startswith(f"{tmp_path}/all{form} has ") and complaint in message
+
+
+def test_the_mask_of_predictions_of_several_runs_is_refused_too(tmp_path, counts):
+    write(tmp_path / "all.npz", preds=PREDS, labels=LABELS, mask=PREDS == 1)
+    message = refusal(read_elsewhere, {"ce": tmp_path / "all.npz"}, counts)
+    assert message.startswith(f"{tmp_path}/all.npz has 'mask', which says that some rows do not count")
+    write(tmp_path / "all.npz", preds=PREDS, labels=LABELS, mask=PREDS < 0)
+    assert np.array_equal(read_elsewhere({"ce": tmp_path / "all.npz"}, counts).reference.predictions, PREDS)
 
 
 HARMLESS = {

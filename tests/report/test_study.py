@@ -5,11 +5,10 @@ import pytest
 
 from ltbv.data.dataset import labels_of
 from ltbv.errors import Refusal
-from ltbv.harness import provenance
-from ltbv.harness.files import read_arrays, write_arrays
-from ltbv.harness.store import Store
+from ltbv.files import read_arrays, write_arrays
 from ltbv.report.study import read_study
 from ltbv.report.tables import build
+from ltbv.store import Store, provenance
 
 SETTINGS = "--dataset glyphs-lt --scheme subsample --head 100 --imbalance 50 --profile exp --epochs 30 --seed 7"
 
@@ -108,7 +107,7 @@ def test_objects_are_never_unpickled(study):
     path = study(runs=1)
     file = Store(path).prediction_file("ce", 0)
     np.savez(file, **read_arrays(file) | {"label": np.array([print], object)})
-    assert "is damaged (label holds Python objects)" in refusal(path)
+    assert "is damaged (label holds Python objects, which are never unpickled)" in refusal(path)
 
 
 def test_predictions_of_another_number_of_points(study):
@@ -120,7 +119,7 @@ def test_predictions_of_another_number_of_points(study):
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"p_true": None}, "is damaged (\"There is no item named 'p_true.npy' in the archive\")"),
+        ({"p_true": None}, "is damaged (it has no p_true)"),
         ({"label": np.full(120, 12, np.uint16)}, "has label 12, but there are 12 classes"),
         ({"label": np.zeros(120, np.float32)}, "has label of type float32"),
         ({"p_true": np.full(120, np.nan, np.float32)}, "has p_true that is NaN or no probability at 120 of 120 points"),

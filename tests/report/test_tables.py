@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ltbv import stats
-from ltbv.harness.store import Store
 from ltbv.report import tables
 from ltbv.report.evidence import SHOWN
 from ltbv.report.study import read_study
+from ltbv.store import Store
 
 PROMISED = [
     *("method", "group", "quantity", "estimate", "low", "high", "plug_in"),

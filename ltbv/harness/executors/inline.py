@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from ltbv.guest import guest
 from ltbv.harness.executors.crew import Crew
-from ltbv.harness.locks import Busy
 from ltbv.harness.plan import Chunk, Tell
 from ltbv.harness.work import PATIENCE, Order, work
+from ltbv.store.locks import Busy
 
 
 def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:

@@ -2,7 +2,8 @@
 
 A worker is `python -m ltbv.harness.worker`: it reads an order and then chunks, one JSON line each, and writes events.
 One that dies takes nothing with it but its chunk's unfinished stages; a fresh worker takes the chunk again, at most
-`order.retries` times. When this process dies, workers see the end of their input and stop at once.
+`order.retries` times, and then without the method that was in hand. When this process dies, workers see the end of
+their input and stop at once.
 """
 
 import contextlib

@@ -33,14 +33,14 @@ from typing import Any
 
 import ltbv
 from ltbv.errors import Refusal, reason, words_of
+from ltbv.files import write_bytes
 from ltbv.harness.attempt import attempt
 from ltbv.harness.executors.crew import Crew
 from ltbv.harness.executors.local import ENVIRONMENT, search_path
-from ltbv.harness.files import write_bytes
-from ltbv.harness.locks import Busy, is_alive
 from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.store import Store
 from ltbv.harness.work import PATIENCE, Order, work
+from ltbv.store import Store
+from ltbv.store.locks import Busy, is_alive
 
 CONNECT = 30.0  # seconds in which a cluster has to answer
 GONE = 40.0  # seconds after which a cluster without its head, or a fitting node, is given up; Ray ends us after 60
@@ -318,7 +318,8 @@ class _Crew(Crew):
             self.fail(chunk, reason(getattr(error, "cause", None) or error))
             return None
         except errors.RayError as error:
-            self.bury(chunk, f"was lost: {type(error).__name__} ({words_of(error).partition('. ')[0][:200]})")
+            cause = f"was lost: {type(error).__name__} ({words_of(error).partition('. ')[0][:200]})"
+            self.bury(chunk, cause, kept=not task.apart)
             return None
         if result["end"] == "unseen":
             return _Task(chunk, apart=True)

@@ -7,11 +7,12 @@
     guesses    which field names the test points where no name says so
     points     which test points that is about: runs are matched by sample id
     scores     what logits or probabilities amount to, a block at a time
+    twice      whether what a file says twice is alike
     assemble   runs become evidence, with what a reader must know of them
     counts     training images of each class, matched by class id or name
     listings   names of the classes, true labels (`texts` reads their lines)
     clusters   test points that belong together
-    analysis   the same for arrays in memory: `ltbv.analyse`
+    memory     what is no array yet, for those who have predictions in memory (`report.analysis`)
 
 `read_elsewhere` walks through them in this order.
 """
@@ -32,9 +33,12 @@ from ltbv.report.elsewhere.counts import read_counts
 from ltbv.report.elsewhere.guesses import Agreement
 from ltbv.report.elsewhere.listings import read_labels, read_names, some
 from ltbv.report.elsewhere.points import Points, settle
-from ltbv.report.elsewhere.rows import Rows, check_range
-from ltbv.report.elsewhere.scores import judge
+from ltbv.report.elsewhere.rows import Judged, Rows, check_range
+from ltbv.report.elsewhere.scores import differing, judge
+from ltbv.report.elsewhere.twice import refuse_chance
 from ltbv.report.evidence import Evidence
+
+MOST_LINES = 3  # on contradictions within the files of a method
 
 
 def read_elsewhere(
@@ -116,6 +120,7 @@ def _read_runs(
     unused: dict[str, None] = {}
     guessed: dict[str, None] = {}
     nameless: list[str] = []
+    contradicted: list[str] = []
     for name, path in found.items():
         labelled = given is not None or points is not None
         rows = files.read(path, name, num_classes, labelled=labelled, several=not source.is_dir())
@@ -124,9 +129,12 @@ def _read_runs(
         guessed |= dict.fromkeys([rows.guessed_ids] if rows.guessed_ids is not None else [])
         if taken := [run for run in rows.runs if run in runs]:
             raise Refusal(f"{path} has run {taken[0]!r}, which another file of {source} has too")
-        of_file, points = _place(rows, given, points, num_classes)
+        of_file, points = _place(rows, given, points, num_classes, contradicted)
         runs |= {run.name: run for run in of_file}
         nameless += [path.name] if rows.ids is None and points.ids is not None else []
+    notes += [f"{key}: {line}" for line in contradicted[:MOST_LINES]]
+    if len(contradicted) > MOST_LINES:
+        notes.append(f"{key}: and so {len(contradicted) - MOST_LINES} times more.")
     if nameless:
         notes.append(
             f"{key}: test points are not named in {some(nameless)}, and taken in the order of {points.source}."
@@ -138,8 +146,10 @@ def _read_runs(
     return list(runs.values()), points
 
 
-def _place(rows: Rows, given: Points | None, points: Points | None, num_classes: int) -> tuple[list[Run], Points]:
-    """The runs of one file, their rows in the order of the test points."""
+def _place(
+    rows: Rows, given: Points | None, points: Points | None, num_classes: int, contradicted: list[str]
+) -> tuple[list[Run], Points]:
+    """The runs of one file, their rows in the order of the test points; lines on what it says twice, and not alike."""
     of_scores = rows.judged
     for field, ids in (
         ("label", rows.labels),
@@ -166,10 +176,34 @@ def _place(rows: Rows, given: Points | None, points: Points | None, num_classes:
             f"{rows.path}: negative, another class than the true one, is the true one at {wrong} of {true.size} points:"
             " the labels are not those of these predictions, or in another order"
         )
+    if judged:
+        judged = replace(judged, differs=differing(judged, true))
     if rows.blocks:
-        judged = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path))
+        judged = _judge(rows, true, num_classes)
+    predictions = judged.predictions if rows.preds is None else rows.preds
+    contradicted += rows.claims.check(predictions, true, rows.run_of, rows.path)
     runs = []
     for run, own, at in zip(rows.runs, own_rows, places, strict=True):
         scores = judged and judged.take(own[at])
         runs.append(Run.of(run, None if rows.preds is None else rows.preds[own[at]], scores))
     return runs, points
+
+
+def _judge(rows: Rows, true: np.ndarray, num_classes: int) -> Judged:
+    """What the scores of a file amount to. Refused: predictions beside them that agree with them by chance alone, and
+    two kinds of scores that are highest for different classes."""
+    judged = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path), rows.preds)
+    if rows.preds is not None and judged.differs.any():
+        of_scores = np.where(judged.differs, judged.predictions, rows.preds)
+        refuse_chance(rows.preds, of_scores, f"{rows.path}: its predictions are the class of the highest of its scores")
+    if rows.others:
+        kind, blocks = rows.others
+        second = judge(blocks(), true, num_classes, kind, str(rows.path), judged.predictions)
+        if second.differs.any():
+            back = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path), second.predictions)
+            if differ := int((second.differs & back.differs).sum()):
+                raise Refusal(
+                    f"{rows.path} has {rows.kind} and {kind} that are highest for different classes at {differ:,} of"
+                    f" {true.size:,} points; take out what is not to be used"
+                )
+    return judged

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.files.reading import Unread
 from ltbv.report.elsewhere.arrays import Stored, class_ids, members, shape_of_objects, stored, text_ids
-from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain
+from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain, refuse_mask
 from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses
+from ltbv.report.elsewhere.twice import RIGHT, SHARES, Claims
 
 STRICT = (LOGITS, PROBS, *(name for names in DOCUMENTED.values() for name in names))  # must be as they should be
 OF_RUNS = (*DOCUMENTED["run"], *ALIASES["run"], "seeds")
@@ -31,8 +33,8 @@ class Archive:
         for name, info in infos.items():
             try:
                 found[name] = stored(path, info)
-            except Refusal:
-                if name in STRICT:
+            except Refusal as refusal:
+                if name in STRICT or isinstance(refusal, Unread):
                     raise
         return cls(path, infos, found)
 
@@ -57,6 +59,8 @@ class Archive:
                     " take it out"
                 )
         for name, one in self.found.items():
+            if plain(name) in ALIASES["mask"] and one.dtype.kind in "iufb":  # of any shape: of runs, of scores
+                refuse_mask(self.path, name, np.unique(one.whole()))
             if name in (*DOCUMENTED["run"], *DOCUMENTED["ids"]) and one.dtype.kind not in "iufUSb":
                 raise Refusal(f"{self.path}: {name} is {one.dtype} of shape {one.shape}; ids are (N,) text or numbers")
         values = {
@@ -74,6 +78,23 @@ class Archive:
     def guesses(self, roles: Roles, runs: int = 1) -> Guesses:
         """What may name the test points, again for each of so many runs."""
         return Guesses.of(roles, lambda name: np.tile(text_ids(self.found[name]), runs))
+
+    def claims(self, points: int, runs: int = 1) -> Claims:
+        """What is said of right and wrong: of each point or run, of the whole."""
+        wide = {}
+        for name, one in self.found.items():
+            if plain(name) in (*RIGHT, *SHARES) and one.dtype.kind in "iufb" and len(one.shape) <= 2:
+                values = one.whole()
+                if values.size == 1 or (runs > 1 and values.shape == (runs,)):
+                    wide[name] = np.repeat(np.broadcast_to(values.ravel(), runs), points)
+                elif values.size == runs * points:
+                    wide[name] = values.ravel()
+        return Claims.of(wide)
+
+    def is_like(self, name: str, other: Stored) -> bool:
+        """Is there an array of this name, of the shape of another and floating point too?"""
+        one = self.found.get(name)
+        return one is not None and one.shape == other.shape and one.dtype.kind == other.dtype.kind == "f"
 
     def unused(self, *used: str | None) -> tuple[str, ...]:
         """Names of all other arrays."""

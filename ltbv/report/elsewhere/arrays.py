@@ -4,23 +4,21 @@ What a header claims is held against the bytes there are before memory is taken 
 mapped: mapped pages of large files count as memory used, and members of a compressed .npz cannot be mapped.
 """
 
-import math
 import os
-import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from ltbv.errors import Refusal, words_of
+from ltbv.errors import Refusal
+from ltbv.files import npy, npz
+from ltbv.files.reading import Damaged, reading
 from ltbv.report.elsewhere.rows import BLOCK, MOST_BYTES, MOST_POINTS, plain_numbers
 
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes; others take memory before a byte is read
-MOST_RATIO = 1100  # what deflate, at best, makes of a byte
 LAST_CHARACTER = 0x10FFFF
 
 
@@ -31,76 +29,57 @@ class Stored:
     path: Path
     member: str | None
     name: str
-    shape: tuple[int, ...]
-    column_major: bool
-    dtype: np.dtype
+    header: npy.Header
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.header.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.header.dtype
 
     def whole(self) -> np.ndarray:
         """All of it."""
-        if (size := math.prod(self.shape) * self.dtype.itemsize) > MOST_BYTES:
+        if (size := self.header.size) > MOST_BYTES:
             raise Refusal(f"{self.name} has {size:,} bytes, too many to read at once (the most is {MOST_BYTES:,})")
         with opened(self.path, self.member) as file:
-            _header(file)
-            values = np.frombuffer(self._take(file, size), self.dtype)
-            self._end(file)
-        return values.reshape(self.shape, order="F" if self.column_major else "C")
+            npy.read_header(file)
+            return npy.read_values(file, self.header)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Consecutive rows of a table (N, C), about BLOCK values at once."""
         rows, columns = self.shape
         step = max(1, BLOCK // columns)
-        if self.column_major:
+        if self.header.column_major:
             whole = self.whole()
             yield from (whole[start : start + step] for start in range(0, rows, step))
             return
         with opened(self.path, self.member) as file:
-            _header(file)
-            for start in range(0, rows, step):
-                here = min(step, rows - start)
-                taken = self._take(file, here * columns * self.dtype.itemsize)
-                yield np.frombuffer(taken, self.dtype).reshape(here, columns)
-            self._end(file)
+            npy.read_header(file)
+            yield from npy.read_blocks(file, self.header, step)
 
-    def _take(self, file: IO[bytes], size: int) -> bytes:
-        taken = file.read(size)
-        if len(taken) < size:
-            raise Refusal(f"{self.name} ends early: it has fewer values than its shape {self.shape} says")
-        return taken
 
-    def _end(self, file: IO[bytes]) -> None:
-        """At the end of a member its checksum is compared."""
-        if file.read(1):
-            raise Refusal(f"{self.name} has more values than its shape {self.shape} says")
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, lambda why: f"is damaged or no {path.suffix} file ({why})")
 
 
 @contextmanager
 def opened(path: Path, member: str | None = None) -> Iterator[IO[bytes]]:
     """The bytes of a file, or of a member of an archive; whatever is amiss with them is a Refusal."""
-    try:
+    with _reading(path):
         if member is None:
             with open(path, "rb") as file:
                 yield file
         else:
             with zipfile.ZipFile(path) as archive, archive.open(member) as file:
                 yield file
-    except Refusal:
-        raise
-    except Exception as error:  # OSError, BadZipFile, zlib.error, NotImplementedError, …: damage has many names
-        raise Refusal(f"{path} is damaged or no {path.suffix} file ({words_of(error)})") from error
 
 
 def members(path: Path) -> dict[str, zipfile.ZipInfo]:
     """The arrays of an .npz by field name."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos, held = archive.infolist(), os.fstat(archive.fp.fileno()).st_size
-        if more := [info for info in infos if info.compress_size > held or info.file_size > MOST_RATIO * held]:
-            raise ValueError(f"{more[0].filename} promises {more[0].file_size:,} bytes, the file has {held:,}")
-        if other := [info for info in infos if info.compress_type not in METHODS]:
-            raise ValueError(f"{other[0].filename} is compressed in a way that numpy does not know")
-    except Exception as error:
-        raise Refusal(f"{path} is damaged or no .npz file ({words_of(error)})") from error
-    return {info.filename.removesuffix(".npy"): info for info in infos}
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        return npz.members(archive, deflated=True)
 
 
 def stored(path: Path, info: zipfile.ZipInfo | None = None) -> Stored:
@@ -108,35 +87,25 @@ def stored(path: Path, info: zipfile.ZipInfo | None = None) -> Stored:
     member = info.filename if info else None
     name = f"{path}: {member.removesuffix('.npy')}" if member else str(path)
     with opened(path, member) as file:
-        shape, column_major, dtype = _header(file)
-        start = file.tell()
-        size = info.file_size if info else os.fstat(file.fileno()).st_size
-    if dtype.hasobject:
-        raise Refusal(f"{name} holds Python objects, which are never unpickled; save plain numbers or text")
-    if any(type(length) is not int or not 0 < length <= MOST_POINTS for length in shape) or not dtype.itemsize:
-        raise Refusal(f"{name} has shape {shape} of {dtype}: a length is 0 or more than {MOST_POINTS:,}")
-    if (claimed := math.prod(shape) * dtype.itemsize) != size - start:
-        raise Refusal(f"{name} claims shape {shape} of {dtype}, {claimed:,} bytes, but has {size - start:,}")
-    return Stored(path, member, name, shape, column_major, dtype)
+        header = npy.read_header(file, member.removesuffix(".npy") if member else "it")
+        if header.dtype.hasobject:
+            raise Refusal(f"{name} holds Python objects, which are never unpickled; save plain numbers or text")
+        if any(not 0 < length <= MOST_POINTS for length in header.shape) or not header.dtype.itemsize:
+            raise Refusal(
+                f"{name} has shape {header.shape} of {header.dtype}: a length is 0 or more than {MOST_POINTS:,}"
+            )
+        header.check((info.file_size if info else os.fstat(file.fileno()).st_size) - file.tell())
+    return Stored(path, member, name, header)
 
 
 def shape_of_objects(path: Path, info: zipfile.ZipInfo) -> tuple[int, ...] | None:
     """The shape of a member that holds Python objects; None where it holds anything else."""
     try:
         with opened(path, info.filename) as file:
-            shape, _, dtype = _header(file)
-    except Refusal:
+            header = npy.read_header(file)
+    except Damaged:
         return None
-    return shape if dtype.hasobject else None
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Of format 1.0, which is that of every array of numbers or text; a header of 2.0 may be as long as 4 GiB."""
-    version = np.lib.format.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f".npy format {version} is not known here")
-    with warnings.catch_warnings(action="ignore"):  # headers written by Python 2 read as well
-        return np.lib.format.read_array_header_1_0(file)
+    return header.shape if header.dtype.hasobject else None
 
 
 def class_ids(found: Stored, *, several: bool = False) -> np.ndarray:

@@ -32,7 +32,7 @@ class Run:
         """A run with the predictions given, or else those of the scores; ties among scores then decided something."""
         if predictions is None:
             return cls(name, scores.predictions, scores)
-        return cls(name, predictions, scores and replace(scores, ties=0))
+        return cls(name, predictions, scores and replace(scores, tied=None))
 
 
 def in_order(sources: Mapping[Any, Any], reference: Any = None) -> tuple[dict[str, Any], list[str]]:
@@ -104,9 +104,14 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
     if unscored := scores.count(None):
         which = "" if unscored == len(scores) else f" in {unscored} of {len(scores)} runs"
         notes.append(f"{key}: predicted labels alone{which}, so nothing is said of its hardest negatives.")
-    if ties := sum(one.ties for one in scores if one):
-        total = sum(run.predictions.size for run in runs)
-        coarse = next(one.coarse for one in scores if one and one.ties)
+    total = sum(run.predictions.size for run in runs)
+    if differ := sum(int(one.differs.sum()) for one in scores if one and one.differs is not None):
+        notes.append(
+            f"{key}: {differ:,} of {total:,} predictions are not the class of the highest score beside them; the"
+            " predictions are used as they are, scores for the hardest negatives alone."
+        )
+    if ties := sum(int(one.tied.sum()) for one in scores if one and one.tied is not None):
+        coarse = next(one.coarse for one in scores if one and one.tied is not None and one.tied.any())
         notes.append(f"{key}: {coarse} scores tie in {ties:,} of {total:,} predictions; the lower class is taken.")
     if off_by := max((one.off_by for one in scores if one), default=0):
         notes.append(

@@ -10,16 +10,18 @@ what becomes of further columns: see `roles`.
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ltbv.errors import Refusal, words_of
+from ltbv.errors import Refusal
+from ltbv.files.reading import reading
 from ltbv.report.elsewhere import delimited, parquet
 from ltbv.report.elsewhere.roles import WHOLE, Roles, assign
 from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Guesses, Rows, as_ids
+from ltbv.report.elsewhere.twice import Claims
 
 MOST_NUMBERED = 30
 MOST_ROWS = 10 * MOST_POINTS  # of all runs together; a small .parquet file can claim any number
@@ -62,6 +64,7 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
         preds=preds,
         kind=PROBS if scores else None,
         blocks=blocks if scores else None,
+        claims=Claims.of({name: fields[name] for name in roles.unused}),
         unused=(*roles.unused, *numbered),
         guesses=_guesses(path, fields, roles),
     )
@@ -142,14 +145,8 @@ def _fields(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
         return _module(path).fields(path, columns, MOST_ROWS)
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (Refusal, GeneratorExit):
-        raise
-    except Exception as error:  # csv.Error, UnicodeDecodeError, ValueError, OSError, pyarrow's own
-        raise Refusal(f"{path} cannot be read as {path.suffix[1:]}: {words_of(error)}") from error
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, lambda why: f"cannot be read as {path.suffix[1:]}: {why}")
 
 
 def _text(values: np.ndarray) -> np.ndarray:
@@ -161,6 +158,8 @@ def _class_ids(values: np.ndarray, where: str) -> np.ndarray:
     """Class ids (n,) int64; their range is not checked here."""
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
+    if values.dtype.kind == "f" and (missing := np.isnan(values)).any():
+        raise Refusal(f"{where} is missing in row {int(missing.argmax())} (from 0), and {missing.sum()} times in all")
     codes, distinct = pd.factorize(_text(values))
     wrong = np.array([not WHOLE.fullmatch(word) for word in distinct], bool)
     if wrong.any():

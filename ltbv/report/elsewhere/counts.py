@@ -16,12 +16,12 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere.arrays import class_ids, stored
-from ltbv.report.elsewhere.listings import check_names
-from ltbv.report.elsewhere.rows import MOST_CLASSES, check_size
+from ltbv.report.elsewhere.rows import check_size
 from ltbv.report.elsewhere.texts import as_number, natural, numbered_lines, read_json, read_lines
+from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES
+from ltbv.report.names import check_names
 from ltbv.stats import class_counts as of_classes
 
-MOST_IMAGES = 10**12  # of a class
 EXTENSION = re.compile(r".*\.([A-Za-z][A-Za-z0-9]{1,4})", re.DOTALL)
 OF_A_CLASS = ("txt", "csv", "tsv", "lst", "json", "tar", "zip", "tgz", "gz", "lmdb")  # a file that holds many images
 TOTALS = ("total", "sum", "all")

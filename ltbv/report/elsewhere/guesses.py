@@ -3,6 +3,10 @@
 A field whose values merely differ in every row, such as a rank or a time, differs from run to run too: it is not used,
 and test points are taken by order. Numbers with a fraction may be losses: they are names only where the labels have
 them too, or runs have the same ones in another order.
+
+The numbers 0 to N - 1 of an unknown name may be ranks as well: any two such fields have the same values. Where they
+stand in another order elsewhere, labels must stand beside them on both sides and tell it; else they are refused, since
+neither by name nor by order would be sure.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,8 +15,12 @@ from functools import cached_property
 
 import numpy as np
 
+from ltbv.errors import Refusal
 from ltbv.report.elsewhere.points import Points
+from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, plain
 from ltbv.report.elsewhere.rows import NUMBER, Rows
+
+KNOWN = (*DOCUMENTED["ids"], *ALIASES["ids"], *ALIASES["row"])
 
 
 @dataclass(frozen=True)
@@ -27,13 +35,14 @@ class Agreement:
         """The labels of a file of their own, with names of test points if the predictions have the same."""
         if self.given is None or not self.given.guesses:
             return self.given
-        return next((self.given.named(name) for name in self.given.guesses if name in self._of_labels), self.given)
+        name = self._chosen(self.given.guesses, self._of_labels, self.given.source)
+        return self.given if name is None else self.given.named(name)
 
     def settled(self, rows: Rows) -> Rows:
         """The rows with names of test points if all agree on them, else without."""
         if not rows.guesses.ids:
             return rows
-        if (name := next((name for name in rows.guesses.ids if name in self._of_runs), None)) is None:
+        if (name := self._chosen(rows.guesses.ids, self._of_runs, str(rows.path))) is None:
             rows.guesses.unnamed()
             return rows
         return rows.with_(
@@ -41,6 +50,23 @@ class Agreement:
             guessed_ids=name if name in rows.guesses.strangers else None,
             unused=tuple(other for other in rows.unused if other != name),
         )
+
+    def _chosen(self, names: Iterable[str], agreed: set[str], where: str) -> str | None:
+        """The likeliest of the names that all agree on; refused where that may be ranks, and there is no other."""
+        found = [name for name in names if name in agreed]
+        if found and (sure := [name for name in found if name not in self._ranks]):
+            return sure[0]
+        if found:
+            raise Refusal(
+                f"{where} has {found[0]!r}, the numbers of as many rows, in another order elsewhere: these may name the"
+                " test points or rank them; call it sample if it names them, in all files, or take it out"
+            )
+        return None
+
+    @property
+    def _ranks(self) -> set[str]:
+        """Names of fields that may be ranks."""
+        return self._found[2]
 
     @property
     def _of_runs(self) -> set[str]:
@@ -51,11 +77,13 @@ class Agreement:
         return self._found[1]
 
     @cached_property
-    def _found(self) -> tuple[set[str], set[str]]:
-        """Names of fields of the runs, and of the file of labels, whose values are the same everywhere."""
+    def _found(self) -> tuple[set[str], set[str], set[str]]:
+        """Names of fields of the runs, and of the file of labels, whose values are the same everywhere, and which of
+        them may be ranks."""
         said: dict[str, _Values] = {}
         differ: set[str] = set()
         moved: set[str] = set()
+        ranks: set[str] = set()
         known: _Values | None = None
         for rows in self.every():
             labels = rows.labels
@@ -69,19 +97,25 @@ class Agreement:
                         differ.add(name)
                     elif not np.array_equal(first.order, values.order):
                         moved.add(name)
+                        ranks |= {name} if first.may_be_ranks(values, name) else set()
         runs = {name: values for name, values in said.items() if name not in differ}
         if self.given is None or (self.given.ids is None and not self.given.guesses):
-            return {name for name, values in runs.items() if name in moved or not values.fractions}, set()
+            return {name for name, values in runs.items() if name in moved or not values.fractions}, set(), ranks
         if self.given.ids is not None:
             own = _Values.of(self.given.ids, self.given.labels)
-            return {name for name, values in runs.items() if own.agrees(values)}, set()
+            ranks |= {name for name, values in runs.items() if own.may_be_ranks(values, name)}
+            return {name for name, values in runs.items() if own.agrees(values)}, set(), ranks
         of_labels = {name: _Values.of(ids, self.given.labels) for name, ids in self.given.guesses.items()}
-        others = [*runs.values(), *([known] if known is not None else [])]
+        others = {**runs, **({} if known is None else {"sample": known})}
         sure = {name for name, values in runs.items() if name in moved or not values.fractions}
-        both = {name for name, own in of_labels.items() if any(own.agrees(values) for values in others)}
+        both = {name for name, own in of_labels.items() if any(own.agrees(values) for values in others.values())}
+        for name in both:
+            for other, values in others.items():
+                if of_labels[name].agrees(values) and of_labels[name].may_be_ranks(values, name, other):
+                    ranks |= {name, other}
         if both:
-            return {n for n, values in runs.items() if any(of_labels[of].agrees(values) for of in both)}, both
-        return sure, both
+            return {n for n, values in runs.items() if any(of_labels[of].agrees(values) for of in both)}, both, ranks
+        return sure, both, ranks
 
 
 @dataclass(frozen=True)
@@ -109,3 +143,17 @@ class _Values:
         if self.labels is None or other.labels is None or not all(map(NUMBER.fullmatch, self.names.tolist())):
             return True
         return np.array_equal(self.labels, other.labels)
+
+    def may_be_ranks(self, other: "_Values", *names: str) -> bool:
+        """Are these 0, 1, 2, … or 1, 2, 3, … under a name that says nothing, in another order on the other side, and no
+        labels beside them tell that they are names? Labels that are sorted by them tell nothing: ranks may be, too."""
+        if np.array_equal(self.order, other.order) or all(plain(name) in KNOWN for name in names):
+            return False
+        if not all(map(str.isdigit, self.names.tolist())):
+            return False
+        by_number = np.argsort(numbers := self.names.astype(object).astype(int), kind="stable")
+        if numbers[by_number[0]] not in (0, 1) or (np.diff(numbers[by_number]) != 1).any():
+            return False
+        if self.labels is None or other.labels is None:
+            return True
+        return bool(np.count_nonzero(np.diff(self.labels[by_number])) < np.unique(self.labels).size)

@@ -38,7 +38,9 @@ def read(archive: Archive, run: str, *, several: bool) -> Rows:
     roles, _ = archive.roles(points, without=own)
     rows = Rows.of_several(path, names, points, *archive.labels_and_ids(roles))
     unused = archive.unused(*own, of_runs, roles.label, roles.ids)
-    return rows.with_(judged=scores, unused=unused, guesses=archive.guesses(roles, runs))
+    return rows.with_(
+        judged=scores, unused=unused, claims=archive.claims(points, runs), guesses=archive.guesses(roles, runs)
+    )
 
 
 def _probabilities(archive: Archive, name: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 in."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from ltbv.errors import Refusal
 from ltbv.report.elsewhere.arrays import class_ids, stored
 from ltbv.report.elsewhere.npz import read_label_arrays
 from ltbv.report.elsewhere.points import Points
-from ltbv.report.elsewhere.rows import MOST_CLASSES, MOST_POINTS, Guesses, as_ids, check_range, check_size
+from ltbv.report.elsewhere.rows import MOST_POINTS, Guesses, as_ids, check_range, check_size
 from ltbv.report.elsewhere.texts import as_number, numbered_lines, read_json, read_lines, read_text
-
-LONGEST_NAME = 1000  # characters
+from ltbv.report.evidence import MOST_CLASSES
+from ltbv.report.names import check_names
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -28,19 +27,6 @@ def read_names(path: Path) -> tuple[str, ...]:
     else:
         names = read_text(path).removesuffix("\n").split("\n")
     return check_names(names, str(path))
-
-
-def check_names(names: Sequence[str], where: str) -> tuple[str, ...]:
-    """Class names, or a Refusal of those that cannot be told apart or written."""
-    for k, name in enumerate(names):
-        if not name:
-            raise Refusal(f"{where} has no name for class {k} (from 0)")
-        if len(name) > LONGEST_NAME or any("\ud800" <= c <= "\udfff" for c in name):  # which no file can hold
-            raise Refusal(f"{where} has {name[:40]!r} for class {k} (from 0), which is too long or no text")
-    name, times = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
-    if times > 1:
-        raise Refusal(f"{where} has the class name {name!r} {times} times")
-    return tuple(names)
 
 
 def read_labels(path: Path, num_classes: int) -> Points:

@@ -4,24 +4,32 @@ from typing import Any
 
 import numpy as np
 
+from ltbv.stats.keyed import Keys, keyed
 
-def as_array(values: Any) -> np.ndarray:
-    """Values as numpy has them. A tensor leaves its gradients and its device; bfloat16, which numpy lacks, is float32.
 
-    No library of tensors is imported: they are known by what they can do.
+def as_array(values: Any, name: str) -> np.ndarray:
+    """Values as numpy has them; `name` is what to call them in a refusal. See `as_keyed`."""
+    return as_keyed(values, name)[0]
+
+
+def as_keyed(values: Any, name: str, dimensions: int | None = None) -> tuple[np.ndarray, list[Keys]]:
+    """The same, and the names along each axis (there should be so many), if a table's. Missing values are refused.
+
+    A tensor leaves its gradients and its device; bfloat16, which numpy lacks, is float32. No library of tensors is
+    imported: they are known by what they can do.
     """
     if callable(getattr(values, "detach", None)):
         values = values.detach().cpu()
     try:
-        array = np.asarray(values)
+        array, keys = keyed(values, name, dimensions)
     except TypeError:  # a type that numpy has not
         if not callable(getattr(values, "float", None)):
             raise
-        array = np.asarray(values.float())
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+        array, keys = keyed(values.float(), name, dimensions)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array, keys
 
 
-def as_column(values: Any) -> np.ndarray:
+def as_column(values: Any, name: str) -> tuple[np.ndarray, list[Keys]]:
     """The same, (n, 1) as (n,): so some libraries give one value a row."""
-    array = as_array(values)
-    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    array, keys = as_keyed(values, name)
+    return (array[:, 0], keys[:1]) if array.ndim == 2 and array.shape[1] == 1 else (array, keys or [None])

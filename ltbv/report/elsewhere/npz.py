@@ -12,7 +12,8 @@ from ltbv.errors import Refusal
 from ltbv.report.elsewhere import judged
 from ltbv.report.elsewhere.archives import Archive
 from ltbv.report.elsewhere.arrays import Stored, class_ids, stored
-from ltbv.report.elsewhere.rows import LOGITS, MOST_CLASSES, PROBS, Guesses, Rows
+from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses, Rows
+from ltbv.report.evidence import MOST_CLASSES
 
 
 def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:
@@ -41,6 +42,7 @@ def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:
     labels, ids = archive.labels_and_ids(roles)
     if roles.pred is not None:
         predicted = class_ids(archive.found[roles.pred])
+    second = next((other for other in (PROBS,) if kind == LOGITS and archive.is_like(other, main)), None)
     codes, names = np.zeros(points, np.intp), [run]
     if roles.run is not None:
         codes, names = pd.factorize(values[roles.run].astype(np.str_))
@@ -53,6 +55,8 @@ def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:
         predicted,
         kind,
         scores and scores.blocks,
+        others=None if second is None else (second, archive.found[second].blocks),
+        claims=archive.claims(points),
         unused=archive.unused(kind, roles.label, roles.ids, roles.run, roles.pred),
         guesses=archive.guesses(roles),
     )
@@ -66,7 +70,13 @@ def _stacked(archive: Archive, preds: str) -> Rows:
     names, of_runs = archive.names_of_runs(runs)
     unused = archive.unused(preds, of_runs, roles.label, roles.ids)
     found = Rows.of_several(archive.path, names, points, *archive.labels_and_ids(roles))
-    return found.with_(preds=predictions.ravel(), unused=unused, guesses=archive.guesses(roles, runs))
+    for other in archive.called("pred"):
+        if archive.found[other].shape == predictions.shape and not np.array_equal(
+            class_ids(archive.found[other], several=True), predictions
+        ):
+            raise Refusal(f"{archive.path} has {preds!r} and {other!r}, which differ: take out what is no pred")
+    claims, guesses = archive.claims(points, runs), archive.guesses(roles, runs)
+    return found.with_(preds=predictions.ravel(), unused=unused, claims=claims, guesses=guesses)
 
 
 def is_stacked(found: Stored) -> bool:

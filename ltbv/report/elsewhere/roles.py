@@ -32,6 +32,7 @@ ALIASES = {  # in the order of preference, after the documented names; see `plai
     ),
     "label": ("target", "targets", "y_true", "true_label", "true_labels", "ground_truth", "gt"),
     "pred": ("prediction", "predictions", "predicted", "predicted_label", "pred_label", "y_pred"),
+    "mask": ("mask", "masked", "missing", "is_missing", "isna", "ignore", "ignored", "valid", "is_valid"),
     "method": ("method", "methods", "model", "algorithm", "classifier", "approach", "architecture"),
     "row": (
         "index",
@@ -125,6 +126,8 @@ class Roles:
 def assign(path: Path, arrays: Mapping[str, np.ndarray]) -> Roles:
     """Roles of the fields of a file, each (n,); refused where one that matters cannot be told."""
     fields = {name: Field(name, values) for name, values in arrays.items()}
+    for name, field in fields.items():
+        refuse_mask(path, name, field.distinct)
     label, pred = (_class_ids(path, fields, role) for role in ("label", "pred"))
     left = {name: field for name, field in fields.items() if name not in (label, pred)}
     for field in _called(left, ALIASES["method"]):
@@ -137,6 +140,8 @@ def assign(path: Path, arrays: Mapping[str, np.ndarray]) -> Roles:
         (one for one in _called(left, ALIASES["run"]) if 1 < len(one.distinct) < len(one.values)), None
     )
     left = {name: field for name, field in left.items() if field is not run}
+    if run is not None:
+        _refuse_other_runs(path, run, _called(left, (*DOCUMENTED["run"], *ALIASES["run"])))
     run_of = run.codes if run else np.zeros(len(next(iter(fields.values())).values) if fields else 0, np.intp)
     ids, guesses, strangers = _ids(left, run_of)
     rest = [field for field in left.values() if field is not ids]
@@ -152,6 +157,28 @@ def assign(path: Path, arrays: Mapping[str, np.ndarray]) -> Roles:
         unnamed()
     names = (tuple(field.name for field in some) for some in (guesses, strangers))
     return Roles(run and run.name, ids and ids.name, label, pred, *names, unnamed, tuple(field.name for field in rest))
+
+
+def _refuse_other_runs(path: Path, run: Field, others: list[Field]) -> None:
+    """Refuses a second field that is called as runs are, and divides one of them; what differs in each row does not."""
+    for other in others:
+        both = pd.DataFrame({"run": run.codes, "other": other.codes}).drop_duplicates()
+        if len(run.distinct) < len(both) < run.codes.size:
+            of = int(both["run"].value_counts().idxmax())
+            own = [_as_text(other.distinct[code]) for code in both["other"][both["run"] == of][:2]]
+            raise Refusal(
+                f"{path} has {run.name!r} and {other.name!r}, which differ: rows of run {_as_text(run.distinct[of])!r}"
+                f" have {other.name} {own[0]!r} and {own[1]!r}; take out what does not name the runs"
+            )
+
+
+def refuse_mask(path: Path, name: str, distinct: np.ndarray) -> None:
+    """Refuses a field that says which values are missing, where some are."""
+    if plain(name) in ALIASES["mask"] and len(distinct) > 1:
+        raise Refusal(
+            f"{path} has {name!r}, which says that some rows do not count; leave these points out of all files, and"
+            f" take {name!r} out"
+        )
 
 
 def _called(fields: Mapping[str, Field], names: Sequence[str]) -> list[Field]:

@@ -13,9 +13,10 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere.roles import Roles
+from ltbv.report.elsewhere.twice import Claims
 
 BLOCK = 1 << 19  # scores (rows x classes) read at once: 2 MB of float32, which stay in the processor's cache
-MOST_POINTS, MOST_CLASSES = 10**7, 10**6  # beyond these a shape is taken for damage, and nothing is allocated for it
+MOST_POINTS = 10**7  # beyond, a shape is taken for damage, and nothing is allocated for it
 MOST_BYTES = 1 << 31  # of an array that must be read as a whole
 LONGEST_ID = 1000  # characters of the name of a test point; all are kept at the length of the longest
 LOGITS, PROBS = "logits", "probs"
@@ -33,6 +34,8 @@ class Rows:
     kind    'logits' or 'probs', what `blocks` gives; None: to be told by the values, or no scores
     blocks  reads the scores in consecutive blocks (rows, C); None: the file has none
     judged  what scores amounted to, (n,) each, where the file holds that in their place
+    others  kind and blocks of further scores in the file, which are compared and not used
+    claims  what is said of right and wrong, see `twice`
     unused  names of fields that say nothing here
     guesses what may name the test points where `ids` is None: see `guesses`
     guessed_ids   name of the field that does, where its values alone say so
@@ -47,6 +50,8 @@ class Rows:
     kind: str | None = None
     blocks: Callable[[], Iterator[np.ndarray]] | None = None
     judged: "Judged | None" = None
+    others: tuple[str, Callable[[], Iterator[np.ndarray]]] | None = None
+    claims: Claims = field(default_factory=Claims)
     unused: tuple[str, ...] = ()
     guesses: "Guesses" = field(default_factory=lambda: Guesses())
     guessed_ids: str | None = None
@@ -99,7 +104,8 @@ class Judged:
     """What scores amount to, arrays (N,) as in `MethodRuns`.
 
     kind    what the scores were taken for, 'logits' or 'probs'
-    ties    of the highest score, counted where scores are `coarse`: 'float16', 'bfloat16', 'rounded'
+    tied    does another score tie with the highest? Asked where they are `coarse`: 'float16', 'bfloat16', 'rounded'
+    differs is the prediction that stands beside the scores another than theirs?
     off_by  how far sums of rounded probabilities are from 1, at most
     """
 
@@ -108,13 +114,14 @@ class Judged:
     p_negative: np.ndarray
     negatives: np.ndarray | None
     kind: str
-    ties: int = 0
+    tied: np.ndarray | None = None
+    differs: np.ndarray | None = None
     coarse: str = ""
     off_by: float = 0.0
 
     def take(self, rows: np.ndarray) -> "Judged":
         """The same of some rows, in the order given."""
-        names = ("predictions", "p_true", "p_negative", "negatives")
+        names = ("predictions", "p_true", "p_negative", "negatives", "tied", "differs")
         arrays = {name: getattr(self, name) for name in names}
         return replace(self, **{name: values[rows] for name, values in arrays.items() if values is not None})
 

@@ -14,17 +14,27 @@ from ltbv.report.elsewhere.rows import LOGITS, PROBS, Judged
 
 TOLERANCE, TOLERANCE_FLOAT16 = 1e-3, 1e-2  # of the sum of probabilities; as in `stats.probability`
 
+ROUNDING = 4  # last bits by which a score may be below the highest and count as that: exp and sums round
 
-def judge(blocks: Iterable[np.ndarray], labels: np.ndarray, num_classes: int, kind: str | None, where: str) -> Judged:
+
+def judge(
+    blocks: Iterable[np.ndarray],
+    labels: np.ndarray,
+    num_classes: int,
+    kind: str | None,
+    where: str,
+    said: np.ndarray | None = None,
+) -> Judged:
     """What consecutive blocks (n, C) of scores say of points with true `labels` (N,).
 
     kind   'logits', 'probs', or None: probabilities if all values of the first block are within 0 and 1
     where  what to call the scores in a refusal
+    said   class ids (N,) that are told beside the scores: is the score of each the highest, or one of those?
     """
     small = np.uint16 if num_classes <= 2**16 else np.uint32
     predictions, negatives = np.empty(labels.size, small), np.empty(labels.size, small)
     p_true, p_negative = np.empty(labels.size, np.float32), np.empty(labels.size, np.float32)
-    ties = start = 0
+    tied, differs, start = np.zeros(labels.size, bool), np.zeros(labels.size, bool), 0
     told, coarse, off_by = kind, "", 0.0
     for block in blocks:
         if block.shape[1] != num_classes:
@@ -42,13 +52,16 @@ def judge(blocks: Iterable[np.ndarray], labels: np.ndarray, num_classes: int, ki
             named = f"{where}, taken for probabilities," if kind is None else where
             off_by = max(off_by, _check_probabilities(z, coarse, start, named))
         true = z[points, own]
+        of_said = None if said is None else z[points, said[here]]
         z[points, own] = -np.inf
         negative = z.argmax(1)
         negative[negative == own] = 1  # every other class is -inf, and the masked one stood first
         rival = z[points, negative]
         top = np.maximum(true, rival)
         if coarse:
-            ties += int(np.count_nonzero(np.count_nonzero(z == top[:, None], axis=1) + (true == top) > 1))
+            tied[here] = np.count_nonzero(z == top[:, None], axis=1) + (true == top) > 1
+        if of_said is not None:
+            differs[here] = of_said < top - ROUNDING * np.finfo(z.dtype).eps * np.abs(top)
         if told == LOGITS:
             _check_top(top, start, where)
             total = _shares(z, top, true)
@@ -62,7 +75,16 @@ def judge(blocks: Iterable[np.ndarray], labels: np.ndarray, num_classes: int, ki
         start = here.stop
     if start < labels.size:
         raise Refusal(f"{where} has scores of {start} test points, but there are {labels.size}")
-    return Judged(predictions, p_true, p_negative, negatives, told, ties, ROUNDED if off_by else coarse, off_by)
+    return Judged(
+        predictions, p_true, p_negative, negatives, told, tied, differs, ROUNDED if off_by else coarse, off_by
+    )
+
+
+def differing(judged: Judged, true: np.ndarray) -> np.ndarray:
+    """At which points (n,) does the prediction in a file contradict its p_true and p_negative?"""
+    right, said = judged.predictions == true, judged.negatives
+    another = np.zeros(true.size, bool) if said is None else ~right & (judged.predictions != said)
+    return np.where(right, judged.p_true < judged.p_negative, judged.p_negative < judged.p_true) | another
 
 
 def _shares(z: np.ndarray, top: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbv.errors import Refusal
+from ltbv.files.reading import reading
 from ltbv.report.elsewhere.rows import MOST_POINTS, check_size
 
 MOST_TEXT = 1 << 30  # bytes of a text file
@@ -16,13 +17,10 @@ MOST_JSON = 1 << 27  # bytes of a JSON file, whose values take many times as muc
 def read_text(path: Path, most: int = MOST_TEXT) -> str:
     """UTF-8, with any ends of lines."""
     check_size(path)
-    try:
+    with reading(path, lambda why: f"cannot be read as text: {why}"):
         if (size := path.stat().st_size) > most:
             raise Refusal(f"{path} has {size:,} bytes; the most is {most:,}")
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} cannot be read as text: {error}") from error
-    return text.replace("\r\n", "\n")
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
@@ -72,9 +70,5 @@ def read_json(path: Path) -> Any:
             raise ValueError(f"{max(times, key=times.__getitem__)!r} is there twice")
         return dict(pairs)
 
-    try:
+    with reading(path, lambda why: f"cannot be read as JSON: {why}"):
         return json.loads(read_text(path, MOST_JSON), object_pairs_hook=once)
-    except (Refusal, RecursionError, ValueError) as error:
-        if isinstance(error, Refusal):
-            raise
-        raise Refusal(f"{path} cannot be read as JSON: {error}") from error

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from ltbv.report.evidence import Evidence
 from ltbv.report.sheet import Sheet
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Drawing, Looks
+from ltbv.report.topic import Drawing, Looks, Tables
 from ltbv.report.topics import (
     additions,
     confusion_flow,

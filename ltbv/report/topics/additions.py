@@ -11,8 +11,7 @@ from ltbv.report.evidence import GROUPS, SHOWN, Evidence
 from ltbv.report.measured import Measured
 from ltbv.report.rows import LEVEL
 from ltbv.report.sheet import METHOD, SHORT, SPLIT, Column, Sheet, difference, estimate, indexed, word
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Drawing, Finding, Looks, Topic
+from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 
 COLUMNS = (
     *("base", "method", "group", "quantity", "base_estimate", "base_low", "base_high", "estimate", "low", "high"),

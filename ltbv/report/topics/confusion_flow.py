@@ -7,8 +7,7 @@ from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
 from ltbv.report.measured import Measured
 from ltbv.report.rows import LEVEL
 from ltbv.report.sheet import METHOD, Cell, Column, Sheet, indexed, number, word
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Drawing, Finding, Looks, Topic
+from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 from ltbv.stats.confusion import confusion_flow, confusion_pairs
 from ltbv.stats.hardest_negative import HardestNegative
 

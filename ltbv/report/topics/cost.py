@@ -5,8 +5,7 @@ import pandas as pd
 from ltbv.report.evidence import Evidence
 from ltbv.report.measured import Measured
 from ltbv.report.sheet import Column, Sheet, magnitude, word
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Finding, Topic
+from ltbv.report.topic import Finding, Tables, Topic
 
 MACS = {"macs": "MACs", "macs_with_norm": "MACs with norm"}
 NAMES = {"parameters": "parameters", **MACS, "training_images_times_macs": "training MACs"}

@@ -20,8 +20,7 @@ from ltbv.report.sheet import (
     why_doubtful,
     word,
 )
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Drawing, Finding, Looks, Topic
+from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 
 OF_BIN = ["method", "quantity", "estimate", "low", "high", *DIFFERENCE, "first", "last"]
 

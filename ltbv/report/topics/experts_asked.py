@@ -14,8 +14,7 @@ from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, Evidence, MethodRuns
 from ltbv.report.measured import Measured
 from ltbv.report.sheet import METHOD, SPLIT, Cell, Column, Sheet, estimate, indexed, magnitude, word
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Drawing, Finding, Looks, Topic
+from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 from ltbv.report.topics.cost import MACS
 
 EXPERTS = "experts_used"

@@ -29,8 +29,7 @@ from ltbv.report.sheet import (
     number,
     word,
 )
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Drawing, Finding, Looks, Topic
+from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 from ltbv.stats.hardest_negative import SCALES_APART
 
 QUANTITIES = {"hardest_negative": "mean", "hardest_above_true": "share_above_true"}  # of `rows` -> of these tables

@@ -4,8 +4,7 @@ from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, Evidence
 from ltbv.report.measured import Measured
 from ltbv.report.sheet import METHOD, SPLIT, Cell, Column, Sheet, indexed, word
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Finding, Topic
+from ltbv.report.topic import Finding, Tables, Topic
 from ltbv.report.written import closing
 
 TERMS = ("error", "bias", "unbiased_variance", "hits")

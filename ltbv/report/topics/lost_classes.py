@@ -1,24 +1,15 @@
 """Does a run predict a class that its resample lost? Counted, because methods differ: one that shifts its logits by the
 class counts, for example, may say a class that it was never shown."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
-from ltbv.data import resample
 from ltbv.report.evidence import Evidence
 from ltbv.report.measured import Measured
 from ltbv.report.topic import Finding, Topic
 
 MOST_NAMED = 5  # methods
 COLUMNS = ["method", "runs", "unseen", "predictions"]
-
-
-def lost_classes(ids_of_runs: Sequence[np.ndarray], counts: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Of each run, the classes that there are (`counts` [C] above 0) and that it has no image of."""
-    there = np.flatnonzero(counts)
-    return tuple(np.intersect1d(resample.lost_classes(ids, len(counts)), there) for ids in ids_of_runs)
 
 
 def measure(measured: Measured) -> Finding:

@@ -8,8 +8,7 @@ from ltbv.report.evidence import GROUPS, Evidence
 from ltbv.report.judgement import judged
 from ltbv.report.measured import Measured
 from ltbv.report.sheet import BETTER, METHOD, SPLIT, UNCLEAR, WORSE, Cell, Column, Sheet, number, word
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Finding, Topic
+from ltbv.report.topic import Finding, Tables, Topic
 from ltbv.stats.doubts import RECOMMENDED
 
 

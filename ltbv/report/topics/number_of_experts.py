@@ -4,8 +4,7 @@ import pandas as pd
 
 from ltbv.report.evidence import SHOWN, Evidence
 from ltbv.report.measured import Measured
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Drawing, Finding, Looks, Topic
+from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 
 
 def measure(measured: Measured) -> Finding:

@@ -8,8 +8,7 @@ from ltbv.report.measured import Measured
 from ltbv.report.names import printable
 from ltbv.report.published import SETTINGS, read
 from ltbv.report.sheet import Column, Sheet, number, word
-from ltbv.report.tables import Tables
-from ltbv.report.topic import Finding, Topic
+from ltbv.report.topic import Finding, Tables, Topic
 from ltbv.report.written import NOTHING
 
 

@@ -1,6 +1,6 @@
 """What do predictions in memory say? `ltbv.analyse`: arrays in, the tables of a report out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +13,13 @@ from ltbv.errors import Refusal, unknown
 from ltbv.report import tables as of_tables
 from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.counts import by_key, check_counts
-from ltbv.report.elsewhere.memory import as_array, as_column
+from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
 from ltbv.report.elsewhere.scores import judge
 from ltbv.report.evidence import REFERENCE, Evidence
 from ltbv.report.verdict import MARGIN, check_margin
 from ltbv.stats import class_counts
+from ltbv.stats.keyed import Keys, matched, plain
 from ltbv.stats.record import check_clusters
 from ltbv.stats.votes import blocks, check_labels
 
@@ -114,6 +115,9 @@ def analyse(
 ) -> Analysis:
     """Bias, variance and accuracy of each method by split, with intervals, beside the reference.
 
+    Tables (pandas) are matched by their index: test points to those of the labels, runs by number, classes by id or
+    name. An index on one side only that is not 0, 1, 2, … is refused, and so are values that are missing or masked.
+
     predictions   method -> array, or one array, whose row r is run r: row r of every method is a pair.
                   (R, N) integers are predicted labels. (R, N, C) floats are probabilities if all values of a method's
                   first block of points are within 0 and 1, and then every row must sum to 1; else logits
@@ -130,11 +134,14 @@ def analyse(
     """
     if kind is not None and kind not in KINDS:
         raise unknown("kind of predictions", kind, KINDS)
+    if hasattr(class_names, "iloc"):
+        class_names = plain(class_names, "class_names").tolist()
     given = _in_order_of_ids(train_counts, class_names)
     if given.ndim != 1 or given.dtype.kind not in "iu":
         raise Refusal(f"train_counts must be (C,) integers; got {given.dtype} of shape {given.shape}")
     counts = check_counts(given.tolist(), "train_counts")
-    labels = check_labels(as_column(labels), counts.size)
+    labels, (points, *_) = as_column(labels, "labels")
+    labels = check_labels(labels, counts.size)
     if class_names is not None and len(class_names) != counts.size:
         raise Refusal(f"there are {len(class_names)} class names, but train_counts has {counts.size} classes")
     of_method = predictions if isinstance(predictions, Mapping) else {reference or REFERENCE: predictions}
@@ -143,8 +150,8 @@ def analyse(
     of_method, notes = in_order(of_method, reference)
     methods = []
     for key, of_runs in of_method.items():
-        rows = as_array(of_runs) if hasattr(of_runs, "to_numpy") else of_runs  # a table's columns are no runs
-        runs = [_read_run(key, r, run, labels, counts.size, kind) for r, run in enumerate(rows)]
+        named = _runs(key, of_runs, points, class_names)
+        runs = [_read_run(f"{key}, run {r}", str(r), run, labels, counts.size, kind) for r, run in named]
         methods.append(method_runs(key, runs, notes))
     evidence = evidence_of(
         methods,
@@ -157,7 +164,7 @@ def analyse(
         dataset=dataset,
         scheme=scheme,
     )
-    together = None if clusters is None else check_clusters(clusters, labels.size)
+    together = None if clusters is None else check_clusters(clusters, labels.size, points)
     return Analysis(replace(evidence, clusters=together), margin, exact, allow_scale)
 
 
@@ -165,21 +172,49 @@ def _in_order_of_ids(counts: Any, class_names: Sequence[str] | None) -> np.ndarr
     """Counts (C,) of class ids, from an array, or by class id or class name."""
     keys = class_counts.keys_of(counts)
     if keys is None or class_names is None:
-        return class_counts.class_counts(as_array(counts) if keys is None else counts)
-    values = counts.values() if isinstance(counts, Mapping) else np.asarray(counts).tolist()
+        return class_counts.class_counts(as_array(counts, "train_counts") if keys is None else counts)
+    values = counts.values() if isinstance(counts, Mapping) else as_array(counts, "train_counts").tolist()
     return np.asarray(by_key(dict(zip(keys, values, strict=True)), list(map(str, class_names)), "train_counts", [])[0])
 
 
-def _read_run(key: str, r: int, values: np.ndarray, labels: np.ndarray, num_classes: int, kind: str | None) -> Run:
-    """Run r of a method, from its labels (N,) or scores (N, C)."""
-    where, values = f"{key}, run {r}", as_array(values)
-    if values.dtype.kind in "iu":
-        values = as_column(values)
+def _runs(
+    key: str, of_runs: Any, points: Keys, class_names: Sequence[str] | None
+) -> Iterator[tuple[Hashable, np.ndarray]]:
+    """The name of each run and its values, (N,) or (N, C), in the order of the labels and of the class ids.
+
+    A table whose rows are runs names them by its index.
+    """
+    if hasattr(of_runs, "iloc") or hasattr(of_runs, "dims"):  # its columns are no runs
+        table, (names, *axes) = as_keyed(of_runs, f"predictions of {key}")
+        parts = ((row, axes) for row in table)
+    else:
+        names, parts = None, (as_keyed(one, f"predictions of {key}, run {r}") for r, one in enumerate(of_runs))
+    for r, (values, axes) in enumerate(parts):
+        name = r if names is None else names[r]
+        what = f"predictions of {key}, run {name}"
+        if values.ndim == 2 and values.dtype.kind == "f":
+            columns, wanted = _of_classes(axes[1], class_names)
+            values = matched(values, 1, columns, wanted, what, "the classes")
+        yield name, matched(values, 0, axes[0], points, what, "labels") if values.ndim else values
+
+
+def _of_classes(keys: Keys, class_names: Sequence[str] | None) -> tuple[Keys, Keys]:
+    """What columns of scores are called, and in which order they should be: class names, or class ids from 0."""
+    names = [] if class_names is None else list(map(str, class_names))
+    if keys is None or sorted(map(str, keys)) == sorted(names):
+        return (None, None) if keys is None else (list(map(str, keys)), names)
+    return class_counts.class_ids(keys) or keys, list(range(len(keys)))
+
+
+def _read_run(where: str, name: str, values: np.ndarray, labels: np.ndarray, num_classes: int, kind: str | None) -> Run:
+    """A run of a method, from its labels (N,) or scores (N, C)."""
+    if values.dtype.kind in "iu" and values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     if values.dtype.kind in "iu" and values.ndim == 1 and kind in (None, LABELS):
         if values.size != labels.size:
             raise Refusal(f"{where} has {values.size} test points, but there are {labels.size} labels")
         check_range(values, num_classes, f"{where}: prediction")
-        return Run.of(str(r), values, None)
+        return Run.of(name, values, None)
     if values.dtype.kind != "f" or values.ndim != 2 or kind == LABELS:
         raise Refusal(
             f"{where} is {values.dtype} of shape {values.shape}; a method is integer labels (R, N), or floating point"
@@ -189,4 +224,4 @@ def _read_run(key: str, r: int, values: np.ndarray, labels: np.ndarray, num_clas
         raise Refusal(f"{where} has {len(values)} test points, but there are {labels.size} labels")
     parts = (values[part] for part in blocks(labels.size, max(1, BLOCK // max(1, values.shape[1]))))
     scores = judge(parts, labels, num_classes, kind, where)
-    return Run.of(str(r), None, scores)
+    return Run.of(name, None, scores)

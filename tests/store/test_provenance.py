@@ -13,16 +13,16 @@ from click.testing import CliRunner
 
 from ltbv.cli import main
 from ltbv.engine.predict import predict
+from ltbv.engine.protocol import PROTOCOLS
 from ltbv.errors import Refusal
-from ltbv.harness import provenance
+from ltbv.files import read_arrays, write_arrays
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.chunk import Workshop, one_thread
-from ltbv.harness.files import read_arrays, write_arrays
 from ltbv.harness.request import Request
 from ltbv.harness.status import verify
-from ltbv.harness.store import Store
 from ltbv.methods import METHODS
 from ltbv.report.study import read_study
+from ltbv.store import Store, provenance
 
 
 def bootstrap(store: Path, methods=("ce",), runs=2, **asked) -> None:
@@ -245,3 +245,60 @@ def test_a_study_without_an_identity_is_reported_with_a_caution_and_not_gone_on_
         prepare(replace(asked, methods=("crt",)))
     assert prepare(replace(asked, means=replace(asked.means, force=True))).carry_out(lambda event: None) == []
     assert Store(study).known_as() and Store(study).methods() == ["ce"] and kinds(study) == set()
+
+
+GROWN = {  # the runs asked in turn, options of the first, and the stack of each run, by its file
+    "4, then 8": ([4, 8], {}, [2, 2, 2, 2, 2, 2, 2, 2]),
+    "1, then 4": ([1, 4], {}, [1, 1, 1, 1]),
+    "5, then 8": ([5, 8], {}, [3, 3, 3, 2, 2, 3, 2, 2]),
+    "as asked, then 7": ([3, 7], {"stack": 3}, [3, 3, 3, 3, 3, 3, 1]),
+    "thrice": ([2, 3, 6], {"stack": 2}, [2, 2, 1, 2, 2, 2]),
+}
+
+
+@pytest.fixture
+def stacked(tiny_lt, monkeypatch):
+    """The data set, with a protocol of stacks of up to five runs."""
+    monkeypatch.setitem(PROTOCOLS, 8, replace(PROTOCOLS[8], stack=5))
+
+
+@pytest.mark.parametrize("case", GROWN)
+def test_a_study_that_grows_keeps_the_stacks_that_it_began_with(stacked, tmp_path, case):
+    asked, first, sizes = GROWN[case]
+    for at, runs in enumerate(asked):
+        bootstrap(tmp_path, ("ce", "ride"), runs=runs, **(first if at == 0 else {}))
+    for method in ("ce", "ride"):
+        files = [Store(tmp_path).prediction_file(method, run) for run in range(asked[-1])]
+        assert [len(provenance.said(read_arrays(path))["trained"]["runs"]) for path in files] == sizes
+    assert "made alike" not in notes(tmp_path) and kinds(tmp_path) == set()
+
+
+def test_so_does_one_that_methods_join_and_what_is_asked_is_done(stacked, tmp_path):
+    bootstrap(tmp_path, runs=1)
+    grown = Request.of(methods=("ride",), runs=4, store=tmp_path, dataset="tiny-lt", executor="inline")
+    job = prepare(grown)
+    assert [chunk.runs for chunk in job.chunks] == [(0,), (1,), (2,), (3,)]
+    assert any("in stacks of 1, as this study began, so that all round alike; --stack 2 is" in n for n in job.notes())
+    job = prepare(replace(grown, means=replace(grown.means, stack=4)))
+    assert [chunk.runs for chunk in job.chunks] == [(0, 1, 2, 3)] and not any("as this study" in n for n in job.notes())
+    assert [chunk.runs for chunk in prepare(replace(grown, means=replace(grown.means, force=True))).chunks] == [
+        (0, 1),
+        (2, 3),
+    ]
+
+
+@pytest.mark.parametrize("what", ["only stages", "damaged", "it does not say"])
+def test_the_stack_is_told_by_whatever_file_says_it(stacked, tmp_path, what):
+    bootstrap(tmp_path, ("ce", "ride"), runs=4)
+    first = Store(tmp_path).prediction_file("ce", 0)
+    if what == "only stages":
+        for path in tmp_path.glob("predictions/*/r*.npz"):
+            path.unlink()
+    elif what == "damaged":
+        first.write_bytes(b"PK and no more")
+    else:
+        arrays = read_arrays(first)
+        del arrays["provenance"]
+        write_arrays(first, arrays)
+    job = prepare(Request.of(methods=("ce",), runs=9, store=tmp_path, dataset="tiny-lt", executor="inline"))
+    assert {len(chunk.runs) for chunk in job.chunks} <= {1, 2}

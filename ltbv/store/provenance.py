@@ -114,7 +114,8 @@ def _setups(methods: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> dict[str,
 
 
 def _ways(runs: Mapping[int, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
-    """(what, how) of the setups of a method's runs. The last stack of a study may have fewer runs than the others."""
+    """(what, how) of the setups of a method's runs. Where a command ended, the last stack may have fewer
+    runs than the others: it begins where one of the usual size would."""
     stacks: set[tuple[int, ...]] = set()
     for of_run in runs.values():
         for act in ("trained", "predicted"):
@@ -128,9 +129,9 @@ def _ways(runs: Mapping[int, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
             versions = setup.get("versions")
             versions = [f"{k} {v}" for k, v in versions.items()] if isinstance(versions, dict) else None
             yield "versions", _short(versions)
-    last = max((max(stack, default=-1) for stack in stacks), default=-1)
-    sizes = {len(stack) for stack in stacks if last not in stack} or {len(stack) for stack in stacks}
-    sizes |= {len(stack) for stack in stacks if len(stack) > max(sizes, default=0)}
+    usual = max(map(len, stacks), default=0)
+    ended = {stack for stack in stacks if stack and min(stack) > 0 and min(stack) % usual == 0}
+    sizes = {len(stack) for stack in stacks if len(stack) == usual or stack not in ended}
     yield from (("runs in a stack", str(size)) for size in sorted(sizes))
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ltbv.errors import Refusal
-from ltbv.harness.files import write_arrays
-from ltbv.harness.store import Store
+from ltbv.files import write_arrays
+from ltbv.store import Store
 
 ASKED = {"dataset": "tiny-lt", "seed": 0, "protocol": {"epochs": 2}}
 STAGE = "0123456789abcdef"

@@ -1,13 +1,14 @@
 """A file is whole or absent, whatever happens while it is written."""
 
 import errno
+import io
 import os
 
 import numpy as np
 import pytest
 
 from ltbv.errors import Refusal
-from ltbv.harness.files import (
+from ltbv.files import (
     read_arrays,
     read_json,
     refuse_if_closed,
@@ -17,6 +18,7 @@ from ltbv.harness.files import (
     write_json,
     write_together,
 )
+from ltbv.files.npy import checked_header, read_blocks, read_values
 
 WRITERS = {
     "bytes": lambda path: write_bytes(path, b"new"),
@@ -212,3 +214,52 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     for read in (read_json, read_arrays, lambda path: shape_of(path, "label")):
         with pytest.raises(Refusal, match="no regular file"):
             read(tmp_path / "pipe")
+
+
+def test_a_note_that_nobody_needs_after_a_power_cut_is_whole_and_does_not_wait_for_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", full)
+    write_bytes(tmp_path / "note", b"old", durable=False)
+    with monkeypatch.context() as patch, pytest.raises(Refusal, match="No space left"):
+        patch.setattr(os, "replace", full)
+        write_bytes(tmp_path / "note", b"new", durable=False)
+    assert files(tmp_path) == ["note"] and (tmp_path / "note").read_bytes() == b"old"
+
+
+ARRAYS = {"a table": np.arange(12.0).reshape(4, 3), "column-major": np.asfortranarray(np.arange(6).reshape(2, 3))}
+ARRAYS |= {
+    "nothing": np.zeros((0, 3)),
+    "a number": np.array(3),
+    "text": np.array(["a", "bc"]),
+    "big-endian": np.ones(2, ">f4"),
+}
+
+
+@pytest.mark.parametrize("what", ARRAYS)
+def test_an_array_is_read_as_it_was_and_not_where_its_header_says_otherwise(what, tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, ARRAYS[what])
+    content = buffer.getvalue()
+
+    def read(content: bytes) -> np.ndarray:
+        file = io.BytesIO(content)
+        return read_values(file, checked_header(file, "x", len(content)))
+
+    found = read(content)
+    assert found.dtype == ARRAYS[what].dtype and found.flags.writeable
+    np.testing.assert_array_equal(found, ARRAYS[what])
+    header = io.BytesIO()
+    claimed = np.lib.format.header_data_from_array_1_0(found)
+    np.lib.format.write_array_header_1_0(header, claimed | {"shape": (7, *found.shape, 1)})
+    for other in (content + b"\0", content[:-1], header.getvalue() + found.tobytes() + b"\0" * (not found.size)):
+        with pytest.raises(ValueError):
+            read(other)
+
+
+def test_blocks_are_the_rows_of_the_whole(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, ARRAYS["a table"])
+    for rows in (1, 3, 4, 9):
+        buffer.seek(0)
+        blocks = list(read_blocks(buffer, checked_header(buffer, "x", len(buffer.getvalue())), rows))
+        assert [len(block) for block in blocks[:-1]] == [rows] * (len(blocks) - 1)
+        np.testing.assert_array_equal(np.concatenate(blocks), ARRAYS["a table"])

@@ -21,7 +21,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from ltbv.errors import Refusal, one_line
-from ltbv.harness.files import read_json, writing
+from ltbv.files import read_json, writing
 
 BEAT, STALE = 20.0, 120.0  # seconds
 LATEST = 1e11  # seconds since 1970

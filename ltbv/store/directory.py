@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.harness.files import packed, read_arrays, read_json, shape_of, write_arrays, write_bytes, write_json, writing
-from ltbv.harness.locks import held, holders
+from ltbv.files import packed, read_arrays, read_json, remove, shape_of, write_arrays, write_bytes, write_json
 from ltbv.options import words
 from ltbv.settings import Settings
+from ltbv.store.locks import held, holders
 
 FORMAT = 1
 
@@ -354,25 +354,6 @@ class Store:
         """One field of the runs of a method, stacked: [R, N] or [R, N, C]."""
         files = [self.prediction_file(method, run) for run in (self.runs(method) if runs is None else runs)]
         return np.stack([read_arrays(path, [field])[field] for path in files])
-
-
-def set_aside(path: Path) -> None:
-    """What is damaged is kept beside its place, which is free then."""
-    with writing(path, "set aside"):
-        path.replace(path.with_name(f"{path.name}.damaged"))
-
-
-def remove(path: Path) -> None:
-    """Delete a file, or a folder with all that is in it. Of a link to a folder the content goes, and the link stays:
-    somebody wants it elsewhere."""
-    with writing(path, "remove"):
-        if path.is_symlink() and path.is_dir():
-            for inside in path.iterdir():
-                remove(inside)
-        elif path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def command(study: Path, asked: dict[str, Any], *methods: str, runs: int | None = None) -> str:

@@ -1,0 +1,75 @@
+"""How do images come from where they lie? A `Reader` is asked for rows, and gives batches of them on the device.
+
+The one there is holds all pixels on the device. One that streams from disk gives the same batches.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ltbv.data.dataset import Dataset
+
+
+class Reader(ABC):
+    """Images by row, 0 to P - 1, as many as `len` says; `device` is where they come."""
+
+    device: torch.device
+
+    @abstractmethod
+    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
+        """The crops [R, B] at (tops, lefts), mirrored where `flips`, as images [B, R*channels, H, W]."""
+
+    @abstractmethod
+    def block(self, rows: slice, runs: int) -> Tensor:
+        """Whole images of consecutive rows, the same for each run: [B, R*channels, H, W]."""
+
+    @abstractmethod
+    def raw(self, rows: np.ndarray) -> np.ndarray:
+        """Pixels [n, H, W, channels] uint8 as they are stored."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """P."""
+
+
+class OnDevice(Reader):
+    """All pixels in the memory of the device, uint8, normalised when they are read.
+
+    pixels   [P, H, W, channels]
+    pad      background around each image, from which crops are taken
+    """
+
+    def __init__(self, dataset: Dataset, pixels: np.ndarray, *, pad: int, device: torch.device, dtype: torch.dtype):
+        border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
+        padded = np.pad(pixels, border, constant_values=dataset.background) if pad else pixels
+        self.pixels = torch.as_tensor(padded).to(device)  # [P, H + 2 pad, W + 2 pad, channels]
+        self.device, self.pad = self.pixels.device, pad
+        self.height, self.width, self.channels = dataset.image_shape
+        mean, std = (torch.tensor(v, dtype=torch.float64) * 255 for v in (dataset.mean, dataset.std))
+        self.scale, self.shift = ((1 / std).to(device, dtype), (-mean / std).to(device, dtype))
+
+    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
+        device = self.device
+        y = tops[..., None] + torch.arange(self.height, device=device)
+        x = torch.arange(self.width, device=device)
+        x = lefts[..., None] + torch.where(flips[..., None], self.width - 1 - x, x)
+        crops = self.pixels[rows.T[..., None, None], y.transpose(0, 1)[..., None], x.transpose(0, 1)[..., None, :]]
+        return self._images(crops)
+
+    def block(self, rows: slice, runs: int) -> Tensor:
+        pixels = self.pixels[rows].unsqueeze(1)
+        return self._images(pixels.expand(-1, runs, -1, -1, -1))
+
+    def raw(self, rows: np.ndarray) -> np.ndarray:
+        pixels = self.pixels[torch.as_tensor(rows).to(self.device)]
+        return pixels[:, self.pad :, self.pad :][:, : self.height, : self.width].cpu().numpy()
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def _images(self, crops: Tensor) -> Tensor:
+        """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory."""
+        values = crops.permute(0, 2, 3, 1, 4).to(self.scale.dtype) * self.scale + self.shift
+        return values.flatten(3).permute(0, 3, 1, 2)

@@ -1,0 +1,32 @@
+"""How is a file written so that it is whole or absent, and read so that nothing in it is trusted?
+
+    atomic    written under another name, flushed, fsynced, renamed last, the directory fsynced too
+    reading   what is damage of a file, and what a fault of the moment
+    npy       one array: what its header promises is held against the bytes there are before memory is taken
+    npz       archives of plain arrays, with a checksum (CRC-32) of each, which every reading checks
+    text      JSON
+    pickles   those of others, of which nothing is run
+
+Nothing of ltbv's own is pickled. Whatever it stores or reads goes through here.
+"""
+
+from ltbv.files.atomic import refuse_if_closed, remove, set_aside, write_bytes, write_together, writing
+from ltbv.files.npz import packed, read_arrays, shape_of, write_arrays
+from ltbv.files.reading import Damaged
+from ltbv.files.text import read_json, write_json
+
+__all__ = [
+    "Damaged",
+    "packed",
+    "read_arrays",
+    "read_json",
+    "refuse_if_closed",
+    "remove",
+    "set_aside",
+    "shape_of",
+    "write_arrays",
+    "write_bytes",
+    "write_json",
+    "write_together",
+    "writing",
+]

@@ -1,0 +1,86 @@
+"""How are arrays kept in one file, and read without trusting it? An .npz of plain arrays.
+
+The archive keeps a checksum (CRC-32) of each array, which every reading checks. What its directory promises is held
+against the length of the file.
+"""
+
+import io
+import os
+import zipfile
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+
+from ltbv.files.atomic import write_bytes
+from ltbv.files.npy import checked_header, read_values
+from ltbv.files.reading import check_regular, reading
+
+MOST_RATIO = 1100  # what deflate, at best, makes of a byte
+
+
+def packed(arrays: dict[str, np.ndarray]) -> bytes:
+    """An uncompressed .npz; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Put arrays at `path`, as `packed`."""
+    write_bytes(path, packed(arrays))
+
+
+def read_arrays(
+    path: Path, names: Iterable[str] | None = None, *, optional: Iterable[str] = ()
+) -> dict[str, np.ndarray]:
+    """The arrays of an uncompressed .npz: those of `names`, and of `optional` if they are there; or all."""
+    with _ours(path):
+        check_regular(path)
+        with zipfile.ZipFile(path) as archive:
+            infos = members(archive)
+            wanted = infos if names is None else [*names, *(name for name in optional if name in infos)]
+            return {name: _read(archive, infos, name) for name in wanted}
+
+
+def shape_of(path: Path, name: str) -> tuple[int, ...]:
+    """The shape of one array of an uncompressed .npz, without reading its values."""
+    with _ours(path):
+        check_regular(path)
+        with zipfile.ZipFile(path) as archive:
+            infos = members(archive)
+            with archive.open(_of(infos, name)) as member:
+                return checked_header(member, name, infos[name].file_size).shape
+
+
+def members(archive: zipfile.ZipFile, *, deflated: bool = False) -> dict[str, zipfile.ZipInfo]:
+    """The arrays of an archive by name, or a ValueError where it promises more bytes than the file can hold.
+
+    deflated   they may be compressed, as numpy does it; other ways take memory before a byte is read
+    """
+    ways = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if deflated else (zipfile.ZIP_STORED,)
+    held = os.fstat(archive.fp.fileno()).st_size  # the directory of an archive can promise anything
+    for info in archive.infolist():
+        if info.compress_type not in ways:
+            raise ValueError(f"{info.filename} is compressed{' in a way that numpy does not know' * deflated}")
+        most = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else MOST_RATIO)
+        if info.compress_size > held or info.file_size > most:
+            raise ValueError(f"{info.filename} promises {info.file_size:,} bytes, the file has {held:,}")
+    return {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+
+
+def _ours(path: Path) -> AbstractContextManager[None]:
+    cure = "delete it and run the command again"
+    return reading(path, lambda why: f"is not a whole .npz of plain arrays ({why}); {cure}")
+
+
+def _of(infos: dict[str, zipfile.ZipInfo], name: str) -> zipfile.ZipInfo:
+    if name not in infos:
+        raise ValueError(f"it has no {name}")
+    return infos[name]
+
+
+def _read(archive: zipfile.ZipFile, infos: dict[str, zipfile.ZipInfo], name: str) -> np.ndarray:
+    with archive.open(_of(infos, name)) as member:
+        return read_values(member, checked_header(member, name, infos[name].file_size))
