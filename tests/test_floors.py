@@ -83,7 +83,7 @@ def test_imports_point_down(path):
 
 
 READERS = re.compile(r"ltbv\.report\.(study|elsewhere)\b")
-BELOW_READERS = {f"ltbv.report.{name}" for name in ("evidence", "names", "lost", "published")}
+BELOW_READERS = {f"ltbv.report.{name}" for name in ("evidence", "names", "published")}
 
 
 def test_what_reads_predictions_knows_nothing_of_what_is_made_of_them():

@@ -4,7 +4,7 @@ A scheme decides what the variance of a study means: over fresh data (`fresh`, n
 long-tailed set (`stratified_bootstrap`, `bootstrap`), or over training seeds alone (`seed_only`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -144,12 +144,6 @@ def lost_classes(ids: np.ndarray, num_classes: int) -> np.ndarray:
     return np.flatnonzero(realised_counts(ids, num_classes) == 0)
 
 
-def lost_by_run(ids_of_runs: list[np.ndarray], counts: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Of each run, the classes that there are (`counts` [C] above 0) and that it has no image of."""
-    there = np.flatnonzero(counts)
-    return tuple(np.intersect1d(lost_classes(ids, len(counts)), there) for ids in ids_of_runs)
-
-
 def overlap(ids_of_runs: list[np.ndarray], num_classes: int) -> np.ndarray:
     """Share f_c [C] of class c's distinct images that two runs have in common, over all pairs of runs.
 
@@ -161,3 +155,9 @@ def overlap(ids_of_runs: list[np.ndarray], num_classes: int) -> np.ndarray:
     shared = np.bincount(labels, runs_with * (runs_with - 1.0), minlength=num_classes)
     held = np.bincount(labels, runs_with, minlength=num_classes) * (len(distinct) - 1.0)
     return np.divide(shared, held, out=np.full(num_classes, np.nan), where=held > 0)
+
+
+def lost_by_run(ids_of_runs: Sequence[np.ndarray], counts: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of each run, the classes that there are (`counts` [C] above 0) and that it has no image of."""
+    there = np.flatnonzero(counts)
+    return tuple(np.intersect1d(lost_classes(ids, len(counts)), there) for ids in ids_of_runs)

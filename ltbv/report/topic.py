@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Tables by name, and lines that a reader of them must know."""
-
-    tables: Mapping[str, pd.DataFrame]
-    cautions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Tables:
     """
     named     every table by its name, in the order of the topics; `tables.splits` is `tables.named["splits"]`
@@ -56,6 +48,14 @@ class Tables:
     def tidy(self) -> dict[str, pd.DataFrame]:
         """Those that are files of their own."""
         return {name: self.named[name] for name, always in self.files.items() if always or len(self.named[name])}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Tables by name, and lines that a reader of them must know."""
+
+    tables: Mapping[str, pd.DataFrame]
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

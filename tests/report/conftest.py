@@ -97,6 +97,12 @@ def make_study(
     return path
 
 
+@pytest.fixture(scope="module")
+def shared_study(tmp_path_factory):
+    """`make_study` for a study that the tests of a module share, and leave as it is."""
+    return lambda methods, **rest: make_study(tmp_path_factory.mktemp("shared") / "study", methods, **rest)
+
+
 @pytest.fixture(autouse=True)
 def pretended_parquet(monkeypatch):
     """Files that `laid.write` pretends to be .parquet are read without pyarrow; all others are read by it."""
@@ -106,12 +112,6 @@ def pretended_parquet(monkeypatch):
         return PretendedParquet(path) if path.read_bytes().startswith(PRETENDED) else real(path)
 
     monkeypatch.setattr(parquet, "_file", file)
-
-
-@pytest.fixture(scope="module")
-def shared_study(tmp_path_factory):
-    """`make_study` for a study that the tests of a module share, and leave as it is."""
-    return lambda methods, **rest: make_study(tmp_path_factory.mktemp("shared") / "study", methods, **rest)
 
 
 @pytest.fixture
