@@ -17,8 +17,13 @@ from ltbv.report.names import check_names
 from ltbv.settings import Settings
 from ltbv.store import Store, command, provenance
 
-REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
-OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
+FIELDS = {  # of a file -> of MethodRuns
+    "label": "predictions",
+    "p_true": "p_true",
+    "p_negative": "p_negative",
+    "negative": "negatives",
+    "experts_used": "experts_used",
+}
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = ("p_true", "p_negative")
 MOST_EXPERTS = 1000
@@ -171,7 +176,9 @@ def _read_method(
         path = store.prediction_file(key, run)
         try:
             # the logits, most of the file, are left unread
-            fields = read_arrays(path, REQUIRED, optional=(*OPTIONAL, provenance.FIELD))
+            fields = read_arrays(path, ["label"], optional=(*FIELDS, provenance.FIELD))
+            if not fields.keys().isdisjoint(PROBABILITIES):  # labels alone may be all that was kept of a run
+                fields |= read_arrays(path, PROBABILITIES)
         except Damaged as damage:
             raise Refusal(f"{path} is damaged ({words_of(damage.__cause__ or damage)}); {cure}") from damage
         origins[run] = provenance.said(fields)
@@ -185,7 +192,7 @@ def _read_method(
     check_names([key, recipe["label"]] if key != recipe["label"] else [key], str(store.path / "predictions" / key))
     arrays = {
         name: np.stack([fields[field] for fields in of_runs])
-        for field, name in (REQUIRED | OPTIONAL).items()
+        for field, name in FIELDS.items()
         if all(field in fields for fields in of_runs)
     }
     known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
@@ -198,7 +205,7 @@ def _check_origin(said: dict[str, Any] | None, expected: dict[str, Any]) -> None
 
 
 def _check_fields(fields: dict[str, np.ndarray], labels: np.ndarray, num_classes: int) -> None:
-    """REQUIRED and OPTIONAL fields of one run, each (N,)."""
+    """FIELDS of one run, each (N,)."""
     for name, values in fields.items():
         if values.shape != labels.shape:
             raise Refusal(f"has {name} of shape {values.shape}, but the test set has {labels.size} points")
@@ -211,7 +218,7 @@ def _check_fields(fields: dict[str, np.ndarray], labels: np.ndarray, num_classes
         raise Refusal(f"has experts_used {fields['experts_used'].min()}, but a router asks one expert or more")
     if "experts_used" in fields and not (fields["experts_used"] <= MOST_EXPERTS).all():  # NaN is neither
         raise Refusal(f"has experts_used that is NaN or more than {MOST_EXPERTS}")
-    for name in PROBABILITIES:
+    for name in set(PROBABILITIES) & set(fields):
         if wrong := int((~((fields[name] >= 0) & (fields[name] <= 1))).sum()):  # NaN is neither
             raise Refusal(f"has {name} that is NaN or no probability at {wrong} of {labels.size} points")
 

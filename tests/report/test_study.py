@@ -62,6 +62,16 @@ def test_what_is_read_is_what_was_written(study):
     assert evidence.setting.scheme == "subsample" and 0 < evidence.setting.shared[0] < 1
 
 
+def test_a_study_of_which_labels_alone_were_kept_is_reported_without_scores(study):
+    path = study(runs=3)
+    whole = read_study(path).reference
+    for run in range(3):
+        change(path, run, p_true=None, p_negative=None, negative=None)
+    reference = read_study(path).reference
+    assert reference.p_true is None and reference.p_negative is None and reference.negatives is None
+    assert np.array_equal(reference.predictions, whole.predictions)
+
+
 def test_a_directory_that_is_no_study(tmp_path):
     assert f"ltbv bootstrap --study {tmp_path}" in refusal(tmp_path)
     assert "is not a study" in refusal(tmp_path / "nowhere")
