@@ -180,7 +180,8 @@ def report(
         if train_counts is None:
             raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
         if reference is not None or methods:
-            sources_by_name = {key: sources_by_name[key] for key in chosen(list(sources_by_name), reference, methods)}
+            kept = chosen(list(sources_by_name), reference, methods)
+            sources_by_name = {key: path for key, path in sources_by_name.items() if key in kept}
         of_table = {"dataset": table} if table else {}
         evidence = read_elsewhere(
             sources_by_name,

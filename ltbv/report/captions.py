@@ -22,7 +22,6 @@ def setting(evidence: Evidence) -> list[str]:
         *([f"{of.epochs} epochs"] if of.epochs is not None else []),
         *([f"seed {of.seed}"] if of.seed is not None else []),
     ]
-    splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present.items()]
     shares = {name: of.shared[ids][np.isfinite(of.shared[ids])] for name, ids in present.items()}
     means = [f"{values.mean():.1%} in {name}" for name, values in shares.items() if values.size]
     overlap = ""
@@ -31,11 +30,19 @@ def setting(evidence: Evidence) -> list[str]:
         overlap = f"; two runs share, in the mean of all pairs, {most}"
     return [
         f"{printable(of.dataset)}: {', '.join(parts)}.",
-        f"Classes: {', '.join(splits)}.",
+        classes(evidence),
         f"Scheme {printable(of.scheme)}{overlap}.",
         *of.made,
         f"Runs R: {_runs(evidence)}.",
     ]
+
+
+def classes(evidence: Evidence) -> str:
+    """How many classes are many, medium and few, and of how many training images."""
+    counts = evidence.train_counts
+    present = ((name, ids) for name in SPLITS if len(ids := evidence.splits[name]))
+    splits = (f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present)
+    return f"Classes: {', '.join(splits)}."
 
 
 def _runs(evidence: Evidence) -> str:

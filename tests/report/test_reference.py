@@ -59,7 +59,7 @@ def test_words_claims_and_grid_follow_the_reference(path, tmp_path):
     assert "worse than RIDE: claims" in page
 
 
-def test_the_command_takes_them_for_studies_and_for_predictions_from_elsewhere(path, tmp_path):
+def test_the_command_takes_them_for_studies_and_for_predictions_from_elsewhere(path, tmp_path, monkeypatch):
     asked = ["report", str(path), "--output", str(tmp_path / "out")]
     done = CliRunner().invoke(main, [*asked, "--reference", "ride", "--method", "mine,tau_norm"])
     assert done.exit_code == 0 and "Mine" in done.output and "CE " not in done.output.split("! ")[0]
@@ -80,6 +80,9 @@ def test_the_command_takes_them_for_studies_and_for_predictions_from_elsewhere(p
     done = CliRunner().invoke(main, [*asked, "--reference", "b", "--method", "c"])
     assert done.exit_code == 0, done.output
     assert [method["key"] for method in json.loads(done.output)["methods"]] == ["b", "c"]
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["report", *sources, "--train-counts", str(counts), "--reference", "b", "-q"])
+    assert done.exit_code == 0 and (tmp_path / "reports/a-b-c/report.md").exists(), "as they were named"
 
 
 def test_a_study_without_ce_is_compared_with_its_first_method_and_says_so(study):
