@@ -28,7 +28,7 @@ Answer    reports/all-methods (in git as Markdown and CSV, and the predicted lab
           More experts help few-shot most: not shown. Six against two: all +1.5, many +1.2, medium +2.1, few +0.6 (-2.5
           to +3.8).
           The router sends rare classes to more experts: holds. Of three experts 1.82 on many, 2.42 on medium, 2.50 on
-          few; 36 / 9 / 55 % of images stop after 1 / 2 / 3; what it costs in accuracy is not shown (-0.7, -1.6 to +0.3).
+          few; 36 / 9 / 55 % of images stop after 1 / 2 / 3; a cost in accuracy is not shown (-0.7, -1.6 to +0.3).
           Distillation helps: not shown, -2.3 points (-6.3 to +1.6), measured while its student did not yet begin with
           the weights of the network that it is compared with.
           Ten times the weight decay on cRT's classifier changes nothing here (no difference above .007).
