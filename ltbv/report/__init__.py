@@ -1,7 +1,8 @@
 """Does a method lower bias and variance, and by how much? `ltbv report`: tables and figures, every method beside CE.
 
     evidence             predictions of some methods on one test set, and how they came about
-    study                reads them from a study directory, `elsewhere` from files of others
+    study, stages        read them, and how training went, from a study directory; `elsewhere` from files of others
+    training             rules of whether it trained
     analysis             takes them from arrays in memory: `ltbv.analyse`
     measured, rows       what `ltbv.stats` says of them, once, for all topics
     judgement, grid, answer, legend    what may be said of each number, the grid of all, and its words
@@ -10,8 +11,8 @@
     sheet, written       a table laid out for reading, and how its values are written
     terminal, markdown, latex, machine (CSV, JSON), page and notebook (HTML, by gridview)    show these forms, and know
                          no topic
-    figures, curves      draw; `lines` does where there are many methods, `experts` what is about experts; `style` says
-                         how
+    figures, curves      draw; `lines` does where there are many methods, `experts` what is about experts, `epochs` how
+                         training went; `style` says how
     published            numbers of the literature
     manifest             what an earlier report left over
 

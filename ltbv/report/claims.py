@@ -4,7 +4,8 @@ A claim holds where its difference is told from 0 after Holm's correction for th
 error and variance, by the exact sign-flip test too, where it was done: that the two methods differ at all. None is
 made where a caution stands at what it rests on: a bias that cannot be relied on (`stats.no_bias_claim`), votes that
 are near uniform, runs that are copies. Where runs have failed, a claim of error or variance must hold without them, and
-whatever share of new runs may fail (`stats.fallen`). Beside it stands what the study could have seen at all.
+whatever share of new runs may fail (`stats.fallen`); runs whose training collapsed (`report.training`) are among these,
+however accurate. Beside it stands what the study could have seen at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ltbv import stats
+from ltbv.report import training
 from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
 from ltbv.report.rows import record
 from ltbv.stats.doubts import FEW_AGREE
@@ -38,6 +40,7 @@ COLUMNS = (
 QUANTITIES = ("error", "bias", "variance")
 FLIPPED = ("error", "variance")  # the sign-flip test tells *any* difference of the methods, also from the bias's column
 ALPHA = 0.05
+WORSE, COLLAPSED = "far less accurate than the others", "whose training collapsed"  # why a run fell
 FEWEST_FLIPPED = 9  # runs, for nine claims
 QUICK = 35_000_000  # ways to swap x (test points + OVERHEAD) x methods: some 5 seconds of one core
 OVERHEAD = 3000  # test points that take as long as what a way costs, however few there are
@@ -122,20 +125,22 @@ def _without_fallen(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, s
     """(group, quantity) -> the difference without runs that fell there, and which they are."""
     sides = method, evidence.reference
     records = [record(evidence, side) for side in sides]
-    fallen = [
-        (f"run {run} of {side.label}", groups)
-        for side, of in zip(sides, records, strict=True)
-        for run, groups in stats.fallen_runs(of, evidence.groups).items()
-    ]
+    collapsed = tuple(training.collapsed_runs(evidence, side) for side in sides)
+    fallen = []
+    for side, of, failed in zip(sides, records, collapsed, strict=True):
+        inaccurate = stats.fallen_runs(of, evidence.groups)
+        runs = inaccurate | {run: list(evidence.groups) for run in side.runs if run in failed}
+        fallen += [(f"run {run} of {side.label}", COLLAPSED if run in failed else WORSE, runs[run]) for run in runs]
     return {
-        (group, quantity): (left, [run for run, groups in fallen if group in groups])
-        for (group, quantity), left in stats.without_fallen(*records, evidence.groups).items()
+        (group, quantity): (left, [(run, why) for run, why, groups in fallen if group in groups])
+        for (group, quantity), left in stats.without_fallen(*records, evidence.groups, collapsed).items()
     }
 
 
-def _of_fallen(difference: stats.Difference, left: stats.Difference | None, named: Sequence[str]) -> str:
+def _of_fallen(difference: stats.Difference, left: stats.Difference | None, named: Sequence[tuple[str, str]]) -> str:
     """Why a difference is no claim where runs fell: it is told from 0 with them alone, or without them alone."""
-    who = f"{', '.join(named)}, far less accurate than the others"
+    of_kind = {kind: [run for run, why in named if why == kind] for kind in (WORSE, COLLAPSED)}
+    who = ", and ".join(f"{', '.join(runs)}, {kind}" for kind, runs in of_kind.items() if runs)
     if named and difference.p_holm <= ALPHA and not stats.stands(difference, left, ALPHA):
         return f"it may not hold if more runs are like {who}, or none"
     if named and not difference.p_holm <= ALPHA and left is not None and left.p_holm <= ALPHA:

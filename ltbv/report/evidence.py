@@ -36,6 +36,22 @@ def chosen(keys: Sequence[str], reference: str | None = None, methods: Sequence[
 
 
 @dataclass(frozen=True)
+class TrainedStage:
+    """How a stage of training went, by run and epoch.
+
+    name      within its method, such as representation
+    runs      row r of the arrays is run number runs[r]
+    loss      (R, epochs) mean loss of the epoch, as it was seen in training
+    accuracy  (R, epochs) share of training images right, as they were seen; NaN: not counted
+    """
+
+    name: str
+    runs: tuple[int, ...]
+    loss: np.ndarray
+    accuracy: np.ndarray
+
+
+@dataclass(frozen=True)
 class MethodRuns:
     """One method: row r of every array is run number runs[r].
 
@@ -50,6 +66,7 @@ class MethodRuns:
     family        methods of one family differ in their number of experts
     experts       how many it has
     kind          a word for methods of its sort, under which tables of many methods show it
+    stages        what was trained for it, first to last: keys of `Evidence.trained`, where these are known
 
     None, but for predictions: not known. p_true and p_negative are known together.
     """
@@ -67,6 +84,7 @@ class MethodRuns:
     family: str | None = None
     experts: int | None = None
     kind: str | None = None
+    stages: tuple[str, ...] = ()
 
     def rows(self, runs: Sequence[int]) -> "MethodRuns":
         """The same method with the runs of these numbers, in this order."""
@@ -109,6 +127,7 @@ class Evidence:
     splits        'many', 'medium', 'few' -> class ids
     clusters      (N,) which test points belong together, numbers from 0; None: none do
     lost          by run number, the classes that it has no image of; empty: not known
+    trained       by key, the stages whose training is known; methods may share one
     """
 
     labels: np.ndarray
@@ -119,6 +138,7 @@ class Evidence:
     setting: Setting
     clusters: np.ndarray | None = None
     lost: tuple[np.ndarray, ...] = ()
+    trained: Mapping[str, TrainedStage] = field(default_factory=dict)
 
     @property
     def reference(self) -> MethodRuns:

@@ -51,6 +51,8 @@ def page(
         if sheet not in fitting
     ]
     published = [sheet for sheet in fitting if sheet.asked]
+    figures = {drawing.key: _figure(drawing, content, evidence) for drawing, content in images}
+    answered = {sheet.key for sheet in fitting if sheet.on_page and sheet.answer}
     sections = {"verdict": "Verdict", "figures": "Figures", "tables": "Tables"}
     sections |= {"published": "Published numbers"} if published else {}
     environment = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_own))
@@ -67,7 +69,8 @@ def page(
         folded=len(tables.verdicts) > captions.MOST_NAMED,
         looks=looks,
         warnings=(*tables.cautions, *too_long),
-        figures=[_figure(drawing, content, evidence) for drawing, content in images],
+        figures=[figure for key, figure in figures.items() if key not in answered],
+        folded_figures={key: figures[key] for key in answered & figures.keys()},
         sheets=[sheet for sheet in fitting if sheet.on_page and not sheet.asked],
         published=published,
         commands=evidence.setting.commands,

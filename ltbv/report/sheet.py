@@ -96,6 +96,7 @@ class Sheet:
     long      for looking up, not for reading: at the end of the page, and not in Markdown
     on_page   False: the page has the same numbers in rows that can be sorted
     asked     shown on the terminal too, since one asks for it
+    answer    what it says, in a line: the page folds the table under it, and the drawing of the same key with it
     """
 
     key: str
@@ -106,6 +107,7 @@ class Sheet:
     long: bool = False
     on_page: bool = True
     asked: bool = False
+    answer: str = ""
 
 
 METHOD = Column("method", numeric=False, filtered=True)

@@ -14,6 +14,7 @@ from ltbv.errors import Refusal, words_of
 from ltbv.files import Damaged, read_arrays
 from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
 from ltbv.report.names import check_names
+from ltbv.report.stages import read_stages
 from ltbv.settings import Settings
 from ltbv.store import Store, command, provenance
 
@@ -59,6 +60,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
         of_method, origins_of_method = _read_method(store, asked, key, labels, len(class_names))
         of_methods.append(of_method)
         origins[of_method.label] = origins_of_method
+    trained, untold = read_stages(store, {method.key: method.runs for method in of_methods}, asked["seed"])
     known = {label: {run: said for run, said in runs.items() if said} for label, runs in origins.items()}
     return Evidence(
         labels=labels,
@@ -66,6 +68,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
         train_counts=np.asarray(data["counts"]),
         splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
         methods=tuple(of_methods),
+        trained=trained,
         lost=lost_by_run(list(ids), np.asarray(data["counts"])),
         setting=Setting(
             settings.dataset,
@@ -84,6 +87,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
                 *_left_out(left_out),
                 *_origins(store, origins),
                 *provenance.mixtures(known),
+                *untold,
             ),
             made=tuple(provenance.made(known)),
         ),
@@ -196,7 +200,8 @@ def _read_method(
         if all(field in fields for fields in of_runs)
     }
     known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
-    return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known), origins
+    stages = tuple(stage["key"] for stage in recipe["stages"])
+    return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known, stages=stages), origins
 
 
 def _check_origin(said: dict[str, Any] | None, expected: dict[str, Any]) -> None:

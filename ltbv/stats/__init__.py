@@ -18,7 +18,7 @@ Axes: R runs, N test points, C classes, G groups of classes. Arrays in, arrays o
 from ltbv.stats.compare import Difference, benjamini_hochberg, compare, holm
 from ltbv.stats.confusion import ConfusionFlow, ConfusionPair, confusion_flow, confusion_pairs
 from ltbv.stats.doubts import cautions, no_bias_claim
-from ltbv.stats.fallen import fallen_runs, stands, without_fallen
+from ltbv.stats.fallen import fallen_runs, far_below, stands, without_fallen
 from ltbv.stats.hardest_negative import (
     HardestNegative,
     check_scales,
@@ -59,6 +59,7 @@ __all__ = [
     "cross_entropy",
     "hardest_negative",
     "fallen_runs",
+    "far_below",
     "head_tail_gap",
     "holm",
     "kohavi_wolpert",

@@ -19,7 +19,7 @@ benchmarks/worlds_apart, one run of seven) is falsely called better in up to 30 
 nearly all of them without a run that fell; in studies with one, in 2 and 0 %.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -54,31 +54,45 @@ def fallen_runs(record: Record, groups: Mapping[str, np.ndarray]) -> dict[int, l
     accuracy = weights.means(by_class(record.predictions == record.labels, record.labels, weights.num_classes))
     found: dict[int, list] = {}
     for name, values in zip(weights.names, accuracy.T, strict=True):
-        order = np.argsort(values, kind="stable")
-        fallen = 0
-        for below in range(max(1, order.size // 4) if order.size >= FEWEST_TESTED else 0):
-            left = values[order[below:]]
-            t2 = quantile(1 - FALLEN / (len(weights.names) * left.size), np.float64(left.size - 2)) ** 2
-            limit = (left.size - 1) / np.sqrt(left.size) * np.sqrt(t2 / (left.size - 2 + t2))
-            if left.std() > SAME and (left.mean() - left[0]) / left.std(ddof=1) > limit:
-                fallen = below + 1
-        for run in order[:fallen]:
+        for run in far_below(values, FALLEN / len(weights.names)):
             found.setdefault(record.runs[run], []).append(name)
     return dict(sorted(found.items()))
 
 
+def far_below(values: np.ndarray, chance: float = FALLEN) -> list[int]:
+    """Places of the values (n,) that lie too far below the others to be of one normal kind with them, lowest first:
+    the test of `fallen_runs`, for one group, at the level `chance`."""
+    order = np.argsort(values, kind="stable")
+    fallen = 0
+    for below in range(max(1, order.size // 4) if order.size >= FEWEST_TESTED else 0):
+        left = values[order[below:]]
+        t2 = quantile(1 - chance / left.size, np.float64(left.size - 2)) ** 2
+        limit = (left.size - 1) / np.sqrt(left.size) * np.sqrt(t2 / (left.size - 2 + t2))
+        if left.std() > SAME and (left.mean() - left[0]) / left.std(ddof=1) > limit:
+            fallen = below + 1
+    return order[:fallen].tolist()
+
+
 def without_fallen(
-    method: Record, reference: Record, groups: Mapping[str, np.ndarray]
+    method: Record,
+    reference: Record,
+    groups: Mapping[str, np.ndarray],
+    known: tuple[Collection[int], Collection[int]] = ((), ()),
 ) -> dict[tuple[str, str], Difference | None]:
     """Differences without the runs that fell, by (group, quantity): error and variance of the splits where some did.
 
     method, reference  as in `compare`; runs that fell are told among all runs of each, and their pairs left out
     groups             in which they are looked for, as in `fallen_runs`; Holm's correction is over the splits of these
+    known              numbers of runs of each side that failed in all groups, however accurate they are
 
     `low` and `high` reach as far as any share of runs that fall may lead, from none to the most that is likely: see
     above. None where no pair is left.
     """
-    sides, fallen = (method, reference), [fallen_runs(side, groups) for side in (method, reference)]
+    sides = method, reference
+    fallen = [
+        fallen_runs(side, groups) | {run: list(groups) for run in side.runs if run in failed}
+        for side, failed in zip(sides, known, strict=True)
+    ]
     named = {name for of in fallen for names in of.values() for name in names}
     where = {name: groups[name] for name in CONFIRMED_GROUPS if name in named}
     rest = [run for run in pair(*sides)[0].runs if not any(run in of for of in fallen)]

@@ -22,6 +22,7 @@ from ltbv.report.topics import (
     number_of_experts,
     published,
     splits,
+    training,
 )
 
 TOPICS = (
@@ -36,6 +37,7 @@ TOPICS = (
     additions.TOPIC,
     number_of_experts.TOPIC,
     lost_classes.TOPIC,
+    training.TOPIC,
     published.TOPIC,
 )
 
