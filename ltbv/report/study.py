@@ -18,9 +18,9 @@ from ltbv.settings import Settings
 from ltbv.store import Store, command, provenance
 
 REQUIRED = {"label": "predictions", "p_true": "p_true", "p_negative": "p_negative"}  # field of a file -> of MethodRuns
-OPTIONAL = {"negative": "negatives", "experts_used": "experts_used"}
+OPTIONAL = {"negative": "negatives", "experts_used": "experts_used", "sum_p2": "sum_p2"}
 CLASS_IDS = ("label", "negative")
-PROBABILITIES = ("p_true", "p_negative")
+PROBABILITIES = ("p_true", "p_negative", "sum_p2")
 MOST_EXPERTS = 1000
 
 
@@ -211,7 +211,7 @@ def _check_fields(fields: dict[str, np.ndarray], labels: np.ndarray, num_classes
         raise Refusal(f"has experts_used {fields['experts_used'].min()}, but a router asks one expert or more")
     if "experts_used" in fields and not (fields["experts_used"] <= MOST_EXPERTS).all():  # NaN is neither
         raise Refusal(f"has experts_used that is NaN or more than {MOST_EXPERTS}")
-    for name in PROBABILITIES:
+    for name in (name for name in PROBABILITIES if name in fields):
         if wrong := int((~((fields[name] >= 0) & (fields[name] <= 1))).sum()):  # NaN is neither
             raise Refusal(f"has {name} that is NaN or no probability at {wrong} of {labels.size} points")
 

@@ -20,6 +20,7 @@ from ltbv.report.topics import (
     lost_classes,
     nine_claims,
     number_of_experts,
+    other_scores,
     published,
     splits,
 )
@@ -36,6 +37,7 @@ TOPICS = (
     additions.TOPIC,
     number_of_experts.TOPIC,
     lost_classes.TOPIC,
+    other_scores.TOPIC,
     published.TOPIC,
 )
 
