@@ -24,9 +24,11 @@ FIELDS = {  # of a file -> of MethodRuns
     "p_negative": "p_negative",
     "negative": "negatives",
     "experts_used": "experts_used",
+    "sum_p2": "sum_p2",
 }
+SCORES = ("p_true", "p_negative")  # known together, or not at all
 CLASS_IDS = ("label", "negative")
-PROBABILITIES = ("p_true", "p_negative")
+PROBABILITIES = (*SCORES, "sum_p2")
 MOST_EXPERTS = 1000
 
 
@@ -181,8 +183,8 @@ def _read_method(
         try:
             # the logits, most of the file, are left unread
             fields = read_arrays(path, ["label"], optional=(*FIELDS, provenance.FIELD))
-            if not fields.keys().isdisjoint(PROBABILITIES):  # labels alone may be all that was kept of a run
-                fields |= read_arrays(path, PROBABILITIES)
+            if not fields.keys().isdisjoint(SCORES):  # labels alone may be all that was kept of a run
+                fields |= read_arrays(path, SCORES)
         except Damaged as damage:
             raise Refusal(f"{path} is damaged ({words_of(damage.__cause__ or damage)}); {cure}") from damage
         origins[run] = provenance.said(fields)

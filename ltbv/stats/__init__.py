@@ -9,12 +9,14 @@ Ten runs are few. The plug-in values of published tables are off by up to .08 th
 here are corrected, come with intervals for new runs and new test images, and methods are compared in pairs.
 
 Read in this order: `zero_one`, `splits`, `record`, `intervals`, `compare`, `sign_flip`, `fallen`, `doubts`; then
-`probability`, `hardest_negative`, `confusion` and `sources`. Underneath lie `votes` (how runs vote), `measured` (what
+`probability`, `hardest_negative`, `confusion` and `sources`; for what other papers ask, `priors`, `run_scores`, `wins`,
+`calibration`, with the intervals of `over_runs` and `values`. Underneath lie `votes` (how runs vote), `measured` (what
 an interval needs to know), `fewer` (what a correction may have left), `points` (how test points vary), `student` (how
 far an interval reaches) and `keyed` (what a table knows that an array does not).
 Axes: R runs, N test points, C classes, G groups of classes. Arrays in, arrays or small frozen dataclasses out.
 """
 
+from ltbv.stats.calibration import calibration_error, squared_calibration_error
 from ltbv.stats.compare import Difference, benjamini_hochberg, compare, holm
 from ltbv.stats.confusion import ConfusionFlow, ConfusionPair, confusion_flow, confusion_pairs
 from ltbv.stats.doubts import cautions, no_bias_claim
@@ -27,11 +29,16 @@ from ltbv.stats.hardest_negative import (
     score_distance,
 )
 from ltbv.stats.intervals import Estimate, summarize
+from ltbv.stats.over_runs import OverRuns
+from ltbv.stats.priors import accuracy_under, long_tailed_priors, micro_weights
 from ltbv.stats.probability import Brier, CrossEntropy, brier, cross_entropy
 from ltbv.stats.record import Record
+from ltbv.stats.run_scores import RUN_SCORES, run_scores
 from ltbv.stats.sign_flip import SignFlip, sign_flip
 from ltbv.stats.sources import Sources, sources, summarize_sources
 from ltbv.stats.splits import by_class, scaled, splits
+from ltbv.stats.values import mean_of_values
+from ltbv.stats.wins import Wins, wins
 from ltbv.stats.zero_one import KohaviWolpert, ZeroOne, bias_half_sample, kohavi_wolpert, zero_one
 
 __all__ = [
@@ -43,35 +50,46 @@ __all__ = [
     "Estimate",
     "HardestNegative",
     "KohaviWolpert",
+    "OverRuns",
+    "RUN_SCORES",
     "Record",
     "SignFlip",
     "Sources",
+    "Wins",
     "ZeroOne",
+    "accuracy_under",
     "benjamini_hochberg",
     "bias_half_sample",
     "brier",
     "by_class",
+    "calibration_error",
     "cautions",
     "check_scales",
     "compare",
     "confusion_flow",
     "confusion_pairs",
     "cross_entropy",
-    "hardest_negative",
     "fallen_runs",
     "far_below",
+    "hardest_negative",
     "head_tail_gap",
     "holm",
     "kohavi_wolpert",
+    "long_tailed_priors",
+    "mean_of_values",
+    "micro_weights",
     "no_bias_claim",
+    "run_scores",
     "scaled",
     "score_distance",
     "sign_flip",
     "sources",
     "splits",
+    "squared_calibration_error",
     "stands",
     "summarize",
     "summarize_sources",
+    "wins",
     "without_fallen",
     "zero_one",
 ]

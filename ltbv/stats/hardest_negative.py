@@ -14,7 +14,7 @@ tail and head, and the distance of two whole distributions. Which classes are co
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -22,9 +22,9 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.stats.intervals import Estimate, Options
 from ltbv.stats.keyed import plain
-from ltbv.stats.measured import measure_per_run
 from ltbv.stats.probability import block_points, check_logits, log_sum_exp
 from ltbv.stats.splits import GroupWeights
+from ltbv.stats.values import mean_of_values
 from ltbv.stats.votes import blocks, check_labels
 
 BINS = 200  # of scores between 0 and 1: a distance is then off by .005 at most
@@ -113,21 +113,17 @@ def head_tail_gap(
     """
     if missing := {"many", "few"} - splits.keys():
         raise Refusal(f"splits lack {sorted(missing)}: a head-tail gap needs 'many' and 'few'; got {sorted(splits)}")
-    options, labels, values = Options(target=target, level=level), check_labels(labels), plain(values, "values")
-    name = "few - many"
-    weights = GroupWeights.gap(name, splits["few"], splits["many"], labels)
-
-    def measure(values):
-        return measure_per_run({"values": values}, len(values), labels, weights.num_classes)["values"]
-
-    measured = measure(values)
-    if reference_values is not None:
-        reference_values = plain(reference_values, "reference_values")
-        if reference_values.shape != values.shape:
-            raise Refusal(f"values are {values.shape} and reference_values {reference_values.shape}: give paired runs")
-        measured = measured - measure(reference_values)
-    measured = replace(measured, widening=widening)
-    return Estimate(name, "head_tail_gap", **options.intervals(measured, labels, weights, clusters).row(0))
+    labels, name = check_labels(labels), "few - many"
+    of = mean_of_values(
+        values,
+        labels,
+        GroupWeights.gap(name, splits["few"], splits["many"], labels),
+        reference_values=reference_values,
+        clusters=clusters,
+        widening=widening,
+        options=Options(target=target, level=level),
+    )
+    return Estimate(name, "head_tail_gap", **of.row(0))
 
 
 def score_distance(scores: np.ndarray, reference_scores: np.ndarray, *, bins: int = BINS) -> float:

@@ -81,11 +81,12 @@ def divide_by_class(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class GroupWeights:
-    """How class means become group means: each group is the plain mean over its classes that have test points.
+    """How class means become group means: each group is the plain mean over its classes that have test points, but
+    where it is `weighted`.
 
     names    (G,) the groups, in the order given
     members  (M,) the classes with test points of the first group, then those of the second, ...
-    weights  (M,) a_c of each: 1 / number of the group's classes with test points (negative below a `gap`)
+    weights  (M,) a_c of each: 1 / number of the group's classes with test points (negative below a `gap`), or as given
     sizes    (G,) number of members of each group
     counts   (C,) test points of each class
 
@@ -126,6 +127,26 @@ class GroupWeights:
         kept = 0 if both.empty.any() else both.members.size  # a gap to nothing is unknown
         weights = both.weights * np.repeat([1.0, -1.0], both.sizes)
         return cls((name,), both.members[:kept], weights[:kept], np.array([kept]), both.counts)
+
+    @classmethod
+    def weighted(cls, weights: Mapping[str, np.ndarray], labels: np.ndarray) -> "GroupWeights":
+        """Groups whose classes do not count the same: name -> (C,) weights, none negative, of which those of classes
+        with test points are scaled to sum to 1. A class of weight 0 is no member."""
+        if not weights:
+            raise Refusal("weights are empty: give name -> (C,) weights of the classes")
+        of = {name: np.asarray(plain(one, f"weights {name!r}"), np.float64) for name, one in weights.items()}
+        classes = max(1 + int(labels.max()), *(one.size for one in of.values()))
+        for name, one in of.items():
+            if one.shape != (classes,) or not (np.isfinite(one) & (one >= 0)).all():
+                raise Refusal(
+                    f"weights {name!r} must be ({classes},), one finite number from 0 for each class; got shape"
+                    f" {one.shape} from {np.min(one, initial=np.inf):g} to {np.max(one, initial=-np.inf):g}"
+                )
+        counts = np.bincount(labels, minlength=classes)
+        members = [np.flatnonzero((one > 0) & (counts > 0)) for one in of.values()]
+        scaled = [one[ids] / one[ids].sum() for one, ids in zip(of.values(), members, strict=True)]
+        sizes = np.array([ids.size for ids in members])
+        return cls(tuple(of), np.concatenate(members), np.concatenate(scaled), sizes, counts)
 
     @property
     def num_classes(self) -> int:

@@ -48,6 +48,7 @@ def one_run(labels: np.ndarray, num_classes: int, method: str, run: int) -> dict
         "p_true": probability[points, labels],
         "negative": negative.astype(np.uint16),
         "p_negative": probability[points, negative],
+        "sum_p2": (probability**2).sum(1),
         "logits": logits.astype(np.float16),
     }
 

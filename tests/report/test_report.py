@@ -12,7 +12,7 @@ from ltbv.cli import main
 from ltbv.errors import Refusal
 from ltbv.report import write_report
 
-TABLES = ("splits", "classes", "claims", "grid", "hardest_negatives", "gaps", "flows", "pairs")
+TABLES = ("splits", "classes", "claims", "grid", "hardest_negatives", "gaps", "flows", "pairs", "other_scores")
 SHEETS = (
     "splits",
     "classes",
@@ -24,6 +24,10 @@ SHEETS = (
     "overview",
     "plug_in",
     "identity",
+    "other_accuracies",
+    "test_priors",
+    "wins",
+    "calibration",
     "table1",
 )
 FIGURES = ("bias_variance", "hardest_negatives", "flow", "by_class", "counts")

@@ -42,7 +42,7 @@ def test_every_row_has_every_column(made):
     _, of = made
     assert list(of) == [
         *("overview", "splits", "plug_in", "claims", "identity", "hardest_negatives", "gaps", "flow", "pairs"),
-        *("cost", "experts", "usage", "classes"),
+        *("cost", "experts", "usage", "other_accuracies", "test_priors", "wins", "calibration", "classes"),
     ]
     for sheet in of.values():
         assert {len(row) for row in sheet.rows} == {len(sheet.columns)}

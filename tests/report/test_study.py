@@ -134,6 +134,7 @@ def test_predictions_of_another_number_of_points(study):
         ({"label": np.zeros(120, np.float32)}, "has label of type float32"),
         ({"p_true": np.full(120, np.nan, np.float32)}, "has p_true that is NaN or no probability at 120 of 120 points"),
         ({"p_negative": np.r_[1.5, np.zeros(119)]}, "has p_negative that is NaN or no probability at 1 of 120 points"),
+        ({"sum_p2": np.r_[1.5, np.zeros(119)]}, "has sum_p2 that is NaN or no probability at 1 of 120 points"),
     ],
 )
 def test_fields_that_cannot_be(study, fields, complaint):

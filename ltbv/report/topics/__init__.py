@@ -20,6 +20,7 @@ from ltbv.report.topics import (
     lost_classes,
     nine_claims,
     number_of_experts,
+    other_scores,
     published,
     splits,
     training,
@@ -38,6 +39,7 @@ TOPICS = (
     number_of_experts.TOPIC,
     lost_classes.TOPIC,
     training.TOPIC,
+    other_scores.TOPIC,
     published.TOPIC,
 )
 
