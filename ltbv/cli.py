@@ -121,9 +121,12 @@ def _carry_out(job, quiet, verbose) -> None:
 @main.command()
 @click.argument("sources", nargs=-1, metavar="[STUDY | NAME=DIR …]")
 @click.option("--output", type=click.Path(path_type=Path), help="Where the report goes. [reports/STUDY]")
-@click.option("--train-counts", type=click.Path(path_type=Path), help="With NAME=DIR: training images of each class.")
+@click.option(
+    "--train-counts", type=click.Path(path_type=Path), help="With NAME=DIR: training images of each class; splits."
+)
 @click.option("--labels", type=click.Path(path_type=Path), help="With NAME=DIR: test labels, where files have none.")
 @click.option("--classes", type=click.Path(path_type=Path), help="With NAME=DIR: class names, one a line.")
+@click.option("--columns", multiple=True, metavar="ROLE=FIELD,…", help="With NAME=DIR: label=target,prediction=pred,…")
 @click.option("--clusters", type=click.Path(path_type=Path), help="With NAME=DIR: clip, patient, … of each test point.")
 @click.option("--reference", metavar="KEY", help="What the others are compared with. [ce, or the first]")
 @click.option("--method", "methods", multiple=True, metavar="KEY", help="Only these, beside the reference.")
@@ -143,17 +146,31 @@ def _carry_out(job, quiet, verbose) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print report.json instead of tables.")
 @click.option("-q", "--quiet", is_flag=True, help="Write the files, print nothing.")
 def report(
-    sources, output, train_counts, labels, classes, clusters, reference, methods, many, few, published, quiet, **options
+    sources,
+    output,
+    train_counts,
+    labels,
+    classes,
+    columns,
+    clusters,
+    reference,
+    methods,
+    many,
+    few,
+    published,
+    quiet,
+    **options,
 ) -> None:
     """Bias, variance and accuracy by split, every method beside CE or another: tables, figures and a page.
 
     Of a study (runs/glyphs-lt unless named), or of predictions made elsewhere, one directory a method with one file a
-    run: .npz (logits, probs or preds), .npy, .csv or .parquet. No training, no torch.
+    run: .npz (logits, probs or preds), .npy, .csv, .parquet, .pt or .json. No training, no torch (but for a .pt).
 
     \b
     ltbv report
     ltbv report runs/x --reference ride --method mine --method crt
     ltbv report ce=DIR mine=DIR --train-counts counts.json --labels labels.npy
+    ltbv report ce=ce.csv mine=mine.csv --columns label=target,prediction=top1
     ltbv report ce=ce.npz ride=ride.npz --train-counts counts.json --labels labels.npy --published cifar100-lt
     """
     from ltbv.report import write_report
@@ -161,24 +178,26 @@ def report(
     sources, table = _published(sources, published)
     methods = tuple(key for word in methods for key in word.split(",") if key)
     words = sources or ("runs/glyphs-lt",)
+    from ltbv.report.elsewhere.files import named, without_name
+
     if len(words) == 1 and ("=" not in words[0] or os.path.isdir(words[0])):
         given = {"--train-counts": train_counts, "--labels": labels, "--classes": classes}
-        given |= {"--clusters": clusters, "--many": many, "--few": few}
+        given |= {"--columns": columns or None, "--clusters": clusters, "--many": many, "--few": few}
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with predictions from elsewhere, NAME=DIR; the study {words[0]} has its own")
         if table:
             raise Refusal(f"--published {table} goes with predictions from elsewhere; of a study, --published says all")
+        if cure := without_name(Path(words[0])):
+            raise Refusal(cure)
         evidence, name = Path(words[0]), Path(words[0]).resolve().name
     else:
         from ltbv.report.elsewhere import read_elsewhere
-        from ltbv.report.elsewhere.files import named
+        from ltbv.report.elsewhere.roles import called
         from ltbv.report.evidence import chosen
         from ltbv.report.names import encoded
 
         parts = (word.partition("=") for word in words)  # a name that is not UTF-8 is escaped, a path is not
         sources_by_name = named([f"{encoded(name).decode()}{equals}{path}" for name, equals, path in parts])
-        if train_counts is None:
-            raise Refusal("predictions from elsewhere need --train-counts FILE: the training images of each class")
         if reference is not None or methods:
             kept = chosen(list(sources_by_name), reference, methods)
             sources_by_name = {key: path for key, path in sources_by_name.items() if key in kept}
@@ -188,6 +207,7 @@ def report(
             train_counts,
             labels,
             classes,
+            columns=called(columns),
             clusters=clusters,
             reference=reference,
             many=many,

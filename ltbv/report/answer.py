@@ -20,6 +20,8 @@ def answer(tables: Tables, grid: Grid, evidence: Evidence) -> tuple[str, str]:
     reference = printable(evidence.reference.label)
     if not verdicts:
         return f"Only {reference} was measured: there is nothing to compare it with.", ""
+    if evidence.train_counts is None:
+        return tables.verdicts[0].headline, ""
     if all(verdict.headline.startswith("Too few runs") for verdict in tables.verdicts):
         return f"There are too few runs to compare with {reference}.", ""
     if not evidence.points("few"):

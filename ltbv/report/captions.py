@@ -12,12 +12,13 @@ MOST_NAMED = 8  # methods in a sentence
 def setting(evidence: Evidence) -> list[str]:
     """Data, classes, scheme with what two runs share, runs: a sentence or two each."""
     of, counts = evidence.setting, evidence.train_counts
+    images = "training images not known" if counts is None else f"{int(counts.sum()):,} training images a run"
     present = {name: ids for name in SPLITS if len(ids := evidence.splits[name])}
     shape = {"head": of.head, "imbalance": of.imbalance and f"{of.imbalance:g}"}
     said = ", ".join(f"{name} {value}" for name, value in shape.items() if value is not None)
     parts = [
-        f"{len(counts)} classes",
-        f"{int(counts.sum()):,} training images a run" + (f" ({said})" if said else ""),
+        f"{len(evidence.class_names)} classes",
+        images + (f" ({said})" if said else ""),
         f"{evidence.labels.size:,} test points",
         *([f"{of.epochs} epochs"] if of.epochs is not None else []),
         *([f"seed {of.seed}"] if of.seed is not None else []),
@@ -30,19 +31,19 @@ def setting(evidence: Evidence) -> list[str]:
         overlap = f"; two runs share, in the mean of all pairs, {most}"
     return [
         f"{printable(of.dataset)}: {', '.join(parts)}.",
-        classes(evidence),
+        *classes(evidence),
         f"Scheme {printable(of.scheme)}{overlap}.",
         *of.made,
         f"Runs R: {_runs(evidence)}.",
     ]
 
 
-def classes(evidence: Evidence) -> str:
-    """How many classes are many, medium and few, and of how many training images."""
+def classes(evidence: Evidence) -> list[str]:
+    """How many classes are many, medium and few, and of how many training images; nothing where that is not known."""
     counts = evidence.train_counts
     present = ((name, ids) for name in SPLITS if len(ids := evidence.splits[name]))
-    splits = (f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present)
-    return f"Classes: {', '.join(splits)}."
+    splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present]
+    return [f"Classes: {', '.join(splits)}."] if splits else []
 
 
 def _runs(evidence: Evidence) -> str:
@@ -72,7 +73,9 @@ def provenance(evidence: Evidence) -> str:
     many = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
     number = len(evidence.methods)
     who = f"{many} run{'s' * (runs[-1] > 1)} of " + (f"each of {number} methods" if number > 1 else methods(evidence))
-    images = f"{int(counts.sum()):,} images ({counts.max():,} to {counts.min():,} a class)"
+    images = "training images not known"
+    if counts is not None:
+        images = f"{int(counts.sum()):,} images ({counts.max():,} to {counts.min():,} a class)"
     if of.scheme in SCHEMES:
         trained = f"each on its own {SCHEMES[of.scheme]} of {images}"
     else:
@@ -102,9 +105,12 @@ def short(evidence: Evidence) -> str:
     finite = of.shared[np.isfinite(of.shared)]
     ends = f"{finite.min():.1%} to {finite.max():.1%}" if finite.size else ""
     shared = f", two runs share in the mean {ends} of a class" if ends else ""
+    counts, images = evidence.train_counts, "training images not known"
+    if counts is not None:
+        images = f"{counts.max()} to {counts.min()} training images a class"
     return (
-        f"{printable(of.dataset)}, scheme {printable(of.scheme)}, {evidence.train_counts.max()} to"
-        f" {evidence.train_counts.min()} training images a class{shared}, R = {many}, N = {evidence.labels.size:,}."
+        f"{printable(of.dataset)}, scheme {printable(of.scheme)}, {images}{shared}, R = {many},"
+        f" N = {evidence.labels.size:,}."
     )
 
 

@@ -3,7 +3,7 @@
 Words in figures keep clear of "ff", "fi", "fl": the font has single letters for them, which are one more font in a PDF.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
         _counts_below(panel, profile)
     grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)[0]
     figure.supxlabel(
-        f"Training images of a class, most at the left. Grey: {grey}. Dots: classes; lines: means of neighbours",
+        f"{along(profile)}. Grey: {grey}. Dots: classes; lines: means of neighbours",
         fontsize=8,
         y=0.06 / height,
         va="bottom",
@@ -108,7 +108,19 @@ def _edges(panel: Axes, profile: pd.DataFrame) -> None:
     panel.vlines(places, 0, 1, transform=panel.get_xaxis_transform(), **EDGE)
 
 
+def along(profile: pd.DataFrame) -> str:
+    """What the axis of classes is."""
+    known = profile["train_count"].notna().all()
+    return "Training images of a class, most at the left" if known else "Class id; training images are not known"
+
+
+def at_places(profile: pd.DataFrame, places: Sequence[int]) -> list[str]:
+    """Training images of classes at these places, or their ids where these are not known."""
+    counts = profile["train_count"]
+    return [f"{value}" for value in (counts if counts.notna().all() else profile["group"]).iloc[list(places)]]
+
+
 def _counts_below(panel: Axes, profile: pd.DataFrame) -> None:
     """Counts at the first class, the last one, and a few between, so far apart that they do not touch."""
     places = np.unique(np.linspace(0, len(profile) - 1, 5).round().astype(int))
-    panel.set_xticks(places, [f"{profile['train_count'].iloc[place]}" for place in places])
+    panel.set_xticks(places, at_places(profile, places))

@@ -125,7 +125,8 @@ class Evidence:
     """Methods, the reference first, on test points with `labels` (N,).
 
     class_names   C names
-    train_counts  (C,) training images of each class in one run (nominal)
+    train_counts  (C,) training images of each class in one run (nominal); None: not known, and no class is in a split,
+                  so that tables say something of all classes and of each, and nothing is claimed
     splits        'many', 'medium', 'few' -> class ids
     clusters      (N,) which test points belong together, numbers from 0; None: none do
     lost          by run number, the classes that it has no image of; empty: not known
@@ -134,7 +135,7 @@ class Evidence:
 
     labels: np.ndarray
     class_names: tuple[str, ...]
-    train_counts: np.ndarray
+    train_counts: np.ndarray | None
     splits: dict[str, np.ndarray]
     methods: tuple[MethodRuns, ...]
     setting: Setting
@@ -164,12 +165,16 @@ class Evidence:
 
     @cached_property
     def split_of(self) -> dict[int, str]:
-        """Split of each class id."""
-        return {int(c): name for name in SPLITS for c in self.splits[name]}
+        """Split of each class id; empty where training images are not known."""
+        return dict.fromkeys(range(len(self.class_names)), "") | {
+            int(c): name for name in SPLITS for c in self.splits[name]
+        }
 
     @cached_property
     def by_count(self) -> list[int]:
-        """Class ids, most training images first."""
+        """Class ids, most training images first; in their own order where these are not known."""
+        if self.train_counts is None:
+            return list(range(len(self.class_names)))
         return np.argsort(-np.asarray(self.train_counts), kind="stable").tolist()
 
     @cached_property

@@ -93,7 +93,9 @@ def classes(evidence: Evidence, group: str) -> str:
     """How many classes a group has, and of how many training images: '35 classes, 300 to 61 images'."""
     ids = evidence.groups[group]
     if not len(ids):
-        return "no classes"
-    counts = evidence.train_counts[ids]
+        return "no classes" if evidence.train_counts is not None else "not known"
     number = f"{len(ids)} class{'es' if len(ids) > 1 else ''}"
+    if evidence.train_counts is None:
+        return number
+    counts = evidence.train_counts[ids]
     return number if group == "all" else f"{number}, {counts.max():,} to {counts.min():,} images"

@@ -14,6 +14,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ltbv.report.curves import along, at_places
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, SPLITS
 from ltbv.report.names import shortened
 from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, GREY, WIDTH, Look
@@ -203,8 +204,8 @@ def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Lo
         cells(panel, sign * wide.to_numpy(float), BETTER_WORSE, Normalize(-most, most))
         bins = of[quantity][of[quantity]["method"] == others[0]]
         last = len(bins) - 1
-        ends = (profile["train_count"].iloc[0], profile["train_count"].iloc[-1])
-        panel.set_xticks([0, last] if last else [0], [f"{count}" for count in ends[: last + 1]], fontsize=SMALL)
+        ends = at_places(profile, (0, -1))
+        panel.set_xticks([0, last] if last else [0], ends[: last + 1], fontsize=SMALL)
         for label, side in zip(panel.get_xticklabels(), ("left", "right"), strict=False):
             label.set_horizontalalignment(side)
         panel.set_title(quantity)
@@ -217,5 +218,5 @@ def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Lo
     bar.set_xticks([-most, 0, most], [f"{most:g} worse", "0", f"{most:g} better"], fontsize=SMALL)
     bar.tick_params(length=0, pad=1)
     grey = shortened(looks[reference].label, LETTERS)
-    below(figure, f"Training images of a class, most at the left. Colour: better or worse than {grey}")
+    below(figure, f"{along(profile)}. Colour: better or worse than {grey}")
     return figure

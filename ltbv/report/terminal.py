@@ -52,7 +52,7 @@ def show(tables: Tables, evidence: Evidence, grid: Grid, others: Sequence[Sheet]
     console.print()
     for line in _notes(grid, halves=layout.differences):
         console.print(Text(line))
-    for line in (captions.provenance(evidence), captions.classes(evidence), *evidence.setting.made):
+    for line in (captions.provenance(evidence), *captions.classes(evidence), *evidence.setting.made):
         console.print(Text(line))
     for sheet in others:
         console.print(Text(f"\n{printable(sheet.title)}"))

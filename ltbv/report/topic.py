@@ -78,7 +78,7 @@ def _nothing(of: MethodRuns) -> dict[str, np.ndarray]:
 
 
 SheetMaker = Callable[[Tables, Evidence], Sheet | list[Sheet]]
-Drawer = Callable[[Tables, Evidence, Looks], Drawing]
+Drawer = Callable[[Tables, Evidence, Looks], Drawing | None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Topic:
     """
     measure   what was measured -> Finding
     sheets    name of a table -> how it is laid out; figures: name of a table -> how it is drawn. Neither is asked for
-              a table without rows
+              a table without rows; a figure that needs the training images of classes is None without them
     values    (R, N) arrays of a method whose means over classes are wanted beside error, bias and variance: they come
               with the intervals and differences of all others, see `Measured.of`
     always    its tables are files even where they have no rows

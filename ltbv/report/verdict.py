@@ -61,6 +61,14 @@ def _verdict(
     evidence: Evidence, key: str, label: str, accuracy: pd.DataFrame, own: pd.DataFrame, margin: float
 ) -> Verdict:
     reference = evidence.reference.label
+    if evidence.train_counts is None:
+        why = "Training images are not known, so that no class is many, medium or few"
+        return Verdict(
+            key,
+            label,
+            f"{why}: nothing is claimed.",
+            (Answer(f"Which claims hold against {reference}?", OPEN, f"{why}."),),
+        )
     of_error = own[own["quantity"] == "error"].set_index("group")
     tail = _tail(accuracy.loc[(key, "few")], _claim(of_error, "few"))
     head = _head(accuracy.loc[(key, "many")], _claim(of_error, "many"), margin)

@@ -44,6 +44,7 @@ from ltbv.models.loop import Loop
 from ltbv.models.stack import Conv, Norm, run_state
 from ltbv.report.elsewhere import files as of_files
 from ltbv.report.elsewhere import read_elsewhere
+from ltbv.report.elsewhere.classes import Classes
 from ltbv.report.elsewhere.counts import read_counts
 from ltbv.report.elsewhere.listings import read_labels, read_names
 from ltbv.report.evidence import Evidence
@@ -219,9 +220,11 @@ def check_evidence(evidence: Evidence) -> None:
     classes, labels = len(evidence.class_names), evidence.labels
     assert labels.ndim == 1 and labels.dtype.kind in "iu" and labels.size
     assert labels.min() >= 0 and labels.max() < classes
-    assert len(evidence.train_counts) == classes and evidence.train_counts.dtype.kind in "iu"
+    counts = evidence.train_counts
+    assert counts is None or (len(counts) == classes and counts.dtype.kind in "iu")
     assert all(isinstance(name, str) and name.encode() for name in evidence.class_names)
-    assert sorted(c for ids in evidence.splits.values() for c in ids.tolist()) == list(range(classes))
+    in_splits = sorted(c for ids in evidence.splits.values() for c in ids.tolist())
+    assert in_splits == ([] if counts is None else list(range(classes)))
     assert evidence.setting.shared.shape == (classes,)
     for method in evidence.methods:
         assert isinstance(method.label, str) and method.label.encode()
@@ -461,8 +464,11 @@ def read_predictions(suffix: str, folder: Path, content: bytes) -> None:
     def labelled() -> None:
         check_evidence(read_elsewhere({"ce": path}, folder / "counts.json", folder / "labels.json"))
 
+    def without_counts() -> None:
+        check_evidence(read_elsewhere({"ce": path}, None, folder / "labels.json"))
+
     alone = () if suffix == ".npy" else (partial(elsewhere, {"ce": path}, folder),)  # where there are no labels
-    tolerant(*alone, labelled)
+    tolerant(*alone, labelled, without_counts)
 
 
 def read_predictions_field(folder: Path, content: bytes) -> None:
@@ -509,6 +515,47 @@ def tables() -> list[str]:
         "method,seed,epoch,file name,gt,y_pred\n"
         + "".join(f"ce,{s},9,{k}.jpg,{LABELS[k]},{preds[k]}\n" for s in (3, 4) for k in rows),
     ]
+
+
+def nested() -> list[object]:
+    """What a .json or a .pt may hold."""
+    arrays = {name: values.tolist() for name, values in outputs().items()}
+    names = np.array(["ant", "bee", "sea cow"])
+    rows = [
+        {"filename": of, "prediction": str(names[p]), "target": str(names[label])}
+        for of, p, label in zip(arrays["sample_id"], arrays["preds"], LABELS, strict=True)
+    ]
+    by_point = dict(zip(arrays["sample_id"], arrays["preds"], strict=True))
+    return [arrays, rows, by_point, arrays["preds"], [arrays["logits"]] * RUNS, {"preds": [arrays["preds"]] * RUNS}]
+
+
+def torch_file(value: object) -> bytes:
+    """The bytes that torch.save writes."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def torch_files() -> list[bytes]:
+    tensors = {name: torch.tensor(values) for name, values in outputs().items() if values.dtype.kind != "U"}
+    named = tensors | {"sample_id": outputs()["sample_id"].tolist(), "epoch": 9, "half": tensors["logits"].bfloat16()}
+    stacked = torch.stack([tensors["logits"]] * RUNS)
+    return [torch_file(named), torch_file(stacked), torch_file({"probs": tensors["probs"].half(), "y": [1.5, None]})]
+
+
+def program_of(content: bytes) -> bytes:
+    """The pickle in what torch.save wrote, behind which right checksums can be put."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+
+
+def read_torch_program(folder: Path, content: bytes) -> None:
+    """The pickle is this, whatever its checksum; the tensors are there."""
+    whole, buffer = io.BytesIO(torch_files()[0]), io.BytesIO()
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(buffer, "w") as packed:
+        for info in archive.infolist():
+            packed.writestr(info.filename, content if info.filename.endswith("data.pkl") else archive.read(info))
+    read_predictions(".pt", folder, buffer.getvalue())
 
 
 def parquet(text: str) -> bytes:
@@ -565,7 +612,9 @@ def read_names_file(folder: Path, content: bytes) -> None:
 
 
 def read_labels_file(folder: Path, content: bytes) -> None:
-    points = read_labels(with_suffix(content, (".json", ".txt", ".npy", ".csv", ".npz"), folder), CLASSES)
+    path = with_suffix(content, (".json", ".txt", ".npy", ".csv", ".npz"), folder)
+    classes = Classes(list, counted=CLASSES, named=("ant", "bee", "sea cow"))
+    points = classes.of_points(read_labels(path, classes.named))
     assert points.labels.ndim == 1 and points.labels.min() >= 0 and points.labels.max() < CLASSES
     assert points.ids is None or points.ids.shape == points.labels.shape
 
@@ -577,6 +626,8 @@ def labels_files() -> list[bytes]:
         b"\x01" + "".join(f"{label}\n" for label in LABELS).encode(),
         b"\x01" + "".join(f"val/{k}.jpg {label}\n" for k, label in enumerate(LABELS)).encode(),
         b"\0" + as_json({f"i{k}.jpg": label for k, label in enumerate(LABELS.tolist())}),
+        b"\x01" + b"".join(b"val/%d.jpg %s\n" % (k, (b"ant", b"sea cow")[k % 2]) for k in range(POINTS)),
+        b"\0" + as_json(["ant", "sea cow"]),
         b"\x02" + npy(LABELS),
         b"\x03" + "".join(f"{line.partition(',')[0]}\n" for line in tables()[0].splitlines()).encode(),
         b"\x04" + npz(arrays),
@@ -733,6 +784,19 @@ def _all() -> Iterator[Target]:
         "elsewhere.csv",
         partial(read_predictions, ".csv"),
         lambda: [table.encode() for table in tables()],
+        prepare_elsewhere,
+    )
+    yield Target(
+        "elsewhere.json",
+        partial(read_predictions, ".json"),
+        lambda: [as_json(value) for value in nested()],
+        prepare_elsewhere,
+    )
+    yield Target("elsewhere.pt", partial(read_predictions, ".pt"), torch_files, prepare_elsewhere)
+    yield Target(
+        "elsewhere.pt-program",
+        read_torch_program,
+        lambda: [program_of(torch_files()[0])],
         prepare_elsewhere,
     )
     if importlib.util.find_spec("pyarrow"):

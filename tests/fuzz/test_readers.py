@@ -431,12 +431,16 @@ class Bomb:
         return Path.touch, (self.marker,)
 
 
-@pytest.mark.parametrize("name", [*ARRAYS, "prediction", "elsewhere.npz", "cifar-pickle", "counts", "labels"])
+UNPICKLED = ("prediction", "elsewhere.npz", "elsewhere.pt", "elsewhere.pt-program", "cifar-pickle", "counts", "labels")
+
+
+@pytest.mark.parametrize("name", [*ARRAYS, *UNPICKLED])
 def test_nothing_is_unpickled(name, tmp_path):
     marker = tmp_path / "exploded"
     object_array = targets.npy(np.array([Bomb(marker)] * 6, object))
     contents = [object_array, pickle.dumps(Bomb(marker)), pickle.dumps(Bomb(marker), 0)]
     contents.append(targets.npz({name: object_array for name in ("label", "preds", "labels", "pool", "logits")}))
+    contents.append(targets.torch_file({"preds": list(targets.LABELS), "x": Bomb(marker)}))
     for before in (b"", *(bytes([at]) for at in range(5)), *(bytes([at, 255]) for at in range(5))):
         for content in contents:
             feed(name, before + content)

@@ -465,7 +465,10 @@ BAD_CSV = {
     "no pred": (table(pred=None), "has no column 'pred' (nor p_0, p_1, …); it has: 'run', 'sample', 'label'"),
     "no label": (table(label=None), "has no column 'label'; it has: 'run', 'sample', 'pred'"),
     "float pred": (table(pred=LABELS + 0.5), ": pred is '0.5' in row 0 (from 0); class ids are integers"),
-    "text label": (table(label="cat"), ": label is 'cat' in row 0"),
+    "text label": (
+        table(label="cat"),
+        ": label has class names ('cat'), and there are class ids beside; give --classes",
+    ),
     "empty pred": (table(pred=""), ": pred is '' in row 0"),
     "pred 7": (table(pred=7), ": pred is 7 in row 0 (from 0); class ids go from 0 to 2"),
     "no rows": (table(0), "has a header and no rows"),

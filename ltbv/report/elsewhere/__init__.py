@@ -4,6 +4,7 @@
     rows       what a file says, in one form for all formats, which `npz` (of `archives` and
                `arrays`; `judged` for what a study writes) and `columns` (of `delimited`, .csv, and `parquet`) read;
                `roles` tells what a field is about
+    classes    which classes there are, and which are meant by names
     guesses    which field names the test points where no name says so
     points     which test points that is about: runs are matched by sample id
     scores     what logits or probabilities amount to, a block at a time
@@ -28,12 +29,13 @@ from ltbv.errors import Refusal
 from ltbv.report import published
 from ltbv.report.elsewhere import files
 from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
+from ltbv.report.elsewhere.classes import Classes
 from ltbv.report.elsewhere.clusters import read_clusters
 from ltbv.report.elsewhere.counts import read_counts
 from ltbv.report.elsewhere.guesses import Agreement
 from ltbv.report.elsewhere.listings import read_labels, read_names, some
 from ltbv.report.elsewhere.points import Points, settle
-from ltbv.report.elsewhere.rows import Judged, Rows, check_range
+from ltbv.report.elsewhere.rows import NOTHING, Judged, Rows, check_range
 from ltbv.report.elsewhere.scores import differing, judge
 from ltbv.report.elsewhere.twice import refuse_chance
 from ltbv.report.evidence import Evidence
@@ -43,10 +45,11 @@ MOST_LINES = 3  # on contradictions within the files of a method
 
 def read_elsewhere(
     sources: Mapping[str, Path | str],
-    train_counts: Path | str,
+    train_counts: Path | str | None = None,
     labels: Path | str | None = None,
     classes: Path | str | None = None,
     *,
+    columns: Mapping[str, str] = NOTHING,
     clusters: Path | str | None = None,
     reference: str | None = None,
     many: float | None = None,
@@ -59,47 +62,73 @@ def read_elsewhere(
     sources       method -> directory with a file for each run (or with a sub-directory for each, which holds one file),
                   or one file. Formats: .npz and .npy (`npz.read_npz`, `read_npy`), .csv and .parquet
                   (`columns.read_table`), which may hold all runs
-    train_counts  training images of each class: see `counts.read_counts`
+    train_counts  training images of each class: see `counts.read_counts`; None: nothing is said of many, medium and few
     labels        true labels, where the predictions do not bring them: see `listings.read_labels`
     classes       class names: see `listings.read_names`
+    columns       role -> name of the field that has it, where that is not found by itself: see `roles.called`
     clusters      test points that belong together: see `clusters.read_clusters`
     reference     the method that others are compared with; None: 'ce', or the first
     many, few     a class with more than `many` training images is many, with fewer than `few` is few; None: 100 and 20,
                   or what is usual for the data set, see `published.thresholds`
     dataset       its name, which tells the published tables to compare with
 
-    Test points are matched by id where the runs have ids, else by order. Runs of two methods are a pair where the
-    numbers in their names agree. Scores are read in blocks: memory grows with runs x points, not with classes.
+    Labels and predictions may be class ids or class names: see `classes`. Test points are matched by id where the runs
+    have ids, else by order. Runs of two methods are a pair where the numbers in their names agree. Scores are read in
+    blocks: memory grows with runs x points, not with classes.
     """
     if not sources:
         raise Refusal("no predictions are given: name a method and its directory, ce=DIR")
     names = read_names(Path(classes)) if classes else None
     sources, notes = in_order(sources, reference)
-    counts, names = read_counts(Path(train_counts), names, notes)
-    usual = published.thresholds(dataset, counts)
-    many, few = (of if limit is None else limit for limit, of in zip((many, few), usual, strict=True))
-    given = read_labels(Path(labels), counts.size) if labels else None
-    every = partial(_every, [Path(source) for source in sources.values()], counts.size)
-    agreement = Agreement(every, given)
+    counts, source = None, classes
+    if train_counts is not None:
+        counts, names = read_counts(Path(train_counts), names, notes)
+        usual, source = published.thresholds(dataset, counts), classes or train_counts
+        many, few = (of if limit is None else limit for limit, of in zip((many, few), usual, strict=True))
+    elif many is not None or few is not None:
+        raise Refusal("--many and --few divide the classes by their training images: give --train-counts FILE too")
+    given = read_labels(Path(labels), names, columns) if labels else None
+    size = len(names or ()) or None if counts is None else counts.size
+    every = partial(_every, [Path(source) for source in sources.values()], size, columns)
+    known = Classes(every, given, None if counts is None else counts.size, names, str(source))
+    given = given and known.of_points(given)
+    agreement = Agreement(lambda: map(known.of_rows, every()), given)
     given = agreement.labels()
     if given is not None and given.unused:
         notes.append(f"{given.source}: not used: {some(given.unused)}.")
     methods, points = [], None
     for key, source in sources.items():
-        runs, points = _read_runs(key, Path(source), given, points, counts.size, notes, agreement)
+        runs, points = _read_runs(key, Path(source), given, points, known, columns, notes, agreement)
         methods.append(method_runs(key, runs, notes))
     together = read_clusters(Path(clusters), points) if clusters else None
+    if known.by_name:
+        notes.append(known.line)
+        names = known.names
+    if counts is None:
+        notes.append(
+            "no training counts are given, so nothing is said of many, medium and few, and nothing is claimed;"
+            f" {known.number} classes are taken from {classes or 'what the files speak of'}."
+        )
     evidence = evidence_of(
-        methods, points.labels, counts, names, notes, many=many, few=few, dataset=dataset, scheme=scheme
+        methods,
+        points.labels,
+        counts,
+        names,
+        notes,
+        num_classes=known.number,
+        many=many,
+        few=few,
+        dataset=dataset,
+        scheme=scheme,
     )
     return replace(evidence, clusters=together)
 
 
-def _every(sources: list[Path], num_classes: int) -> Iterator[Rows]:
+def _every(sources: list[Path], num_classes: int | None, called: Mapping[str, str]) -> Iterator[Rows]:
     """What all files say, without their scores."""
     for source in sources:
         for name, path in files.find(source)[0].items():
-            yield files.read(path, name, num_classes, labelled=True, several=not source.is_dir())
+            yield files.read(path, name, num_classes, labelled=True, several=not source.is_dir(), called=called)
 
 
 def _read_runs(
@@ -107,7 +136,8 @@ def _read_runs(
     source: Path,
     given: Points | None,
     points: Points | None,
-    num_classes: int,
+    classes: Classes,
+    called: Mapping[str, str],
     notes: list[str],
     agreement: Agreement,
 ) -> tuple[list[Run], Points]:
@@ -123,13 +153,14 @@ def _read_runs(
     contradicted: list[str] = []
     for name, path in found.items():
         labelled = given is not None or points is not None
-        rows = files.read(path, name, num_classes, labelled=labelled, several=not source.is_dir())
-        rows = agreement.settled(rows)
+        several = not source.is_dir()
+        rows = files.read(path, name, classes.number, labelled=labelled, several=several, called=called)
+        rows = agreement.settled(classes.of_rows(rows))
         unused |= dict.fromkeys(rows.unused)
         guessed |= dict.fromkeys([rows.guessed_ids] if rows.guessed_ids is not None else [])
         if taken := [run for run in rows.runs if run in runs]:
             raise Refusal(f"{path} has run {taken[0]!r}, which another file of {source} has too")
-        of_file, points = _place(rows, given, points, num_classes, contradicted)
+        of_file, points = _place(rows, given, points, classes.number, contradicted)
         runs |= {run.name: run for run in of_file}
         nameless += [path.name] if rows.ids is None and points.ids is not None else []
     notes += [f"{key}: {line}" for line in contradicted[:MOST_LINES]]
@@ -153,7 +184,7 @@ def _place(
     of_scores = rows.judged
     for field, ids in (
         ("label", rows.labels),
-        ("pred", rows.preds if of_scores is None else of_scores.predictions),
+        ("pred", of_scores and of_scores.predictions),
         ("negative", of_scores and of_scores.negatives),
     ):
         if ids is not None:

@@ -1,17 +1,17 @@
-"""What does an .npz hold, array by array? Headers first; values of those that say something of each test point."""
+"""What does a file hold, array by array? Of an .npz headers first; values of those that say something of each test
+point. The arrays of a .pt or .json are in memory already."""
 
-import zipfile
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.files.reading import Unread
-from ltbv.report.elsewhere.arrays import Stored, class_ids, members, shape_of_objects, stored, text_ids
-from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain, refuse_mask
-from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses
+from ltbv.report.elsewhere.arrays import Held, Stored, class_names_or_ids, members, shape_of_objects, stored, text_ids
+from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain, refuse_mask, some_of
+from ltbv.report.elsewhere.rows import LOGITS, MOST_POINTS, PROBS, Guesses
 from ltbv.report.elsewhere.twice import RIGHT, SHARES, Claims
 
 STRICT = (LOGITS, PROBS, *(name for names in DOCUMENTED.values() for name in names))  # must be as they should be
@@ -20,40 +20,73 @@ OF_RUNS = (*DOCUMENTED["run"], *ALIASES["run"], "seeds")
 
 @dataclass(frozen=True)
 class Archive:
-    """The arrays of a file: `infos` of all, and `found`, those that can be read."""
+    """The arrays of a file.
+
+    names    of all that it has
+    found    those that can be read
+    objects  shapes of those that hold Python objects
+    called   role -> name of an array, where somebody says it: see `roles.called`
+    """
 
     path: Path
-    infos: dict[str, zipfile.ZipInfo]
-    found: dict[str, Stored]
+    names: frozenset[str]
+    found: dict[str, Stored | Held]
+    objects: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: Path) -> "Archive":
-        """Look at the headers; what has a documented name must be readable."""
-        infos, found = members(path), {}
+    def of(cls, path: Path, called: Mapping[str, str]) -> "Archive":
+        """Look at the headers of an .npz; what has a documented name, or one that is `called`, must be readable."""
+        infos, found, objects = members(path), {}, {}
         for name, info in infos.items():
             try:
                 found[name] = stored(path, info)
             except Refusal as refusal:
-                if name in STRICT or isinstance(refusal, Unread):
+                if name in STRICT or name in called.values() or isinstance(refusal, Unread):
                     raise
-        return cls(path, infos, found)
+                if (shape := shape_of_objects(path, info)) is not None:
+                    objects[name] = shape
+        return cls(path, frozenset(infos), found, objects, called)
+
+    @classmethod
+    def holding(cls, path: Path, values: Mapping[str, np.ndarray | str], called: Mapping[str, str]) -> "Archive":
+        """Of arrays in memory; text says why a value is none, and must not be said of a documented name."""
+        found = {}
+        for name, of in values.items():
+            if isinstance(of, str) and (name in STRICT or name in called.values()):
+                raise Refusal(f"{path}: {name} {of}")
+            if not isinstance(of, str) and of.size and max(of.shape, default=1) <= MOST_POINTS:
+                found[name] = Held(f"{path}: {name}", of)
+        return cls(path, frozenset(values), found, {}, called)
+
+    def where_there(self, called: Mapping[str, str]) -> "Archive":
+        """The same; of what is called so, what it has."""
+        return replace(self, called={role: name for role, name in called.items() if name in self.found})
 
     @property
     def there(self) -> str:
         """What to say of an archive without what is looked for."""
-        return f"it has: {', '.join(sorted(self.infos)) or 'nothing'}"
+        return f"it has: {some_of(sorted(self.names)) or 'nothing'}"
 
-    def called(self, role: str) -> list[str]:
-        """Names of arrays of class ids, 'label' or 'pred', the documented first."""
+    def of_classes(self, role: str) -> list[str]:
+        """Names of arrays of class ids or names, 'label' or 'pred', the documented first, then those of numbers."""
+        if role in self.called:
+            return [self.called[role]] if self.called[role] in self.found else []
         known = [name for name in DOCUMENTED[role] if name in self.found]
-        others = (name for name, one in self.found.items() if one.dtype.kind in "iu" and plain(name) in ALIASES[role])
-        return [*known, *others]
+        others = [name for name in self.found if plain(name) in ALIASES[role]]
+        of_kind = ([name for name in others if self.found[name].dtype.kind in kinds] for kinds in ("iu", "US"))
+        return [*known, *next(filter(None, of_kind), [])]
+
+    def scores(self, kind: str) -> str | None:
+        """Name of the array of 'logits' or 'probs', if there is one."""
+        name = self.called.get(kind, kind)
+        return name if name in self.found else None
 
     def roles(self, points: int, *, without: Collection[str] = ()) -> tuple[Roles, dict[str, np.ndarray]]:
         """Roles of the arrays (N,) or (N, 1), and their values. Refused: Python objects, one for each test point, which
         may be names."""
-        for name in self.infos.keys() - self.found.keys():
-            if shape_of_objects(self.path, self.infos[name]) == (points,) and points > 1:
+        for name, shape in self.objects.items():
+            if shape == (points,) and points > 1:
                 raise Refusal(
                     f"{self.path}: {name} holds Python objects, which are never unpickled; save text, .astype(str), or"
                     " take it out"
@@ -68,11 +101,11 @@ class Archive:
             for name, one in self.found.items()
             if name not in without and one.shape in ((points,), (points, 1)) and one.dtype.kind in "iufUSb"
         }
-        return assign(self.path, values), values
+        return assign(self.path, values, self.called), values
 
     def labels_and_ids(self, roles: Roles) -> tuple[np.ndarray | None, np.ndarray | None]:
         """True class ids (N,) and names of the test points (N,), if it has them."""
-        labels = class_ids(self.found[roles.label]) if roles.label is not None else None
+        labels = class_names_or_ids(self.found[roles.label]) if roles.label is not None else None
         return labels, text_ids(self.found[roles.ids]) if roles.ids is not None else None
 
     def guesses(self, roles: Roles, runs: int = 1) -> Guesses:
@@ -91,14 +124,14 @@ class Archive:
                     wide[name] = values.ravel()
         return Claims.of(wide)
 
-    def is_like(self, name: str, other: Stored) -> bool:
+    def is_like(self, name: str, other: Stored | Held) -> bool:
         """Is there an array of this name, of the shape of another and floating point too?"""
         one = self.found.get(name)
         return one is not None and one.shape == other.shape and one.dtype.kind == other.dtype.kind == "f"
 
     def unused(self, *used: str | None) -> tuple[str, ...]:
         """Names of all other arrays."""
-        return tuple(sorted(self.infos.keys() - set(used)))
+        return tuple(sorted(self.names - set(used)))
 
     def check_lengths(self, points: int) -> None:
         """Refuses arrays of known names that are about another number of test points; one value may be of the whole."""
@@ -106,7 +139,8 @@ class Archive:
         lengths = {
             name: one.shape[0] if one.shape else 0
             for name, one in self.found.items()
-            if name in STRICT or (plain(name) in aliases and len(one.shape) == 1 and one.shape[0] > 1)
+            if name in (*STRICT, *self.called.values())
+            or (plain(name) in aliases and len(one.shape) == 1 and one.shape[0] > 1)
         }
         if set(lengths.values()) - {points}:
             said = ", ".join(f"{name} {length}" for name, length in lengths.items())
@@ -123,6 +157,6 @@ class Archive:
         return tuple(map(str, range(runs))), None
 
 
-def _values(found: Stored) -> np.ndarray:
+def _values(found: Stored | Held) -> np.ndarray:
     """(N,), text as Python has it."""
     return text_ids(found) if found.dtype.kind in "US" and len(found.shape) == 1 else found.whole().reshape(-1)

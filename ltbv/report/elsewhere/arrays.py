@@ -4,11 +4,12 @@ What a header claims is held against the bytes there are before memory is taken 
 mapped: mapped pages of large files count as memory used, and members of a compressed .npz cannot be mapped.
 """
 
+import math
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -48,16 +49,45 @@ class Stored:
             return npy.read_values(file, self.header)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Consecutive rows of a table (N, C), about BLOCK values at once."""
-        rows, columns = self.shape
-        step = max(1, BLOCK // columns)
+        """Consecutive rows of a table (N, C), or of R tables (R, N, C) run by run, about BLOCK values at once."""
         if self.header.column_major:
-            whole = self.whole()
-            yield from (whole[start : start + step] for start in range(0, rows, step))
+            yield from _blocks_of(self.whole())
             return
+        columns = self.shape[-1]
+        table = replace(self.header, shape=(math.prod(self.shape[:-1]), columns))
         with opened(self.path, self.member) as file:
             npy.read_header(file)
-            yield from npy.read_blocks(file, self.header, step)
+            yield from npy.read_blocks(file, table, max(1, BLOCK // columns))
+
+
+@dataclass(frozen=True)
+class Held:
+    """An array that is in memory already. `name` is how it is called in messages."""
+
+    name: str
+    values: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.values.dtype
+
+    def whole(self) -> np.ndarray:
+        """All of it."""
+        return self.values
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """As those of `Stored`."""
+        return _blocks_of(self.values)
+
+
+def _blocks_of(whole: np.ndarray) -> Iterator[np.ndarray]:
+    table = whole.reshape(-1, whole.shape[-1])
+    step = max(1, BLOCK // table.shape[1])
+    return (table[start : start + step] for start in range(0, len(table), step))
 
 
 def _reading(path: Path) -> AbstractContextManager[None]:
@@ -108,37 +138,56 @@ def shape_of_objects(path: Path, info: zipfile.ZipInfo) -> tuple[int, ...] | Non
     return header.shape if header.dtype.hasobject else None
 
 
-def class_ids(found: Stored, *, several: bool = False) -> np.ndarray:
+def class_names_or_ids(found: Stored | Held, *, several: bool = False) -> np.ndarray:
+    """As `class_ids`, or class names, text of the same shape."""
+    if found.dtype.kind not in "US":
+        return class_ids(found, several=several)
+    shape = _shape_of_runs(found, several)
+    return _as_text(found, found.whole().reshape(-1)).reshape(shape)
+
+
+def class_ids(found: Stored | Held, *, several: bool = False) -> np.ndarray:
     """Class ids (N,) int64, with `several` runs (R, N); their range is not checked here. A column (N, 1) is (N,)."""
+    shape = _shape_of_runs(found, several)
+    if found.dtype.kind not in "iu":
+        raise Refusal(f"{found.name} is of type {found.dtype}; class ids are integers")
+    values = found.whole()
+    if values.dtype.itemsize == 8 and values.max() > np.iinfo(np.int64).max:
+        raise Refusal(f"{found.name} goes up to {values.max()}, which is no class id")
+    return values.reshape(shape).astype(np.int64)
+
+
+def _shape_of_runs(found: Stored | Held, several: bool) -> tuple[int, ...]:
+    """(N,), with `several` runs (R, N); refused where a file has anything else."""
     column = found.shape[1:] == (1,)
     if len(found.shape) != 1 and not column and not (several and len(found.shape) == 2):
         raise Refusal(
             f"{found.name} has shape {found.shape}; a file holds one run, class ids (N,), unless it is all of a method,"
             " NAME=FILE: then they may be (R, N)"
         )
-    if found.dtype.kind not in "iu":
-        raise Refusal(f"{found.name} is of type {found.dtype}; class ids are integers")
-    values = found.whole()
-    if values.dtype.itemsize == 8 and values.max() > np.iinfo(np.int64).max:
-        raise Refusal(f"{found.name} goes up to {values.max()}, which is no class id")
-    return (values[:, 0] if column else values).astype(np.int64)
+    return found.shape[:1] if column else found.shape
 
 
-def text_ids(found: Stored) -> np.ndarray:
+def text_ids(found: Stored | Held) -> np.ndarray:
     """Names of test points (N,) as text. Numbers stored as floats are read too: decoupling stores them so."""
     values = found.whole().reshape(-1) if len(found.shape) == 1 or found.shape[1:] == (1,) else None
     if values is not None and values.dtype.kind in "iu":
         return values.astype(np.str_)
     if values is not None and values.dtype.kind == "f":
         return np.asarray(plain_numbers(list(map(str, values.tolist()))))
-    if values is not None and values.dtype.kind == "U":
-        values = values.astype(values.dtype.newbyteorder("="))
-        if values.view(np.uint32).max() > LAST_CHARACTER:
-            raise Refusal(f"{found.name} has characters that there are not")
-        return np.asarray(plain_numbers(values.tolist()))
-    if values is not None and values.dtype.kind == "S":
+    if values is not None and values.dtype.kind in "US":
+        return np.asarray(plain_numbers(_as_text(found, values).tolist()))
+    raise Refusal(f"{found.name} is {found.dtype} of shape {found.shape}; ids are (N,) text or numbers")
+
+
+def _as_text(found: Stored | Held, values: np.ndarray) -> np.ndarray:
+    """Text (n,) of text or of bytes."""
+    if values.dtype.kind == "S":
         try:
-            return np.asarray(plain_numbers(np.char.decode(values, "utf-8").tolist()))
+            return np.char.decode(values, "utf-8")
         except UnicodeDecodeError as error:
             raise Refusal(f"{found.name} is not UTF-8 text ({error})") from error
-    raise Refusal(f"{found.name} is {found.dtype} of shape {found.shape}; ids are (N,) text or numbers")
+    values = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+    if values.view(np.uint32).max() > LAST_CHARACTER:
+        raise Refusal(f"{found.name} has characters that there are not")
+    return values

@@ -10,10 +10,11 @@ import numpy as np
 from ltbv import stats
 from ltbv.errors import Refusal, unknown
 from ltbv.report.elsewhere.rows import Judged
-from ltbv.report.evidence import REFERENCE, Evidence, MethodRuns, Setting
+from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 from ltbv.report.names import encoded
 
 UNKNOWN = "unknown"
+FROM_ZERO = "count class ids from 0 everywhere"
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,13 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
 def evidence_of(
     methods: list[MethodRuns],
     labels: np.ndarray,
-    train_counts: np.ndarray,
+    train_counts: np.ndarray | None,
     class_names: tuple[str, ...] | None,
     notes: list[str],
     *,
-    many: float,
-    few: float,
+    num_classes: int | None = None,
+    many: float | None,
+    few: float | None,
     dataset: str,
     scheme: str = UNKNOWN,
     seed: int | None = None,
@@ -146,34 +148,43 @@ def evidence_of(
 ) -> Evidence:
     """Evidence with what is known where no study directory says more.
 
+    train_counts (C,) training images of each class; None: not known, and no class is in a split
+    num_classes  C, where there are no counts
     data_counts  (C,) images of each class in the data set that `many` and `few` are meant for; None: `train_counts`
     """
-    _refuse_shifted(labels, train_counts, methods)
-    notes = [*notes, *_untrained(labels, train_counts)]
-    present, num_classes = train_counts[train_counts > 0], train_counts.size
+    if train_counts is not None:
+        _refuse_shifted_counts(labels, train_counts)
+        num_classes = train_counts.size
+    _refuse_shifted(labels, methods)
+    if train_counts is None:
+        splits, head, imbalance = dict.fromkeys(SPLITS, np.empty(0, np.intp)), None, None
+    else:
+        notes = [*notes, *_untrained(labels, train_counts)]
+        present = train_counts[train_counts > 0]
+        head, imbalance = int(present.max()), float(present.max() / present.min())
+        splits = stats.splits(train_counts if data_counts is None else data_counts, many=many, few=few)
     return Evidence(
         labels=np.asarray(labels, np.int64),
         class_names=tuple(encoded(name).decode() for name in class_names or map("class {}".format, range(num_classes))),
         train_counts=train_counts,
-        splits=stats.splits(train_counts if data_counts is None else data_counts, many=many, few=few),
+        splits=splits,
         methods=tuple(methods),
         setting=Setting(
             dataset=dataset,
             scheme=scheme,
-            head=int(present.max()),
-            imbalance=float(present.max() / present.min()),
+            head=head,
+            imbalance=imbalance,
             epochs=None,
             seed=seed,
-            shared=np.full(train_counts.size, np.nan) if shared is None else shared,
+            shared=np.full(num_classes, np.nan) if shared is None else shared,
             notes=tuple(notes),
         ),
     )
 
 
-def _refuse_shifted(labels: np.ndarray, train_counts: np.ndarray, methods: list[MethodRuns]) -> None:
-    """Refuses class ids that count from 1 on one side and from 0 on another."""
+def _refuse_shifted_counts(labels: np.ndarray, train_counts: np.ndarray) -> None:
+    """Refuses class ids that count from 1 on one side, labels or training counts, and from 0 on the other."""
     tested, trained = np.unique(labels), np.flatnonzero(train_counts)
-    cure = "count class ids from 0 everywhere"
     for above, below, first, second in (
         (trained, tested, "the training counts", "the labels of the test points"),
         (tested, trained, "the labels of the test points", "the training counts"),
@@ -182,8 +193,12 @@ def _refuse_shifted(labels: np.ndarray, train_counts: np.ndarray, methods: list[
         if other.size == 1 and other[0] == below.min() and only.size == 1 and only[0] == above.max() == below.max() + 1:
             raise Refusal(
                 f"{first} have class {only[0]}, but not {other[0]}, and {second} have {other[0]}, but not {only[0]}:"
-                f" {first} seem to count from {other[0] + 1}, off by one; {cure}"
+                f" {first} seem to count from {other[0] + 1}, off by one; {FROM_ZERO}"
             )
+
+
+def _refuse_shifted(labels: np.ndarray, methods: list[MethodRuns]) -> None:
+    """Refuses class ids that count from 1 among labels and from 0 among predictions, or the other way round."""
     for method in methods:
         predictions = method.predictions.astype(np.int64)
         for name, by in (("the predictions", 1), ("the labels of the test points", -1)):
@@ -192,7 +207,7 @@ def _refuse_shifted(labels: np.ndarray, train_counts: np.ndarray, methods: list[
             if least >= 1 and shifted > max(0.5, 2 * right):
                 raise Refusal(
                     f"{method.key}: {shifted:.0%} of its predictions are the label {by:+d}, and {right:.0%} the label:"
-                    f" {name} seem to count from 1, off by one; {cure}"
+                    f" {name} seem to count from 1, off by one; {FROM_ZERO}"
                 )
 
 

@@ -9,7 +9,7 @@ what becomes of further columns: see `roles`.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -20,40 +20,44 @@ from ltbv.errors import Refusal
 from ltbv.files.reading import reading
 from ltbv.report.elsewhere import delimited, parquet
 from ltbv.report.elsewhere.roles import WHOLE, Roles, assign
-from ltbv.report.elsewhere.rows import BLOCK, MOST_POINTS, PROBS, Guesses, Rows, as_ids
+from ltbv.report.elsewhere.rows import BLOCK, LOGITS, MOST_POINTS, NOTHING, PROBS, Guesses, Rows, as_ids
 from ltbv.report.elsewhere.twice import Claims
 
 MOST_NUMBERED = 30
 MOST_ROWS = 10 * MOST_POINTS  # of all runs together; a small .parquet file can claim any number
 
 
-def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Rows:
+def read_table(
+    path: Path, run: str, num_classes: int | None, *, labelled: bool, called: Mapping[str, str] = NOTHING
+) -> Rows:
     """The rows of a .csv or .parquet file.
 
     run       name of the run where there is no column of that name
     labelled  labels are given elsewhere, the column may be absent
+    called    role -> name of the column that has it, see `roles.called`; of scores what stands before the number
     """
     columns = _columns(path)
-    scores = _score_columns(path, columns, num_classes)
+    stems = [called[kind] for kind in (LOGITS, PROBS) if kind in called] or ["p_"]
+    scores = _score_columns(path, columns, num_classes, stems[0])
     numbered = _without(_numbered(columns), scores)
     others = _without(columns, [*scores, *numbered])
     if not (others or scores):
         raise _missing(path, "'pred' (nor p_0, p_1, …)", columns)
     fields = _fields(path, others or scores[:1])  # without any of them, one score tells how many rows there are
     rows = len(next(iter(fields.values())))
-    roles = assign(path, fields if others else {})
-    if roles.pred is None and not scores:
-        raise _missing(path, "'pred' (nor p_0, p_1, …)", columns)
+    roles = assign(path, fields if others else {}, _only(called, ("run", "ids", "label", "pred")))
+    if roles.pred is None and (not scores or "pred" in called):
+        raise _missing(path, f"{called['pred']!r}" if "pred" in called else "'pred' (nor p_0, p_1, …)", columns)
     if roles.label is None and not labelled:
-        raise _missing(path, "'label'", columns)
+        raise _missing(path, repr(called.get("label", "label")), columns)
     labels, preds = (
-        None if name is None else _class_ids(fields[name], f"{path}: {name}") for name in (roles.label, roles.pred)
+        None if name is None else _of_classes(fields[name], f"{path}: {name}") for name in (roles.label, roles.pred)
     )
     codes, names = pd.factorize(_text(fields[roles.run])) if roles.run is not None else (np.zeros(rows, np.intp), [run])
 
     def blocks() -> Iterator[np.ndarray]:
         with _reading(path):
-            yield from _module(path).numbers(path, scores, max(1, BLOCK // num_classes))
+            yield from _module(path).numbers(path, scores, max(1, BLOCK // len(scores)))
 
     return Rows(
         path,
@@ -62,8 +66,9 @@ def read_table(path: Path, run: str, num_classes: int, *, labelled: bool) -> Row
         labels=labels,
         ids=_ids(path, fields, roles.ids),
         preds=preds,
-        kind=PROBS if scores else None,
+        kind=None if not scores else LOGITS if LOGITS in called else PROBS,
         blocks=blocks if scores else None,
+        width=len(scores) or None,
         claims=Claims.of({name: fields[name] for name in roles.unused}),
         unused=(*roles.unused, *numbered),
         guesses=_guesses(path, fields, roles),
@@ -78,19 +83,26 @@ def _guesses(path: Path, fields: dict[str, np.ndarray], roles: Roles) -> Guesses
     return Guesses.of(roles, lambda name: _ids(path, fields, name))
 
 
-def read_label_columns(path: Path) -> tuple[np.ndarray, np.ndarray | None, Guesses, tuple[str, ...]]:
+def _only(called: Mapping[str, str], roles: tuple[str, ...], there: Iterable[str] | None = None) -> dict[str, str]:
+    """Of what is called, these roles, whose columns are `there`."""
+    return {role: name for role, name in called.items() if role in roles and (there is None or name in there)}
+
+
+def read_label_columns(
+    path: Path, called: Mapping[str, str] = NOTHING
+) -> tuple[np.ndarray, np.ndarray | None, Guesses, tuple[str, ...]]:
     """Labels (N,), names of the test points (N,) where there are any, or what may be, and names of columns that are not
     used."""
     columns = _columns(path)
     numbered = _numbered(columns)
     fields = _fields(path, _without(columns, numbered) or columns[:1])
-    roles = assign(path, fields)
+    roles = assign(path, fields, _only(called, ("ids", "label"), fields))
     if roles.label is None:
         raise _missing(path, "'label'", columns)
     if roles.run is not None and len(set(fields[roles.run].tolist())) > 1:
         raise Refusal(f"{path} has labels of several runs in {roles.run!r}; give those of one")
     unused = [*roles.unused, *([roles.pred] if roles.pred is not None else []), *numbered]
-    labels = _class_ids(fields[roles.label], f"{path}: {roles.label}")
+    labels = _of_classes(fields[roles.label], f"{path}: {roles.label}")
     return labels, _ids(path, fields, roles.ids), _guesses(path, fields, roles), tuple(unused)
 
 
@@ -99,12 +111,15 @@ def _missing(path: Path, what: str, columns: list[str]) -> Refusal:
     return Refusal(f"{path} has no column {what}; it has: {', '.join(map(repr, columns[:8]))}{more}")
 
 
-def _score_columns(path: Path, columns: list[str], num_classes: int) -> list[str]:
-    """p_0 … p_{C-1} in this order, or nothing where the file has no such columns."""
-    there = {name for name in columns if re.fullmatch(r"p_[0-9]+", name)}
-    if not there:
+def _score_columns(path: Path, columns: list[str], num_classes: int | None, stem: str) -> list[str]:
+    """p_0 … p_{C-1} in this order, or nothing where the file has no such columns; C is None where it is not known.
+    `stem` is what stands before the number."""
+    there = {name for name in columns if re.fullmatch(rf"{re.escape(stem)}[0-9]{{1,7}}", name)}
+    if not there and stem == "p_":
         return []
-    wanted = [f"p_{k}" for k in range(num_classes)]
+    if num_classes is None:
+        num_classes = max(len(there), 2)
+    wanted = [f"{stem}{k}" for k in range(num_classes)]
     if missing := [name for name in wanted if name not in there]:
         raise Refusal(f"{path} has no column {missing[0]!r}, but there are {num_classes} classes")
     if beyond := sorted(there - set(wanted)):
@@ -154,15 +169,14 @@ def _text(values: np.ndarray) -> np.ndarray:
     return values if values.dtype == object else values.astype(np.str_).astype(object)
 
 
-def _class_ids(values: np.ndarray, where: str) -> np.ndarray:
-    """Class ids (n,) int64; their range is not checked here."""
+def _of_classes(values: np.ndarray, where: str) -> np.ndarray:
+    """Class ids (n,) int64, or names of classes as text without blanks around it, where some are no whole numbers;
+    whether they are classes is not checked here."""
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
     if values.dtype.kind == "f" and (missing := np.isnan(values)).any():
         raise Refusal(f"{where} is missing in row {int(missing.argmax())} (from 0), and {missing.sum()} times in all")
     codes, distinct = pd.factorize(_text(values))
-    wrong = np.array([not WHOLE.fullmatch(word) for word in distinct], bool)
-    if wrong.any():
-        at = int(wrong[codes].argmax())
-        raise Refusal(f"{where} is {_text(values)[at]!r} in row {at} (from 0); class ids are integers")
+    if not all(WHOLE.fullmatch(word) for word in distinct):
+        return np.array([word.strip() for word in distinct], object)[codes]
     return np.array([int(word) for word in distinct], np.int64)[codes]

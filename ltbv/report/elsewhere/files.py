@@ -1,13 +1,18 @@
 """Which files hold the runs of a method?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere import columns, npz
-from ltbv.report.elsewhere.rows import Rows, check_size
+from ltbv.report.elsewhere.arrays import stored
+from ltbv.report.elsewhere.nested import read_nested
+from ltbv.report.elsewhere.rows import NOTHING, Rows, check_size
+from ltbv.report.elsewhere.texts import read_json
 
-FORMATS = (".npz", ".npy", ".csv", ".parquet")
+OF_PREDICTIONS = (".npz", ".npy", ".csv", ".parquet")
+OF_ANYTHING = (".pt", ".json")  # weights and settings are kept so too
+FORMATS = (*OF_PREDICTIONS, *OF_ANYTHING)
 
 
 def named(words: Sequence[str]) -> dict[str, Path]:
@@ -15,12 +20,36 @@ def named(words: Sequence[str]) -> dict[str, Path]:
     sources: dict[str, Path] = {}
     for word in words:
         name, equals, path = word.partition("=")
+        if not equals and (cure := without_name(Path(word))):
+            raise Refusal(cure)
         if not (equals and name.strip() and path):
             raise Refusal(f"{word!r} is not NAME=DIR, such as ce=predictions/ce")
         if name in sources:
             raise Refusal(f"two sources are called {name!r}: {sources[name]} and {path}")
         sources[name] = Path(path)
     return sources
+
+
+def without_name(path: Path) -> str | None:
+    """What to say of predictions that are typed without NAME=; None where there are none at this path."""
+    if not path.is_dir():
+        if path.suffix.lower() not in FORMATS or not path.is_file():
+            return None
+        words = [f"ce={path}"]
+    elif (path / "study.json").exists() or (path / "report.json").exists():
+        return None
+    else:
+        known, _, directories = _look(path)
+        inside = {directory: _look(directory)[0] for directory in directories}
+        of_methods = [directory for directory, files in inside.items() if len(files) > 1]
+        if known or not of_methods:
+            words = [f"ce={path}"] if any(of.suffix.lower() != ".json" for of in sum(inside.values(), known)) else []
+        else:
+            words = [f"{directory.name}={directory}" for directory in of_methods[:3]]
+    if not words:
+        return None
+    more = " …" if path.is_dir() and len(words) == 3 else ""
+    return f"{path} has predictions, but is no study: name their method, ltbv report {' '.join(words)}{more}"
 
 
 def find(source: Path) -> tuple[dict[str, Path], list[str]]:
@@ -56,28 +85,47 @@ def find(source: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _look(directory: Path) -> tuple[list[Path], list[Path], list[Path]]:
-    """Files of predictions, other files, and directories; hidden ones are not seen."""
+    """Files of predictions, other files, and directories; hidden ones are not seen. A .pt beside files of predictions
+    is a network, a .json beside any a setting: they are predictions where there is nothing else."""
     try:
         entries = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise Refusal(f"cannot read {directory}: {error.strerror or error}") from error
     directories = [path for path in entries if path.is_dir()]
     files = [path for path in entries if not path.is_dir()]
-    known = [path for path in files if path.suffix.lower() in FORMATS]
+    of_suffix = [
+        [path for path in files if path.suffix.lower() in kinds] for kinds in (OF_PREDICTIONS, *zip(OF_ANYTHING))
+    ]
+    known = next(filter(None, of_suffix), [])
     return known, [path for path in files if path not in known], directories
 
 
-def read(path: Path, run: str, num_classes: int, *, labelled: bool, several: bool) -> Rows:
+def read(
+    path: Path,
+    run: str,
+    num_classes: int | None,
+    *,
+    labelled: bool,
+    several: bool,
+    called: Mapping[str, str] = NOTHING,
+) -> Rows:
     """What one file says.
 
     labelled  true labels are given elsewhere
     several   arrays may hold a row for each run: the file is all that there is of a method
+    called    role -> name of the field that has it, see `roles.called`
     """
     check_size(path)
     match path.suffix.lower():
         case ".npz":
-            return npz.read_npz(path, run, several=several)
+            return npz.read_npz(path, run, called, several=several)
         case ".npy":
-            return npz.read_npy(path, run, several=several)
+            return npz.read_bare(path, stored(path), run, several=several)
+        case ".pt":
+            from ltbv.report.elsewhere.pt import read_pt
+
+            return read_nested(path, read_pt(path), run, called, several=several)
+        case ".json":
+            return read_nested(path, read_json(path), run, called, several=several)
         case _:
-            return columns.read_table(path, run, num_classes, labelled=labelled)
+            return columns.read_table(path, run, num_classes, labelled=labelled, called=called)

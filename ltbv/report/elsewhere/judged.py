@@ -20,7 +20,7 @@ NEGATIVE = "negative"
 def read(archive: Archive, run: str, *, several: bool) -> Rows:
     """The runs of such a file; refused where it has several and may have one only."""
     path, found = archive.path, archive.found
-    own = (*sorted(FIELDS), *((NEGATIVE,) if NEGATIVE in archive.infos else ()))
+    own = (*sorted(FIELDS), *((NEGATIVE,) if NEGATIVE in archive.names else ()))
     if missing := [name for name in own if name not in found]:
         raise Refusal(f"{path}: {missing[0]} cannot be read")
     if differ := [name for name in own if found[name].shape != found["label"].shape]:

@@ -2,16 +2,18 @@
 in."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.report.elsewhere.arrays import class_ids, stored
+from ltbv.report.elsewhere.archives import Archive
+from ltbv.report.elsewhere.arrays import Held, class_names_or_ids, stored
+from ltbv.report.elsewhere.nested import by_field
 from ltbv.report.elsewhere.npz import read_label_arrays
 from ltbv.report.elsewhere.points import Points
-from ltbv.report.elsewhere.rows import MOST_POINTS, Guesses, as_ids, check_range, check_size
+from ltbv.report.elsewhere.rows import MOST_POINTS, NOTHING, Guesses, as_ids, check_size
 from ltbv.report.elsewhere.texts import as_number, numbered_lines, read_json, read_lines, read_text
 from ltbv.report.evidence import MOST_CLASSES
 from ltbv.report.names import check_names
@@ -29,51 +31,95 @@ def read_names(path: Path) -> tuple[str, ...]:
     return check_names(names, str(path))
 
 
-def read_labels(path: Path, num_classes: int) -> Points:
-    """True labels of the test points, with ids where the file has them.
+def read_labels(path: Path, names: Sequence[str] | None = None, called: Mapping[str, str] = NOTHING) -> Points:
+    """True labels of the test points, class ids or class names, with ids where the file has them.
 
     .npz    `labels`, optional `sample_id` or `paths`
-    .npy    (N,) integers
-    .json   a list of integers, or a map from the name of a test point to its label
+    .npy    (N,) integers or text
+    .json, .pt   a list, or a map from the name of a test point to its label, or fields as those of an .npz
     .csv, .parquet   column `label`, optional column `sample`
-    other   text: one class id a line, all on one line, or `path label` lines, where the path is the id
+    other   text: one class a line, all class ids on one line, or `path label` lines, where the path is the id
+    names   of the classes, if known: they may have blanks
+    called  role -> name of the field that has it, see `roles.called`; passed over where the file has no such field
     """
     check_size(path)
     ids, guesses, unused = None, Guesses(), ()
     match path.suffix.lower():
         case ".npz":
-            labels, ids, guesses, unused = read_label_arrays(path)
+            labels, ids, guesses, unused = read_label_arrays(Archive.of(path, NOTHING).where_there(called))
         case ".npy":
-            labels = class_ids(stored(path))
-        case ".json":
-            labels = read_json(path)
-            if isinstance(labels, dict):
-                ids, labels = list(labels), list(labels.values())
-            if not isinstance(labels, list) or not labels or any(type(label) is not int for label in labels):
-                raise Refusal(f"{path} is no list of class ids, nor a map from test point to class id")
+            labels = class_names_or_ids(stored(path))
+        case ".json" | ".pt":
+            labels, ids, guesses, unused = _nested(path, called)
         case ".csv" | ".parquet":
             from ltbv.report.elsewhere.columns import read_label_columns
 
-            labels, ids, guesses, unused = read_label_columns(path)
+            labels, ids, guesses, unused = read_label_columns(path, called)
         case _:
-            labels, ids = _lines(path)
+            labels, ids = _lines(path, names)
     if len(labels) > MOST_POINTS:
         raise Refusal(f"{path} has {len(labels):,} labels; the most is {MOST_POINTS:,}")
-    if wrong := [label for label in labels if not 0 <= label < MOST_CLASSES]:
-        raise Refusal(f"{path} has label {wrong[0]}, but class ids go from 0 to {num_classes - 1}")
-    labels = np.asarray(labels, np.int64)
-    check_range(labels, num_classes, f"{path}: label")
+    if isinstance(labels, list) and isinstance(labels[0], int):
+        if wrong := [label for label in labels if not 0 <= label < MOST_CLASSES]:
+            raise Refusal(f"{path} has label {wrong[0]}; class ids go from 0 to {MOST_CLASSES - 1:,} at most")
+        labels = np.array(labels, np.int64)
+    labels = np.asarray(labels, object) if isinstance(labels, list) else labels
     return Points(labels, None if ids is None else as_ids(ids, str(path)), str(path), guesses.ids, unused)
 
 
-def _lines(path: Path) -> tuple[list[int], list[str] | None]:
+def _nested(path: Path, called: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray | None, Guesses, tuple[str, ...]]:
+    """Labels of a .json or .pt: one array, a map from the name of a test point, or fields as in an .npz."""
+    if path.suffix.lower() == ".pt":
+        from ltbv.report.elsewhere.pt import read_pt
+
+        value = by_field(path, read_pt(path), called)
+    else:
+        value = by_field(path, read_json(path), called)
+    if isinstance(value, np.ndarray):
+        return class_names_or_ids(Held(str(path), value)), None, Guesses(), ()
+    archive = Archive.holding(path, value, NOTHING)
+    if not archive.of_classes("label") and value.keys() == {"sample_id", "preds"}:  # classes by test point
+        archive = Archive.holding(path, {"sample_id": value["sample_id"], "labels": value["preds"]}, NOTHING)
+    return read_label_arrays(archive.where_there(called))
+
+
+def _lines(path: Path, names: Sequence[str] | None) -> tuple[list[int] | list[str], list[str] | None]:
     """Labels of lines of text, and what stands before them."""
     lines = read_lines(path)
     words = re.split(r"[\s,;]+", lines[0][1].strip(",;"))
     row = [as_number(word) for word in words]
     if len(lines) == 1 and len(row) > 2 and None not in row:
         return row, None
-    return numbered_lines(path)
+    ends = [as_number(re.split(r"[\s,;]+", line)[-1]) is not None for _, line in lines]
+    if any(ends) and not (names and all(_end(line, set(names)) for _, line in lines)):
+        return numbered_lines(path)
+    return _named_lines(path, lines, names)
+
+
+def _named_lines(
+    path: Path, lines: Sequence[tuple[int, str]], names: Sequence[str] | None
+) -> tuple[list[str], list[str] | None]:
+    """Class names at the ends of lines, and what stands before them. Names that are not known have no blanks."""
+    known = set(names or ())
+    labels, before = [], []
+    for at, line in lines:
+        label = _end(line, known) if known else re.split(r"[\s,;]+", line)[-1]
+        if label is None:
+            raise Refusal(f"{path} has {line[:60]!r} in line {at}, which does not end in the name of a class")
+        labels.append(label)
+        before += [rest] if (rest := line[: len(line) - len(label)].rstrip(" \t,;")) else []
+    if before and len(before) < len(lines):
+        raise Refusal(f"{path} has a path in {len(before)} of {len(lines)} lines: give one in each line, or in none")
+    if not known and (several := [at for at, name in enumerate(before) if re.search(r"\s", name)]):
+        at, line = lines[several[0]]
+        raise Refusal(f"{path} has {line[:60]!r} in line {at}, where a class name may have blanks; give --classes FILE")
+    return labels, before or None
+
+
+def _end(line: str, names: set[str]) -> str | None:
+    """The longest of the names that a line ends in, after a blank, a comma or a semicolon, or that it is."""
+    starts = [0, *(match.end() for match in re.finditer(r"[\s,;]+", line))]
+    return next((line[start:] for start in starts if line[start:] in names), None)
 
 
 def some(names: Sequence[str]) -> str:

@@ -1,8 +1,10 @@
-"""Which arrays of a .npz or .npy file say what? Names as in `roles`; scores are read later, in blocks.
+"""Which arrays of a file say what? Names as in `roles`; scores are read later, in blocks.
 
-A file that is a method of its own may hold R runs, one a row: `preds` (R, N), or what a study writes, see `judged`.
+A file that is a method of its own may hold R runs, one a row: scores (R, N, C), `preds` (R, N), or what a study writes,
+see `judged`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,37 +13,44 @@ import pandas as pd
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere import judged
 from ltbv.report.elsewhere.archives import Archive
-from ltbv.report.elsewhere.arrays import Stored, class_ids, stored
+from ltbv.report.elsewhere.arrays import Held, Stored, class_names_or_ids
 from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses, Rows
 from ltbv.report.evidence import MOST_CLASSES
 
 
-def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:
+def read_npz(path: Path, run: str, called: Mapping[str, str], *, several: bool = False) -> Rows:
+    """`read_archive` of an .npz."""
+    return read_archive(Archive.of(path, called), run, several=several)
+
+
+def read_archive(archive: Archive, run: str, *, several: bool = False) -> Rows:
     """`logits` or `probs` (N, C), or `preds` (N,); optional `labels` (N,), and `sample_id` or `paths` (N,).
 
     `preds` beside scores are the predictions; the scores then only say how likely each class is. What a study of ltbv
     writes is read too.
 
-    several  the file may hold several runs, `preds` (R, N), with their numbers in `runs` (R,); otherwise it is one run
+    several  the file may hold several runs, scores (R, N, C) or `preds` (R, N), with their numbers in `runs` (R,);
+             otherwise it is one run
     """
-    archive = Archive.of(path)
-    if archive.found.keys() >= judged.FIELDS:
+    path = archive.path
+    if archive.found.keys() >= judged.FIELDS and not archive.called:
         return judged.read(archive, run, several=several)
-    kind = next((kind for kind in (LOGITS, PROBS) if kind in archive.found), None)
-    preds = next(iter(archive.called("pred")), None)
+    kind = next((kind for kind in (LOGITS, PROBS) if archive.scores(kind)), None)
+    preds = next(iter(archive.of_classes("pred")), None)
     if kind is None and preds is None:
         raise Refusal(f"{path} has no logits, probs or preds; {archive.there}")
-    main = archive.found[kind or preds]
+    main = archive.found[archive.scores(kind) if kind else preds]
+    if several and is_stacked(main, scores=kind is not None):
+        return _stacked(archive, kind, preds)
     scores = _scores(main) if kind else None
-    if several and kind is None and is_stacked(main):
-        return _stacked(archive, preds)
     points = main.shape[0] if main.shape else 0
-    predicted = class_ids(main) if kind is None else None
+    predicted = class_names_or_ids(main) if kind is None else None
     archive.check_lengths(points)
-    roles, values = archive.roles(points, without=(kind,))
+    of_scores = kind and archive.scores(kind)
+    roles, values = archive.roles(points, without=(of_scores,))
     labels, ids = archive.labels_and_ids(roles)
     if roles.pred is not None:
-        predicted = class_ids(archive.found[roles.pred])
+        predicted = class_names_or_ids(archive.found[roles.pred])
     second = next((other for other in (PROBS,) if kind == LOGITS and archive.is_like(other, main)), None)
     codes, names = np.zeros(points, np.intp), [run]
     if roles.run is not None:
@@ -55,55 +64,66 @@ def read_npz(path: Path, run: str, *, several: bool = False) -> Rows:
         predicted,
         kind,
         scores and scores.blocks,
+        scores and scores.shape[-1],
         others=None if second is None else (second, archive.found[second].blocks),
         claims=archive.claims(points),
-        unused=archive.unused(kind, roles.label, roles.ids, roles.run, roles.pred),
+        unused=archive.unused(of_scores, roles.label, roles.ids, roles.run, roles.pred),
         guesses=archive.guesses(roles),
     )
 
 
-def _stacked(archive: Archive, preds: str) -> Rows:
-    """R runs of predicted labels (R, N)."""
-    predictions = class_ids(archive.found[preds], several=True)
-    runs, points = predictions.shape
-    roles, _ = archive.roles(points, without=(preds,))
+def _stacked(archive: Archive, kind: str | None, preds: str | None) -> Rows:
+    """R runs of scores (R, N, C), of predicted classes (R, N), or of both."""
+    of_scores = kind and archive.scores(kind)
+    scores = None if kind is None else _scores(archive.found[of_scores], several=True)
+    runs, points = (scores or archive.found[preds]).shape[:2]
+    if preds is not None and archive.found[preds].shape != (runs, points):
+        raise Refusal(f"{archive.path}: {preds} has shape {archive.found[preds].shape}, but {of_scores} {scores.shape}")
+    predictions = None if preds is None else class_names_or_ids(archive.found[preds], several=True)
+    roles, _ = archive.roles(points, without=(preds, of_scores))
     names, of_runs = archive.names_of_runs(runs)
-    unused = archive.unused(preds, of_runs, roles.label, roles.ids)
+    unused = archive.unused(preds, of_scores, of_runs, roles.label, roles.ids)
     found = Rows.of_several(archive.path, names, points, *archive.labels_and_ids(roles))
-    for other in archive.called("pred"):
+    for other in archive.of_classes("pred") if preds is not None else ():
         if archive.found[other].shape == predictions.shape and not np.array_equal(
-            class_ids(archive.found[other], several=True), predictions
+            class_names_or_ids(archive.found[other], several=True), predictions
         ):
             raise Refusal(f"{archive.path} has {preds!r} and {other!r}, which differ: take out what is no pred")
+    found = found.with_(kind=kind, blocks=scores and scores.blocks, width=scores and scores.shape[-1])
     claims, guesses = archive.claims(points, runs), archive.guesses(roles, runs)
-    return found.with_(preds=predictions.ravel(), unused=unused, claims=claims, guesses=guesses)
+    preds_of_all = None if predictions is None else predictions.ravel()
+    return found.with_(preds=preds_of_all, unused=unused, claims=claims, guesses=guesses)
 
 
-def is_stacked(found: Stored) -> bool:
-    """(R, N) rather than a column (N, 1)?"""
-    return len(found.shape) == 2 and found.shape[1] > 1
+def is_stacked(found: Stored | Held, *, scores: bool) -> bool:
+    """(R, N) rather than a column (N, 1), or scores (R, N, C)?"""
+    return len(found.shape) == 3 if scores else len(found.shape) == 2 and found.shape[1] > 1
 
 
-def read_npy(path: Path, run: str, *, several: bool = False) -> Rows:
-    """Predicted class ids (N,), or with `several` runs (R, N); or scores (N, C) of one run, of which the values tell
-    whether they are probabilities."""
-    found = stored(path)
-    if several and is_stacked(found) and found.dtype.kind in "iu":
-        rows = class_ids(found, several=True)
-        names = tuple(map(str, range(len(rows))))
-        return Rows.of_several(path, names, rows.shape[1]).with_(preds=rows.ravel())
+def read_bare(path: Path, found: Stored | Held, run: str, *, several: bool = False) -> Rows:
+    """One array: predicted class ids or names (N,), or with `several` runs (R, N); or scores (N, C) of one run, (R, N,
+    C) of several, of which the values tell whether they are probabilities."""
+    of_scores = len(found.shape) > 1 and found.dtype.kind not in "iuUS"
+    if several and is_stacked(found, scores=of_scores):
+        shape = found.shape[:2]
+        rows = Rows.of_several(path, tuple(map(str, range(shape[0]))), shape[1])
+        if of_scores:
+            scores = _scores(found, several=True)
+            return rows.with_(blocks=scores.blocks, width=scores.shape[-1])
+        return rows.with_(preds=class_names_or_ids(found, several=True).ravel())
     run_of = np.zeros(found.shape[0] if found.shape else 0, np.intp)
-    if len(found.shape) == 2 and found.dtype.kind not in "iu":
-        return Rows(path, (run,), run_of, blocks=_scores(found).blocks)
-    return Rows(path, (run,), run_of, preds=class_ids(found))
+    if of_scores:
+        scores = _scores(found)
+        return Rows(path, (run,), run_of, blocks=scores.blocks, width=scores.shape[-1])
+    return Rows(path, (run,), run_of, preds=class_names_or_ids(found))
 
 
-def read_label_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None, Guesses, tuple[str, ...]]:
-    """Labels (N,) of an .npz, names of the test points (N,), if any, or what may be, and names of arrays not used."""
-    archive = Archive.of(path)
-    if not (names := archive.called("label")):
+def read_label_arrays(archive: Archive) -> tuple[np.ndarray, np.ndarray | None, Guesses, tuple[str, ...]]:
+    """Labels (N,) of a file, names of the test points (N,), if any, or what may be, and names of arrays not used."""
+    path = archive.path
+    if not (names := archive.of_classes("label")):
         raise Refusal(f"{path} has no labels; {archive.there}")
-    points = class_ids(archive.found[names[0]]).size
+    points = class_names_or_ids(archive.found[names[0]]).size
     archive.check_lengths(points)
     roles, values = archive.roles(points)
     if roles.run is not None and len(np.unique(values[roles.run])) > 1:
@@ -112,10 +132,10 @@ def read_label_arrays(path: Path) -> tuple[np.ndarray, np.ndarray | None, Guesse
     return labels, ids, archive.guesses(roles), archive.unused(roles.label, roles.ids)
 
 
-def _scores(found: Stored) -> Stored:
-    if len(found.shape) != 2 or found.dtype.kind != "f" or found.shape[1] > MOST_CLASSES:
+def _scores(found: Stored | Held, *, several: bool = False) -> Stored | Held:
+    if len(found.shape) != 2 + several or found.dtype.kind != "f" or found.shape[-1] > MOST_CLASSES:
         raise Refusal(
             f"{found.name} is {found.dtype} of shape {found.shape}; a file holds one run, and scores are floating point"
-            " (N, C)"
+            " (N, C), unless it is all of a method, NAME=FILE: then they may be (R, N, C)"
         )
     return found

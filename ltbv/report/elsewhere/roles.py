@@ -44,7 +44,35 @@ ALIASES = {  # in the order of preference, after the documented names; see `plai
         "",
     ),  # ids, but only if nothing else is
 }
+CALLED = {  # what a role is called by those who say which field has it
+    "run": "run",
+    "sample": "ids",
+    "label": "label",
+    "prediction": "pred",
+    "pred": "pred",
+    "logits": "logits",
+    "probs": "probs",
+}
 ANSWERS = {"true", "false", "yes", "no", "t", "f", "nan", "none", ""}  # text that names nothing
+
+
+def called(words: Sequence[str]) -> dict[str, str]:
+    """What is typed as ROLE=FIELD, with commas between: role -> name of the field that has it."""
+    found: dict[str, str] = {}
+    for word in (part.strip() for of in words for part in of.split(",")):
+        said, equals, name = word.partition("=")
+        if not (equals and said in CALLED and name):
+            known = ", ".join(CALLED)
+            raise Refusal(f"{word!r} is not ROLE=COLUMN, such as label=target; a role is one of {known}")
+        if (role := CALLED[said]) in found or name in found.values():
+            raise Refusal(f"columns have {said!r} or {name!r} twice: {','.join(words)}")
+        found[role] = name
+    return found
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def plain(name: str) -> str:
@@ -123,12 +151,17 @@ class Roles:
     unused: tuple[str, ...]
 
 
-def assign(path: Path, arrays: Mapping[str, np.ndarray]) -> Roles:
-    """Roles of the fields of a file, each (n,); refused where one that matters cannot be told."""
+def assign(path: Path, arrays: Mapping[str, np.ndarray], called: Mapping[str, str]) -> Roles:
+    """Roles of the fields of a file, each (n,); refused where one that matters cannot be told. Fields that are `called`
+    have their role whatever they hold."""
     fields = {name: Field(name, values) for name, values in arrays.items()}
+    for role, name in called.items():
+        if role in ("run", "ids") and name not in fields:
+            there = some_of(sorted(map(repr, fields)))
+            raise Refusal(f"{path} has no {name!r} with a value for each row, as --columns says; it has: {there}")
     for name, field in fields.items():
         refuse_mask(path, name, field.distinct)
-    label, pred = (_class_ids(path, fields, role) for role in ("label", "pred"))
+    label, pred = (_of_classes(path, fields, role, called) for role in ("label", "pred"))
     left = {name: field for name, field in fields.items() if name not in (label, pred)}
     for field in _called(left, ALIASES["method"]):
         if len(field.distinct) > 1:
@@ -136,14 +169,18 @@ def assign(path: Path, arrays: Mapping[str, np.ndarray]) -> Roles:
                 f"{path} has {len(field.distinct)} methods in {field.name!r}, such as {_some(field)}; give one file for"
                 " each, NAME=FILE"
             )
-    run = next(iter(_called(left, DOCUMENTED["run"])), None) or next(
-        (one for one in _called(left, ALIASES["run"]) if 1 < len(one.distinct) < len(one.values)), None
+    said_ids, said_run = (fields.get(called.get(role)) for role in ("ids", "run"))
+    left = {name: field for name, field in left.items() if field is not said_ids}
+    run = (
+        said_run
+        or next(iter(_called(left, DOCUMENTED["run"])), None)
+        or next((one for one in _called(left, ALIASES["run"]) if 1 < len(one.distinct) < len(one.values)), None)
     )
     left = {name: field for name, field in left.items() if field is not run}
     if run is not None:
         _refuse_other_runs(path, run, _called(left, (*DOCUMENTED["run"], *ALIASES["run"])))
     run_of = run.codes if run else np.zeros(len(next(iter(fields.values())).values) if fields else 0, np.intp)
-    ids, guesses, strangers = _ids(left, run_of)
+    ids, guesses, strangers = _ids(left, run_of) if said_ids is None else (said_ids, [], [])
     rest = [field for field in left.values() if field is not ids]
 
     def unnamed() -> None:
@@ -187,14 +224,27 @@ def _called(fields: Mapping[str, Field], names: Sequence[str]) -> list[Field]:
     return sorted(found, key=lambda field: names.index(plain(field.name)))
 
 
-def _class_ids(path: Path, fields: Mapping[str, Field], role: str) -> str | None:
-    """The field of labels or predictions; two that say different things are refused."""
-    known = _called(fields, DOCUMENTED[role])
-    found = [*known, *(field for field in _called(fields, ALIASES[role]) if field.whole)]
+def _of_classes(path: Path, fields: Mapping[str, Field], role: str, called: Mapping[str, str]) -> str | None:
+    """The field of labels or predictions; two that say different things are refused. Names of classes are taken where
+    there are no ids."""
+    if role in called:
+        return called[role] if called[role] in fields else None
+    left = {name: field for name, field in fields.items() if name not in called.values()}
+    others = _called(left, ALIASES[role])
+    others = [one for one in others if one.whole] or [one for one in others if one.text]
+    found = [*_called(left, DOCUMENTED[role]), *others]
     for other in found[1:]:
-        if other.whole and found[0].whole and not np.array_equal(*(_numbers(one) for one in (found[0], other))):
+        if other.whole == found[0].whole and _differ(found[0], other):
             raise Refusal(f"{path} has {found[0].name!r} and {other.name!r}, which differ: take out what is no {role}")
     return found[0].name if found else None
+
+
+def _differ(one: Field, other: Field) -> bool:
+    if one.whole:
+        return not np.array_equal(_numbers(one), _numbers(other))
+    return [_as_text(value) for value in one.distinct] != [_as_text(value) for value in other.distinct] or bool(
+        (one.codes != other.codes).any()
+    )
 
 
 def _numbers(field: Field) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ MOST_POINTS = 10**7  # beyond, a shape is taken for damage, and nothing is alloc
 MOST_BYTES = 1 << 31  # of an array that must be read as a whole
 LONGEST_ID = 1000  # characters of the name of a test point; all are kept at the length of the longest
 LOGITS, PROBS = "logits", "probs"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 
@@ -28,11 +30,12 @@ class Rows:
     """n rows, each about one test point of one run.
 
     run     names of the runs, and (n,) which of them each row is of
-    labels  (n,) true class ids, or None
+    labels  (n,) true class ids, or class names (text, see `classes`), or None
     ids     (n,) text that names the test point, or None
-    preds   (n,) predicted class ids, or None
+    preds   (n,) predicted class ids or names, or None
     kind    'logits' or 'probs', what `blocks` gives; None: to be told by the values, or no scores
     blocks  reads the scores in consecutive blocks (rows, C); None: the file has none
+    width   C of these, where it can be told
     judged  what scores amounted to, (n,) each, where the file holds that in their place
     others  kind and blocks of further scores in the file, which are compared and not used
     claims  what is said of right and wrong, see `twice`
@@ -49,6 +52,7 @@ class Rows:
     preds: np.ndarray | None = None
     kind: str | None = None
     blocks: Callable[[], Iterator[np.ndarray]] | None = None
+    width: int | None = None
     judged: "Judged | None" = None
     others: tuple[str, Callable[[], Iterator[np.ndarray]]] | None = None
     claims: Claims = field(default_factory=Claims)

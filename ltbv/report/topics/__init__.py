@@ -59,5 +59,5 @@ def drawn(tables: Tables, evidence: Evidence, looks: Looks) -> Iterator[Drawing]
     """All figures that have something to show, one after the other: each is large."""
     for topic in TOPICS:
         for name, draw in topic.figures.items():
-            if len(tables.named[name]):
-                yield draw(tables, evidence, looks)
+            if len(tables.named[name]) and (drawing := draw(tables, evidence, looks)) is not None:
+                yield drawing

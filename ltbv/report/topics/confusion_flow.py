@@ -18,7 +18,7 @@ MOST_READ = 200  # rows; more are for looking up
 
 
 def measure(measured: Measured) -> Finding:
-    """`flows` and `pairs`; no rows where the classes of hardest negatives are not known."""
+    """`flows` and `pairs`; no rows where the classes of hardest negatives, or the splits, are not known."""
     return Finding({"flows": flows(measured.evidence), "pairs": pairs(measured.evidence, LEVEL)})
 
 
@@ -47,6 +47,8 @@ def pairs(evidence: Evidence, level: float) -> pd.DataFrame:
 
 
 def _known(evidence: Evidence) -> list[MethodRuns]:
+    if evidence.train_counts is None:
+        return []
     return [method for method in evidence.methods if method.negatives is not None and method.p_negative is not None]
 
 

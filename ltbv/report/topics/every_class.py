@@ -1,5 +1,7 @@
 """What happens along the tail? Accuracy, bias and variance of every class, and of bins of neighbouring ones."""
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,7 @@ from ltbv.report.sheet import (
     METHOD,
     SHORT,
     SPLIT,
+    Cell,
     Column,
     Sheet,
     beside_reference,
@@ -49,7 +52,7 @@ def _classes(measured: Measured) -> pd.DataFrame:
     return own.assign(
         class_name=ids.map(lambda c: evidence.class_names[c]),
         split=ids.map(evidence.split_of),
-        train_count=ids.map(lambda c: int(evidence.train_counts[c])),
+        train_count=ids.map(lambda c: math.nan if evidence.train_counts is None else int(evidence.train_counts[c])),
     )
 
 
@@ -61,7 +64,7 @@ def _profile(evidence: Evidence) -> pd.DataFrame:
             "group": ids,
             "class_name": [evidence.class_names[c] for c in ids],
             "split": [evidence.split_of[c] for c in ids],
-            "train_count": np.asarray(evidence.train_counts)[ids],
+            "train_count": np.nan if evidence.train_counts is None else np.asarray(evidence.train_counts)[ids],
             "pool_size": pools[ids],
             "shared": of.shared[ids],
         }
@@ -80,8 +83,7 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
                 (
                     word(method.label),
                     word(of_class["class_name"]),
-                    word(of_class["split"], GROUPS.index(of_class["split"])),
-                    word(of_class["train_count"], of_class["train_count"]),
+                    *_of_counts(of_class, evidence),
                     word(of_class["points"], of_class["points"]),
                     *(estimate(cell, quantity) for quantity, cell in cells),
                     *(difference(cell, quantity) for quantity, cell in cells),
@@ -90,20 +92,28 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     return Sheet(
         "classes",
         "Every class",
-        "Largest first. Exploratory: so few test points and runs can rarely settle a single class."
+        f"{'Largest first' if evidence.train_counts is not None else 'In the order of class ids'}. Exploratory: so few"
+        " test points and runs can rarely settle a single class."
         f" {captions.INTERVAL}. {captions.paired(evidence)}, not corrected for the number of classes."
         f"{why_doubtful(lines)} {captions.short(evidence)}",
         (
             METHOD,
             Column("class", numeric=False),
-            SPLIT,
-            Column("training images"),
+            *([] if evidence.train_counts is None else [SPLIT, Column("training images")]),
             Column("test points"),
             *beside_reference(SHORT.values(), evidence),
         ),
         tuple(lines),
         long=True,
     )
+
+
+def _of_counts(of_class: dict, evidence: Evidence) -> list[Cell]:
+    """Split and training images of a class, where they are known."""
+    if evidence.train_counts is None:
+        return []
+    split, images = of_class["split"], of_class["train_count"]
+    return [word(split, GROUPS.index(split)), word(images, images)]
 
 
 def draw_curves(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
@@ -116,17 +126,20 @@ def draw_curves(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     else:
         figure = curves.by_class(tables.classes, tables.curves, tables.profile, looks)
         caption = f"Along the tail: each method in colour over {reference} in grey."
+    order = "classes in the order of their ids" if evidence.train_counts is None else "classes with most images first"
     alt = (
-        f"Accuracy, bias and variance of every class for {captions.methods(evidence)}, classes with most training"
-        " images first; the numbers are in the table of every class."
+        f"Accuracy, bias and variance of every class for {captions.methods(evidence)}, {order};"
+        " the numbers are in the table of every class."
     )
     return Drawing("by_class", figure, tables.curves, caption, alt)
 
 
-def draw_profile(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
+def draw_profile(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing | None:
     from ltbv.report import curves
 
-    del evidence, looks
+    del looks
+    if evidence.train_counts is None:
+        return None
     return Drawing(
         "counts",
         curves.counts(tables.profile),

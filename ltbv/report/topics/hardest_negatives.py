@@ -76,7 +76,7 @@ def measure(measured: Measured) -> Finding:
     hardest_negatives  score of the hardest negative: mean and share above p_true with intervals; quantiles, pooled over
                        runs and points, and the distance to the reference, without. No rows where no probabilities are
                        known
-    gaps               the same, few - many
+    gaps               the same, few - many; no rows where the splits are not known
     histogram          its density: HISTOGRAM
     """
     evidence = measured.evidence
@@ -116,7 +116,7 @@ def gaps(evidence: Evidence, scales: Scales) -> pd.DataFrame:
             level=LEVEL,
         )
 
-    for method in _scored(evidence):
+    for method in _scored(evidence) if evidence.train_counts is not None else ():
         for quantity, values in _values(method).items():
             own = gap(values, method)
             difference = (np.nan,) * len(DIFFERENCE)
@@ -238,10 +238,12 @@ def _apart(rows: Mapping[tuple, Mapping[str, Any]], method: str, group: str) -> 
     return number(rows[at]["estimate"]) if at in rows else Cell()
 
 
-def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
-    """Histograms; of many methods, quantiles."""
+def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing | None:
+    """Histograms of each split; of many methods, quantiles."""
     from ltbv.report import figures, lines
 
+    if evidence.train_counts is None:
+        return None
     methods, reference = captions.methods(evidence), evidence.reference
     if lines.are_many(looks):
         figure, data = lines.hardest_negatives(tables.hardest_negatives, looks), tables.hardest_negatives
