@@ -22,7 +22,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.stats.intervals import Estimate, Options
 from ltbv.stats.keyed import plain
-from ltbv.stats.measured import measure_per_run
+from ltbv.stats.measured import Measured, measure_per_run
 from ltbv.stats.probability import block_points, check_logits, log_sum_exp
 from ltbv.stats.splits import GroupWeights
 from ltbv.stats.votes import blocks, check_labels
@@ -117,7 +117,7 @@ def head_tail_gap(
     name = "few - many"
     weights = GroupWeights.gap(name, splits["few"], splits["many"], labels)
 
-    def measure(values):
+    def measure(values: np.ndarray) -> Measured:
         return measure_per_run({"values": values}, len(values), labels, weights.num_classes)["values"]
 
     measured = measure(values)
