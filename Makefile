@@ -14,6 +14,7 @@ test: .venv/installed-test lint
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/lint/typed.py
 
 format: .venv/installed-test
 	$(BIN)/ruff check --fix .
@@ -31,4 +32,4 @@ format: .venv/installed-test
 	touch $@ .venv/installed
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

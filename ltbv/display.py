@@ -41,7 +41,7 @@ class Display:
             self.bar.update(self.task, visible=False)
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
     def tell(self, event: dict) -> None:

@@ -25,7 +25,7 @@ UNSAID = "cannot write to standard output"
 class Group(click.Group):
     """A refusal, wherever it comes from, is one line and exit code 2; so is what the system refuses."""
 
-    def main(self, *args, **options):
+    def main(self, *args: Any, **options: Any) -> Any:
         _open_what_is_closed()
         try:
             return super().main(*args, **options)
@@ -34,7 +34,7 @@ class Group(click.Group):
             of_click = frame.f_globals["__name__"].startswith("click")  # which says help, version and usage itself
             _end(f"{UNSAID if of_click else 'the system refuses'}: {error.strerror or error}")
 
-    def invoke(self, context: click.Context):
+    def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except Refusal as refusal:
@@ -110,8 +110,15 @@ def options_of(of: type) -> list[Callable]:
 
 def config_option(help: str) -> Callable:
     """--config FILE: a TOML file gives options by their names, with dashes or underscores."""
-    read = {"is_eager": True, "expose_value": False, "callback": _read_config}
-    return click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help=help, **read)
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE.toml",
+        help=help,
+        is_eager=True,
+        expose_value=False,
+        callback=_read_config,
+    )
 
 
 def _read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -162,6 +169,6 @@ def _open_what_is_closed() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, mode)  # the lowest number that is free: this one
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+    for number, (name, way) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, closefd=False, encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, open(number, way, closefd=False, encoding="utf-8"))  # noqa: SIM115

@@ -12,8 +12,8 @@ def guest() -> Iterator[None]:
     """In here `os._exit` raises SystemExit, which can be told, and standard input is empty, unless a person sits at it:
     who debugs wants it."""
 
-    def told(code: int) -> NoReturn:
-        raise SystemExit(f"os._exit({code}) was called")
+    def told(status: int) -> NoReturn:
+        raise SystemExit(f"os._exit({status}) was called")
 
     leave, typed = os._exit, sys.stdin
     os._exit = told

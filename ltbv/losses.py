@@ -4,9 +4,13 @@ Every loss is `(logits [B, C] as the network gives them, labels [B], counts [C])
 precision. `counts` are the images of each class in that run's training set; a class the resample lost has 0.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+ExampleLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (logits [B, C], labels [B], counts [C]) -> [B]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, counts: Tensor | None = None) -> Tensor:

@@ -168,24 +168,27 @@ class Feed:
                 own["draws"] = turn.draw.random((n, draws))
             if taken := sorted(own.keys() & order.more.keys()):
                 raise Refusal(f"sampler {sampler!r} says {taken[0]!r} of its images, which every table has; rename it")
-            for name, values in (own | order.more).items():
+            for name, values in {**own, **order.more}.items():
                 drawn.setdefault(name, []).append(values)
         return {name: torch.as_tensor(np.stack(values)) for name, values in drawn.items()}
 
     def _batch(self, table: Table, start: int | Tensor, size: int) -> Batch:
         width = table.columns["labels"].shape[1]
-        where = slice(start, start + size)
+        where: slice | Tensor
         if isinstance(start, Tensor):
             where = (start + torch.arange(size, device=start.device)) % width
+        else:
+            where = slice(start, start + size)
         of = {name: values[:, where] for name, values in table.columns.items()}
-        own = {name: of.pop(name, None) for name in ("positions", "labels", "tops", "lefts", "flips", "draws")}
+        own = {name: of.pop(name) for name in ("positions", "labels", "tops", "lefts", "flips")}
+        draws = of.pop("draws", None)
         rows = self._held_here if table.sampler.held else self._here
 
         def look(positions: Tensor) -> Tensor:
             return self.reader.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"])
 
         images = table.sampler.compose(look(own["positions"]), of, look)
-        return Batch(images, own["labels"], own["positions"], own["draws"], of)
+        return Batch(images, own["labels"], own["positions"], draws, of)
 
     def _neighbours(self, place: int, k: int) -> np.ndarray:
         """`nearest_of_class` among the images of one run; found once."""

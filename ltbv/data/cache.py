@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ def content_key(recipe: dict) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def load_or_make(name: str, recipe: dict, shapes: dict[str, tuple[int, ...]], make: Callable[[], Arrays]) -> Arrays:
+def load_or_make(name: str, recipe: dict, shapes: Mapping[str, tuple[int, ...]], make: Callable[[], Arrays]) -> Arrays:
     """The uint8 arrays of `recipe`, read from `<directory>/<name>-<key>.npz`, or made by `make()` and kept there.
 
     shapes: name of each array -> its shape; a file that holds anything else counts as damaged.
@@ -49,7 +49,7 @@ def load_or_make(name: str, recipe: dict, shapes: dict[str, tuple[int, ...]], ma
     return arrays
 
 
-def _read(path: Path, shapes: dict[str, tuple[int, ...]]) -> Arrays | None:
+def _read(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Arrays | None:
     """The arrays that are expected, or None: whatever is amiss, the cure is the same."""
     try:
         if any(shape_of(path, name) != shape for name, shape in shapes.items()):

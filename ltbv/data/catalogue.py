@@ -21,7 +21,7 @@ class Entry:
 
     pool             images of each class to draw from, or of every class
     head, imbalance, profile, scheme   the default profile and resampling scheme
-    load             the data directory (None where `needs_data_dir` is False) -> Dataset
+    load             the data directory (of no meaning where `needs_data_dir` is False) -> Dataset
     """
 
     name: str
@@ -35,7 +35,7 @@ class Entry:
     scheme: str
     needs_data_dir: bool
     endless: bool
-    _load: Callable[[Path | None], Dataset] = field(repr=False)
+    _load: Callable[[Path], Dataset] = field(repr=False)
 
     @property
     def pool_sizes(self) -> np.ndarray:
@@ -65,10 +65,10 @@ class Entry:
             raise Refusal(f"data set {self.name!r} is read from files; give their directory with --data-dir")
         if not self.needs_data_dir and data_dir is not None:
             raise Refusal(f"data set {self.name!r} reads no files, and not {str(data_dir)!r}: leave out --data-dir")
-        return self._load(None if data_dir is None else Path(data_dir))
+        return self._load(Path() if data_dir is None else Path(data_dir))
 
 
-def _glyphs(data_dir: Path | None) -> Dataset:
+def _glyphs(data_dir: Path) -> Dataset:
     del data_dir  # drawn, not read
     return glyphs.load()
 

@@ -146,7 +146,7 @@ def _from_packed(archive: Archive, packed: Path, needed: tuple[str, ...]) -> Ite
     with (
         _reading(packed),
         gzip.open(packed) as file,
-        tarfile.open(fileobj=_Unpacked(file, packed), mode="r|") as members,
+        tarfile.open(fileobj=_Unpacked(file, packed), mode="r|") as members,  # type: ignore[call-overload]  # only read
     ):
         for member in members:
             name = wanted.get(member.name.removeprefix("./"))
@@ -163,7 +163,7 @@ def _from_packed(archive: Archive, packed: Path, needed: tuple[str, ...]) -> Ite
 class _Unpacked:
     """The bytes of a packed archive; one that swells to more than LARGEST_ARCHIVE is refused, not unpacked."""
 
-    def __init__(self, file: BinaryIO, packed: Path):
+    def __init__(self, file: gzip.GzipFile, packed: Path):
         self._file, self._packed, self._left = file, packed, LARGEST_ARCHIVE
 
     def read(self, size: int) -> bytes:
@@ -266,8 +266,7 @@ def _pixels(files: list[_Rows], place: np.ndarray) -> np.ndarray:
 
 def _class_names(archive: Archive, content: object, place: str) -> tuple[str, ...]:
     names = _field(content, archive.names_key, place)
-    whole = isinstance(names, list) and len(names) == archive.num_classes
-    if not (whole and all(type(name) is bytes for name in names)):
+    if not isinstance(names, list) or len(names) != archive.num_classes or {*map(type, names)} != {bytes}:
         raise Refusal(f"{place}: {archive.names_key.decode()!r} does not hold {archive.num_classes} names")
     found = tuple(name.decode("utf-8", "replace") for name in names)
     if strange := [name for name in found if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME]:

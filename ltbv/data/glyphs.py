@@ -13,12 +13,16 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cache as remember
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ltbv.data import cache
 from ltbv.data.dataset import CLASS_SHIFT, Dataset, Images, indices_of, labels_of, make_ids
 from ltbv.data.resample import FRESH_END
+
+if TYPE_CHECKING:
+    from matplotlib.ft2font import FT2Font
 
 VERSION = 1  # raise it when any pixel changes on purpose
 SEED = 2021
@@ -266,7 +270,7 @@ def _averaged(ink: np.ndarray, centre: float, pixel: float) -> np.ndarray:
 
 
 @remember
-def _face(font: str):
+def _face(font: str) -> "tuple[FT2Font, float]":
     """The opened font at the size it is drawn in, and the height of its H in pixels of that size."""
     from matplotlib import get_data_path
     from matplotlib.ft2font import FT2Font, LoadFlags

@@ -18,8 +18,7 @@ from ltbv.engine.replay import drive
 from ltbv.engine.train import prepare
 from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Moment, Stage
-from ltbv.models.experts import Experts, Net
-from ltbv.models.resnet import Resnet
+from ltbv.models.experts import Backbone, Experts, Net
 from ltbv.models.stack import Norm, draw_run
 from ltbv.seeds import generator
 
@@ -108,7 +107,7 @@ def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, 
     return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
-def network_cost(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
+def network_cost(net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
     """What one run's network takes to hold and to ask.
 
     parameters      numbers that are learnt
@@ -120,7 +119,7 @@ def network_cost(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], 
 
 @lru_cache(maxsize=256)
 @torch.no_grad()
-def _counted(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
+def _counted(net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
     height, width, channels = image_shape
     with torch.device("meta"):
         network = net.build(backbone, runs=1, channels=channels, classes=classes, size=(height, width)).eval()
@@ -139,7 +138,7 @@ def _counted(net: Net, backbone: Resnet, image_shape: tuple[int, int, int], clas
 
 
 def costs_by_experts(
-    net: Net, backbone: Resnet, image_shape: tuple[int, int, int], classes: int
+    net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int
 ) -> list[tuple[int, int]]:
     """macs and macs_with_norm of an image for which 1, 2, .. E experts were asked, the routers asked included."""
     others = tuple(part for part in net.parts if not part.chooses)
@@ -149,13 +148,11 @@ def costs_by_experts(
         {name: (more[name] - less[name]) // (net.experts - 1) for name in more}
         for less, more in ((one, every), (every, routed))
     )
-    return [
-        tuple(
-            one[name] + (asked - 1) * further[name] + min(asked, net.experts - 1) * choice[name]
-            for name in ("macs", "macs_with_norm")
-        )
-        for asked in range(1, net.experts + 1)
-    ]
+
+    def of(name: str, asked: int) -> int:
+        return one[name] + (asked - 1) * further[name] + min(asked, net.experts - 1) * choice[name]
+
+    return [(of("macs", asked), of("macs_with_norm", asked)) for asked in range(1, net.experts + 1)]
 
 
 def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> None:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ltbv.engine.protocol import Protocol
+from ltbv.errors import Refusal
 from ltbv.methods.base import Stage
 from ltbv.models.experts import Experts
 from ltbv.models.stack import by_run
-from ltbv.optimisers import AdamW, Optimiser
+from ltbv.optimisers import SGD, AdamW, Optimiser
 from ltbv.schedules import Number, times
 
 
@@ -40,7 +41,8 @@ class Optimisers:
         self.network = network
         rate = stage_rate(stage, protocol)
         decay = protocol.weight_decay if stage.weight_decay is None else stage.weight_decay
-        own, by_group = dict(stage.own), {}
+        own = dict(stage.own)
+        by_group: dict[tuple[str, bool], tuple[Optimiser, list[nn.Parameter]]] = {}
         for name in network.names:
             rule = own.get(name, protocol.optimiser)
             key = (name if name in own else "", name in stage.first)
@@ -105,8 +107,17 @@ def clip(network: Experts, parameters: list[nn.Parameter], norm: float) -> None:
 def _made(rule: Optimiser, parameters: list[nn.Parameter], decay: float) -> torch.optim.Optimizer:
     """Of torch; the rate is set for each epoch."""
     if isinstance(rule, AdamW):
-        on_gpu = parameters[0].is_cuda
-        more = {"betas": rule.betas, "eps": rule.epsilon, "capturable": on_gpu}
-        return torch.optim.AdamW(parameters, lr=1.0, weight_decay=decay, fused=True, **more)
-    more = {"momentum": rule.momentum, "nesterov": rule.nesterov}
-    return torch.optim.SGD(parameters, lr=1.0, weight_decay=decay, fused=True, **more)
+        return torch.optim.AdamW(
+            parameters,
+            lr=1.0,
+            betas=rule.betas,
+            eps=rule.epsilon,
+            weight_decay=decay,
+            capturable=parameters[0].is_cuda,
+            fused=True,
+        )
+    if isinstance(rule, SGD):
+        return torch.optim.SGD(
+            parameters, lr=1.0, momentum=rule.momentum, weight_decay=decay, nesterov=rule.nesterov, fused=True
+        )
+    raise Refusal(f"optimiser {rule!r} says no rule; give SGD(...) or AdamW(...) of ltbv.optimisers")

@@ -16,12 +16,11 @@ def predict(network: Experts, test: Reader, rule: Rule, *, block: int = 250) -> 
     answers = []
     for start in range(0, len(test), block):
         with precision(test.device, next(network.parameters()).dtype):
-            answer = rule(network, test.block(slice(start, start + block), network.runs))
-        answers.append(Answer(*(None if part is None else part.cpu() for part in answer)))
-    logits = torch.cat([answer.logits.float() for answer in answers], 1).numpy()
-    if answers[0].experts_used is None:
-        return logits, None
-    return logits, torch.cat([answer.experts_used for answer in answers], 1).numpy()
+            logits, used = Answer(*rule(network, test.block(slice(start, start + block), network.runs)))
+        answers.append(Answer(logits.cpu(), None if used is None else used.cpu()))
+    whole = torch.cat([answer.logits.float() for answer in answers], 1).numpy()
+    asked = [answer.experts_used for answer in answers if answer.experts_used is not None]
+    return whole, torch.cat(asked, 1).numpy() if len(asked) == len(answers) else None
 
 
 def record(

@@ -41,7 +41,8 @@ class Dials:
     """Numbers that change by epoch, as tensors that stay where they are and are filled again."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype):
-        self.device, self.dtype, self.known = device, dtype, []
+        self.device, self.dtype = device, dtype
+        self.known: list[tuple[Number, Tensor]] = []
 
     def of(self, number: Number, now: Moment) -> Tensor:
         """The tensor of a number; a new one says what holds now."""
@@ -137,8 +138,10 @@ class Replayed(Drive):
             self.memory[name].copy_(values)
 
     def _is_stale(self, now: Moment) -> bool:
-        same = now.counts is self.watched.counts and now.epochs == self.watched.epochs
-        return not same or any(question(now) != was for question, was in self.watched.noted)
+        watched = self.watched
+        if watched is None or now.counts is not watched.counts or now.epochs != watched.epochs:
+            return True
+        return any(question(now) != was for question, was in watched.noted)
 
     def _try_to_record(self, now: Moment) -> None:
         try:
@@ -195,15 +198,17 @@ def unchanged(step: Step) -> Iterator[None]:
 @contextlib.contextmanager
 def _no_draws() -> Iterator[None]:
     """What is drawn on the host in here would be drawn once and then repeated: an error, and nothing was drawn."""
-    before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002  (the global one)
+    # the global ones
+    before = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
     try:
         yield
     finally:
-        after = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+        after = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
         torch.set_rng_state(before[0])
         np.random.set_state(before[1])  # noqa: NPY002
         random.setstate(before[2])
-    same = torch.equal(before[0], after[0]) and (before[1][1] == after[1][1]).all() and before[1][2] == after[1][2]
+    old, new = before[1]["state"], after[1]["state"]
+    same = torch.equal(before[0], after[0]) and (old["key"] == new["key"]).all() and old["pos"] == new["pos"]
     if not (same and before[2] == after[2]):
         raise RuntimeError("the objective draws from a generator of the host, which a recording would repeat")
 

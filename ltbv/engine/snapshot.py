@@ -6,7 +6,8 @@ are all there is: a stage that went on from a snapshot ends with the weights of 
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,5 +102,5 @@ def _all_draws(network: nn.Module) -> list[np.random.Generator]:
     return [draws for layer in layers(network) for draws in getattr(layer, "draws", ())]
 
 
-def _draws(network: nn.Module) -> list[dict]:
+def _draws(network: nn.Module) -> list[Mapping[str, Any]]:
     return [draws.bit_generator.state for draws in _all_draws(network)]

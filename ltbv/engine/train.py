@@ -1,6 +1,6 @@
 """How is one stage trained, for a stack of runs at once? This is the only loop; it knows no method."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from ltbv.engine.replay import drive
 from ltbv.engine.snapshot import Keeper, restore, take_snapshot
 from ltbv.engine.step import Step
 from ltbv.methods.base import Moment, Stage
+from ltbv.methods.objective import Groups
 from ltbv.models.experts import Experts
 
 
@@ -34,7 +35,7 @@ def train(
     seed: int,
     runs: tuple[int, ...],
     draws: tuple[int, ...] = (0,),
-    groups: Mapping[str, Sequence[int]] | None = None,
+    groups: Groups | None = None,
     given: tuple[Experts, ...] = (),
     report: Callable[[int], None] = lambda images: None,
     keeper: Keeper | None = None,

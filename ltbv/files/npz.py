@@ -23,7 +23,7 @@ MOST_RATIO = 1100  # what deflate, at best, makes of a byte
 def packed(arrays: dict[str, np.ndarray]) -> bytes:
     """An uncompressed .npz; the same arrays give the same bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # any name may be `allow_pickle`, says numpy's stub
     return buffer.getvalue()
 
 
@@ -60,6 +60,7 @@ def members(archive: zipfile.ZipFile, *, deflated: bool = False) -> dict[str, zi
     deflated   they may be compressed, as numpy does it; other ways take memory before a byte is read
     """
     ways = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if deflated else (zipfile.ZIP_STORED,)
+    assert archive.fp is not None, "it is open"
     held = os.fstat(archive.fp.fileno()).st_size  # the directory of an archive can promise anything
     for info in archive.infolist():
         if info.compress_type not in ways:

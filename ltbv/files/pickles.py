@@ -12,7 +12,7 @@ be strings: the hash of nested tuples that share their parts would never end.
 import math
 import pickle
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -88,6 +88,9 @@ class _Keyed(dict):
 class _Unpickler(pickle._Unpickler):
     """`dispatch` has a method for each opcode, which is the library's where it only makes plain values."""
 
+    stack: list[Any]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
     left = MOST_OPCODES
 
     def find_class(self, module: str, name: str) -> type[_StandIn] | None:
@@ -117,7 +120,10 @@ class _Unpickler(pickle._Unpickler):
         self.stack[-1].state = state
 
 
-def _counted(step: Callable[[_Unpickler], None]) -> Callable[[_Unpickler], None]:
+Step = Callable[[_Unpickler], None]
+
+
+def _counted(step: Step) -> Step:
     def counted(program: _Unpickler) -> None:
         program.left -= 1
         if program.left < 0:
@@ -132,14 +138,16 @@ def _foreign(program: _Unpickler) -> None:
     raise ValueError("it has an opcode that no array, number, string, list, tuple or dictionary needs")
 
 
-_METHODS = pickle._Unpickler.dispatch | {
+# Any: typeshed takes these for methods of the Unpickler in C
+_METHODS: dict[int, Any] = pickle._Unpickler.dispatch | {
     pickle.EMPTY_DICT[0]: _Unpickler.load_empty_dictionary,
     pickle.DICT[0]: _Unpickler.load_dict,
     pickle.REDUCE[0]: _Unpickler.load_reduce,
     pickle.BUILD[0]: _Unpickler.load_build,
 }
 _CODES = [getattr(pickle, name)[0] for name in OPCODES.split()]
-_Unpickler.dispatch = dict.fromkeys(range(256), _foreign) | {code: _counted(_METHODS[code]) for code in _CODES}
+_STEPS: dict[int, Any] = dict.fromkeys(range(256), _foreign)
+_Unpickler.dispatch = _STEPS | {code: _counted(_METHODS[code]) for code in _CODES}
 
 
 class _Bounded:

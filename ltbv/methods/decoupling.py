@@ -100,7 +100,7 @@ class TauNorm:
         del feed
         if not isinstance(network.heads, Linear):
             raise Refusal("tau-norm brings the vectors of linear heads to length 1; these are cosine heads, which are")
-        weight = network.heads.weight
+        weight: Tensor = network.heads.weight
         weight /= weight.norm(dim=-1, keepdim=True) ** self.tau
         network.heads.bias.zero_()
 
@@ -112,6 +112,9 @@ class NearestMean(Layer):
     [K, C, D] are filled from features; a class with no centre (NaN) is never nearest. Nearest class mean, 'cl2n' of
     Kang et al., 2020.
     """
+
+    mean: Tensor
+    centres: Tensor
 
     def __init__(self, mean: Tensor, centres: Tensor):
         super().__init__()

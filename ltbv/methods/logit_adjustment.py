@@ -13,8 +13,10 @@ sees it.
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ltbv.data.batches import Feed
+from ltbv.errors import Refusal
 from ltbv.losses import balanced_softmax
 from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.baseline import REPRESENTATION
@@ -31,7 +33,9 @@ class Adjust:
     tau: float = 1.0
 
     def __call__(self, network: Experts, feed: Feed) -> None:
-        bias = network.heads.bias
+        bias = getattr(network.heads, "bias", None)
+        if not isinstance(bias, Tensor):
+            raise Refusal("logit adjustment moves the bias of linear heads, and these have none; give Net(head=LINEAR)")
         counts = torch.as_tensor(feed.counts).to(bias).clamp(min=1)
         prior = torch.log(counts / counts.sum(1, keepdim=True)).repeat_interleave(network.experts, 0)
         bias -= self.tau * prior

@@ -5,18 +5,23 @@ batches, at development images, or at the network with other weights is an `Obje
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ltbv.data.batches import Batch, Feed
 from ltbv.errors import Refusal, unknown
-from ltbv.losses import effective_number, weighted_mean
+from ltbv.losses import ExampleLoss, effective_number, weighted_mean
 from ltbv.models.experts import Experts, Output
 from ltbv.schedules import Number, value
+
+Groups = Mapping[str, Sequence[int] | np.ndarray]  # name -> class ids
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Moment:
     epoch: int
     epochs: int
     counts: Tensor
-    groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    groups: Groups = field(default_factory=dict)
     learning_rate: Number = 0.0
     memory: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -131,6 +136,11 @@ def shaped(found: object, shape: tuple[int, ...], who: str, wanted: str) -> Tens
     return found
 
 
+def added(terms: Iterable[Tensor]) -> Tensor:
+    """One or more, added up in this order."""
+    return reduce(add, terms)
+
+
 @dataclass(frozen=True)
 class Loss(OutputObjective):
     """A loss weighted by class, w = effective_number(beta): of each expert's logits, added up.
@@ -142,7 +152,7 @@ class Loss(OutputObjective):
     beta   0 gives every class the weight 1; `Step(0, 0.9999, at=0.8)` is deferred re-weighting (DRW, Cao et al., 2019)
     """
 
-    loss: Callable[[Tensor, Tensor, Tensor], Tensor]
+    loss: ExampleLoss
     beta: Number = 0.0
     by: str = "weights"
 
@@ -159,7 +169,7 @@ class Loss(OutputObjective):
             shaped(self.loss(logits, labels, counts), labels.shape, name, "a number an image, [B]")
             for logits in output.logits
         )
-        return sum(weighted_mean(losses, labels, weights, self.by) for losses in each)
+        return added(weighted_mean(losses, labels, weights, self.by) for losses in each)
 
 
 @dataclass(frozen=True)
@@ -168,7 +178,11 @@ class Sum(OutputObjective):
 
     terms: tuple[OutputObjective, ...]
 
+    def __post_init__(self) -> None:
+        if not self.terms:
+            raise Refusal("a sum of no objectives; give a tuple of one or more, such as (Loss(cross_entropy),)")
+
     def of_run(
         self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
     ) -> Tensor:
-        return sum(term.of_run(output, labels, counts, now, given) for term in self.terms)
+        return added(term.of_run(output, labels, counts, now, given) for term in self.terms)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Method, Moment, OutputObjective, Stage
+from ltbv.methods.objective import added
 from ltbv.methods.registry import register
 from ltbv.models.experts import Output
 
@@ -61,7 +62,7 @@ class RangeObjective(OutputObjective):
     def of_run(
         self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
     ) -> Tensor:
-        return sum(
+        return added(
             cross_entropy(logits, labels).mean() + self.weight * range_loss(features, labels, len(counts), self.margin)
             for logits, features in zip(output.logits, output.features, strict=True)
         )

@@ -25,7 +25,6 @@ diversity term (in the released code it silently means another loss); `distribut
     ride_ce, ...  RIDE on another method: see `ride_on`
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -33,7 +32,7 @@ import torch
 from torch import Tensor
 
 from ltbv.errors import unknown
-from ltbv.losses import cross_entropy, focal, ldam
+from ltbv.losses import ExampleLoss, cross_entropy, focal, ldam
 from ltbv.methods.base import Loss, Method, Moment, OutputObjective, Stage, Sum, mean
 from ltbv.methods.registry import register
 from ltbv.methods.routing import ROUTED, routing
@@ -45,7 +44,7 @@ BETA = 0.9999
 SWITCH = 0.8
 SWITCHED = Step(0.0, 1.0, at=SWITCH)
 PAPER = "Wang et al., ICLR 2021, arXiv 2010.01809"
-BASE_LOSSES = {"ldam": ldam, "cross_entropy": cross_entropy, "focal": focal}
+BASE_LOSSES: dict[str, ExampleLoss] = {"ldam": ldam, "cross_entropy": cross_entropy, "focal": focal}
 
 
 def ride_loss(
@@ -72,7 +71,7 @@ def ride_loss(
     """
     loss = _named(base_loss)
     if base_loss == "ldam":
-        loss = partial(loss, max_margin=max_margin, scale=scale)
+        loss = partial(ldam, max_margin=max_margin, scale=scale)
     terms = (
         Loss(loss, beta=BETA if reweighted else 0.0),
         Diversity(diversity, diversity_weight, float(reweighted and distribution_aware), gamma, temperature),
@@ -81,7 +80,7 @@ def ride_loss(
     return Sum(terms).of_run(Output(expert_logits, expert_logits), labels, counts, now)
 
 
-def _named(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _named(name: str) -> ExampleLoss:
     if name not in BASE_LOSSES:
         raise unknown("base loss", name, BASE_LOSSES)
     return BASE_LOSSES[name]

@@ -69,5 +69,5 @@ class Routing(Part):
     def build(self, shape: Shape) -> Router:
         return Router(shape.runs, shape.experts - 1, shape.features, shape.classes, self.top)
 
-    def answer(self, module: Router, logits: Tensor, features: Tensor) -> None:
+    def answer(self, module: nn.Module, logits: Tensor, features: Tensor) -> None:
         module(means_so_far(logits)[:, :-1], features[:, :-1])

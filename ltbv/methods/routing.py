@@ -24,11 +24,19 @@ from ltbv.data.samplers import CLASS_BALANCED
 from ltbv.errors import Refusal
 from ltbv.methods.base import Answer, Losses, Moment, Objective, Stage
 from ltbv.methods.objective import right
-from ltbv.methods.router import Routing, means_so_far
+from ltbv.methods.router import Router, Routing, means_so_far
 from ltbv.models.experts import Experts
 from ltbv.schedules import Cosine
 
 TOP = 30
+
+
+def router_of(network: Experts) -> Router:
+    """The routers of a stack, or a Refusal where there are none."""
+    router = getattr(network, Routing.name, None)
+    if not isinstance(router, Router):
+        raise Refusal("a router is asked, and the network has none; give Net(parts=(Routing(30),))")
+    return router
 
 
 def router_targets(means: Tensor, labels: Tensor) -> Tensor:
@@ -50,7 +58,7 @@ class RouterObjective(Objective):
             output = network(batch.images)
         means = means_so_far(output.logits)
         targets = router_targets(means, batch.labels).to(means.dtype)
-        scores = network.router(means[:, :-1], output.features[:, :-1])
+        scores = router_of(network)(means[:, :-1], output.features[:, :-1])
         weight = 1 + (self.positive_weight - 1) * targets
         losses = F.binary_cross_entropy_with_logits(scores, targets, weight=weight, reduction="none").mean((1, 2))
         return Losses(losses, right(output.logits, batch.labels))
@@ -61,14 +69,12 @@ class Routed:
     """Experts are asked one after the other, each only for the images whose router asks for it."""
 
     def __call__(self, network: Experts, images: Tensor) -> Answer:
-        if not hasattr(network, Routing.name):
-            raise Refusal("ROUTED asks a router, and the network has none; give Net(parts=(Routing(30),))")
         answers = [self.of_run(network, run, own) for run, own in enumerate(_of_runs(images, network.runs))]
         return Answer(*(torch.stack(part) for part in zip(*answers, strict=True)))
 
     def of_run(self, network: Experts, run: int, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean logits [B, C] of the experts asked, and how many those were [B], for images [B, channels, H, W]."""
-        maps = network.stem_of(run)(images)
+        router, maps = router_of(network), network.stem_of(run)(images)
         active = torch.arange(len(images), device=images.device)
         used = torch.ones_like(active)
         total: Tensor | None = None
@@ -79,11 +85,12 @@ class Routed:
             if expert == network.experts - 1:
                 break
             means = total[active] / (expert + 1)
-            asks = network.router.at(run, expert)(means[None, None], features[None, None])[0, 0] > 0
+            asks = router.at(run, expert)(means[None, None], features[None, None])[0, 0] > 0
             active, maps = active[asks], maps[asks]
             if not len(active):
                 break
             used[active] += 1
+        assert total is not None, "a network has an expert"
         return total / used.unsqueeze(1), used
 
 

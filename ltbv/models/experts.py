@@ -4,9 +4,9 @@ A plain classifier has one expert of full width; RIDE (Wang et al., 2021) has se
 ensemble is several experts that share nothing. `Net` is the specification, a value; `Net.build` makes the stack of R.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,21 +16,32 @@ from ltbv.models.parts import BODY, LINEAR, PLACES, Head, Part, Shape
 from ltbv.models.stack import fan_out, take
 
 
-class Backbone(Protocol):
-    """A network cut in two. In a stack of it, `copies` of runs or experts lie side by side in the channels."""
+class Backbone(Hashable, Protocol):
+    """A network cut in two, a value. In a stack of it, `copies` of runs or experts lie side by side in the channels."""
 
     def build_shared(self, copies: int, channels: int) -> nn.Module:
         """What the experts of a run share: images [B, copies*channels, H, W] -> maps."""
 
     def build_branch(self, copies: int, width_factor: float) -> nn.Module:
-        """What each expert has: maps -> features [copies, B, D] (or more of them, padded). If it has `maps`, `pool` of
-        `maps` is what it does, and parts may stand between the two."""
+        """What each expert has: maps -> features [copies, B, D] (or more of them, padded). Parts may stand within it if
+        it is `Cut`."""
 
     def features(self, width_factor: float) -> int:
         """D."""
 
     def map_size(self, size: tuple[int, int]) -> tuple[int, int] | None:
         """(H', W') of the last maps for images of (H, W); None where there are none to be had."""
+
+
+@runtime_checkable
+class Cut(Protocol):
+    """A branch in two pieces: `pool` of `maps` is what it does."""
+
+    def maps(self, x: Tensor) -> Tensor:
+        """The last maps, [B, copies*C', H', W']."""
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """Their features, [copies, B, D]."""
 
 
 class Output(NamedTuple):
@@ -97,6 +108,7 @@ class Experts(nn.Module):
         """[R*E, B, D], or more where they are padded."""
         if not any(part.at == "maps" for part in self.parts):
             return self.branches(maps)
+        assert isinstance(self.branches, Cut), "`Net.build` refuses another"
         return self.branches.pool(self._through("maps", self.branches.maps(maps)))
 
     def _through(self, place: str, values: Tensor) -> Tensor:
@@ -185,7 +197,7 @@ class Net:
         copies, features = runs * self.experts, backbone.features(self.factor)
         shape = Shape(runs, self.experts, features, classes, size and backbone.map_size(size))
         branches = backbone.build_branch(copies, self.factor)
-        if any(part.at == "maps" for part in self.parts) and not hasattr(branches, "maps"):
+        if any(part.at == "maps" for part in self.parts) and not isinstance(branches, Cut):
             raise Refusal(f"{backbone} gives features and no maps, which a part of the network stands on; take another")
         return Experts(
             runs,

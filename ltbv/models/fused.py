@@ -9,12 +9,31 @@ network is (`channels`), parameters never are.
 import sys
 from functools import lru_cache
 from importlib.util import find_spec
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltbv.errors import reason
 from ltbv.models.channels import padded, widen
+
+
+class Convolution(Protocol):
+    """What is asked of a convolution: `stack.Conv`."""
+
+    weight: nn.Parameter
+    stride: int
+
+
+class Normalisation(Protocol):
+    """What is asked of a batch norm: `stack.Norm`."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    running_mean: Tensor
+    running_var: Tensor
+    momentum: float
+    epsilon: float
 
 
 @lru_cache
@@ -44,7 +63,7 @@ def serves(weight: Tensor, x: Tensor) -> bool:
 
 
 def conv_norm_relu(
-    conv, norm, x: Tensor, residual: Tensor | None, dtype: torch.dtype
+    conv: Convolution, norm: Normalisation, x: Tensor, residual: Tensor | None, dtype: torch.dtype
 ) -> Tensor | tuple[Tensor, Tensor]:
     """relu(norm(conv(x)) + residual) with batch statistics; running statistics move on. Sums are float32.
 

@@ -6,6 +6,7 @@ Slower than `stack`'s layers for small networks, but it takes any module that ma
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy as shallow
+from typing import Self
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class Loop(Layer):
     def owned(self) -> Iterator[tuple[nn.Parameter, int]]:
         return ((parameter, copy) for copy, member in enumerate(self.members) for parameter in member.parameters())
 
-    def take(self, copies: Sequence[int]) -> "Loop":
+    def take(self, copies: Sequence[int]) -> Self:
         """The same members in a smaller loop: to be asked, not trained."""
         taken = shallow(self)
         taken.copies, taken.draws = len(copies), [self.draws[copy] for copy in copies]

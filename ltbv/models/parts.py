@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from ltbv.models.stack import CosineLinear, Linear
 
@@ -86,6 +86,6 @@ class Part(ABC):
     def build(self, shape: Shape) -> nn.Module:
         """The part of a stack, weights yet to come."""
 
-    def answer(self, module: nn.Module, logits, features) -> None:
+    def answer(self, module: nn.Module, logits: Tensor, features: Tensor) -> None:
         """Do what it does of its own when a network answers, for its cost to be counted; most do nothing."""
         del module, logits, features

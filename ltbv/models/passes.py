@@ -5,6 +5,7 @@ backward   sums of g and g raw by channel, g = dy where y > 0; statistics; draw;
 """
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -119,7 +120,20 @@ class ConvNormRelu(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, residual, weight, scale, bias, running_mean, running_var, stride, momentum, epsilon, dtype):
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        residual: Tensor | None,
+        weight: Tensor,
+        scale: Tensor,
+        bias: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
+        stride: int,
+        momentum: float,
+        epsilon: float,
+        dtype: torch.dtype,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         conv = _Conv(weight.shape, stride)
         x = _last(x, dtype)
         raw = conv(x, conv.packed(weight, dtype))
@@ -146,7 +160,7 @@ class ConvNormRelu(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *dys):
+    def backward(ctx: Any, *dys: Tensor | None) -> tuple[Tensor | None, ...]:
         x, weight, raw, y, of_columns = ctx.saved_tensors
         conv, residual = ctx.conv, y is not None
         dy, *twins = [_last(dy, raw.dtype) for dy in dys if dy is not None]

@@ -39,9 +39,12 @@ class Stem(nn.Sequential):
     def __init__(self, copies: int, channels: int, width: int):
         super().__init__(Conv(copies, channels, width), Norm(copies, width))
 
-    def forward(self, x: Tensor, twin: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, twin: Tensor | None = None) -> tuple[Tensor, Tensor]:
         del twin
-        return (conv_norm_relu(*self, x),) * 2
+        conv, norm = self
+        assert isinstance(conv, Conv) and isinstance(norm, Norm)
+        y = conv_norm_relu(conv, norm, x)
+        return y, y
 
 
 class Stages(nn.Sequential):

@@ -11,6 +11,7 @@ r*E + e.
 import math
 from collections.abc import Iterator, Sequence
 from copy import copy as shallow
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +23,13 @@ from ltbv.models.channels import narrow, padded
 
 NUMBERS = ("f2", "f4", "f8", "i4", "i8")  # types of weights and buffers in files
 NEVER = -1e4  # logit of a class that cannot be predicted; float16 holds it
+
+
+@runtime_checkable
+class Copied(Protocol):
+    """A module that knows how many copies it holds."""
+
+    copies: int
 
 
 class Layer(nn.Module):
@@ -46,12 +54,13 @@ class Layer(nn.Module):
         """Its parameters: of one copy, which is then named, or None, of all copies along the first axis."""
         return ((parameter, None) for parameter in self.parameters(recurse=False))
 
-    def take(self, copies: Sequence[int]) -> "Layer":
+    def take(self, copies: Sequence[int]) -> Self:
         """A layer of some of the copies, in this order: to be asked, not trained."""
         taken = shallow(self)
         taken.copies, at = len(copies), list(copies)
-        taken._parameters = {name: nn.Parameter(p[at], requires_grad=False) for name, p in self._parameters.items()}
-        taken._buffers = {name: buffer[at] for name, buffer in self._buffers.items()}
+        own, buffers = self._parameters.items(), self._buffers.items()
+        taken._parameters = {name: nn.Parameter(p[at], requires_grad=False) for name, p in own if p is not None}
+        taken._buffers = {name: buffer[at] for name, buffer in buffers if buffer is not None}
         return taken
 
     def _fill(self, parameter: Tensor, copy: int, values: np.ndarray | float) -> None:
@@ -81,6 +90,9 @@ class Conv(Layer):
 class Norm(Layer):
     """Batch norm over each channel of each copy: [B, K*channels, H, W] -> the same shape (Ioffe and Szegedy, 2015)."""
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, copies: int, channels: int, momentum: float = 0.1, epsilon: float = 1e-5):
         super().__init__()
         self.copies, self.momentum, self.epsilon = copies, momentum, epsilon
@@ -100,8 +112,8 @@ class Norm(Layer):
             self._fill(parameter, copy, start)
 
     def forward(self, x: Tensor) -> Tensor:
-        flat = (t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias))
-        return F.batch_norm(x, *flat, training=self.training, momentum=self.momentum, eps=self.epsilon)
+        mean, var, weight, bias = (t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias))
+        return F.batch_norm(x, mean, var, weight, bias, self.training, self.momentum, self.epsilon)
 
 
 class Linear(Layer):
@@ -159,7 +171,7 @@ def _conv_norm_add_relu(conv: Conv, norm: Norm, x: Tensor, residual: Tensor | No
     known = type(conv) is Conv and type(norm) is Norm  # one that computes something else is asked itself
     if known and norm.training and fused.serves(conv.weight, x):
         y = fused.conv_norm_relu(conv, norm, x, residual, torch.get_autocast_dtype("cuda"))
-        return (y, y) if residual is None else y
+        return y if isinstance(y, tuple) else (y, y)
     y = norm(conv(narrow(x, conv.copies, conv.weight.shape[2])))
     if residual is not None:
         y += narrow(residual, conv.copies, conv.weight.shape[1])
@@ -184,8 +196,8 @@ def take(module: nn.Module, copies: Sequence[int]) -> nn.Module:
     if isinstance(module, Layer):
         return module.take(copies)
     taken = shallow(module)
-    taken._modules = {name: take(child, copies) for name, child in module._modules.items()}
-    if hasattr(module, "copies"):
+    taken._modules = {name: take(child, copies) for name, child in module._modules.items() if child is not None}
+    if isinstance(taken, Copied):
         taken.copies = len(copies)
     return taken
 

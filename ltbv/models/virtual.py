@@ -55,4 +55,5 @@ def slopes(of: Callable[[Weights], Tensor], at: Weights, along: Weights) -> tupl
     still = {name: value.detach() for name, value in at.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*torch.jit.script")  # which torch's forward mode still uses itself
-        return jvp(of, (still,), ({name: along[name].detach() for name in still},))
+        found = jvp(of, (still,), ({name: along[name].detach() for name in still},))
+    return found[0], found[1]

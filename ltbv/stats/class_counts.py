@@ -43,8 +43,8 @@ def keys_of(counts: Any) -> list | None:
 
 def class_ids(keys: Sequence[Any]) -> list[int] | None:
     """What keys are as class ids, if all are whole numbers: of any type, or their digits."""
-    found = [_whole(key) for key in keys]
-    return None if None in found else found
+    found = [whole for key in keys if (whole := _whole(key)) is not None]
+    return found if len(found) == len(keys) else None
 
 
 def _whole(key: Any) -> int | None:

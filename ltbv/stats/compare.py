@@ -17,7 +17,7 @@ fewer than it may: of two methods that do not differ, 2 % of simulated studies h
 corrected for the looks; a study that is read after every run is another matter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,7 +177,7 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     )
 
 
-def _step(p: np.ndarray, adjust) -> np.ndarray:
+def _step(p: np.ndarray, adjust: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     p = np.asarray(p, np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p))

@@ -55,7 +55,7 @@ def fallen_runs(record: Record, groups: Mapping[str, np.ndarray]) -> dict[int, l
     found: dict[int, list] = {}
     for name, values in zip(weights.names, accuracy.T, strict=True):
         for run in far_below(values, FALLEN / len(weights.names)):
-            found.setdefault(record.runs[run], []).append(name)
+            found.setdefault(record.numbers[run], []).append(name)
     return dict(sorted(found.items()))
 
 
@@ -90,15 +90,15 @@ def without_fallen(
     """
     sides = method, reference
     fallen = [
-        fallen_runs(side, groups) | {run: list(groups) for run in side.runs if run in failed}
+        fallen_runs(side, groups) | {run: list(groups) for run in side.numbers if run in failed}
         for side, failed in zip(sides, known, strict=True)
     ]
     named = {name for of in fallen for names in of.values() for name in names}
     where = {name: groups[name] for name in CONFIRMED_GROUPS if name in named}
-    rest = [run for run in pair(*sides)[0].runs if not any(run in of for of in fallen)]
+    rest = [run for run in pair(*sides)[0].numbers if not any(run in of for of in fallen)]
     if not where or not rest:
         return dict.fromkeys((name, quantity) for name in where for quantity in MOVED)
-    left = [side.select(rest) for side in sides]
+    left = method.select(rest), reference.select(rest)
     ours, theirs = (_moves(*of, where) for of in zip(sides, left, fallen, strict=True))
     return {
         at: replace(one, low=one.low + min(ours[at]) - max(theirs[at]), high=one.high + max(ours[at]) - min(theirs[at]))
@@ -116,13 +116,13 @@ def _moves(
     moves = {at: [0.0] for at in of_rest}
     number = {name: sum(name in names for names in fallen.values()) for name in groups}
     for run, names in fallen.items():
-        row = side.predictions[side.runs.index(run)]
+        row = side.predictions[side.numbers.index(run)]
         departs = zero_one(rest.predictions, row).bias  # of the vote, from this run's labels
         means = weights.means(by_class(np.stack([row != side.labels, departs]), side.labels, weights.num_classes))
         for quantity, of_run in zip(MOVED, means, strict=True):
             for name, value in zip(groups, of_run, strict=True):
                 if name in names:
-                    most = largest_share(number[name], len(side.runs))
+                    most = largest_share(number[name], len(side.numbers))
                     moves[name, quantity].append(most * (value - of_rest[name, quantity]))
     return moves
 

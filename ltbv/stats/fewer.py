@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ltbv.stats.votes import Ballots, subset_words
 from ltbv.stats.zero_one import extrapolate, half_subsets
@@ -56,7 +57,7 @@ class FewerRuns:
         middle = None if middle_size == subsets.shape[1] else np.array([*combinations(range(runs), middle_size)])
         of_middle = subsets if middle is None else middle
 
-        def words(of):
+        def words(of: np.ndarray) -> list[np.ndarray]:
             return [subset_words(subset, runs) for subset in of]
 
         return cls(
@@ -72,7 +73,11 @@ class FewerRuns:
         )
 
     def terms(
-        self, ballots: Ballots, ties: str, labels: np.ndarray | None = None, class_sums: np.ndarray | None = None
+        self,
+        ballots: Ballots,
+        ties: str,
+        labels: np.ndarray | None = None,
+        class_sums: NDArray[np.float64] | None = None,
     ) -> np.ndarray:
         """FEWER_TERMS of the points of `ballots`, (terms, n).
 
@@ -126,7 +131,7 @@ def _mean_weight(
     subsets: list[np.ndarray],
     ties: str,
     labels: np.ndarray | None = None,
-    class_sums: np.ndarray | None = None,
+    class_sums: NDArray[np.float64] | None = None,
 ) -> np.ndarray:
     """Mean over subsets of runs of the weight of the true label (n,).
 
@@ -135,7 +140,7 @@ def _mean_weight(
     true = ballots.true_votes(subset_words(np.arange(ballots.size), ballots.size))
     # Where no run or every run is right, every subset of the runs says so too: only the others are counted.
     certain, contested = true == ballots.size, np.flatnonzero((true > 0) & (true < ballots.size))
-    if class_sums is not None:
+    if class_sums is not None and labels is not None:
         class_sums += np.bincount(labels[certain], minlength=class_sums.shape[1])
         labels = labels[contested]
     mean = certain.astype(np.float64)
@@ -143,7 +148,7 @@ def _mean_weight(
     for number, subset in enumerate(subsets):
         weight = ballots.main_weight_true(subset, ties)
         total += weight
-        if class_sums is not None:
+        if class_sums is not None and labels is not None:
             class_sums[number] += np.bincount(labels, weight, minlength=class_sums.shape[1])
     mean[contested] = total / max(len(subsets), 1)
     return mean

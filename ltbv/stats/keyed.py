@@ -8,13 +8,20 @@ No library of tables is imported: they are known by what they have (`iloc` of pa
 """
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ltbv.errors import Refusal
 
 Keys = list[Hashable] | None  # names along an axis, None: there are none, or they are 0, 1, 2, … in order
+
+
+class Index(Protocol):
+    """What names an axis of a table: of pandas, or of xarray."""
+
+    def tolist(self) -> list[Hashable]:
+        """The names."""
 
 
 def keyed(values: Any, name: str, dimensions: int | None = None) -> tuple[np.ndarray, list[Keys]]:
@@ -63,7 +70,8 @@ def matched(values: np.ndarray, axis: int, keys: Keys, wanted: Keys, name: str, 
     if keys == wanted:
         return values
     if keys is None or wanted is None:
-        (known, table), (_, bare) = sorted([(keys, name), (wanted, others)], key=lambda side: side[0] is None)
+        table, bare = (others, name) if keys is None else (name, others)
+        known = [*(wanted or ())] if keys is None else keys
         raise Refusal(
             f"{table} have the index {_some(known)} and {bare} have none, or 0, 1, 2, …: nothing says that they are in"
             f" one order; give both with the same index, or, if they are in one order, {table} as an array, .to_numpy()"
@@ -83,7 +91,7 @@ def _so_many(axes: list[Keys], dimensions: int | None) -> list[Keys]:
     return axes if dimensions in (None, len(axes)) else [None] * dimensions
 
 
-def _axes(values: Any, dimensions: int) -> list[Sequence[Hashable] | None]:
+def _axes(values: Any, dimensions: int) -> list[Index | None]:
     """The names along each axis of what has an index."""
     if hasattr(values, "iloc") and hasattr(values, "index"):
         return [values.index, values.columns] if hasattr(values, "columns") else [values.index]
@@ -92,7 +100,7 @@ def _axes(values: Any, dimensions: int) -> list[Sequence[Hashable] | None]:
     return [None] * dimensions
 
 
-def _telling(index: Sequence[Hashable] | None) -> Keys:
+def _telling(index: Index | None) -> Keys:
     """Names as a list, unless they are 0, 1, 2, … in order."""
     keys = None if index is None else index.tolist()
     return None if keys is None or keys == list(range(len(keys))) else keys

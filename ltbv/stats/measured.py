@@ -53,8 +53,10 @@ class Measured:
     widening: float = 1.0
 
     def __sub__(self, other: "Measured") -> "Measured":
-        both = self.values is not None and other.values is not None
-        kind = np.int8 if both and self.values.dtype == other.values.dtype == bool else np.float64
+        ours, theirs, values = self.values, other.values, None
+        if ours is not None and theirs is not None:
+            kind = np.int8 if ours.dtype == theirs.dtype == bool else np.float64
+            values = np.subtract(ours, theirs, dtype=kind)
         return Measured(
             self.points - other.points,
             self.plug_in - other.plug_in,
@@ -62,17 +64,18 @@ class Measured:
             self.left + tuple(-left for left in other.left),
             self.least - other.least,
             self.corrected + other.corrected,
-            np.subtract(self.values, other.values, dtype=kind) if both else None,
+            values,
             self.is_share and other.is_share,
             max(self.widening, other.widening),
         )
 
     def noise(self) -> np.ndarray:
         """Variance of the mean over runs at each point (N,), of `values`: what each run says there by itself."""
+        assert self.values is not None, "only a mean of runs has a value of each run"
         runs = len(self.values)
         squares = sum(np.square(row, dtype=np.float64) for row in self.values) / runs
         mean = sum(row.astype(np.float64) for row in self.values) / runs
-        return (squares - mean**2) / (runs - 1)
+        return np.asarray((squares - mean**2) / (runs - 1))
 
 
 def measure_votes(
@@ -129,7 +132,7 @@ def measure_votes(
     if fewer and others:
         counts = np.bincount(labels, minlength=num_classes)
         left_out = _vote_quantities(divide_by_class(sums, counts).swapaxes(0, 1))
-        if bias_by_half:
+        if sums_halves is not None:
             without = np.array([[r not in half for half in fewer.subsets.tolist()] for r in all_runs], np.float64)
             bias_half = 1 - without @ divide_by_class(sums_halves, counts) / without.sum(1, keepdims=True)
             left_out["bias"] = extrapolate(left_out["bias"], bias_half, runs - 1, fewer.half_size)

@@ -77,8 +77,9 @@ class Record:
         if len(runs) != len(predictions) or len(set(runs)) != len(runs):
             raise Refusal(f"runs {list(runs)[:8]} must be one number of its own for each of {len(predictions)} rows")
         if self.train_counts is not None:
-            object.__setattr__(self, "train_counts", class_counts(self.train_counts))
-            classes = self.train_counts.size
+            counts = class_counts(self.train_counts)
+            object.__setattr__(self, "train_counts", counts)
+            classes = counts.size
             check_labels(labels, classes)
             if predictions.max() >= classes:
                 raise Refusal(f"predictions go up to {predictions.max()}, but train_counts has {classes} classes")
@@ -96,13 +97,19 @@ class Record:
         for name, value in (known | {"per_run": per_run, "logits": logits}).items():
             object.__setattr__(self, name, value)
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The run numbers (R,), given or counted."""
+        assert self.runs is not None, "they were counted when the record was made"
+        return tuple(self.runs)
+
     def select(self, runs: Sequence[int]) -> "Record":
         """The record of the runs with these numbers, in this order."""
-        if tuple(runs) == self.runs:
+        if tuple(runs) == self.numbers:
             return self
-        if missing := sorted(set(runs) - set(self.runs)):
-            raise Refusal(f"the record has no run {missing[0]}: it has {list(self.runs)[:8]}")
-        rows = [self.runs.index(run) for run in runs]
+        if missing := sorted(set(runs) - set(self.numbers)):
+            raise Refusal(f"the record has no run {missing[0]}: it has {list(self.numbers)[:8]}")
+        rows = [self.numbers.index(run) for run in runs]
         read, logits = self.logits, None
         if read is not None:
             logits = (lambda block: read(block)[rows]) if callable(read) else read[rows]
@@ -143,14 +150,15 @@ class Record:
 
 def _run_numbers(rows: Keys, runs: Sequence[int] | None, total: int) -> tuple[int, ...]:
     """Run numbers: as given, or those of a table's index, or from 0."""
-    if runs is None and rows is None:
+    numbers: Keys = rows if runs is None else plain(runs, "runs").tolist()
+    if numbers is None:
         return tuple(range(total))
-    numbers = rows if runs is None else plain(runs, "runs").tolist()
     if rows is not None and numbers != rows:
         raise Refusal(f"predictions have runs {rows[:8]} in their index, but runs are {numbers[:8]}: give them once")
-    if any(type(number) is not int for number in numbers):
+    whole = [number for number in numbers if type(number) is int]
+    if len(whole) < len(numbers):
         raise Refusal(f"runs {numbers[:8]} must be whole numbers: two records are paired by them; give runs=")
-    return tuple(numbers)
+    return tuple(whole)
 
 
 def _of_runs(values: np.ndarray, name: str, rows: Keys, points: Keys) -> np.ndarray:
@@ -194,9 +202,9 @@ def pair(method: Record, reference: Record) -> tuple[Record, Record]:
             f"the method was resampled by {method.scheme!r} and its reference by {reference.scheme!r}: their variances"
             " are of different things; use one scheme for both"
         )
-    known = method.train_counts is not None and reference.train_counts is not None
-    if known and not np.array_equal(method.train_counts, reference.train_counts):
-        one, other = (f"{np.sum(of.train_counts)} in {np.size(of.train_counts)}" for of in (method, reference))
+    ours, theirs = method.train_counts, reference.train_counts
+    if ours is not None and theirs is not None and not np.array_equal(ours, theirs):
+        one, other = (f"{np.sum(of)} in {np.size(of)}" for of in (ours, theirs))
         raise Refusal(
             f"the method and its reference were trained on different class counts ({one} and {other} classes):"
             " train both on the same"
@@ -206,10 +214,10 @@ def pair(method: Record, reference: Record) -> tuple[Record, Record]:
         reference.clusters if reference.clusters is not None else [],
     ):
         raise Refusal("the method and its reference have different clusters of test points: give both the same")
-    common = [run for run in method.runs if run in set(reference.runs)]
+    common = [run for run in method.numbers if run in set(reference.numbers)]
     if not common:
         raise Refusal(
-            f"the method (runs {list(method.runs)[:4]}...) and its reference (runs {list(reference.runs)[:4]}...) have"
-            " no run number in common: pairs share a training sample and seeds"
+            f"the method (runs {list(method.numbers)[:4]}...) and its reference (runs {list(reference.numbers)[:4]}...)"
+            " have no run number in common: pairs share a training sample and seeds"
         )
     return method.select(common), reference.select(common)

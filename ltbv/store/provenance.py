@@ -44,7 +44,7 @@ def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
     for name in sorted(arrays.keys() - {FIELD}):
         array = np.ascontiguousarray(arrays[name])
         found.update(f"{name} {array.dtype.str} {arrays[name].shape}\n".encode())
-        found.update(array)
+        found.update(array.data)
     return found.hexdigest()[:16]
 
 
@@ -147,9 +147,9 @@ def _apart(methods: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
     if not apart:
         return []
     labels = list(dict.fromkeys(label for weights in apart.values() for own in weights.values() for label in own))
-    runs = sorted({run for _, run in apart})
+    numbers = sorted({run for _, run in apart})
     return [
-        f"{_few(labels)} stand on one stage, but in run {_few(map(str, runs))} on other weights of it: these"
+        f"{_few(labels)} stand on one stage, but in run {_few(map(str, numbers))} on other weights of it: these"
         " differences are not paired."
     ]
 
