@@ -134,11 +134,21 @@ def _read_config(context: click.Context, parameter: click.Parameter, path: Path 
         name = word.replace("_", "-")
         if name not in known:
             raise unknown(f"option in {path}", name, (one for one in known if len(one) > 1))
-        several = isinstance(value, list) and known[name].multiple
-        if not (several or isinstance(value, (str, int, float))):
-            raise Refusal(f"{path} has {word} = {value!r}; give a text, a number, true or false, or of methods a list")
-        found[known[name].name] = value if several or not known[name].multiple else [value]
+        if not _suits(value, known[name]):
+            raise Refusal(f"{path} has {word} = {value!r}, which is nothing for --{name}: see --help for what it takes")
+        found[known[name].name] = [value] if known[name].multiple and not isinstance(value, list) else value
     context.default_map = found
+
+
+def _suits(value: Any, of: click.Parameter) -> bool:
+    """Is a value of a TOML file of the type that an option has? A whole number is a number too, and nothing is cut."""
+    if isinstance(value, list):
+        return of.multiple and all(isinstance(one, str) for one in value)
+    if of.is_flag or isinstance(value, bool):
+        return of.is_flag and isinstance(value, bool)
+    if of.type is click.INT:
+        return isinstance(value, int)
+    return isinstance(value, (int, float) if of.type is NUMBER else str)
 
 
 def _end(line: str, code: int = 2) -> None:

@@ -80,5 +80,5 @@ def words(value: object, *, but_defaults: bool = False) -> list[str]:
         if isinstance(said, bool):
             found.append(name if said else name.replace("--", "--no-", 1))
         else:
-            found += [name, f"{said:.15g}" if isinstance(said, float) else str(said)]
+            found += [name, repr(said).removesuffix(".0") if isinstance(said, float) else str(said)]
     return found

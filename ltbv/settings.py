@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ltbv.options import check, choice
+from ltbv.options import check, choice, kind
 
 OLDER = {"kind": "profile"}  # names in the study.json of earlier versions
 
@@ -27,12 +27,15 @@ class Settings:
     epochs: int | None = choice(None, "Passes over the images. This and the next four are the protocol's unless given.")
     batch: int | None = choice(None, "Images a step.")
     learning_rate: float | None = choice(None, "Highest of the schedule; stages with their own keep the proportion.")
-    weight_decay: float | None = choice(None, "Of all parameters that learn.")
+    weight_decay: float | None = choice(None, "Of all that learns, but where a method has its own.")
     optimiser: str | None = choice(None, "sgd or adamw.", metavar="NAME")
     seed: int = choice(0, "Of every random draw of the study.")
 
     def __post_init__(self) -> None:
         check(self)
+        for one in fields(self):
+            if kind(Settings, one.name) is float and (value := getattr(self, one.name)) is not None:
+                object.__setattr__(self, one.name, float(value))  # 1 and 1.0 are one setting
 
     def said(self) -> dict[str, Any]:
         """The settings that are settled, by name: what study.json has of them."""

@@ -98,7 +98,7 @@ class Feed:
         """
         depth, *salt = stage
         tables = []
-        for k, sampler in enumerate(samplers):
+        for k, sampler in enumerate(one.of_epoch(epoch, epochs) for one in samplers):
             turns = [
                 Turn(
                     self.labels[place],
@@ -158,7 +158,11 @@ class Feed:
         labels = self.held_labels if sampler.held else self.labels
         drawn: dict[str, list[np.ndarray]] = {}
         for place, turn in enumerate(turns):
+            if sampler.held and not turn.held.size:
+                raise Refusal(f"sampler {sampler!r} draws development images, and none are held out; give held=10, say")
             order = sampler.order(turn)
+            if "partners" in order.more and type(sampler).compose is Sampler.compose:
+                raise Refusal(f"sampler {sampler!r} names partners and blends nothing; give it `compose`, as Smote has")
             n = len(order.positions)
             tops, lefts = turn.draw.integers(2 * self.pad + 1, size=(2, n))
             flips = turn.draw.random(n) < (0.5 if self.flip else 0.0)

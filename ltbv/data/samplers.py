@@ -56,6 +56,10 @@ class Sampler(ABC):
 
     held = False
 
+    def of_epoch(self, epoch: int, epochs: int) -> "Sampler":
+        """The sampler that makes the order of this epoch: itself, unless it is made of others."""
+        return self
+
     @abstractmethod
     def order(self, turn: Turn) -> Order:
         """The order of one epoch."""
@@ -101,8 +105,11 @@ class Deferred(Sampler):
     after: Sampler
     at: float
 
+    def of_epoch(self, epoch: int, epochs: int) -> Sampler:
+        return (self.after if reached(self.at, epoch, epochs) else self.before).of_epoch(epoch, epochs)
+
     def order(self, turn: Turn) -> Order:
-        return (self.after if reached(self.at, turn.epoch, turn.epochs) else self.before).order(turn)
+        return self.of_epoch(turn.epoch, turn.epochs).order(turn)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from ltbv.engine.device import choose, gpu_memory
 from ltbv.engine.optimise import stage_rate
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
-from ltbv.engine.train import prepare
+from ltbv.engine.train import prepare, remembered, set_learning
 from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Moment, Stage
 from ltbv.models.experts import Backbone, Experts, Net
-from ltbv.models.stack import Norm, draw_run
+from ltbv.models.stack import Norm, by_run, draw_run
 from ltbv.seeds import generator
 
 LARGEST_STACK = 40  # beyond it a GPU gains little
@@ -56,8 +56,9 @@ def seconds_per_image(
     thirds = dict(zip(("many", "medium", "few"), np.array_split(np.arange(classes), 3), strict=True))
     now = Moment(0, 1, torch.as_tensor(feed.counts).to(where), thirds, stage_rate(stage, protocol))
     with torch.no_grad():
-        stage.objective.begin(network, feed, tuple(consulted), now)
-        now = replace(now, memory=stage.objective.each_epoch(network, feed, tuple(consulted), now))
+        stage.objective.begin(network.eval(), feed, tuple(consulted), now)
+        now = replace(now, memory=remembered(stage, network, feed, tuple(consulted), now))
+    set_learning(network, stage.learning)
     best = float("inf")
     for _ in range(tries):
         start = time.perf_counter()
@@ -160,11 +161,18 @@ def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], c
     height, width, channels = image_shape
     try:
         with torch.device("meta"):
-            build(stage, protocol, 1, image_shape, classes)(torch.zeros(2, channels, height, width))
+            network = build(stage, protocol, 1, image_shape, classes)
+            network(torch.zeros(2, channels, height, width))
     except Refusal:
         raise
     except Exception as error:  # a foreign network may dislike small images in any way
         raise Refusal(f"stage {stage.name!r} on images of {height} x {width}: {reason(error)}") from error
+    owned = {id(parameter) for parameter, _ in by_run(network, 1)}
+    if strange := [name for name, parameter in network.named_parameters() if id(parameter) not in owned]:
+        raise Refusal(
+            f"stage {stage.name!r}: parameter {strange[0]!r} belongs to no Layer of models.stack, so that it would be"
+            " neither drawn nor kept by run; make its module a Layer"
+        )
 
 
 def build(stage: Stage, protocol: Protocol, runs: int, image_shape: tuple[int, int, int], classes: int) -> Experts:

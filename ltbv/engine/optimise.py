@@ -51,7 +51,7 @@ class Optimisers:
         self.groups = []
         for (_, first), (rule, parameters) in by_group.items():
             if parameters:
-                its = rate if rule.learning_rate is None else times(rule.learning_rate, protocol.scale)
+                its = _rate(rule, rate, protocol)
                 made = _made(rule, parameters, decay if rule.weight_decay is None else rule.weight_decay)
                 self.groups.append(Moved(rule, its, parameters, first, made))
 
@@ -83,6 +83,18 @@ class Optimisers:
             if group.rule.clip is not None:
                 clip(self.network, group.parameters, group.rule.clip)
             group.torch.step()
+
+
+def _rate(rule: Optimiser, rate: Number, protocol: Protocol) -> Number:
+    """The learning rate of a rule: its own, in the protocol's proportion where that is of the same rule, or `rate`."""
+    alike = type(rule) is type(protocol.optimiser)
+    if rule.learning_rate is not None:
+        return times(rule.learning_rate, protocol.scale) if alike and type(rule) is SGD else rule.learning_rate
+    if not alike:
+        raise Refusal(
+            f"{rule} has no learning rate, and the stage's is of {type(protocol.optimiser).__name__}; give one"
+        )
+    return rate
 
 
 @torch.no_grad()

@@ -31,6 +31,14 @@ class Protocol:
     stack: int = field(default=1, compare=False)
 
 
+def needed(protocol: Protocol, settings: Settings) -> Settings:
+    """The settings without what the protocol says anyway: one study, however it is asked for."""
+    own = {"batch": protocol.batch, "weight_decay": protocol.weight_decay}
+    own["learning_rate"] = highest(protocol.learning_rate, settings.epochs or protocol.epochs)
+    own["optimiser"] = next(name for name, rule in OPTIMISERS.items() if type(protocol.optimiser) is rule)
+    return replace(settings, **{name: None for name, value in own.items() if getattr(settings, name) == value})
+
+
 def changed(protocol: Protocol, settings: Settings) -> Protocol:
     """The protocol, but for what the settings say otherwise."""
     for name, least in (("epochs", 1), ("batch", 2), ("weight_decay", 0)):

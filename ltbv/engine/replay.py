@@ -41,7 +41,7 @@ class Dials:
     """Numbers that change by epoch, as tensors that stay where they are and are filled again."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype):
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.closed = device, dtype, False
         self.known: list[tuple[Number, Tensor]] = []
 
     def of(self, number: Number, now: Moment) -> Tensor:
@@ -49,6 +49,8 @@ class Dials:
         for known, tensor in self.known:
             if known is number or known == number:
                 return tensor
+        if self.closed:  # made now it would be a constant of the recording
+            raise RuntimeError("the objective dials a number that it makes anew in each call; make it once, outside")
         self.known.append((number, torch.full((), Moment.value(now, number), dtype=self.dtype, device=self.device)))
         return self.known[-1][1]
 
@@ -101,6 +103,7 @@ class Replayed(Drive):
         self.memory: dict[str, Tensor] = {}
         self.steps: dict[int, Callable[[], None]] = {}
         self.watched: Watched | None = None  # kept: a graph reads its counts where they lie
+        self.calls = 0  # of the step that is being recorded
         self.gave_up = False
 
     def start(self, tables: Tables, now: Moment) -> None:
@@ -161,9 +164,12 @@ class Replayed(Drive):
         with unchanged(self.step), _no_draws():
             for size in dict.fromkeys(self.sizes):
                 self.position.zero_()
+                self.dials.closed, self.calls = False, 0
                 self.steps[size] = self.record(partial(self._once, size, self.watched))
 
     def _once(self, size: int, now: Moment) -> None:
+        self.dials.closed = self.calls >= WARM_UPS  # what is new after them is new every time
+        self.calls += 1
         self.step(self.feed.batches(self.tables, self.position, size, self.batch), now)
         self.position += size
 
@@ -213,8 +219,8 @@ def _no_draws() -> Iterator[None]:
         raise RuntimeError("the objective draws from a generator of the host, which a recording would repeat")
 
 
-def _form(tables: Tables) -> list[dict[str, tuple]]:
-    return [_form_of(table.columns) for table in tables]
+def _form(tables: Tables) -> list[tuple]:
+    return [(table.sampler, _form_of(table.columns)) for table in tables]
 
 
 def _form_of(values: Mapping[str, Tensor]) -> dict[str, tuple]:

@@ -25,6 +25,8 @@ class Step:
 
     def __init__(self, stage: Stage, network: Experts, given: tuple[Experts, ...], optimisers: Optimisers):
         self.stage, self.network, self.given, self.optimisers = stage, network, given, optimisers
+        own = [place for place, sampler in enumerate(stage.sampler) if not sampler.held]
+        self.counted = own[0] if own else 0  # which batch is of training images
         first = optimisers.parameters[0]
         self.device, self.dtype = first.device, first.dtype
         self.total, self.right = torch.zeros(2, network.runs, device=self.device, dtype=torch.float64)
@@ -38,7 +40,7 @@ class Step:
         with precision(self.device, self.dtype):
             losses, right = self.stage.losses(*asked)
         self.optimisers.step(losses, first=False)
-        self.total += losses.detach() * batches[0].labels.shape[1]
+        self.total += losses.detach() * batches[self.counted].labels.shape[1]
         self.right += float("nan") if right is None else right
 
     def reset(self) -> None:
@@ -78,4 +80,4 @@ class Eager(Drive):
         self.step.reset()
         for batches in self.feed.epoch(tables, self.batch):
             self.step(batches, now)
-            self.report(batches[0].labels.numel())
+            self.report(batches[self.step.counted].labels.numel())

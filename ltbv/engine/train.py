@@ -63,12 +63,13 @@ def train(
 
     if not history:
         with torch.no_grad():
-            stage.objective.begin(network, feed, given, start)
+            stage.objective.begin(network.eval(), feed, given, start)
     ahead = tables(len(history))
     for epoch in range(len(history), epochs):
         now = replace(start, epoch=epoch)
         with torch.no_grad():
-            now = replace(now, memory=stage.objective.each_epoch(network, feed, given, now))
+            now = replace(now, memory=remembered(stage, network, feed, given, now))
+        set_learning(network, stage.learning)
         taken.start(ahead, now)
         ahead = tables(epoch + 1)  # drawn while a GPU is at work
         history.append(torch.stack(taken.told()).numpy())
@@ -81,6 +82,14 @@ def prepare(stage: Stage, network: Experts, protocol: Protocol, given: tuple[Exp
     """The step of a stage, on the parts of the network that learn."""
     set_learning(network, stage.learning)
     return Step(stage, network, given, Optimisers(stage, network, protocol))
+
+
+def remembered(
+    stage: Stage, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment
+) -> dict[str, torch.Tensor]:
+    """What the objective remembers for an epoch, of a network in evaluation mode; copies, which no step moves."""
+    found = stage.objective.each_epoch(network.eval(), feed, given, now)
+    return {name: tensor.detach().clone() for name, tensor in found.items()}
 
 
 def stage_epochs(stage: Stage, protocol: Protocol) -> int:

@@ -18,7 +18,7 @@ from ltbv.data.profile import OWN, long_tail_counts, own_counts
 from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
 from ltbv.engine.cost import costs_by_experts, network_cost
-from ltbv.engine.protocol import Protocol, changed, protocol_for
+from ltbv.engine.protocol import Protocol, changed, needed, protocol_for
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.keys import canonical, digest
@@ -152,7 +152,7 @@ def filled_in(asked: Settings) -> Study:
         counts = own_counts(source.pool_sizes, asked.head)
         own |= {"head": int(counts.max()), "imbalance": float(counts.max() / max(counts.min(), 1))}
     settings = replace(asked, **{name: value for name, value in own.items() if getattr(asked, name) in (None, "")})
-    study = Study(replace(settings, imbalance=float(settings.imbalance)))
+    study = Study(needed(protocol_for(source.image_shape), settings))
     check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
     study.protocol  # noqa: B018  (what no protocol can have is refused here)
     return study

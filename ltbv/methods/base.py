@@ -16,7 +16,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ltbv.data.batches import Batch, Feed
-from ltbv.data.samplers import INSTANCE, Held, Sampler
+from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.errors import Refusal, unknown
 from ltbv.methods.objective import Loss, Losses, Moment, Objective, OutputObjective, Sum, shaped
 from ltbv.models.experts import Experts, Net, Output
@@ -185,7 +185,19 @@ class Method:
                         f"method {self.key!r}: stage {stage.name!r} has the sampler {sampler!r}; give a Sampler,"
                         " such as Instance() or ByClass(0.0) of ltbv.data.samplers"
                     )
-            if stage.held < 0 or any(isinstance(sampler, Held) for sampler in stage.sampler) > bool(stage.held):
+            owned = [part for part, _ in stage.own]
+            if len({*owned}) < len(owned) or not {*owned} <= {*stage.learning}:
+                raise Refusal(
+                    f"method {self.key!r}: stage {stage.name!r} has optimisers of their own for {', '.join(owned)}; name"
+                    f" parts that learn, each once: {', '.join(stage.learning)}"
+                )
+            for name in stage.stands_on:
+                if self.stage(name).held < stage.held:
+                    raise Refusal(
+                        f"method {self.key!r}: stage {stage.name!r} holds out {stage.held} images a class, which stage"
+                        f" {name!r}, on which it stands, is trained on; give it held={stage.held} too"
+                    )
+            if stage.held < 0 or any(sampler.held for sampler in stage.sampler) > bool(stage.held):
                 said = f"holds out {stage.held} images a class; give held=10, for example"
                 raise Refusal(f"method {self.key!r}: stage {stage.name!r} {said}")
             if stage.start:

@@ -181,6 +181,12 @@ class Sum(OutputObjective):
     def __post_init__(self) -> None:
         if not self.terms:
             raise Refusal("a sum of no objectives; give a tuple of one or more, such as (Loss(cross_entropy),)")
+        for term in self.terms:
+            for hook in ("begin", "each_epoch", "before", "draws"):
+                if getattr(type(term), hook) is not getattr(Objective, hook):
+                    raise Refusal(
+                        f"{type(term).__name__} has `{hook}`, which a Sum of terms does not ask; write one objective"
+                    )
 
     def of_run(
         self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbv.errors import Refusal
+from ltbv.models.channels import narrow
 from ltbv.models.parts import BODY, LINEAR, PLACES, Head, Part, Shape
 from ltbv.models.stack import fan_out, take
 
@@ -109,7 +110,10 @@ class Experts(nn.Module):
         if not any(part.at == "maps" for part in self.parts):
             return self.branches(maps)
         assert isinstance(self.branches, Cut), "`Net.build` refuses another"
-        return self.branches.pool(self._through("maps", self.branches.maps(maps)))
+        maps = self.branches.maps(maps)
+        if self.features is not None:  # without what is padded in memory
+            maps = narrow(maps, self.runs * self.experts, self.features)
+        return self.branches.pool(self._through("maps", maps))
 
     def _through(self, place: str, values: Tensor) -> Tensor:
         for part in self.parts:
@@ -168,6 +172,8 @@ class Net:
                 raise Refusal(f"a network with the part {part!r}; give a Part that stands at one of {PLACES}")
         if len({*self.names}) < len(self.names):
             raise Refusal(f"a network with two parts of one name: {', '.join(self.names)}; give each its own")
+        if self.head.joint and any(part.at == "logits" for part in self.parts):
+            raise Refusal("a network with one head for all experts and a part at their logits; let the head do both")
         if self.chooses and self.experts == 1:
             raise Refusal("a part chooses among experts, and there is one; give Net(experts=2) or more")
 

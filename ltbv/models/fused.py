@@ -58,6 +58,8 @@ def serves(weight: Tensor, x: Tensor) -> bool:
     """
     if not (x.is_cuda and torch.is_autocast_enabled("cuda") and _has_triton(x.device)):
         return False
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # forward mode, vmap: the passes know gradients only
+        return False
     copies, outputs, inputs = weight.shape[:3]
     return x[:, 0].numel() * copies * max(padded(outputs), padded(inputs)) < 2**31
 

@@ -21,6 +21,7 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -360,7 +361,10 @@ def command(study: Path, asked: dict[str, Any], *methods: str, runs: int | None 
     """The `ltbv bootstrap` that makes a study of these settings, or adds methods to it."""
     wanted = [word for method in methods for word in ("--method", method)]
     of_runs = ["--runs", str(runs)] if runs else []
-    return shlex.join(["ltbv", "bootstrap", *wanted, *of_runs, *words(Settings.read(asked)), "--study", str(study)])
+    settings = Settings.read(asked)
+    if settings.profile == "own":  # then it is of the data, not chosen
+        settings = replace(settings, imbalance=None)
+    return shlex.join(["ltbv", "bootstrap", *wanted, *of_runs, *words(settings), "--study", str(study)])
 
 
 def span(runs: Sequence[int]) -> str:
