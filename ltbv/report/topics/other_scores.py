@@ -265,8 +265,8 @@ def wins_sheet(tables: Tables, evidence: Evidence) -> Sheet:
         "wins",
         f"How often a run beats that of {printable(evidence.reference.label)}",
         "In percent of the pairs of runs with one training sample and one seed, by accuracy; ties count half. In"
-        " brackets the 95 % interval (Clopper and Pearson; ties lost and ties won), for new pairs of runs drawn as these"
-        " were, on these test images; * where it excludes 50. How much is gained is another question."
+        " brackets the 95 % interval (Clopper and Pearson; ties lost and ties won), for new pairs of runs drawn as"
+        " these were, on these test images; * where it excludes 50. How much is gained is another question."
         f" {captions.short(evidence)}",
         (Column("method", numeric=False), *(Column(group) for group in GROUPS)),
         tuple(lines),
