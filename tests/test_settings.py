@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ltbv.cli import main
+from ltbv.data.catalogue import ENTRIES
 from ltbv.engine.protocol import GLYPHS, changed
 from ltbv.engine.train import stage_rate
 from ltbv.errors import Refusal
@@ -16,7 +17,7 @@ from ltbv.harness.request import Means, Request
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.optimisers import AdamW
-from ltbv.options import option
+from ltbv.options import kind, option
 from ltbv.schedules import highest, value
 from ltbv.settings import Settings
 from ltbv.store import Store, command
@@ -113,8 +114,12 @@ def test_a_toml_file_says_what_options_say(tiny_lt, tmp_path):
         ("heads = 3", "unknown option in .* 'heads' .did you mean 'head'"),
         ("head = [3]", "has head = "),
         ("head = 2026-01-01", "has head = "),
+        ("epochs = 1.9", "has epochs = 1.9, which is nothing for --epochs"),
+        ("learning-rate = true", "has learning-rate = True, which is nothing for --learning-rate"),
+        ("dataset = 3", "has dataset = 3"),
+        ('force = "yes"', "has force = 'yes'"),
         ("head = ", "cannot be read as TOML"),
-        ('head = "many"', "'many' is not a valid integer"),
+        ('head = "many"', "has head = 'many', which is nothing for --head"),
     ],
 )
 def test_a_toml_file_that_says_nonsense_is_refused(tmp_path, said, words):
@@ -130,3 +135,19 @@ def test_a_toml_file_that_is_not_there_is_refused(tmp_path):
 def test_settings_and_means_are_told_apart():
     asked = Request.of(["ce"], 2, "s", head=9, jobs=3)
     assert asked.settings == Settings(head=9) and asked.means == Means(jobs=3)
+
+
+def test_what_the_protocol_says_anyway_makes_no_other_study():
+    plain, ce = resolve(), METHODS["ce"]
+    said = resolve(batch=64, learning_rate=0.1, weight_decay=5e-4, optimiser="sgd")
+    assert said == plain and said.stage_key(ce, ce.stages[0]) == plain.stage_key(ce, ce.stages[0])
+    assert resolve(weight_decay=0) == resolve(weight_decay=0.0) != plain
+
+
+def test_the_command_of_a_study_is_the_study(tiny_lt, monkeypatch):
+    monkeypatch.setitem(ENTRIES, "tiny-lt", replace(ENTRIES["tiny-lt"], pool=(40, 20, 7, 3, 2), profile="own"))
+    for study in (resolve("tiny-lt", head=20), resolve(imbalance=100 / 3)):
+        words = command(Path("s"), study.settings.said()).split()[2:-2]
+        again = dict(zip((word[2:].replace("-", "_") for word in words[::2]), words[1::2], strict=True))
+        kinds = {name: kind(Settings, name)(text) for name, text in again.items()}
+        assert resolve(**kinds) == study

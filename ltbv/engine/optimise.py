@@ -92,7 +92,7 @@ def _rate(rule: Optimiser, rate: Number, protocol: Protocol) -> Number:
         return times(rule.learning_rate, protocol.scale) if alike and type(rule) is SGD else rule.learning_rate
     if not alike:
         raise Refusal(
-            f"{rule} has no learning rate, and the stage's is of {type(protocol.optimiser).__name__}; give one"
+            f"{rule} has no learning rate, and the stage's is that of {type(protocol.optimiser).__name__}; give it one"
         )
     return rate
 

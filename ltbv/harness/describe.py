@@ -96,4 +96,6 @@ def _shown(value: Any) -> str:
     if is_dataclass(value) and not isinstance(value, type):
         inside = ", ".join(f"{f.name}={_shown(getattr(value, f.name))}" for f in fields(value))
         return f"{type(value).__name__}({inside})"
+    if isinstance(value, tuple):
+        return f"({', '.join(_shown(one) for one in value)}{',' * (len(value) == 1)})"
     return getattr(value, "__name__", None) or (f"{value:g}" if isinstance(value, float) else repr(value))

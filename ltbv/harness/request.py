@@ -56,6 +56,8 @@ class Request:
     only: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.runs, int) or isinstance(self.runs, bool):
+            raise Refusal(f"runs is {self.runs!r}: give --runs a whole number")
         if not 1 <= self.runs <= MOST_RUNS:
             raise Refusal(f"--runs {self.runs}: at least 1, at most {MOST_RUNS:,}; 10 for intervals worth having")
 

@@ -188,8 +188,8 @@ class Method:
             owned = [part for part, _ in stage.own]
             if len({*owned}) < len(owned) or not {*owned} <= {*stage.learning}:
                 raise Refusal(
-                    f"method {self.key!r}: stage {stage.name!r} has optimisers of their own for {', '.join(owned)}; name"
-                    f" parts that learn, each once: {', '.join(stage.learning)}"
+                    f"method {self.key!r}: stage {stage.name!r} has an optimiser of its own for {', '.join(owned)};"
+                    f" name parts that learn, each once: {', '.join(stage.learning)}"
                 )
             for name in stage.stands_on:
                 if self.stage(name).held < stage.held:

@@ -60,6 +60,7 @@ class MethodRuns:
     p_negative    (R, N) largest softmax probability among the other classes: the hardest negative
     negatives     (R, N) the class of the hardest negative
     sum_p2        (R, N) sum of the squared softmax probabilities of all classes
+    ranks         (R, N) how many classes are more likely than the true one
     experts_used  (R, N) experts that a routed method asked, from 1
     cost          parameters, macs (without and with_norm), training_images_times_macs; macs_by_experts: a pair of MACs
                   (without and with norm) for 1, 2, … experts asked, routers included
@@ -80,6 +81,7 @@ class MethodRuns:
     p_negative: np.ndarray | None = None
     negatives: np.ndarray | None = None
     sum_p2: np.ndarray | None = None
+    ranks: np.ndarray | None = None
     experts_used: np.ndarray | None = None
     cost: Mapping[str, Any] | None = None
     adds_to: str | None = None

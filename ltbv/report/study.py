@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ltbv import stats
 from ltbv.data.dataset import labels_of
 from ltbv.data.resample import lost_by_run, overlap
 from ltbv.errors import Refusal, words_of
@@ -27,6 +28,8 @@ FIELDS = {  # of a file -> of MethodRuns
     "sum_p2": "sum_p2",
 }
 SCORES = ("p_true", "p_negative")  # known together, or not at all
+LOGITS, RANKS = "logits", "ranks"
+MOST_LOGITS = 200_000_000  # of a study: more would take longer to read than the rest of a report
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = (*SCORES, "sum_p2")
 MOST_EXPERTS = 1000
@@ -58,8 +61,9 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
     labels = _check_ids(store.path / "test.npz", "labels", store.test_labels(), 1, len(class_names))
     ids = _check_ids(store.path / "samples.npz", "ids", store.samples(), 2, len(class_names))
     of_methods, origins = [], {}
+    ranked = sum(len(store.runs(key)) for key in keys) * labels.size * len(class_names) <= MOST_LOGITS
     for key in keys:
-        of_method, origins_of_method = _read_method(store, asked, key, labels, len(class_names))
+        of_method, origins_of_method = _read_method(store, asked, key, labels, len(class_names), ranked)
         of_methods.append(of_method)
         origins[of_method.label] = origins_of_method
     trained, untold = read_stages(store, {method.key: method.runs for method in of_methods}, asked["seed"])
@@ -172,17 +176,20 @@ def _origins(store: Store, methods: dict[str, Origins]) -> list[str]:
 
 
 def _read_method(
-    store: Store, asked: dict[str, Any], key: str, labels: np.ndarray, num_classes: int
+    store: Store, asked: dict[str, Any], key: str, labels: np.ndarray, num_classes: int, ranked: bool
 ) -> tuple[MethodRuns, Origins]:
-    """The runs of a method, and where they come from; a file that says it is another than its name is refused."""
+    """The runs of a method, and where they come from; a file that says it is another than its name is refused.
+
+    ranked   take the rank of the true class from the logits, where these are kept; else, most of the file is unread
+    """
     runs, recipe = store.runs(key), store.recipe(key)
     cure = f"delete it and run: {command(store.path, asked, key, runs=1 + max(runs))}"
     of_runs, origins = [], {}
     for run in runs:
         path = store.prediction_file(key, run)
         try:
-            # the logits, most of the file, are left unread
-            fields = read_arrays(path, ["label"], optional=(*FIELDS, provenance.FIELD))
+            more = [LOGITS] * ranked
+            fields = read_arrays(path, ["label"], optional=(*FIELDS, provenance.FIELD, *more))
             if not fields.keys().isdisjoint(SCORES):  # labels alone may be all that was kept of a run
                 fields |= read_arrays(path, SCORES)
         except Damaged as damage:
@@ -191,19 +198,32 @@ def _read_method(
         fields.pop(provenance.FIELD, None)
         try:
             _check_origin(origins[run], provenance.of_prediction(recipe, asked["seed"], run))
+            ranks = _ranks(fields.pop(LOGITS, None), labels, num_classes)
             _check_fields(fields, labels, num_classes)
         except Refusal as refusal:
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
-        of_runs.append(fields)
+        of_runs.append(fields | ranks)
     check_names([key, recipe["label"]] if key != recipe["label"] else [key], str(store.path / "predictions" / key))
     arrays = {
         name: np.stack([fields[field] for fields in of_runs])
-        for field, name in FIELDS.items()
+        for field, name in (FIELDS | {RANKS: RANKS}).items()
         if all(field in fields for fields in of_runs)
     }
     known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
     stages = tuple(stage["key"] for stage in recipe["stages"])
     return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known, stages=stages), origins
+
+
+def _ranks(logits: np.ndarray | None, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
+    """RANKS (N,) by the logits (N, C) of a run; nothing without them."""
+    if logits is None:
+        return {}
+    if logits.shape != (labels.size, num_classes) or logits.dtype.kind != "f":
+        raise Refusal(f"has logits of type {logits.dtype} and shape {logits.shape}")
+    try:
+        return {RANKS: stats.true_class_ranks(logits, labels)}
+    except Refusal as refusal:
+        raise Refusal(f"cannot be: its {refusal}") from refusal
 
 
 def _check_origin(said: dict[str, Any] | None, expected: dict[str, Any]) -> None:

@@ -8,9 +8,9 @@ over runs r that are pairs: one training sample, the same seeds, so it is not th
 where it is above .75 and its interval above .5). A method may win every time by nothing that matters: the size of the
 gain is another question.
 
-The interval is Clopper and Pearson's (1934), for new pairs of runs on these test images: its lower end counts ties as
-lost and its upper end as won, so that it covers however a tie would have been decided. Pairs that share training images
-say less: R/w pairs count, with w as in `intervals`; that is approximate, w = 1 is exact. None for R < 4.
+The interval is Clopper and Pearson's (1934), exact for new pairs of runs that are drawn as these were, from the same
+pool or training set, on these test images: its lower end counts ties as lost and its upper end as won, so that it
+covers however a tie would have been decided. What another pool would say is not in it. None for R < 4.
 """
 
 from dataclasses import dataclass
@@ -33,11 +33,8 @@ class Wins:
     ties: np.ndarray
 
 
-def wins(method: np.ndarray, reference: np.ndarray, *, widening: float = 1.0, level: float = 0.95) -> Wins:
-    """How often `method` beats `reference`, scores (R, G) of R paired runs, higher is better; NaN where one is NaN.
-
-    widening  `Record.widening`; NaN: no interval
-    """
+def wins(method: np.ndarray, reference: np.ndarray, *, level: float = 0.95) -> Wins:
+    """How often `method` beats `reference`, scores (R, G) of R paired runs, higher is better; NaN where one is NaN."""
     from scipy.special import betaincinv
 
     method, reference = np.asarray(method, np.float64), np.asarray(reference, np.float64)
@@ -45,13 +42,12 @@ def wins(method: np.ndarray, reference: np.ndarray, *, widening: float = 1.0, le
         raise Refusal(f"scores must be (R, G) of paired runs; got {method.shape} and {reference.shape}")
     difference, runs = method - reference, len(method)
     unknown = np.isnan(difference).any(0)
-    tie = np.abs(difference) <= SAME
-    won, tied = ((difference > 0) & ~tie).mean(0), tie.mean(0)
+    tied = np.abs(difference) <= SAME
+    won, ties = ((difference > 0) & ~tied).sum(0), tied.sum(0)
     low, high = np.full((2, *won.shape), np.nan)
-    pairs = runs / widening
-    if runs >= FEWEST_RUNS and np.isfinite(pairs):
-        least, most, tail = won * pairs, (won + tied) * pairs, (1 - level) / 2
-        inside = least > 0, pairs - most > 1e-9
-        low = np.where(inside[0], betaincinv(np.where(inside[0], least, 1), pairs - least + 1, tail), 0.0)
-        high = np.where(inside[1], betaincinv(most + 1, np.where(inside[1], pairs - most, 1), 1 - tail), 1.0)
-    return Wins(*(np.where(unknown, np.nan, one) for one in (won + tied / 2, low, high, tied)))
+    if runs >= FEWEST_RUNS:
+        lost, tail = runs - won - ties, (1 - level) / 2
+        low = np.where(won > 0, betaincinv(np.maximum(won, 1), runs - won + 1, tail), 0.0)
+        high = np.where(lost > 0, betaincinv(won + ties + 1, np.maximum(lost, 1), 1 - tail), 1.0)
+    estimate = (won + ties / 2) / runs
+    return Wins(*(np.where(unknown, np.nan, one) for one in (estimate, low, high, ties / runs)))

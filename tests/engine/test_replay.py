@@ -147,8 +147,11 @@ class Turning(Sampler):
     first: Sampler
     then: Sampler
 
+    def of_epoch(self, epoch, epochs):
+        return self.then if epoch else self.first
+
     def order(self, turn):
-        return (self.then if turn.epoch else self.first).order(turn)
+        return self.of_epoch(turn.epoch, turn.epochs).order(turn)
 
 
 @pytest.mark.parametrize("samplers", [(Smote(2), INSTANCE), (INSTANCE, Smote(2))], ids=["blends no more", "blends now"])

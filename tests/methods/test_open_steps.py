@@ -16,20 +16,23 @@ from tape import Recorder
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, indices_of, labels_of, make_ids
 from ltbv.data.development import hold_out
-from ltbv.data.samplers import INSTANCE, ByClass, Held
+from ltbv.data.samplers import INSTANCE, ByClass, Deferred, Held, Sampler, Smote
 from ltbv.engine import train as engine
+from ltbv.engine.cost import check
+from ltbv.engine.optimise import Optimisers
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import Replayed
 from ltbv.engine.train import train
 from ltbv.errors import Refusal
 from ltbv.losses import cross_entropy
-from ltbv.methods.base import Loss, Method, Net, Objective, Stage
+from ltbv.methods.base import Loss, Method, Net, Objective, Stage, Sum
+from ltbv.methods.decoupling import Scales
 from ltbv.models import virtual
 from ltbv.models.parts import Head, Part
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import Layer, Linear, draw_run
 from ltbv.optimisers import SGD, AdamW
-from ltbv.schedules import Cosine, Warmup
+from ltbv.schedules import Cosine, Warmup, value
 from ltbv.seeds import generator
 
 CROPS = Augmentation(pad=1, flip=True)
@@ -373,3 +376,126 @@ def test_no_development_image_is_twice_in_a_batch_and_all_come(tiny, per_class, 
             assert (labels_of(held)[positions] == development.labels[0].numpy()).all()
             seen += positions
     assert set(seen) == set(range(5 * per_class))
+
+
+# What would be wrong without a word
+
+
+def test_a_deferred_sampler_blends_as_the_one_that_drew_the_epoch(tiny):
+    smote = Stage("s", Loss(cross_entropy), sampler=(Smote(3),))
+    _, plain = trained(tiny, smote)
+    _, deferred = trained(tiny, replace(smote, sampler=(Deferred(Smote(3), Smote(3), at=0.5),)))
+    assert plain.losses.tobytes() == deferred.losses.tobytes()
+
+
+def test_partners_that_nobody_blends_and_development_images_that_are_not_there_are_refused(tiny):
+    @dataclass(frozen=True)
+    class Forgetful(Smote):
+        compose = Sampler.compose
+
+    for sampler, words in ((Forgetful(), "names partners and blends nothing"), (Held(), "none are held out")):
+        with pytest.raises(Refusal, match=words):
+            trained(tiny, Stage("s", Loss(cross_entropy), sampler=(sampler,)))
+
+
+@dataclass(frozen=True)
+class Anew(Objective):
+    """Dials a number that it makes in each call."""
+
+    def __call__(self, network, batches, given, now):
+        losses = Loss(cross_entropy)(network, batches, given, now).losses
+        return losses * now.dial(lambda epoch, epochs: 1.0 + epoch)
+
+
+def test_a_number_that_is_made_in_each_call_is_not_recorded(tiny, capfd):
+    stage, made = Stage("s", Anew()), []
+    _, eager = trained(tiny, stage, dtype=torch.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "drive", lambda *given: made.append(Replayed(*given, Recorder())) or made[0])
+        _, recorded = trained(tiny, stage, dtype=torch.float32)
+    assert made[0].gave_up and "dials a number that it makes anew" in capfd.readouterr().err
+    assert recorded.losses.tobytes() == eager.losses.tobytes()
+
+
+@dataclass(frozen=True)
+class Own(Objective):
+    """Remembers the head itself, which moves."""
+
+    def each_epoch(self, network, feed, given, now):
+        assert not network.training
+        return {"head": network.heads.weight}
+
+    def __call__(self, network, batches, given, now):
+        assert network.stem.training
+        moved = (network.heads.weight - now.memory["head"]).square().sum((1, 2))
+        return Loss(cross_entropy)(network, batches, given, now).losses + moved
+
+
+def test_what_is_remembered_stays_as_it_was_when_the_epoch_began(tiny):
+    (one, history), (other, again) = (
+        trained(tiny, Stage("s", Own()), record=record, dtype=torch.float32) for record in (None, Recorder())
+    )
+    assert history.losses.tobytes() == again.losses.tobytes()
+    assert torch.equal(one.heads.weight, other.heads.weight)
+
+
+def test_the_mean_loss_is_of_training_images_whatever_comes_first(tiny):
+    @dataclass(frozen=True)
+    class One(Objective):
+        def __call__(self, network, batches, given, now):
+            return 0 * network(batches[1].images).logits.sum((1, 2, 3)) + 1
+
+    _, history = trained(tiny, Stage("s", One(), sampler=(Held(), INSTANCE), held=2))
+    np.testing.assert_allclose(history.losses, 1)
+
+
+@dataclass(frozen=True)
+class Raw(Part):
+    name = "raw"
+    at = "features"
+
+    def build(self, shape):
+        return torch.nn.Linear(shape.features, shape.features)
+
+
+FIRST = Stage("first", Loss(cross_entropy))
+
+
+@dataclass(frozen=True)
+class Begins(Loss):
+    def begin(self, network, feed, given, now):
+        network.heads.bias += 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: Sum((Begins(cross_entropy),)), "Begins has `begin`, which a Sum of terms does not ask"),
+        (
+            lambda: Net(experts=2, head=Joint(), parts=(Scales(),)),
+            "one head for all experts and a part at their logits",
+        ),
+        (lambda: check(Stage("s", FIRST.objective, net=Net(parts=(Raw(),))), PROTOCOL, (8, 8, 2), 5), "'raw.weight'"),
+        (
+            lambda: Method("m", "M", stages=(FIRST, Stage("b", FIRST.objective, start="first", held=10))),
+            "holds out 10 images a class, which stage 'first', on which it stands, is trained on",
+        ),
+        (lambda: Method("m", "M", stages=(replace(FIRST, own=(("stem", SGD()), ("stem", SGD()))),)), "each once"),
+        (lambda: Method("m", "M", stages=(replace(FIRST, train=("heads",), own=(("stem", SGD()),)),)), "that learn"),
+    ],
+)
+def test_what_would_be_wrong_without_a_word_is_refused(wrong, words):
+    with pytest.raises(Refusal, match=words):
+        wrong()
+
+
+def test_a_rate_is_scaled_with_the_protocols_where_both_are_of_one_rule(tiny):
+    network, _ = trained(tiny, replace(FIRST, epochs=1 / 3))
+    owned = replace(FIRST, own=(("heads", AdamW(learning_rate=0.01)), ("stem", SGD(learning_rate=0.2))))
+    rates = []
+    for protocol in (replace(PROTOCOL, scale=0.5), replace(PROTOCOL, scale=0.01, optimiser=AdamW())):
+        groups = Optimisers(owned, network, protocol).groups
+        rates.append({type(group.rule): value(group.rate, 0, 1) for group in groups if group.rule.learning_rate})
+    assert rates == [{AdamW: 0.01, SGD: 0.1}, {AdamW: 0.01, SGD: 0.2}]
+    with pytest.raises(Refusal, match="AdamW.* has no learning rate, and the stage's is that of SGD"):
+        Optimisers(replace(FIRST, own=(("heads", AdamW()),)), network, PROTOCOL)

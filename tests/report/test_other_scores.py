@@ -11,10 +11,11 @@ from ltbv.report.rows import COLUMNS
 from ltbv.report.sheet import BETTER, UNCLEAR, WORSE
 from ltbv.report.study import read_study
 from ltbv.report.topics import other_scores
+from ltbv.store import Store
 
 OF_LABELS = {"micro_accuracy", "macro_f1", "geometric_mean", "worst_class", "wins", "accuracy_training"}
 OF_LABELS |= {f"accuracy_{way}_{ratio}" for way in ("forward", "backward") for ratio in (2, 5, 10, 25, 50)}
-OF_SCORES = {"calibration_error", "overconfidence", "brier"}
+OF_SCORES = {"calibration_error", "overconfidence", "brier", "top_3_accuracy", "top_5_accuracy"}
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +95,31 @@ def test_confidence_is_that_of_the_prediction_and_brier_that_of_all_classes(evid
     assert scored.of_points["overconfidence"].item() == pytest.approx(-0.3)
 
 
+def test_top_k_is_of_the_logits_that_are_kept(study, monkeypatch):
+    path = study(runs=4)
+    store, labels = Store(path), read_study(path).labels
+    logits = store.predictions("ce", "logits")
+    most = np.argsort(-logits, axis=2, kind="stable")
+    built = tables.build(read_study(path))
+    for k in (3, 5):
+        right = (most[:, :, :k] == labels[:, None]).any(2)
+        of = row(built, "ce", "all", f"top_{k}_accuracy")
+        assert (of.estimate, of.varies) == (pytest.approx(right.mean()), "runs and points") and of.low < of.estimate
+    assert "top-5" in [column.name for sheet in topics.printed(built, read_study(path)) for column in sheet.columns]
+    monkeypatch.setattr("ltbv.report.study.MOST_LOGITS", logits.size - 1)
+    assert read_study(path).methods[0].ranks is None
+
+
 def test_what_is_not_known_is_not_shown(evidence):
-    bare = [replace(m, p_true=None, p_negative=None, negatives=None, sum_p2=None) for m in evidence.methods]
+    bare = [replace(m, p_true=None, p_negative=None, negatives=None, sum_p2=None, ranks=None) for m in evidence.methods]
     built = tables.build(replace(evidence, methods=tuple(bare)))
     assert set(built.other_scores.quantity) == OF_LABELS
     keys = [sheet.key for sheet in topics.printed(built, evidence)]
     assert "calibration" not in keys and {"other_accuracies", "test_priors", "wins"} <= set(keys)
     ce, ride, mine = evidence.methods
-    mixed = replace(evidence, methods=(bare[0], replace(ride, sum_p2=None), mine))
+    mixed = replace(evidence, methods=(bare[0], replace(ride, sum_p2=None, ranks=None), mine))
     of = tables.build(mixed).other_scores
-    assert set(of.method[of.quantity == "brier"]) == {"mine"}
+    assert set(of.method[of.quantity.isin(["brier", "top_3_accuracy"])]) == {"mine"}
     assert np.isnan(of.reference_difference[of.quantity.isin(OF_SCORES)]).all()
 
 

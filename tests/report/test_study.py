@@ -135,6 +135,11 @@ def test_predictions_of_another_number_of_points(study):
         ({"p_true": np.full(120, np.nan, np.float32)}, "has p_true that is NaN or no probability at 120 of 120 points"),
         ({"p_negative": np.r_[1.5, np.zeros(119)]}, "has p_negative that is NaN or no probability at 1 of 120 points"),
         ({"sum_p2": np.r_[1.5, np.zeros(119)]}, "has sum_p2 that is NaN or no probability at 1 of 120 points"),
+        (
+            {"logits": np.full((120, 12), np.nan, np.float16)},
+            "cannot be: its logits are NaN at 120 of the points 0 to 119",
+        ),
+        ({"logits": np.zeros((120, 11), np.float16)}, "has logits of type float16 and shape (120, 11)"),
     ],
 )
 def test_fields_that_cannot_be(study, fields, complaint):

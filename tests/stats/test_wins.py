@@ -33,21 +33,6 @@ def test_always_and_never():
     np.testing.assert_allclose((never.estimate, never.low, never.high), ([0], [0], [exact(0, 10)[1]]))
 
 
-def test_pairs_that_share_images_say_less():
-    ours, theirs = np.array([[1], [1], [0], [1]] * 5), np.full((20, 1), 0.5)
-    shared = stats.wins(ours, theirs, widening=2.0)
-    assert (shared.low, shared.high) == pytest.approx(exact_beta(7.5, 10))
-    unknown = stats.wins(ours, theirs, widening=np.nan)
-    assert unknown.estimate == 0.75 and np.isnan((unknown.low, unknown.high)).all()
-
-
-def exact_beta(won, total):
-    return (
-        distributions.beta.ppf(0.025, won, total - won + 1),
-        distributions.beta.ppf(0.975, won + 1, total - won),
-    )
-
-
 def test_few_runs_have_no_interval_and_other_shapes_are_refused():
     assert np.isnan(stats.wins(OURS[:3], THEIRS[:3]).low).all()
     with pytest.raises(Refusal, match=r"got \(5, 2\) and \(4, 2\)"):

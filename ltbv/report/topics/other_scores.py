@@ -1,6 +1,6 @@
 """What would a referee ask beside accuracy, bias and variance? The scores of other papers, other test sets, how often a
 run beats a run, and whether runs are as sure as they may be. Formulas and sources are in `ltbv.stats`: `priors`,
-`run_scores`, `wins`, `calibration`.
+`run_scores`, `wins`, `calibration`, `ranks`.
 
 Means over test points (`varies` says "runs and points") have the intervals of everything else in the report; the others
 vary over runs alone, and say nothing of new test images (`stats.over_runs`).
@@ -48,6 +48,7 @@ ACCURACIES = {  # quantity -> how it is called
     "geometric_mean": "geometric mean",
     "worst_class": "worst class",
 }
+TOP = {f"top_{k}_accuracy": k for k in (3, 5)}
 PERCENT = ACCURACY = "accuracy"  # of `run_scores`, and how a share is written in percent, higher being better
 WINS, CALIBRATION, OVERCONFIDENCE, BRIER = "wins", "calibration_error", "overconfidence", "brier"
 UNDER = "accuracy_"  # before the name of a prior; all of `stats.long_tailed_priors` are in the table, these are shown:
@@ -112,12 +113,13 @@ class Scored:
 
     @classmethod
     def of(cls, evidence: Evidence, method: MethodRuns, record: stats.Record) -> "Scored":
-        labels, groups = evidence.labels, evidence.groups
+        labels, groups, classes = evidence.labels, evidence.groups, len(evidence.class_names)
         scores, of_points = stats.run_scores(method.predictions, labels, groups), {}
         if method.p_true is not None:
             confidence, right = np.maximum(method.p_true, method.p_negative), method.predictions == labels
             scores[CALIBRATION] = stats.squared_calibration_error(confidence, right, labels, groups)
             of_points[OVERCONFIDENCE] = confidence.astype(np.float64) - right
+        of_points |= {name: method.ranks < k for name, k in TOP.items() if method.ranks is not None and k < classes}
         if method.p_true is not None and method.sum_p2 is not None:
             of_points[BRIER] = 1 - 2 * method.p_true.astype(np.float64) + method.sum_p2
         return cls(record, GroupWeights.of(groups, labels), scores, of_points)
@@ -168,7 +170,7 @@ def of_runs(own: Scored, pair: Pair) -> Iterator[Score]:
         widening = pair[0].record.widening() if common else np.nan
         if name == ACCURACY:
             if common:
-                won = stats.wins(*(of.scores[name] for of in pair), widening=widening, level=LEVEL)
+                won = stats.wins(*(of.scores[name] for of in pair), level=LEVEL)
                 yield Score((WINS,) * len(GROUPS), GROUPS, won, None, RUNS)
             continue
         apart = (pair[0].over_runs(name) - pair[1].over_runs(name)) if common else None
@@ -197,26 +199,28 @@ def _methods(rows: Mapping[tuple, Mapping], quantity: str) -> list[str]:
 def accuracies_sheet(tables: Tables, evidence: Evidence) -> Sheet:
     """Micro accuracy, macro-F1, geometric mean and worst class by split."""
     rows = indexed(tables.other_scores)
+    shown = ACCURACIES | {name: f"top-{k}" for name, k in TOP.items() if _methods(rows, name)}
     lines = []
     for method in evidence.names:
         for place, group in enumerate(GROUPS):
-            cells = [rows[method, group, quantity] for quantity in ACCURACIES]
+            cells = [rows.get((method, group, quantity)) for quantity in shown]
             lines.append(
                 (
                     word(evidence.names[method]),
                     word(group, place),
-                    *(estimate(cell, PERCENT) for cell in cells),
-                    *(difference(cell, PERCENT) for cell in cells),
+                    *(Cell() if cell is None else estimate(cell, PERCENT) for cell in cells),
+                    *(Cell() if cell is None else difference(cell, PERCENT) for cell in cells),
                 )
             )
+    top = " Top-k: the true class is among the k most likely." if len(shown) > len(ACCURACIES) else ""
     return Sheet(
         "other_accuracies",
         "Accuracy as other papers give it",
-        "In percent. Micro: images count, not classes (in all other tables classes do: balanced accuracy). The others"
-        " are scores of a run, mean over runs: macro-F1, the geometric mean of the classes' accuracies (0 as soon as a"
-        f" class is lost), the accuracy of the worst class. {captions.INTERVAL}; of the scores of a run {ON_THESE}."
+        "In percent. Micro: images count, not classes (in all other tables classes do: balanced accuracy). Scores of a"
+        " run, mean over runs: macro-F1, the geometric mean of the classes' accuracies (0 as soon as a class is lost),"
+        f" the accuracy of the worst class.{top} {captions.INTERVAL}; of the scores of a run {ON_THESE}."
         f" {captions.paired(evidence)}. {captions.short(evidence)}",
-        (METHOD, SPLIT, *beside_reference(ACCURACIES.values(), evidence)),
+        (METHOD, SPLIT, *beside_reference(shown.values(), evidence)),
         tuple(lines),
     )
 
@@ -261,8 +265,8 @@ def wins_sheet(tables: Tables, evidence: Evidence) -> Sheet:
         "wins",
         f"How often a run beats that of {printable(evidence.reference.label)}",
         "In percent of the pairs of runs with one training sample and one seed, by accuracy; ties count half. In"
-        " brackets the 95 % interval (Clopper and Pearson; ties lost and ties won), for new pairs of runs on these test"
-        " images; * where it excludes 50. How much is gained is another question."
+        " brackets the 95 % interval (Clopper and Pearson; ties lost and ties won), for new pairs of runs drawn as"
+        " these were, on these test images; * where it excludes 50. How much is gained is another question."
         f" {captions.short(evidence)}",
         (Column("method", numeric=False), *(Column(group) for group in GROUPS)),
         tuple(lines),

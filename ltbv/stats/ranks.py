@@ -1,0 +1,38 @@
+"""Is the true class among the k most likely ones? How many classes a run ranks above it, for top-k accuracy.
+
+    rank_i = #{c: z_ic > z_iy} + #{c < y: z_ic = z_iy}          top-k accuracy = share of points with rank < k
+
+so that ties go to the lowest class id, as with argmax. Logits kept as float16 may tie where they did not: top-1 of them
+is not quite the accuracy.
+"""
+
+import numpy as np
+
+from ltbv.errors import Refusal
+from ltbv.stats.votes import blocks, check_labels
+
+BLOCK_ELEMENTS = 2_000_000  # logits of one block
+
+
+def true_class_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Rank of the true class at each point, 0 where it is first: (N,) of one run's logits or probabilities (N, C)."""
+    logits = np.asarray(logits)
+    if logits.ndim != 2 or logits.dtype.kind != "f" or len(logits) != np.size(labels):
+        raise Refusal(
+            f"logits must be floating point (N, C) with N = {np.size(labels)}; got {logits.dtype} of shape"
+            f" {logits.shape}"
+        )
+    labels = check_labels(labels, logits.shape[1])
+    ranks = np.empty(labels.size, np.min_scalar_type(logits.shape[1]))
+    for block in blocks(labels.size, max(1, BLOCK_ELEMENTS // logits.shape[1])):
+        z = logits[block]
+        z = z.astype(np.float32) if z.dtype == np.float16 else z  # float16 is compared one by one
+        at = labels[block, None]
+        true = np.take_along_axis(z, at, 1)
+        equal = z == true
+        ranks[block] = (z > true).sum(1)
+        tied = np.flatnonzero(equal.sum(1) != 1)  # 0 where the true one is NaN
+        ranks[block.start + tied] += (equal[tied] & (np.arange(z.shape[1]) < at[tied])).sum(1).astype(ranks.dtype)
+        if bad := int(np.isnan(z.max(1)).sum()):  # the largest of a row is NaN where one is
+            raise Refusal(f"logits are NaN at {bad} of the points {block.start} to {block.stop - 1}")
+    return ranks
