@@ -82,8 +82,8 @@ def test_imports_point_down(path):
     assert not upward
 
 
-READERS = re.compile(r"ltbv\.report\.(study|elsewhere)\b")
-BELOW_READERS = {f"ltbv.report.{name}" for name in ("evidence", "names", "published")}
+READERS = re.compile(r"ltbv\.report\.(study|stages|elsewhere)\b")
+BELOW_READERS = {f"ltbv.report.{name}" for name in ("evidence", "names", "published", "stages")}
 
 
 def test_what_reads_predictions_knows_nothing_of_what_is_made_of_them():

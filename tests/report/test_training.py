@@ -141,7 +141,7 @@ def test_curves_are_read_once_for_all_methods_and_no_weights_with_them(trained, 
     built = build(evidence)
     table = built.training
     assert not any("training" in line for line in built.cautions)
-    assert answer(table) == "of 3 stages, all 3 had settled; no run collapsed."
+    assert answer(table) == "Of 3 stages, all 3 had settled; no run collapsed."
     assert table.groupby("stage", sort=False)["methods"].first().to_dict() == {
         "representation": "ce crt",
         "classifier": "crt",
@@ -265,7 +265,7 @@ def test_the_page_folds_table_and_figure_under_the_answer(trained, tmp_path):
     page = (tmp_path / "report/report.html").read_text()
     (fold,) = [part.split("</details>")[0] for part in page.split("<details>") if "Did it train?" in part]
     assert (
-        "of 3 stages, 1 had settled, 1 had not settled, 1 too short to tell (under 5 epochs); no run"
+        "Of 3 stages, 1 had settled, 1 had not settled, 1 too short to tell (under 5 epochs); no run"
         in fold.split("</summary>")[0]
     )
     assert fold.count("<img") == 1 and '<table id="training"' in fold

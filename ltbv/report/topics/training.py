@@ -109,7 +109,7 @@ def answer(table: pd.DataFrame) -> str:
         said[0] = f"all {said[0]}"
     fallen = table.loc[table["collapsed"] != "", "run"].nunique()
     runs = f"{fallen} run{'s' * (fallen > 1)} collapsed" if fallen else "no run collapsed"
-    return f"of {len(stages)} stage{'s' * (len(stages) != 1)}, {', '.join(said)}; {runs}."
+    return f"Of {len(stages)} stage{'s' * (len(stages) != 1)}, {', '.join(said)}; {runs}."
 
 
 STATES = {SETTLED: "had settled", MOVING: "had not settled", SHORT: f"too short to tell (under {FEWEST_EPOCHS} epochs)"}
