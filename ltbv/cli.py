@@ -198,6 +198,10 @@ def report(
 
         parts = (word.partition("=") for word in words)  # a name that is not UTF-8 is escaped, a path is not
         sources_by_name = named([f"{encoded(name).decode()}{equals}{path}" for name, equals, path in parts])
+        if table and train_counts is None:
+            raise Refusal(
+                f"--published {table} is of splits: give --train-counts FILE, the training images of each class"
+            )
         if reference is not None or methods:
             kept = chosen(list(sources_by_name), reference, methods)
             sources_by_name = {key: path for key, path in sources_by_name.items() if key in kept}

@@ -171,6 +171,25 @@ def test_scores_of_another_name(tmp_path, counts, form):
     assert np.array_equal(method.predictions[0], PREDS[0]) and method.p_true is not None
 
 
+def test_numbers_that_may_be_ids_or_names_are_refused(tmp_path, counts):
+    numbered = write_text(tmp_path / "classes.txt", "2\n0\n1")
+    message = refusal(read_elsewhere, one(tmp_path, label=LABELS, pred=PREDS[0]), counts, classes=numbered)
+    assert "these may be ids or names; give names that are no numbers" in message
+    for names in ("0\n1\n2", "1\n2\n3"):  # the ids, or names that no 0 can be
+        write_text(numbered, names)
+        found = read_elsewhere(one(tmp_path, label=LABELS, pred=PREDS[0]), counts, classes=numbered)
+        assert np.array_equal(found.labels, LABELS)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("role", ["pred", "logits", "run", "sample", "label"])
+def test_fields_that_are_not_there_are_refused_by_name(tmp_path, counts, form, role):
+    scores = {"logits": logits_of(0)} if form == ".npz" else {}
+    write(tmp_path / f"run0{form}", label=LABELS, pred=PREDS[0], **scores)
+    message = refusal(read_elsewhere, {"ce": tmp_path / f"run0{form}"}, counts, columns=called([f"{role}=zz"]))
+    assert message.startswith(str(tmp_path / f"run0{form}")) and ("'zz" in message or role == "label")
+
+
 def test_roles_that_are_not(tmp_path):
     for words in (["label"], ["labl=x"], ["label="], ["=x"]):
         assert "is not ROLE=COLUMN, such as label=target" in refusal(called, words)

@@ -519,11 +519,13 @@ def test_sources_that_hold_no_predictions(tmp_path, ce, counts):
     empty = tmp_path / "empty"
     empty.mkdir()
     message = refusal(read_elsewhere, {"ce": empty}, counts)
-    assert message == f"{empty} has no files of predictions (.npz, .npy, .csv, .parquet), it is empty"
+    assert message == f"{empty} has no files of predictions (.npz, .npy, .csv, .parquet, .pt, .json), it is empty"
     write_text(empty / "model.pth", "x")
     assert refusal(read_elsewhere, {"ce": empty}, counts).endswith("; it has: model.pth")
     message = refusal(read_elsewhere, {"ce": empty / "model.pth"}, counts)
-    assert message.endswith("model.pth has an unknown extension; predictions are .npz, .npy, .csv, .parquet")
+    assert message.endswith(
+        "model.pth has an unknown extension; predictions are .npz, .npy, .csv, .parquet, .pt, .json"
+    )
     missing = tmp_path / "nowhere"
     assert refusal(read_elsewhere, {"ce": missing}, counts) == f"cannot read {missing}: No such file or directory"
     (ce / "r2.npz").symlink_to(missing)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from laid import refusal
 from pandas.testing import assert_frame_equal
 
 from ltbv.cli import main
@@ -36,6 +37,25 @@ def stacked(path: Path, store: Store, key: str, **more) -> Path:
     of_runs = [read_arrays(store.prediction_file(key, run), FIELDS) for run in runs]
     np.savez(path, **{name: np.stack([fields[name] for fields in of_runs]) for name in FIELDS}, **more)
     return path
+
+
+@pytest.mark.parametrize("stack", [False, True])
+def test_what_a_router_asked_is_read_too(study, tmp_path, stack):
+    path = study(ride="RIDE", routed={"ride": 3}, runs=3)
+    source, store = path / "predictions" / "ride", Store(path)
+    if stack:
+        used = np.stack(
+            [read_arrays(store.prediction_file("ride", r), ("experts_used",))["experts_used"] for r in range(3)]
+        )
+        source = stacked(tmp_path / "ride.npz", store, "ride", runs=range(3), experts_used=used)
+    found = read_elsewhere({"ride": source}, labels=path / "test.npz").methods[0]
+    whole = read_study(path).methods[1].experts_used
+    assert np.array_equal(found.experts_used, whole) and found.experts_used.max() > 1
+    with np.load(source if stack else source / "r000.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "odd.npz", **arrays | {"experts_used": np.zeros_like(arrays["label"])})
+    message = refusal(read_elsewhere, {"ride": tmp_path / "odd.npz"}, labels=path / "test.npz")
+    assert message.endswith("experts_used is 0 in row 0 (from 0); a router asks 1 to 1000 experts")
 
 
 @pytest.mark.parametrize("form", ["directories", "files", "files in half precision"])
@@ -139,10 +159,17 @@ def test_the_published_table_is_named_where_nothing_else_says_the_data_set(made,
 
     shown = run(*given, "--published", "cifar100-lt").output
     assert "Published: RIDE, ICLR 2021, Figure 1a" in shown
-    assert "Classes: many 2 (300 to 150 images), medium 7 (60 to 12 images), few 3 (11 to 3 images)." in shown
+    assert (
+        "Classes: many 2 (300 to 150 images), medium 7 (60 to 12 images), few 3 (11 to 3 images)."
+        in Path("reports/ce/report.md").read_text()
+    )
     assert run("--published", *given).output == run(*given, "--published").output
     assert "! no published numbers for predictions from elsewhere" in run("--published", *given).output
-    assert "many 1 (300 to 300" in run(*given, "--published", "cifar100-lt", "--many", "200").output
+    assert run(*given, "--published", "cifar100-lt", "--many", "200").exit_code == 0
+    assert "many 1 (300 to 300" in Path("reports/ce/report.md").read_text()
+    del given[1:3]
+    assert "cifar100-lt is of splits: give --train-counts FILE" in run(*given, "--published", "cifar100-lt").output
+    given[1:1] = ["--train-counts", "counts.json"]
     for words, complaint in (
         ([*given, "--published", "cifar100"], "unknown published table 'cifar100' (did you mean 'cifar100-lt'?)"),
         ([str(path), "--published", "cifar100-lt"], "--published cifar100-lt goes with predictions from elsewhere"),

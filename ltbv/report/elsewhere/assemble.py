@@ -14,6 +14,7 @@ from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Settin
 from ltbv.report.names import encoded
 
 UNKNOWN = "unknown"
+FIELDS = ("p_true", "p_negative", "negatives", "experts_used")
 FROM_ZERO = "count class ids from 0 everywhere"
 
 
@@ -124,10 +125,13 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
         key,
         tuple(number for number, _ in in_order),
         np.stack([run.predictions.astype(small) for _, run in in_order]),
-        **{}
-        if unscored
-        else {name: np.stack([getattr(one, name) for one in scores]) for name in ("p_true", "p_negative", "negatives")},
+        **{} if unscored else {name: _stack([getattr(one, name) for one in scores]) for name in FIELDS},
     )
+
+
+def _stack(rows: list[np.ndarray | None]) -> np.ndarray | None:
+    """(R, N), or None where a run has none."""
+    return None if any(row is None for row in rows) else np.stack(rows)
 
 
 def evidence_of(

@@ -131,6 +131,7 @@ class Classes:
     def ids(self, values: np.ndarray, where: str) -> np.ndarray:
         """Class ids (n,) of ids or names; `where` is what to call them in a refusal."""
         if not is_text(values):
+            self._refuse_numbers_of_two_kinds(values, where)
             check_range(values, self.number, where)
             return values
         self._met.append(where)
@@ -144,6 +145,17 @@ class Classes:
             some = ", ".join(map(repr, self.names[:8])) + (", …" if len(self.names) > 8 else "")
             raise Refusal(f"{where} is {unknown[0][:60]!r} in row {row} (from 0), which is no class; there is: {some}")
         return np.array([at[word] for word in words], np.int64)[codes]
+
+    def _refuse_numbers_of_two_kinds(self, values: np.ndarray, where: str) -> None:
+        """Refuses whole numbers that may be class ids or class names, where these are numbers in another order."""
+        if self.named is None or not all(WHOLE.fullmatch(name) for name in self.named):
+            return
+        numbers = list(map(int, self.named))
+        if numbers != list(range(len(numbers))) and np.isin(values, numbers).all():
+            raise Refusal(
+                f"{where} has whole numbers, and so have the class names of {self.source}, in another order than that"
+                " of the ids: these may be ids or names; give names that are no numbers"
+            )
 
     def of_rows(self, rows: Rows) -> Rows:
         """The rows with class ids where they have names."""

@@ -117,6 +117,8 @@ def _score_columns(path: Path, columns: list[str], num_classes: int | None, stem
     there = {name for name in columns if re.fullmatch(rf"{re.escape(stem)}[0-9]{{1,7}}", name)}
     if not there and stem == "p_":
         return []
+    if not there:
+        raise _missing(path, f"{stem + '0'!r}", columns)
     if num_classes is None:
         num_classes = max(len(there), 2)
     wanted = [f"{stem}{k}" for k in range(num_classes)]

@@ -3,6 +3,7 @@
     label                predicted class id         (N,) or (R, N), as the others are
     p_true, p_negative   softmax probability of the true class, and of the most likely other one
     negative             that class; optional
+    experts_used         how many experts a router asked, from 1; optional
 `labels` and names of the test points may stand beside, (N,), and with (R, N) the numbers of the runs, `runs` (R,).
 """
 
@@ -15,12 +16,13 @@ from ltbv.report.elsewhere.rows import PROBS, Judged, Rows
 
 FIELDS = {"label", "p_true", "p_negative"}
 NEGATIVE = "negative"
+EXPERTS, MOST_EXPERTS = "experts_used", 1000
 
 
 def read(archive: Archive, run: str, *, several: bool) -> Rows:
     """The runs of such a file; refused where it has several and may have one only."""
     path, found = archive.path, archive.found
-    own = (*sorted(FIELDS), *((NEGATIVE,) if NEGATIVE in archive.names else ()))
+    own = (*sorted(FIELDS), *(name for name in (NEGATIVE, EXPERTS) if name in archive.names))
     if missing := [name for name in own if name not in found]:
         raise Refusal(f"{path}: {missing[0]} cannot be read")
     if differ := [name for name in own if found[name].shape != found["label"].shape]:
@@ -33,6 +35,7 @@ def read(archive: Archive, run: str, *, several: bool) -> Rows:
         p_negative=_probabilities(archive, "p_negative"),
         negatives=class_ids(found[NEGATIVE], several=several).ravel() if NEGATIVE in own else None,
         kind=PROBS,
+        experts_used=_experts(archive, several) if EXPERTS in own else None,
     )
     names, of_runs = archive.names_of_runs(runs) if label.ndim == 2 else ((run,), None)
     roles, _ = archive.roles(points, without=own)
@@ -41,6 +44,17 @@ def read(archive: Archive, run: str, *, several: bool) -> Rows:
     return rows.with_(
         judged=scores, unused=unused, claims=archive.claims(points, runs), guesses=archive.guesses(roles, runs)
     )
+
+
+def _experts(archive: Archive, several: bool) -> np.ndarray:
+    """(R N,) experts that were asked."""
+    found = class_ids(archive.found[EXPERTS], several=several).ravel()
+    if (wrong := (found < 1) | (found > MOST_EXPERTS)).any():
+        raise Refusal(
+            f"{archive.path}: {EXPERTS} is {found[wrong][0]} in row {int(wrong.argmax())} (from 0); a router asks 1 to"
+            f" {MOST_EXPERTS} experts"
+        )
+    return found.astype(np.uint16)
 
 
 def _probabilities(archive: Archive, name: str) -> np.ndarray:

@@ -17,6 +17,8 @@ from ltbv.report.elsewhere.arrays import Held, Stored, class_names_or_ids
 from ltbv.report.elsewhere.rows import LOGITS, PROBS, Guesses, Rows
 from ltbv.report.evidence import MOST_CLASSES
 
+OF_PREDICTION = ("pred", LOGITS, PROBS)
+
 
 def read_npz(path: Path, run: str, called: Mapping[str, str], *, several: bool = False) -> Rows:
     """`read_archive` of an .npz."""
@@ -33,6 +35,10 @@ def read_archive(archive: Archive, run: str, *, several: bool = False) -> Rows:
              otherwise it is one run
     """
     path = archive.path
+    if missing := [
+        name for role, name in archive.called.items() if role in OF_PREDICTION and name not in archive.found
+    ]:
+        raise Refusal(f"{path} has no array {missing[0]!r}, as --columns says; {archive.there}")
     if archive.found.keys() >= judged.FIELDS and not archive.called:
         return judged.read(archive, run, several=several)
     kind = next((kind for kind in (LOGITS, PROBS) if archive.scores(kind)), None)

@@ -122,10 +122,11 @@ class Judged:
     differs: np.ndarray | None = None
     coarse: str = ""
     off_by: float = 0.0
+    experts_used: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> "Judged":
         """The same of some rows, in the order given."""
-        names = ("predictions", "p_true", "p_negative", "negatives", "tied", "differs")
+        names = ("predictions", "p_true", "p_negative", "negatives", "tied", "differs", "experts_used")
         arrays = {name: getattr(self, name) for name in names}
         return replace(self, **{name: values[rows] for name, values in arrays.items() if values is not None})
 
