@@ -144,8 +144,9 @@ def _suits(value: Any, of: click.Parameter) -> bool:
     """Is a value of a TOML file of the type that an option has? A whole number is a number too, and nothing is cut."""
     if isinstance(value, list):
         return of.multiple and all(isinstance(one, str) for one in value)
-    if of.is_flag or isinstance(value, bool):
-        return of.is_flag and isinstance(value, bool)
+    is_flag = isinstance(of, click.Option) and of.is_flag
+    if is_flag or isinstance(value, bool):
+        return is_flag and isinstance(value, bool)
     if of.type is click.INT:
         return isinstance(value, int)
     return isinstance(value, (int, float) if of.type is NUMBER else str)

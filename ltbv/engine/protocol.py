@@ -1,6 +1,7 @@
 """What is the same for every method of a study? Epochs, batch, optimiser, schedule, backbone: the common protocol."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ltbv.data.dataset import Augmentation
 from ltbv.errors import Refusal, unknown
@@ -33,10 +34,11 @@ class Protocol:
 
 def needed(protocol: Protocol, settings: Settings) -> Settings:
     """The settings without what the protocol says anyway: one study, however it is asked for."""
-    own = {"batch": protocol.batch, "weight_decay": protocol.weight_decay}
+    own: dict[str, Any] = {"batch": protocol.batch, "weight_decay": protocol.weight_decay}
     own["learning_rate"] = highest(protocol.learning_rate, settings.epochs or protocol.epochs)
     own["optimiser"] = next(name for name, rule in OPTIMISERS.items() if type(protocol.optimiser) is rule)
-    return replace(settings, **{name: None for name, value in own.items() if getattr(settings, name) == value})
+    same: dict[str, Any] = {name: None for name, value in own.items() if getattr(settings, name) == value}
+    return replace(settings, **same)
 
 
 def changed(protocol: Protocol, settings: Settings) -> Protocol:
