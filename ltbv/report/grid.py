@@ -132,6 +132,9 @@ def ranking(rank: str) -> tuple[str, str]:
 def grid(tables: Tables, evidence: Evidence, rank: str = BEST) -> Grid:
     """The grid of a report, methods ranked by `rank`, best first: see `ranking`."""
     group, quantity = ranking(rank)
+    if not len(evidence.groups[group]):
+        there = ", ".join(name for name in GROUPS if len(evidence.groups[name]))
+        raise Refusal(f"ranking {rank!r}: there are no classes in {group!r} here; there are in: {there}")
     limits = {name: _limit(tables.grid, name) for name in SHOWN}
     of_method = {key: own.to_dict("records") for key, own in tables.grid.groupby("method", sort=False)}
     rows = [

@@ -116,6 +116,7 @@ def _cell(cell: GridCell, limit: float) -> dict[str, Any]:
         "first": cell.quantity == SHOWN[0],
         "look": of,
         "text": estimate(cell),
+        "doubtful": cell.doubtful,
         "aside": aside,
         "tip": difference(cell),
         "sorts_by": float(cell.estimate) if np.isfinite(cell.estimate) else None,

@@ -11,16 +11,16 @@ from ltbv.report.sheet import WHY_DOUBTFUL
 from ltbv.report.written import short
 
 MARKS = {(CLAIM, True): "▸", (CLAIM, False): "◂", (INTERVAL, True): "▹", (INTERVAL, False): "◃"}  # (state, better)
-PLAIN = {"▸": ">", "◂": "<", "▹": ")", "◃": "(", "±": "~", "─": "-", "…": "."}  # where an encoding lacks them
+PLAIN = {"▸": ">", "◂": "<", "▹": ")", "◃": "(", "±": "~", "†": "?", "─": "-", "…": "."}  # where an encoding lacks them
 NAMES = {"all": "all", "many": "many (head)", "medium": "medium", "few": "few (tail)"}
 NEVER = "'all' is not among the nine claims of a method."
 IN_ALL = {"all": "over all classes", **{split: f"in {split}" for split in SPLITS}}
 
 
-def mark(cell: GridCell, unjudged: str = "†") -> str:
+def mark(cell: GridCell) -> str:
     """The mark of a cell; nothing where it is open, or of the reference."""
     if cell.state == UNJUDGED or (cell.why and cell.state != OPEN):
-        return unjudged
+        return "†"
     return MARKS.get((cell.state, cell.better), "")
 
 

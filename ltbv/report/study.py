@@ -51,8 +51,8 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
     if REFERENCE not in keys and reference is None:
         missing = command(store.path, asked, REFERENCE, runs=1 + max(max(store.runs(key)) for key in keys))
         notes = [
-            f"there is no CE in this study: {chosen(keys, None, methods)[0]}, the first method, is the reference."
-            f" Another is named by --reference; to train CE too, run: {missing}"
+            f"there is no CE in this study: {chosen(keys, None, methods)[0]}, the first in the list of methods, is the"
+            f" reference. Another is named by --reference; to train CE too, run: {missing}"
         ]
     every, keys = keys, list(chosen(keys, reference, methods))
     left_out = len(every) - len(keys)

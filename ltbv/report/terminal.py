@@ -201,7 +201,7 @@ def _plus_minus(value: float, cell: GridCell, digits: int) -> str:
 def _estimate(cell: GridCell, layout: Layout) -> Parts:
     text = f"{_number(cell, layout.digits):>{layout.numbers[cell.quantity]}}"
     colour = {True: "blue", False: "yellow", None: ""}[cell.better]
-    mark = legend.mark(cell, unjudged="?")
+    mark = legend.mark(cell)
     if cell.state == UNJUDGED or cell.why:
         return [(f"{text}{mark}", "dim")]
     if cell.doubtful:
@@ -238,9 +238,9 @@ def _notes(grid: Grid, *, halves: bool) -> list[str]:
     reference = printable(grid.reference.label)
     return [
         f"▸ better  ◂ worse than {reference}: a claim, holds after Holm's correction   ▹ ◃ the 95 % interval excludes"
-        " 0, no claim   (blank) open   ? not judged",
+        " 0, no claim   (blank) open   † not judged",
         f"{legend.ranked(grid, halves=halves)} Bias, variance: shares (0-1), lower is better. {legend.NEVER}",
-        *(f"? {line}" for line in legend.unjudged(grid)),
+        *(f"† {line}" for line in legend.unjudged(grid)),
         *filter(None, [legend.doubtful(grid)]),
     ]
 

@@ -90,7 +90,7 @@ def test_a_study_without_ce_is_compared_with_its_first_method_and_says_so(study)
     evidence = read_study(path)
     assert evidence.reference.key == "ride"
     (line,) = (line for line in evidence.setting.notes if "no CE" in line)
-    assert "ride, the first method, is the reference" in line and "--method ce" in line
+    assert "ride, the first in the list of methods, is the reference" in line and "--method ce" in line
     assert not any("no CE" in line for line in read_study(path, "mine").setting.notes)
 
 

@@ -64,7 +64,7 @@ def test_estimates_half_intervals_and_differences(study):
     at = next(at for at, line in enumerate(lines) if at > rule and line.startswith("RIDE"))
     row = built.splits.set_index(["method", "group", "quantity"])
     own, reference = row.loc[("ride", "all", "accuracy")], row.loc[("ce", "all", "accuracy")]
-    assert lines[at].split()[1].rstrip("▸◂▹◃?") == f"{100 * own.estimate:.1f}"
+    assert lines[at].split()[1].rstrip("▸◂▹◃†?") == f"{100 * own.estimate:.1f}"
     assert lines[at + 1].split()[:3] == ["-", "CE", f"{100 * own.reference_difference:+.1f}"]
     halves = lines[at - 1]
     assert halves.startswith("  ± half 95 %") and f"±{50 * (reference.high - reference.low):.1f}" in halves
