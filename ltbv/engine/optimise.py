@@ -90,7 +90,7 @@ def _rate(rule: Optimiser, rate: Number, protocol: Protocol) -> Number:
     alike = type(rule) is type(protocol.optimiser)
     if rule.learning_rate is not None:
         return times(rule.learning_rate, protocol.scale) if alike and type(rule) is SGD else rule.learning_rate
-    if not alike:
+    if not alike and isinstance(rule, (SGD, AdamW)):  # `_made` refuses any other
         raise Refusal(
             f"{rule} has no learning rate, and the stage's is that of {type(protocol.optimiser).__name__}; give it one"
         )
