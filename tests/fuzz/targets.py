@@ -317,7 +317,7 @@ def stage() -> dict[str, np.ndarray]:
 
 def snapshot() -> dict[str, np.ndarray]:
     """A snapshot after an epoch."""
-    return take_snapshot(network(), optimiser(), np.zeros((2, 1)))
+    return take_snapshot(network(), [optimiser()], np.zeros((2, 2, 1)))
 
 
 def read_stage(folder: Path, content: bytes) -> None:
@@ -340,11 +340,11 @@ def read_snapshot(folder: Path, content: bytes) -> None:
     path.write_bytes(around(content, snapshot()))
     arrays = files.read_arrays(path)
     before = {name: tensor.clone() for name, tensor in network().state_dict().items()}
-    losses = restore(arrays, network(), optimiser(), runs=2, epochs=9)
+    losses = restore(arrays, network(), [optimiser()], runs=2, epochs=9)
     if losses is None:
         assert all(torch.equal(tensor, before[name]) for name, tensor in network().state_dict().items())
         raise Refusal(f"{path}: not used")
-    assert losses.ndim == 2 and losses.shape[0] == 2
+    assert losses.ndim == 3 and losses.shape[:2] == (2, 2)
     for generator in network()[2].draws:
         generator.integers(9)
     with torch.no_grad():
