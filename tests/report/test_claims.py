@@ -110,6 +110,8 @@ def test_a_head_that_is_never_missed_on_twenty_images_is_not_said_to_be_kept(stu
             p_true=None,
             p_negative=None,
             negatives=None,
+            sum_p2=None,
+            ranks=None,
         )
         for of in evidence.methods
     )

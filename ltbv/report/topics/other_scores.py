@@ -153,7 +153,9 @@ Pair = tuple[Scored, Scored] | None  # a method and the reference, over the runs
 def weighed(evidence: Evidence, own: Scored, reference: Scored | None) -> Score:
     """Accuracies in which classes do not count the same."""
     micro = stats.micro_weights(evidence.groups, evidence.labels)
-    priors = {UNDER + name: prior for name, prior in stats.long_tailed_priors(evidence.train_counts).items()}
+    counts = evidence.train_counts
+    known = {} if counts is None else stats.long_tailed_priors(counts)
+    priors = {UNDER + name: prior for name, prior in known.items()}
     return Score(
         (MICRO,) * len(micro) + tuple(priors),
         (*micro, *(GROUPS[0] for _ in priors)),
