@@ -3,6 +3,7 @@
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from ltbv.engine.optimise import stage_rate
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
@@ -71,7 +72,6 @@ def explanation(name: str, dataset: str) -> str:
 
 def _stage(stage: Stage, protocol: Protocol) -> list[str]:
     """A line for each thing that is settled about a stage."""
-    rate = protocol.learning_rate if stage.learning_rate is None else stage.learning_rate
     found = {
         "minimises": _shown(stage.objective),
         "network": _shown(stage.net),
@@ -81,7 +81,12 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "images by": ", ".join(_shown(sampler) for sampler in stage.sampler),
         "consults": ", ".join(stage.given),
         "epochs": f"{stage_epochs(stage, protocol)}, the protocol has {protocol.epochs}",
-        "learning rate": _shown(rate),
+        "learning rate": _shown(stage_rate(stage, protocol)),
+        "weight decay": None if stage.weight_decay is None else _shown(stage.weight_decay),
+        "of their own": ", ".join(f"{part} by {_shown(rule)}" for part, rule in stage.own),
+        "step first": ", ".join(stage.first),
+        "held out": f"{stage.held} images of each class" if stage.held else None,
+        "draws' salt": stage.salt,
     }
     return [f"{what:<14} {value}" for what, value in found.items() if value]
 
