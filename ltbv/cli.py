@@ -65,7 +65,7 @@ def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
         say(outlook.as_json(job) if as_json else outlook.outlook(job))
         return
     _say_what_is_compared(job)
-    _carry_out(job, quiet, verbose)
+    _do(job, quiet, verbose)
 
 
 @main.command()
@@ -81,7 +81,7 @@ def run(chunk, quiet, verbose, **options) -> None:
     if first > last:
         raise Refusal(f"chunk {chunk!r}: give a range of runs, such as 0-4, or a run, such as 7; the last is 9999")
     only = tuple(range(first, last + 1))
-    _carry_out(_prepared(**options, runs=last + 1, only=only, executor="inline"), quiet, verbose)
+    _do(_prepared(**options, runs=last + 1, only=only, executor="inline"), quiet, verbose)
 
 
 def _prepared(methods, study, **options):
@@ -104,11 +104,11 @@ def _say_what_is_compared(job) -> None:
         warn(f"this study has no CE: its report compares with {first}, or what --reference names; or add --method ce")
 
 
-def _carry_out(job, quiet, verbose) -> None:
+def _do(job, quiet, verbose) -> None:
     from ltbv.display import Display
 
     with Display(job, quiet=quiet, verbose=verbose) as display:
-        failures = job.carry_out(display.tell)
+        failures = job.run(display.tell)
     for failure in failures:
         warn(failure)
     if not quiet:

@@ -291,6 +291,6 @@ def test_interrupted_by_hand_it_says_that_the_same_command_goes_on(tiny_lt, monk
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ltbv.harness.chunk.train", interrupted)
+    monkeypatch.setattr("ltbv.harness.trainer.train", interrupted)
     result = run("bootstrap", *TINY)
     assert result.exit_code == 130 and "same command" in result.stderr

@@ -6,6 +6,8 @@ import shlex
 from ltbv.engine.cost import seconds_per_image, stored_bytes
 from ltbv.engine.train import stage_epochs
 from ltbv.harness.bootstrap import Job
+from ltbv.harness.chunks import whole
+from ltbv.harness.plan import Predicting
 from ltbv.harness.request import Place, Request
 from ltbv.options import choices, words
 from ltbv.store import span
@@ -34,9 +36,10 @@ def outlook(job: Job) -> str:
             f"  train {training.method.key}/{training.stage.name}, runs {training.runs[0]}-{training.runs[-1]}, "
             f"{stage_epochs(training.stage, protocol)} epochs: {_span(took)}"
         )
-    files = sum(len(job.store.missing(job.methods[m].key, chunk.runs)) for chunk in job.chunks for m in chunk.methods)
+    predicting = [task for task in job.tasks if isinstance(task, Predicting)]
+    files = sum(len(job.store.missing(task.method.key, task.runs)) for task in predicting)
     size += files * len(job.test_labels) * (BYTES_A_POINT + 2 * classes)
-    if not job.chunks:
+    if not job.tasks:
         return "\n".join([*lines, "  nothing is missing"])
     jobs = f"{job.jobs} process{'es' * (job.jobs > 1)} on {job.device}"
     return "\n".join(
@@ -47,7 +50,7 @@ def outlook(job: Job) -> str:
 def as_json(job: Job) -> str:
     """The chunks with something missing, each with the command that does it: for schedulers."""
     found = []
-    for chunk in job.chunks:
+    for chunk in whole(job.tasks):
         methods = [word for name in chunk.methods for word in ("--method", name)]
         command = shlex.join(["ltbv", "run", span(chunk.runs), *methods, *_words(job.request)])
         found.append({"runs": span(chunk.runs), "methods": list(chunk.methods), "command": command})

@@ -241,7 +241,7 @@ def test_an_objective_of_another_shape_fails_in_one_line_and_the_others_are_done
     own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", objective),))
     asked = ("own_methods:MINE", "ce")
     job = prepare(Request.of(methods=asked, runs=2, store=tmp_path, dataset="tiny-lt", executor="inline", stack=2))
-    (line,) = job.carry_out(lambda event: None)
+    (line,) = job.run(lambda event: None)
     assert line.startswith("mine, run 0, 1: ") and "\n" not in line
     assert re.search(words, line), line
     assert Store(tmp_path).runs("ce") == [0, 1] and Store(tmp_path).runs("mine") == []
@@ -250,4 +250,4 @@ def test_an_objective_of_another_shape_fails_in_one_line_and_the_others_are_done
 def test_an_objective_of_the_right_shape_is_trained(tiny_lt, tmp_path, own_methods):
     own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", OfRun("right")),))
     asked = Request.of(methods=("own_methods:MINE",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline")
-    assert prepare(asked).carry_out(lambda event: None) == []
+    assert prepare(asked).run(lambda event: None) == []

@@ -56,13 +56,13 @@ def alive(process: int) -> bool:
 def whole(tmp_path_factory) -> dict[str, bytes]:
     """The files of a study that one worker made, never interrupted."""
     store = tmp_path_factory.mktemp("whole") / "study"
-    assert prepare(request(store, jobs=1)).carry_out(lambda event: None) == []
+    assert prepare(request(store, jobs=1)).run(lambda event: None) == []
     assert not list(store.rglob("*.part")) and not children(os.getpid())
     return everything(store)
 
 
 def test_two_workers_make_the_same_bytes_as_one(whole, tmp_path):
-    assert prepare(request(tmp_path / "study", jobs=2)).carry_out(lambda event: None) == []
+    assert prepare(request(tmp_path / "study", jobs=2)).run(lambda event: None) == []
     assert everything(tmp_path / "study") == whole
     assert not children(os.getpid())
 
@@ -78,14 +78,14 @@ def test_workers_killed_at_several_moments_cost_their_chunks_and_nothing_else(wh
             for worker in children(os.getpid()):
                 os.kill(worker, signal.SIGKILL)
 
-    failures = prepare(request(tmp_path / "study", jobs=1)).carry_out(tell)
+    failures = prepare(request(tmp_path / "study", jobs=1)).run(tell)
     assert failures and all("signal 9" in line and "\n" not in line for line in failures)
     assert not children(os.getpid())
     for path in (tmp_path / "study").rglob("*.npz"):
         read_arrays(path)  # what exists is whole
         name = str(path.relative_to(tmp_path / "study"))
         assert path.read_bytes() == whole[name]
-    assert prepare(request(tmp_path / "study", jobs=1)).carry_out(lambda event: None) == []
+    assert prepare(request(tmp_path / "study", jobs=1)).run(lambda event: None) == []
     assert {
         name: content for name, content in everything(tmp_path / "study").items() if not name.endswith(".part")
     } == whole
@@ -152,7 +152,7 @@ OWN = """
 
 
     def speaks(logits, labels, counts):
-        print('{"event": "end"}', flush=True)
+        print('{"event": "Ended"}', flush=True)
         return cross_entropy(logits, labels)
 
 
@@ -221,7 +221,7 @@ def test_a_log_that_cannot_be_opened_is_a_failure_and_not_silence(tmp_path):
     Store(store).open(job.study.asked(), {}, {})
     (store / "logs").write_text("in the way")
     try:
-        failures = job.carry_out(lambda event: None)
+        failures = job.run(lambda event: None)
     except Exception as error:  # a refusal would do as well
         failures = [str(error)]
     assert failures and "logs" in failures[0]
