@@ -4,7 +4,7 @@ Where they come from is another file's business (`study` reads a study directory
 (`tables`). Axes: R runs, N test points, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -61,6 +61,7 @@ class MethodRuns:
     negatives     (R, N) the class of the hardest negative
     sum_p2        (R, N) sum of the squared softmax probabilities of all classes
     ranks         (R, N) how many classes are more likely than the true one
+    logits        reads those of the runs of these numbers, (R, N, C); they may take more memory than all else
     experts_used  (R, N) experts that a routed method asked, from 1
     cost          parameters, macs (without and with_norm), training_images_times_macs; macs_by_experts: a pair of MACs
                   (without and with norm) for 1, 2, … experts asked, routers included
@@ -82,6 +83,7 @@ class MethodRuns:
     negatives: np.ndarray | None = None
     sum_p2: np.ndarray | None = None
     ranks: np.ndarray | None = None
+    logits: Callable[[Sequence[int]], np.ndarray] | None = None
     experts_used: np.ndarray | None = None
     cost: Mapping[str, Any] | None = None
     adds_to: str | None = None

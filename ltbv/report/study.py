@@ -3,6 +3,7 @@ command that mends it."""
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,8 @@ def _read_method(
     }
     known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
     stages = tuple(stage["key"] for stage in recipe["stages"])
+    if RANKS in arrays:  # so all runs have logits, as many as may be read
+        known["logits"] = partial(store.predictions, key, LOGITS)
     return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known, stages=stages), origins
 
 
