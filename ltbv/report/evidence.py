@@ -18,6 +18,7 @@ SPLITS = ("many", "medium", "few")
 GROUPS = ("all", *SPLITS)
 SHOWN = ("accuracy", "bias", "variance")  # what figures and tables of classes show
 HIGHER_IS_BETTER = ("accuracy",)
+MOST_LOGITS = 200_000_000  # of all runs: to read more would take longer than the rest of a report
 MOST_CLASSES, MOST_IMAGES = 10**6, 10**12  # images of a class; beyond these a number is taken for damage
 
 

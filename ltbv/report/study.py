@@ -14,7 +14,17 @@ from ltbv.data.dataset import labels_of
 from ltbv.data.resample import lost_by_run, overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.files import Damaged, read_arrays
-from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
+from ltbv.report.evidence import (
+    MOST_CLASSES,
+    MOST_IMAGES,
+    MOST_LOGITS,
+    REFERENCE,
+    SPLITS,
+    Evidence,
+    MethodRuns,
+    Setting,
+    chosen,
+)
 from ltbv.report.names import check_names
 from ltbv.report.stages import read_stages
 from ltbv.settings import Settings
@@ -30,7 +40,6 @@ FIELDS = {  # of a file -> of MethodRuns
 }
 SCORES = ("p_true", "p_negative")  # known together, or not at all
 LOGITS, RANKS = "logits", "ranks"
-MOST_LOGITS = 200_000_000  # of a study: more would take longer to read than the rest of a report
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = (*SCORES, "sum_p2")
 MOST_EXPERTS = 1000

@@ -3,18 +3,19 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ltbv import stats
 from ltbv.errors import Refusal, unknown
-from ltbv.report.elsewhere.rows import Judged
-from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
+from ltbv.report.elsewhere.rows import PROBS, Judged
+from ltbv.report.evidence import MOST_LOGITS, REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 from ltbv.report.names import encoded
 
 UNKNOWN = "unknown"
-FIELDS = ("p_true", "p_negative", "negatives", "experts_used")
+FIELDS = ("p_true", "p_negative", "negatives", "experts_used", "sum_p2", "ranks")
 FROM_ZERO = "count class ids from 0 everywhere"
 
 
@@ -22,12 +23,14 @@ FROM_ZERO = "count class ids from 0 everywhere"
 class Run:
     """One run: `predictions` (N,) in the order of the test points, and what its scores say, if it has any.
 
-    `of` makes one: predictions that are known need not be those of the highest score.
+    `of` makes one: predictions that are known need not be those of the highest score. `table` are the scores (N, C)
+    themselves, of the kind that `scores` says, where they are in memory anyway.
     """
 
     name: str
     predictions: np.ndarray
     scores: Judged | None
+    table: np.ndarray | None = None
 
     @classmethod
     def of(cls, name: str, predictions: np.ndarray | None, scores: Judged | None) -> "Run":
@@ -119,19 +122,45 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
         notes.append(
             f"{key}: probabilities are rounded, their sums are up to {off_by:.2g} from 1; they are taken as they are."
         )
+    known = {} if unscored else {name: _stack([getattr(one, name) for one in scores]) for name in FIELDS}
+    if (
+        not unscored
+        and all(run.table is not None for run in runs)
+        and sum(run.table.size for run in runs) <= MOST_LOGITS
+    ):
+        known["logits"] = partial(_logits, dict(in_order))
     small = np.uint16 if max(int(run.predictions.max()) for run in runs) < 2**16 else np.uint32
     return MethodRuns(
         key,
         key,
         tuple(number for number, _ in in_order),
         np.stack([run.predictions.astype(small) for _, run in in_order]),
-        **{} if unscored else {name: _stack([getattr(one, name) for one in scores]) for name in FIELDS},
+        **known,
     )
 
 
 def _stack(rows: list[np.ndarray | None]) -> np.ndarray | None:
     """(R, N), or None where a run has none."""
     return None if any(row is None for row in rows) else np.stack(rows)
+
+
+def _logits(runs: Mapping[int, Run], wanted: Sequence[int]) -> np.ndarray:
+    """Logits (R, N, C) of the runs of these numbers; those of probabilities are their logarithms."""
+    with np.errstate(divide="ignore"):
+        return np.stack(
+            [
+                np.log(runs[number].table) if runs[number].scores.kind == PROBS else runs[number].table
+                for number in wanted
+            ]
+        )
+
+
+def without_counts(num_classes: int, source: str) -> str:
+    """What a reader must know where training images of the classes are not known."""
+    return (
+        "no training counts are given, so nothing is said of many, medium and few, and nothing is claimed;"
+        f" {num_classes} classes are taken from {source}."
+    )
 
 
 def evidence_of(
