@@ -107,7 +107,8 @@ class Setting:
     """How the runs came about, for captions. `shared` (C,): what two runs have in common of a class's images, 0-1.
 
     None or empty: not known. `protocol` and `made_with` (versions, machine, commit) are printed as they are nested;
-    `commands` are what one types to get the same study again; `made` says how the runs were trained.
+    `commands` are what one types to get the same study again; `made` says how the runs were trained; `study` is its
+    identity, and `looks` are the numbers of runs at which it was reported, this report's last: see `manifest.looked`.
     """
 
     dataset: str
@@ -123,6 +124,8 @@ class Setting:
     commands: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
+    study: str | None = None
+    looks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

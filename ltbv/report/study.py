@@ -106,6 +106,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
                 *untold,
             ),
             made=tuple(provenance.made(known)),
+            study=store.known_as(),
         ),
     )
 
