@@ -1,6 +1,6 @@
 """What do predictions in memory say? `ltbv.analyse`: arrays in, the tables of a report out."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -149,10 +149,11 @@ def analyse(
     if not of_method:
         raise Refusal("no predictions are given: analyse({'ce': array}, labels, train_counts)")
     of_method, notes = in_order(of_method, reference)
+    named: dict[str, Iterable[tuple[Hashable, np.ndarray]]]
     named = {key: _runs(key, of_runs, points, class_names) for key, of_runs in of_method.items()}
     if counts is not None:
         num_classes = counts.size
-    else:
+    else:  # all runs are looked at before the first is read
         named = {key: list(of_runs) for key, of_runs in named.items()}
         arrays = [values for of_runs in named.values() for _, values in of_runs]
         num_classes = _classes_of(arrays, labels) if class_names is None else len(class_names)

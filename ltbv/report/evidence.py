@@ -98,7 +98,9 @@ class MethodRuns:
         if tuple(runs) == self.runs:
             return self
         at = [self.runs.index(run) for run in runs]
-        arrays = {name: values[at] for name, values in vars(self).items() if isinstance(values, np.ndarray)}
+        arrays: dict[str, Any] = {
+            name: values[at] for name, values in vars(self).items() if isinstance(values, np.ndarray)
+        }
         return replace(self, runs=tuple(runs), **arrays)
 
 

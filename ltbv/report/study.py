@@ -215,7 +215,7 @@ def _read_method(
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
         of_runs.append(fields | ranks)
     check_names([key, recipe["label"]] if key != recipe["label"] else [key], str(store.path / "predictions" / key))
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.stack([fields[field] for fields in of_runs])
         for field, name in (FIELDS | {RANKS: RANKS}).items()
         if all(field in fields for fields in of_runs)

@@ -211,13 +211,15 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
     sums = {name: np.zeros((runs, num_classes)) for name in names}
     for block in blocks(points, block_points(runs, classes)):
         here = labels[block]
-        z = read(block)
-        precision = np.float32 if getattr(z, "dtype", None) == np.float16 else np.float64
-        z, _ = check_logits(z.astype(np.float32) if precision is np.float32 else z, here)
+        kept = read(block)
+        precision = np.float32 if getattr(kept, "dtype", None) == np.float16 else np.float64
+        z, _ = check_logits(kept.astype(np.float32) if precision is np.float32 else kept, here)
         if len(z) != runs:
             raise Refusal(f"logits have {len(z)} runs and predictions {runs}: give both for the same runs")
         z = z.astype(precision, copy=False)
-        refuse_where(~np.isfinite(z).all(2), f"logits are -inf (test points {block.start} to {block.stop - 1})")
+        refuse_where(
+            np.logical_not(np.isfinite(z)).any(2), f"logits are -inf (test points {block.start} to {block.stop - 1})"
+        )
 
         nothing = np.full(here.size, np.nan)  # a single run agrees with itself
         terms = CrossEntropyTerms.of(z, here)

@@ -105,7 +105,7 @@ def read_elsewhere(
         notes.append(known.line)
         names = known.names
     if counts is None:
-        notes.append(without_counts(known.number, classes or "what the files speak of"))
+        notes.append(without_counts(known.number, str(classes or "what the files speak of")))
     evidence = evidence_of(
         methods,
         points.labels,

@@ -122,13 +122,12 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
         notes.append(
             f"{key}: probabilities are rounded, their sums are up to {off_by:.2g} from 1; they are taken as they are."
         )
-    known = {} if unscored else {name: _stack([getattr(one, name) for one in scores]) for name in FIELDS}
-    if (
-        not unscored
-        and all(run.table is not None for run in runs)
-        and sum(run.table.size for run in runs) <= MOST_LOGITS
-    ):
-        known["logits"] = partial(_logits, dict(in_order))
+    known: dict[str, Any] = {}
+    if not unscored:
+        known = {name: _stack([getattr(one, name) for one in scores]) for name in FIELDS}
+    tables = {number: (run.scores.kind, run.table) for number, run in in_order if run.scores and run.table is not None}
+    if len(tables) == len(runs) and sum(table.size for _, table in tables.values()) <= MOST_LOGITS:
+        known["logits"] = partial(_logits, tables)
     small = np.uint16 if max(int(run.predictions.max()) for run in runs) < 2**16 else np.uint32
     return MethodRuns(
         key,
@@ -144,15 +143,10 @@ def _stack(rows: list[np.ndarray | None]) -> np.ndarray | None:
     return None if any(row is None for row in rows) else np.stack(rows)
 
 
-def _logits(runs: Mapping[int, Run], wanted: Sequence[int]) -> np.ndarray:
-    """Logits (R, N, C) of the runs of these numbers; those of probabilities are their logarithms."""
+def _logits(tables: Mapping[int, tuple[str, np.ndarray]], runs: Sequence[int]) -> np.ndarray:
+    """Logits (R, N, C) of the runs of these numbers, of a kind and a table each: of probabilities, their logarithms."""
     with np.errstate(divide="ignore"):
-        return np.stack(
-            [
-                np.log(runs[number].table) if runs[number].scores.kind == PROBS else runs[number].table
-                for number in wanted
-            ]
-        )
+        return np.stack([np.log(table) if kind == PROBS else table for kind, table in map(tables.__getitem__, runs)])
 
 
 def without_counts(num_classes: int, source: str) -> str:

@@ -47,7 +47,7 @@ def judge(
         here = slice(start, start + len(block))
         if here.stop > labels.size:
             raise Refusal(f"{where} has more rows of scores than its {labels.size} test points")
-        z = block.astype(np.float64 if block.dtype.itemsize > 4 else np.float32)  # a copy, changed below
+        z: np.ndarray = block.astype(np.float64 if block.dtype.itemsize > 4 else np.float32)  # a copy, changed below
         points, own = np.arange(len(z)), labels[here]
         coarse = coarse or coarseness(z, block.dtype)
         if told == PROBS:
@@ -83,7 +83,15 @@ def judge(
     if start < labels.size:
         raise Refusal(f"{where} has scores of {start} test points, but there are {labels.size}")
     return Judged(
-        *(predictions, p_true, p_negative, negatives, told, tied, differs, ROUNDED if off_by else coarse, off_by),
+        predictions,
+        p_true,
+        p_negative,
+        negatives,
+        told,
+        tied,
+        differs,
+        ROUNDED if off_by else coarse,
+        off_by,
         sum_p2=sum_p2,
         ranks=ranks,
     )

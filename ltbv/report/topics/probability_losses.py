@@ -85,7 +85,7 @@ def _rows(evidence: Evidence, method: MethodRuns, own: stats.Record, reference: 
     points = [evidence.points(group) for group in GROUPS]
     found = []
     for quantity, of in stats.loss_parts(own, evidence.groups, level=LEVEL).items():
-        apart = (np.nan,) * 4
+        apart: tuple = (np.nan,) * 4
         if paired:
             by = paired[quantity]
             apart = (by.estimate, by.low, by.high, two_sided_p(by.estimate, by.se, by.df))
