@@ -14,7 +14,7 @@
     figures, curves      draw; `lines` does where there are many methods, `experts` what is about experts, `epochs` how
                          training went; `style` says how
     published            numbers of the literature
-    manifest             what an earlier report left over
+    manifest             what an earlier report left in the same place
 
 No torch here: a report is made where there is none.
 """
@@ -76,6 +76,7 @@ def write_report(
     evidence = (
         study.of(reference, methods) if isinstance(study, Evidence) else read_study(Path(study), reference, methods)
     )
+    evidence = manifest.looked(output, evidence)
     found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale, published=published)
     first = grid(found, evidence, rank)
     sheets = topics.printed(found, evidence)

@@ -3,6 +3,7 @@ command that mends it."""
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,17 @@ from ltbv.data.dataset import labels_of
 from ltbv.data.resample import lost_by_run, overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.files import Damaged, read_arrays
-from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
+from ltbv.report.evidence import (
+    MOST_CLASSES,
+    MOST_IMAGES,
+    MOST_LOGITS,
+    REFERENCE,
+    SPLITS,
+    Evidence,
+    MethodRuns,
+    Setting,
+    chosen,
+)
 from ltbv.report.names import check_names
 from ltbv.report.stages import read_stages
 from ltbv.settings import Settings
@@ -29,7 +40,6 @@ FIELDS = {  # of a file -> of MethodRuns
 }
 SCORES = ("p_true", "p_negative")  # known together, or not at all
 LOGITS, RANKS = "logits", "ranks"
-MOST_LOGITS = 200_000_000  # of a study: more would take longer to read than the rest of a report
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = (*SCORES, "sum_p2")
 MOST_EXPERTS = 1000
@@ -96,6 +106,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
                 *untold,
             ),
             made=tuple(provenance.made(known)),
+            study=store.known_as(),
         ),
     )
 
@@ -204,13 +215,15 @@ def _read_method(
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
         of_runs.append(fields | ranks)
     check_names([key, recipe["label"]] if key != recipe["label"] else [key], str(store.path / "predictions" / key))
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.stack([fields[field] for fields in of_runs])
         for field, name in (FIELDS | {RANKS: RANKS}).items()
         if all(field in fields for fields in of_runs)
     }
     known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
     stages = tuple(stage["key"] for stage in recipe["stages"])
+    if RANKS in arrays:  # so all runs have logits, as many as may be read
+        known["logits"] = partial(store.predictions, key, LOGITS)
     return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known, stages=stages), origins
 
 

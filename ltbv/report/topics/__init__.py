@@ -21,6 +21,7 @@ from ltbv.report.topics import (
     nine_claims,
     number_of_experts,
     other_scores,
+    probability_losses,
     published,
     splits,
     training,
@@ -40,6 +41,7 @@ TOPICS = (
     lost_classes.TOPIC,
     training.TOPIC,
     other_scores.TOPIC,
+    probability_losses.TOPIC,
     published.TOPIC,
 )
 
