@@ -65,7 +65,7 @@ def write_report(
     from ltbv.report import captions, latex, machine, manifest, markdown, page, tables, terminal, topics
     from ltbv.report.answer import answer
     from ltbv.report.evidence import Evidence
-    from ltbv.report.grid import grid, ranking
+    from ltbv.report.grid import OTHER, grid, ranking
     from ltbv.report.names import encoded
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
@@ -88,7 +88,8 @@ def write_report(
     of = (captions.setting(evidence), found.verdicts, sheets, found.cautions)
     files["report.md"] = encoded(markdown.document(*of, **said))
     with house_style():
-        look = looks(evidence.names)
+        found_looks = looks(evidence.names, {method.key: method.kind or OTHER for method in evidence.methods})
+        look = {row.key: found_looks[row.key] for row in first.rows}  # in the order of the grid
         images = []
         for drawing in topics.drawn(found, evidence, look):
             files[f"figures/{drawing.key}.csv"] = machine.csv(drawing.data)

@@ -117,11 +117,12 @@ def pairs_sheet(tables: Tables, evidence: Evidence) -> Sheet:
 
 
 def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
-    from ltbv.report import figures, lines
+    from ltbv.report import flows as figures
+    from ltbv.report import lines
 
     return Drawing(
         "flow",
-        (lines.flow if lines.are_many(looks) else figures.flow)(tables.flows, looks),
+        (figures.many if lines.are_many(looks) else figures.flow)(tables.flows, looks),
         tables.flows,
         "Confusion flow: which split do the hardest negatives of a split lie in?",
         f"Three by three numbers for each of {captions.methods(evidence)}; they are in the table of confusion flow.",

@@ -1,7 +1,9 @@
 """How accurate is a method, how biased, how variable, over all classes and in each split?"""
 
+import pandas as pd
+
 from ltbv.report import captions
-from ltbv.report.evidence import GROUPS, Evidence
+from ltbv.report.evidence import GROUPS, SHOWN, Evidence
 from ltbv.report.measured import Measured
 from ltbv.report.sheet import (
     METHOD,
@@ -19,8 +21,6 @@ from ltbv.report.sheet import (
     word,
 )
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
-
-DRAWN = ("bias", "variance")
 
 
 def measure(measured: Measured) -> Finding:
@@ -96,10 +96,16 @@ def plug_in(tables: Tables, evidence: Evidence) -> Sheet:
     )
 
 
+def with_cautions(tables: Tables) -> pd.DataFrame:
+    """Rows of SHOWN, each with its `state` and the caution that stands at it, `why`."""
+    judged = tables.grid[["method", "group", "quantity", "state", "why"]]
+    return tables.splits[tables.splits["quantity"].isin(SHOWN)].merge(judged, on=["method", "group", "quantity"])
+
+
 def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     from ltbv.report import figures, lines
 
-    shown = tables.splits[tables.splits["quantity"].isin(DRAWN)]
+    shown = with_cautions(tables)
     draws = lines.bias_variance if lines.are_many(looks) else figures.bias_variance
     return Drawing(
         "bias_variance",
