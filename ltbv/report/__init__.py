@@ -34,7 +34,7 @@ def write_report(
     margin: float = 0.01,
     exact: bool | None = None,
     allow_scale: bool = False,
-    published: bool = False,
+    published: bool | str = False,
     rank: str = "all:accuracy",
     reference: str | None = None,
     methods: Sequence[str] = (),
@@ -51,7 +51,8 @@ def write_report(
     margin       of accuracy: how much worse the head may be and still count as kept
     exact        the exact sign-flip test too (None: where it takes a few seconds only)
     allow_scale  compare softmax scores of methods whose logits are on different scales
-    published    the numbers of the literature too, where there are some for the data set
+    published    the numbers of the literature too, where there are some of the same protocol; the name of the data set:
+                 of any protocol
     rank         what the methods of the grid are ranked by: GROUP, QUANTITY or GROUP:QUANTITY, such as few or few:bias
     reference    key of what the others are compared with; None: 'ce', or the first method (of an `Evidence`: its own)
     methods      keys: only these, beside the reference

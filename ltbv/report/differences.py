@@ -107,7 +107,8 @@ def _axis(panel: Axes, quantity: str, limit: float, points: float = SMALL) -> No
     panel.set_xticks(ticks, [_tick(value, quantity) for value in ticks], fontsize=points)
     for label, aligned in zip(panel.get_xticklabels(), ("left", "right"), strict=True):
         label.set_horizontalalignment(aligned)
-    panel.tick_params(axis="x", length=2, pad=2)
+    panel.set_xticks((-limit / 2, 0, limit / 2), minor=True)
+    panel.tick_params(axis="x", which="both", length=2, pad=2)
     panel.spines["left"].set_visible(False)
 
 

@@ -25,6 +25,7 @@ from ltbv.report.style import (
     RULE,
     SMALL,
     TINY,
+    UNJUDGED_COLOUR,
     WIDTH,
     Look,
     fitted,
@@ -207,7 +208,8 @@ def points(panel: Axes, at: np.ndarray, rows: pd.DataFrame, looks: Mapping[str, 
         name = gid("bias_variance", key, group, quantity)
         if first <= estimate <= last or not np.isfinite(estimate):
             face = PAPER if why else look.colour
-            panel.plot([estimate], [y], look.marker, color=look.colour, mfc=face, mew=0.8, markersize=3.5, gid=name)
+            shown = {"color": look.colour, "mfc": face, "mew": 0.8, "markersize": 3.5, "clip_on": False}
+            panel.plot([estimate], [y], look.marker, gid=name, **shown)
         else:
             beyond(panel, estimate, y, look.colour, short(estimate, quantity), name)
 
@@ -226,7 +228,7 @@ def beyond(panel: Axes, value: float, y: float, colour: str, text: str, name: st
         ha=side,
         va="center_baseline",
         fontsize=TINY,
-        color=colour,
+        color=UNJUDGED_COLOUR if colour == UNJUDGED_COLOUR else INK,
         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3},
     )
 

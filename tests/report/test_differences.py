@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from drawn import colliding, marks, words
 
-from ltbv.report import differences, flows, lines, style
+from ltbv.report import differences, flows, lines, style, tables, topics
 from ltbv.report.evidence import GROUPS, SHOWN, SPLITS
 from ltbv.report.grid import axes
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, REFERENCE, UNJUDGED
+from ltbv.report.study import read_study
 from ltbv.report.written import short, signed
 
 LONG = "A method with a name of forty characters"
@@ -143,3 +144,33 @@ def test_names_are_fitted_by_their_width():
     assert style.fitted(LONG, 2.4, 7) == LONG
     assert style.titled(LONG, 1.9, 9).replace("\n", " ") == LONG
     assert style.titled(" \n", 1, 9) == style.fitted("", 1, 9) == "?"
+
+
+def test_words_for_those_who_do_not_see_it_carry_the_finding(study):
+    evidence = read_study(study(ride="RIDE", tau_norm="tau-norm", runs=12))
+    built = tables.build(evidence)
+    with style.house_style():
+        alts = {one.key: one.alt for one in topics.drawn(built, evidence, style.looks(evidence.names))}
+    own = built.grid[(built.grid["method"] != "ce") & built.grid["group"].isin(SPLITS)]
+    claims = own[own["state"] == CLAIM]
+    assert len(claims)
+    for (quantity, group), rows in claims.groupby(["quantity", "group"]):
+        better = int(((rows["reference_difference"] > 0) == (quantity == "accuracy")).sum())
+        sides = alts["differences"].split("Worse:")
+        for count, words_of_side in ((better, sides[0]), (len(rows) - better, sides[1])):
+            assert (f"{quantity} in {group} ({count})" in words_of_side) == (count > 0)
+    assert f"Not judged: {(own['state'] == UNJUDGED).sum()} of {len(own)}." in alts["differences"]
+    few = (
+        built.grid[(built.grid["quantity"] == "accuracy") & (built.grid["group"] == "few")].set_index("method").estimate
+    )
+    best = f"{evidence.names[few.idxmax()]} in few ({100 * few.max():.1f})"
+    assert best in alts["bias_variance"].split("Lowest")[0]
+    for alt in alts.values():
+        assert any(letter.isdigit() for letter in alt) and "nan" not in alt
+
+
+def test_no_figure_of_differences_without_an_interval(study):
+    evidence = read_study(study(ride="RIDE", runs=1))
+    with style.house_style():
+        drawn = [one.key for one in topics.drawn(tables.build(evidence), evidence, style.looks(evidence.names))]
+    assert "bias_variance" in drawn and "differences" not in drawn
