@@ -11,8 +11,8 @@
     sheet, written       a table laid out for reading, and how its values are written
     terminal, markdown, latex, machine (CSV, JSON), page and notebook (HTML, by gridview)    show these forms, and know
                          no topic
-    figures, curves      draw; `lines` does where there are many methods, `experts` what is about experts, `epochs` how
-                         training went; `style` says how
+    figures, curves, flows, differences      draw; `lines` does where there are many methods, `experts` what is about
+                         experts, `epochs` how training went; `style` says how, `hover` what marks say
     published            numbers of the literature
     manifest             what an earlier report left over
 

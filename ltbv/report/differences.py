@@ -13,7 +13,9 @@ from matplotlib.lines import Line2D
 
 from ltbv.report import lines
 from ltbv.report.evidence import HIGHER_IS_BETTER, SHOWN, SPLITS
+from ltbv.report.hover import hover
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, REFERENCE, UNJUDGED
+from ltbv.report.names import printable
 from ltbv.report.style import (
     GUIDE,
     INK,
@@ -26,7 +28,6 @@ from ltbv.report.style import (
     WIDTH,
     Look,
     fitted,
-    gid,
     inches,
     titled,
 )
@@ -62,7 +63,7 @@ def by_split(grid: pd.DataFrame, looks: Mapping[str, Look], limits: Mapping[str,
             for split, place in zip(SPLITS, (-1, 0, 1), strict=True):
                 colour, marker = SPLIT_MARKS[split]
                 look = Look(split, colour, marker)
-                _draw(panel, rows.get((key, split, quantity)), i + place * SUBLINE / ROW, look, 4.5)
+                _draw(panel, rows.get((key, split, quantity)), i + place * SUBLINE / ROW, look, 4.5, looks[key].label)
         better = "" if quantity in HIGHER_IS_BETTER else ", axis reversed"
         panel.set_title(f"{quantity.capitalize()}{', points' if quantity == 'accuracy' else ''}{better}", loc="left")
     panels[0].tick_params(axis="y", length=0)
@@ -70,7 +71,7 @@ def by_split(grid: pd.DataFrame, looks: Mapping[str, Look], limits: Mapping[str,
         panel.yaxis.set_visible(False)
     handles = [_handle(colour, marker, CLAIM, split) for split, (colour, marker) in SPLIT_MARKS.items()]
     _legend(figure, handles + [_handle(INK, "o", state, words) for state, words in STATES.items()])
-    _words(figure, looks[reference].label)
+    _words(figure, looks[reference].label, grid, limits)
     return figure
 
 
@@ -91,9 +92,11 @@ def many(grid: pd.DataFrame, looks: Mapping[str, Look], limits: Mapping[str, flo
             _axis(panel, quantity, limits[quantity], TINY)
             panel.set_title(split, fontsize=SMALL)
             for y, key in zip(at, others, strict=True):
-                _draw(panel, rows.get((key, split, quantity)), y, replace(looks[key], marker="o"), 3.5)
+                _draw(
+                    panel, rows.get((key, split, quantity)), y, replace(looks[key], marker="o"), 3.5, looks[key].label
+                )
     _legend(figure, [_handle(INK, "o", state, words) for state, words in STATES.items()])
-    _words(figure, looks[reference].label)
+    _words(figure, looks[reference].label, grid, limits)
     return figure
 
 
@@ -116,7 +119,7 @@ def _tick(value: float, quantity: str) -> str:
     return f"{100 * value:+.4g}" if quantity == "accuracy" else f"{value:+.4g}".replace("0.", ".", 1)
 
 
-def _draw(panel: Axes, row: Mapping[str, Any] | None, y: float, look: Look, size: float) -> None:
+def _draw(panel: Axes, row: Mapping[str, Any] | None, y: float, look: Look, size: float, label: str) -> None:
     """A difference with its interval. Beyond the axis it is an arrow at the edge, with the value; where there is none,
     nothing."""
     if row is None:
@@ -124,19 +127,31 @@ def _draw(panel: Axes, row: Mapping[str, Any] | None, y: float, look: Look, size
     value, low, high = (row[name] for name in ("reference_difference", "difference_low", "difference_high"))
     if not np.isfinite(value) or row["state"] == REFERENCE:
         return
-    name = gid("differences", row["method"], row["group"], row["quantity"])
     judged = row["state"] != UNJUDGED
     colour = look.colour if judged else UNJUDGED_COLOUR
     alpha = FAINT if row["state"] == OPEN else 1
     first, last = panel.get_xlim()
     if not min(first, last) <= value <= max(first, last):
-        lines.beyond(panel, value, y, colour, signed(value, row["quantity"]), name)
+        mark = lines.beyond(panel, value, y, colour, signed(value, row["quantity"]))
+        hover(mark, _said(label, row))
         return
     panel.plot([low, high], [y, y], color=colour, linewidth=1, alpha=alpha, solid_capstyle="butt")
     marker = look.marker if judged else "x"
     face = colour if row["state"] == CLAIM else PAPER
     shown = {"color": colour, "mfc": face, "mew": 0.9, "markersize": size, "alpha": alpha, "clip_on": False}
-    panel.plot([value], [y], marker, gid=name, **shown)
+    (mark,) = panel.plot([value], [y], marker, **shown)
+    hover(mark, _said(label, row))
+
+
+def _said(label: str, row: Mapping[str, Any]) -> str:
+    """'RIDE, few: bias -.249 (-.284 to -.214), claim'."""
+    quantity = row["quantity"]
+    value, *ends = (
+        signed(row[name], quantity, minus="−") for name in ("reference_difference", "difference_low", "difference_high")
+    )
+    interval = f" ({ends[0]} to {ends[1]})" if np.isfinite(row["difference_low"]) else ""
+    said = STATES[row["state"]] if row["state"] != UNJUDGED else f"not judged: {row['why']}"
+    return f"{printable(label)}, {row['group']}: {quantity} {value}{interval}, {said}"
 
 
 def _handle(colour: str, marker: str, state: str, label: str) -> Line2D:
@@ -161,6 +176,8 @@ def _legend(figure: Figure, handles: list[Line2D]) -> None:
     )
 
 
-def _words(figure: Figure, reference: str) -> None:
-    name = fitted(reference, 2.6, 8)
-    lines.below(figure, f"Minus {name}, paired; right is better. Arrows: beyond the axis, with the value")
+def _words(figure: Figure, reference: str, grid: pd.DataFrame, limits: Mapping[str, float]) -> None:
+    own = grid[grid["group"].isin(SPLITS)]
+    far = (own["reference_difference"].abs() > EDGE * own["quantity"].map(limits)).any()
+    arrows = ". Arrows: beyond the axis, with the value" if far else ""
+    lines.below(figure, f"Minus {fitted(reference, 2.6, 8)}, paired; right is better{arrows}")

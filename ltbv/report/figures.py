@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, SPLITS
+from ltbv.report.hover import estimated, hover
 from ltbv.report.names import wrapped
-from ltbv.report.style import GREY, PAPER, RULE, WIDTH, Look, fitted, gid, hide_inner_axes
+from ltbv.report.style import GREY, PAPER, RULE, WIDTH, Look, fitted, hide_inner_axes
 
 LEGEND_LETTERS, HANDLE_LETTERS = 108, 8  # letters of 8 points across WIDTH; the room of a line and the gap after it
 ROOT_TICKS = (0, 1, 4, 10, 20, 40)
@@ -26,7 +27,7 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     panels = figure.subplots(1, len(SHOWN))
     panels[2].sharey(panels[1])
     for panel, quantity in zip(panels, SHOWN, strict=True):
-        _draw_groups(panel, splits[splits["quantity"] == quantity], looks, quantity)
+        _draw_groups(panel, splits[splits["quantity"] == quantity], looks)
         better = "higher" if quantity in HIGHER_IS_BETTER else "lower"
         unit = ", %" if quantity == "accuracy" else ""
         panel.set_title(f"{quantity.capitalize()}{unit} ({better} is better)", loc="left")
@@ -43,16 +44,17 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def _draw_groups(panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], quantity: str) -> None:
+def _draw_groups(panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     step = 0.8 / max(len(looks), 3)
     for i, (method, look) in enumerate(looks.items()):
         own = rows[rows["method"] == method].set_index("group").reindex(GROUPS)
         at = np.arange(len(GROUPS)) + (i - (len(looks) - 1) / 2) * step
         panel.vlines(at, own["low"], own["high"], color=look.colour, linewidth=1)
-        for place, group, estimate, why in zip(at, GROUPS, own["estimate"], own["why"], strict=True):
-            face = PAPER if why else look.colour
-            name = gid("bias_variance", method, group, quantity)
-            panel.plot([place], [estimate], look.marker, color=look.colour, mfc=face, mew=0.8, markersize=3.5, gid=name)
+        for place, row in zip(at, own.reset_index().to_dict("records"), strict=True):
+            shown = {"color": look.colour, "mfc": PAPER if row["why"] else look.colour, "mew": 0.8, "markersize": 3.5}
+            (mark,) = panel.plot([place], [row["estimate"]], look.marker, **shown)
+            if np.isfinite(row["estimate"]):
+                hover(mark, estimated(look.label, row))
     if rows["estimate"].isna().all():
         _say(panel, "unknown with so few runs")
     panel.axvline(0.5, color=RULE, linewidth=0.6)

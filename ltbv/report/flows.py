@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ltbv.report import lines
 from ltbv.report.evidence import SPLITS
-from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, SMALL, WIDTH, Look, gid, hide_inner_axes, legible, titled
+from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, SMALL, WIDTH, Look, hide_inner_axes, legible, titled
 
 BESIDE = 3
 TITLE, TITLE_LINE = 9, 0.15  # points, inches of a line
@@ -49,7 +49,6 @@ def flow(flows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         lines.cells(panel, ratios, FLOW_COLOURS, NORM)
         _numbers(panel, ratios, range(len(SPLITS)), TITLE)
         panel.set_title(title, loc="left", fontsize=TITLE)
-        panel.set_gid(gid("flow", key))
     grid[0, 0].set_ylim(len(SPLITS) - 0.5, -0.5)
     grid[0, 0].set_xticks(range(len(SPLITS)), SPLITS)
     grid[0, 0].set_yticks(range(len(SPLITS)), SPLITS)
@@ -95,9 +94,7 @@ def _bar(figure: Figure, left: float) -> None:
     """What the colours are, above the words below."""
     height, ends = figure.get_figheight(), np.log2(FLOW_MOST)
     bar = figure.add_axes((left, 0.42 / height, 0.4, 0.09 / height), label="bar")
-    bar.pcolormesh(
-        np.linspace(-ends, ends, 102), [0, 1], np.linspace(0, 1, 101)[None], cmap=FLOW_COLOURS, rasterized=True
-    )
+    bar.pcolormesh(np.linspace(-ends, ends, 102), [0, 1], np.linspace(0, 1, 101)[None], cmap=FLOW_COLOURS)
     bar.set_yticks([])
     powers = np.arange(-ends, ends + 1)
     bar.set_xticks(powers, [f"{2**p:g}" if p >= 0 else f"1/{2**-p:g}" for p in powers], fontsize=SMALL)

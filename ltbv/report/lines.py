@@ -4,7 +4,7 @@ The same figures as in `figures` and `curves`, for more methods than one tells a
 a method and still fit a printed page with forty. Nothing is computed here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ltbv.report.curves import along, at_places
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, SPLITS
+from ltbv.report.hover import estimated, hover
 from ltbv.report.style import (
     GREY,
     GUIDE,
@@ -29,7 +31,6 @@ from ltbv.report.style import (
     WIDTH,
     Look,
     fitted,
-    gid,
     inches,
 )
 from ltbv.report.written import short
@@ -171,7 +172,7 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             own = of_panel[quantity, group].set_index("method").loc[list(looks)]
             panel.set_title(group, fontsize=SMALL)
             few_ticks(panel, *robust(own), 100 if quantity == "accuracy" else 1)
-            points(panel, at, own, looks, (group, quantity))
+            points(panel, at, own.reset_index().assign(group=group, quantity=quantity), looks.values())
             reference = own["estimate"].iloc[0]
             panel.axvline(reference, color=RULE, linewidth=0.8, linestyle=(0, (4, 2)), zorder=0.5)
     name = fitted(next(iter(looks.values())).label, 2, 8)
@@ -196,30 +197,31 @@ def robust(rows: pd.DataFrame) -> tuple[float, float]:
     return reach(low[kept], high[kept], least=0.02, limits=(-0.1, 1.1))
 
 
-def points(panel: Axes, at: np.ndarray, rows: pd.DataFrame, looks: Mapping[str, Look], of: tuple[str, str]) -> None:
+def points(panel: Axes, at: np.ndarray, rows: pd.DataFrame, looks: Iterable[Look]) -> None:
     """An estimate with its interval on each line: hollow where a caution stands at it, an arrow beyond the axis."""
-    group, quantity = of
     guide(panel, at)
+    looks = list(looks)
     first, last = panel.get_xlim()
-    panel.hlines(at, rows["low"], rows["high"], color=[look.colour for look in looks.values()], linewidth=1)
-    for y, (key, look), (estimate, why) in zip(
-        at, looks.items(), zip(rows["estimate"], rows["why"], strict=True), strict=True
-    ):
-        name = gid("bias_variance", key, group, quantity)
-        if first <= estimate <= last or not np.isfinite(estimate):
-            face = PAPER if why else look.colour
+    panel.hlines(at, rows["low"], rows["high"], color=[look.colour for look in looks], linewidth=1)
+    for y, row, look in zip(at, rows.to_dict("records"), looks, strict=True):
+        estimate = row["estimate"]
+        if not np.isfinite(estimate):
+            continue
+        if first <= estimate <= last:
+            face = PAPER if row["why"] else look.colour
             shown = {"color": look.colour, "mfc": face, "mew": 0.8, "markersize": 3.5, "clip_on": False}
-            panel.plot([estimate], [y], look.marker, gid=name, **shown)
+            (mark,) = panel.plot([estimate], [y], look.marker, **shown)
         else:
-            beyond(panel, estimate, y, look.colour, short(estimate, quantity), name)
+            mark = beyond(panel, estimate, y, look.colour, short(estimate, row["quantity"]))
+        hover(mark, estimated(look.label, row))
 
 
-def beyond(panel: Axes, value: float, y: float, colour: str, text: str, name: str) -> None:
+def beyond(panel: Axes, value: float, y: float, colour: str, text: str) -> Line2D:
     """An arrow at the end of the axis that a value lies beyond, and the value beside it."""
     first, last = panel.get_xlim()  # from left to right, also where the axis is reversed
     right = abs(value - last) < abs(value - first)
     edge, side, marker = (last, "right", ">") if right else (first, "left", "<")
-    panel.plot([edge], [y], marker, color=colour, markersize=3, clip_on=False, gid=name)
+    (arrow,) = panel.plot([edge], [y], marker, color=colour, markersize=3, clip_on=False)
     panel.annotate(
         text,
         (edge, y),
@@ -231,6 +233,7 @@ def beyond(panel: Axes, value: float, y: float, colour: str, text: str, name: st
         color=UNJUDGED_COLOUR if colour == UNJUDGED_COLOUR else INK,
         bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3},
     )
+    return arrow
 
 
 def hardest_negatives(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
@@ -296,7 +299,8 @@ def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Lo
         panel.vlines(np.flatnonzero(splits[1:] != splits[:-1]) + 0.5, -0.5, at[-1] + 0.5, color=GREY, linewidth=1)
     height = figure.get_figheight()
     bar = figure.add_axes((panels[0].get_position().x0, 0.42 / height, 1.4 / WIDTH, 0.09 / height))
-    bar.imshow(np.linspace(-1, 1, 101)[None], cmap=colormaps[BETTER_WORSE], aspect="auto", extent=(-most, most, 0, 1))
+    shades = np.linspace(-1, 1, 41)
+    bar.pcolormesh(np.linspace(-most, most, 42), (0, 1), shades[None], cmap=colormaps[BETTER_WORSE])
     bar.set_yticks([])
     bar.set_xticks([-most, 0, most], [f"{most:g} worse", "0", f"{most:g} better"], fontsize=SMALL)
     bar.tick_params(length=0, pad=1)

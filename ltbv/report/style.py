@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from urllib.parse import quote
 
 import matplotlib
 import numpy as np
@@ -132,12 +131,6 @@ def legible(colour: tuple[float, ...]) -> str:
     """INK or PAPER, whichever has the higher contrast (WCAG 2) on an RGB colour."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
     return PAPER if np.dot(linear, (0.2126, 0.7152, 0.0722)) < 0.179 else INK
-
-
-def gid(*parts: str) -> str:
-    """What an artist is called in an SVG: 'differences:ride:few:bias'. Parts are quoted, so that any name can be told
-    from any other, and read back with `urllib.parse.unquote`."""
-    return ":".join(quote(part, safe="") for part in parts)
 
 
 @contextmanager

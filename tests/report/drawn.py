@@ -1,12 +1,15 @@
 """What does a drawn figure show? Its texts that touch, and its marks by what they are called."""
 
+import re
 from itertools import combinations
-from urllib.parse import unquote
 
 import matplotlib
 from matplotlib.lines import Line2D
 
 from ltbv.report import style
+from ltbv.report.hover import said
+
+SAID = re.compile(r"(?P<label>.*), (?P<group>all|many|medium|few): (?P<quantity>\w+) ")
 
 
 def colliding(figure) -> list[str]:
@@ -28,10 +31,11 @@ def colliding(figure) -> list[str]:
     ]
 
 
-def marks(figure) -> dict[tuple[str, ...], Line2D]:
-    """The marks that have a name, by what it says: method, group, quantity."""
-    named = [line for line in figure.findobj(Line2D) if line.get_gid()]
-    found = {tuple(map(unquote, line.get_gid().split(":")[1:])): line for line in named}
+def marks(figure, keys) -> dict[tuple[str, ...], Line2D]:
+    """The marks that say something on hover, by method, group and quantity; `keys` are methods by label."""
+    named = [(line, *said(line.get_gid() or "")) for line in figure.findobj(Line2D)]
+    named = [(line, SAID.match(text[0])) for line, *text in named if text]
+    found = {(keys[of["label"]], of["group"], of["quantity"]): line for line, of in named}
     assert len(found) == len(named)
     return found
 

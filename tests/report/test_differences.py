@@ -8,6 +8,7 @@ from drawn import colliding, marks, words
 from ltbv.report import differences, flows, lines, style, tables, topics
 from ltbv.report.evidence import GROUPS, SHOWN, SPLITS
 from ltbv.report.grid import axes
+from ltbv.report.hover import said
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, REFERENCE, UNJUDGED
 from ltbv.report.study import read_study
 from ltbv.report.written import short, signed
@@ -47,15 +48,19 @@ def draw(grid: pd.DataFrame, look: dict[str, style.Look]):
         return (differences.many if lines.are_many(look) else differences.by_split)(grid, look, axes(grid))
 
 
+KEYS = {look.label: key for key, look in looks(42).items()}
+
+
 @pytest.mark.parametrize("number", [2, 6, 42])
 def test_marks_show_the_grid_and_its_judgement(number):
     grid = made(number)
     figure = draw(grid, looks(number))
     rows = grid[grid["group"].isin(SPLITS) & (grid["method"] != "m0")].set_index(["method", "group", "quantity"])
-    drawn, limits = marks(figure), axes(grid)
+    drawn, limits = marks(figure, KEYS), axes(grid)
     assert set(drawn) == set(rows.index)
     for at, mark in drawn.items():
         row, (value,) = rows.loc[at], mark.get_xdata()
+        assert signed(row.reference_difference, at[2], minus="−") in said(mark.get_gid())[0]
         if abs(row.reference_difference) > differences.EDGE * limits[at[2]]:
             assert mark.get_marker() in "<>" and signed(row.reference_difference, at[2]) in words(figure)
             continue
@@ -72,7 +77,7 @@ def test_marks_show_the_grid_and_its_judgement(number):
 def test_right_is_better_whatever_the_quantity(number):
     grid = made(number)
     figure = draw(grid, looks(number))
-    for (_, _, quantity), mark in marks(figure).items():
+    for (_, _, quantity), mark in marks(figure, KEYS).items():
         left, right = mark.axes.get_xlim()
         assert (left < right) == (quantity == "accuracy") and left == -right
 
@@ -83,7 +88,7 @@ def test_an_outlier_does_not_set_the_scale(sign):
     figure = draw(grid, looks(42))
     far = grid[(grid["method"] == "m41") & grid["group"].isin(SPLITS)]
     for row in far.itertuples():
-        mark = marks(figure)[row.method, row.group, row.quantity]
+        mark = marks(figure, KEYS)[row.method, row.group, row.quantity]
         better = (row.reference_difference > 0) == (row.quantity == "accuracy")
         assert mark.get_marker() == (">" if better else "<")
         assert abs(mark.axes.get_xlim()[0]) < 0.3
@@ -91,7 +96,7 @@ def test_an_outlier_does_not_set_the_scale(sign):
     with style.house_style():
         figure = lines.bias_variance(grid, looks(42))
     for row in grid[grid["method"] == "m41"].itertuples():
-        mark = marks(figure)[row.method, row.group, row.quantity]
+        mark = marks(figure, KEYS)[row.method, row.group, row.quantity]
         assert mark.get_marker() == (">" if sign > 0 else "<") and short(row.estimate, row.quantity) in words(figure)
 
 

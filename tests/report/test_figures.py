@@ -90,7 +90,7 @@ def test_points_and_intervals_are_those_of_the_table(study, number):
     with style.house_style():
         figure = (lines if number > 8 else figures).bias_variance(table, looks)
     rows = table.set_index(["method", "group", "quantity"])
-    drawn = marks(figure)
+    drawn = marks(figure, {look.label: key for key, look in looks.items()})
     assert set(drawn) == set(rows.index)
     ends = 0
     for at, mark in drawn.items():
