@@ -4,6 +4,7 @@ Words in figures keep clear of "ff", "fi", "fl": the font has single letters for
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from ltbv.report.evidence import SHOWN, SPLITS
 from ltbv.report.style import RULE, SPLIT_COLOURS, WIDTH, Look, fitted, hide_inner_axes
 
 DOTS = {150: 3.8, 400: 2.6, np.inf: 1.4}  # at most so many classes -> points of a dot
-EDGE = {"color": RULE, "linewidth": 0.6, "linestyle": (0, (1, 2))}
+EDGE: dict[str, Any] = {"color": RULE, "linewidth": 0.6, "linestyle": (0, (1, 2))}
 
 
 def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:

@@ -86,7 +86,7 @@ def many(grid: pd.DataFrame, looks: Mapping[str, Look], limits: Mapping[str, flo
         side = panels[len(SPLITS) * place : len(SPLITS) * (place + 1)]
         better = "" if quantity in HIGHER_IS_BETTER else ", axis reversed"
         unit = ", points" if quantity == "accuracy" else ""
-        lines.over(figure, side, f"{quantity.capitalize()}{unit}{better}")
+        lines.over(figure, [*side], f"{quantity.capitalize()}{unit}{better}")
         for split, panel in zip(SPLITS, side, strict=True):
             lines.guide(panel, at)
             _axis(panel, quantity, limits[quantity], TINY)
@@ -108,8 +108,9 @@ def _axis(panel: Axes, quantity: str, limit: float, points: float = SMALL) -> No
     panel.axvline(0, color=RULE, linewidth=0.9, zorder=0.5)
     ticks = (-side * limit, side * limit)
     panel.set_xticks(ticks, [_tick(value, quantity) for value in ticks], fontsize=points)
-    for label, aligned in zip(panel.get_xticklabels(), ("left", "right"), strict=True):
-        label.set_horizontalalignment(aligned)
+    left, right = panel.get_xticklabels()
+    left.set_horizontalalignment("left")
+    right.set_horizontalalignment("right")
     panel.set_xticks((-limit / 2, 0, limit / 2), minor=True)
     panel.tick_params(axis="x", which="both", length=2, pad=2)
     panel.spines["left"].set_visible(False)
@@ -138,7 +139,14 @@ def _draw(panel: Axes, row: Mapping[str, Any] | None, y: float, look: Look, size
     panel.plot([low, high], [y, y], color=colour, linewidth=1, alpha=alpha, solid_capstyle="butt")
     marker = look.marker if judged else "x"
     face = colour if row["state"] == CLAIM else PAPER
-    shown = {"color": colour, "mfc": face, "mew": 0.9, "markersize": size, "alpha": alpha, "clip_on": False}
+    shown: dict[str, Any] = {
+        "color": colour,
+        "mfc": face,
+        "mew": 0.9,
+        "markersize": size,
+        "alpha": alpha,
+        "clip_on": False,
+    }
     (mark,) = panel.plot([value], [y], marker, **shown)
     hover(mark, _said(label, row))
 

@@ -1,6 +1,7 @@
 """What do the tables look like? Each function takes a finished table and gives a figure; nothing is computed here."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,12 @@ def _draw_groups(panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> 
         at = np.arange(len(GROUPS)) + (i - (len(looks) - 1) / 2) * step
         panel.vlines(at, own["low"], own["high"], color=look.colour, linewidth=1)
         for place, row in zip(at, own.reset_index().to_dict("records"), strict=True):
-            shown = {"color": look.colour, "mfc": PAPER if row["why"] else look.colour, "mew": 0.8, "markersize": 3.5}
+            shown: dict[str, Any] = {
+                "color": look.colour,
+                "mfc": PAPER if row["why"] else look.colour,
+                "mew": 0.8,
+                "markersize": 3.5,
+            }
             (mark,) = panel.plot([place], [row["estimate"]], look.marker, **shown)
             if np.isfinite(row["estimate"]):
                 hover(mark, estimated(look.label, row))
@@ -150,6 +156,6 @@ def _draw_histogram(panel: Axes, edges: np.ndarray, density: np.ndarray, look: L
 
 
 def _draw_mean(panel: Axes, mean: Mapping[str, float], look: Look, *, height: float) -> None:
-    along = {"color": look.colour, "transform": panel.get_xaxis_transform()}
+    along: dict[str, Any] = {"color": look.colour, "transform": panel.get_xaxis_transform()}
     panel.plot([mean["estimate"]] * 2, [0, 1], linewidth=0.9, linestyle=(0, (4, 2)), **along)
     panel.plot([mean["low"], mean["high"]], [height] * 2, linewidth=2.2, solid_capstyle="butt", **along)

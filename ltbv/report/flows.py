@@ -81,7 +81,7 @@ def many(flows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def _numbers(panel: Axes, ratios: np.ndarray, at: Sequence[int], points: float) -> None:
+def _numbers(panel: Axes, ratios: np.ndarray, at: Sequence[int] | np.ndarray, points: float) -> None:
     """The number of each cell, legible on its colour."""
     for (i, j), ratio in np.ndenumerate(ratios):
         share = float(NORM(max(ratio, 1e-9))) if np.isfinite(ratio) else 0.5

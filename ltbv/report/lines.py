@@ -5,6 +5,7 @@ a method and still fit a printed page with forty. Nothing is computed here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,7 +101,7 @@ def grid(
     return figure, panels, left + ASIDE
 
 
-def guide(panel: Axes, at: Sequence[float]) -> None:
+def guide(panel: Axes, at: Sequence[float] | np.ndarray) -> None:
     """Thin lines that lead the eye from a name to its marks."""
     panel.hlines(at, 0, 1, transform=panel.get_yaxis_transform(), color=GUIDE, linewidth=0.6, zorder=0)
 
@@ -167,7 +168,7 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         side = panels[len(GROUPS) * place : len(GROUPS) * (place + 1)]
         better = "higher" if quantity in HIGHER_IS_BETTER else "lower"
         unit = ", %" if quantity == "accuracy" else ""
-        over(figure, side, f"{quantity.capitalize()}{unit} ({better} is better)")
+        over(figure, [*side], f"{quantity.capitalize()}{unit} ({better} is better)")
         for group, panel in zip(GROUPS, side, strict=True):
             own = of_panel[quantity, group].set_index("method").loc[list(looks)]
             panel.set_title(group, fontsize=SMALL)
@@ -209,7 +210,7 @@ def points(panel: Axes, at: np.ndarray, rows: pd.DataFrame, looks: Iterable[Look
             continue
         if first <= estimate <= last:
             face = PAPER if row["why"] else look.colour
-            shown = {"color": look.colour, "mfc": face, "mew": 0.8, "markersize": 3.5, "clip_on": False}
+            shown: dict[str, Any] = {"color": look.colour, "mfc": face, "mew": 0.8, "markersize": 3.5, "clip_on": False}
             (mark,) = panel.plot([estimate], [y], look.marker, **shown)
         else:
             mark = beyond(panel, estimate, y, look.colour, short(estimate, row["quantity"]))
@@ -260,7 +261,7 @@ def hardest_negatives(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def cells(panel: Axes, values: np.ndarray, colours: str, norm: Normalize, at: Sequence[int] | None = None) -> None:
+def cells(panel: Axes, values: np.ndarray, colours: str, norm: Normalize, at: np.ndarray | None = None) -> None:
     """A coloured cell for each line (row of `values`, at whole numbers `at`) and column, centred on whole numbers."""
     if at is not None:  # lines between are empty
         spread = np.full((max(at) + 1, values.shape[1]), np.nan)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -34,9 +35,11 @@ SPLIT_MARKS = {"many": ("#222255", "s"), "medium": ("#3377BB", "D"), "few": ("#C
 FLOW_COLOURS, FLOW_MOST = "PuOr_r", 8  # of confusion flow; orange: more than expected, purple: less
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
 FONT = "DejaVu Sans"  # comes with matplotlib; what it lacks is taken from those that are installed here
-ELSE = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Hiragino Sans", "PingFang SC", "Yu Gothic")
-ELSE += ("Microsoft YaHei", "Malgun Gothic", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Sans Devanagari")
-SETTINGS = {
+ELSE = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Hiragino Sans", "PingFang SC", "Yu Gothic"),
+    *("Microsoft YaHei", "Malgun Gothic", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Sans Devanagari"),
+)
+SETTINGS: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
