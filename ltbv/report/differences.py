@@ -80,7 +80,8 @@ def many(grid: pd.DataFrame, looks: Mapping[str, Look], limits: Mapping[str, flo
     axis."""
     reference, *others = looks
     number = len(SHOWN) * len(SPLITS)
-    figure, panels, at = lines.of_methods([looks[key] for key in others], number, above=0.72, below=0.5, wspace=0.1)
+    rooms = {"above": 0.72, "below": 0.5, "wspace": 0.1, "blocks": len(SHOWN)}
+    figure, panels, at = lines.of_methods([looks[key] for key in others], number, **rooms)
     rows = {(row["method"], row["group"], row["quantity"]): row for row in grid.to_dict("records")}
     for place, quantity in enumerate(SHOWN):
         side = panels[len(SPLITS) * place : len(SPLITS) * (place + 1)]

@@ -37,6 +37,7 @@ from ltbv.report.style import (
 from ltbv.report.written import short
 
 LINE, WIDEST_NAME, ASIDE = 0.17, 2.4, 0.1  # inches of a line, of its name at most, and beside it
+BETWEEN = 0.14  # inches between blocks of panels
 LETTER = 0.062  # inches that a letter of SMALL size takes
 HELD, FARTHEST = 0.9, 1.5  # share of the methods that an axis holds at least; it holds all that reach so far beyond
 BETTER_WORSE = "RdBu"  # blue: better, red: worse
@@ -48,7 +49,7 @@ def are_many(looks: Mapping[str, Look]) -> bool:
     return len(looks) > MOST_BY_COLOUR
 
 
-def of_methods(looks: Sequence[Look], columns: int, **rooms: float) -> tuple[Figure, np.ndarray, np.ndarray]:
+def of_methods(looks: Sequence[Look], columns: int, **rooms: Any) -> tuple[Figure, np.ndarray, np.ndarray]:
     """A figure with a line for each method, its panels, and the places of the lines; each kind under a heading."""
     headings, places = [], []
     at = 0
@@ -81,9 +82,10 @@ def grid(
     above: float = 0.5,
     below: float = 0.45,
     wspace: float = 0.1,
+    blocks: int = 1,
 ) -> tuple[Figure, np.ndarray, float]:
     """A figure of so many `lines`, in `columns` panels side by side, with names at some places, and the inches that
-    these may take; `above` and `below` are inches of room."""
+    these may take; `above` and `below` are inches of room. Panels are in so many `blocks` with a wider gap between."""
     height = above + LINE * lines + below
     figure = Figure((WIDTH, height))
     panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
@@ -91,6 +93,7 @@ def grid(
     left = max(1.2, *(inches(name, SMALL) for name in shown))
     beside = (left + 2 * ASIDE) / WIDTH
     figure.subplots_adjust(beside, below / height, 1 - 0.12 / WIDTH, 1 - above / height, wspace=wspace)
+    _apart(panels, blocks)
     panels[0].set_ylim(lines - 0.5, -0.5)
     panels[0].set_yticks(places, shown, fontsize=SMALL)
     for panel in panels:
@@ -99,6 +102,17 @@ def grid(
     for panel in panels[1:]:
         panel.yaxis.set_visible(False)
     return figure, panels, left + ASIDE
+
+
+def _apart(panels: Sequence[Axes] | np.ndarray, blocks: int) -> None:
+    """Panels a little narrower, so that between blocks there is BETWEEN more."""
+    each, first = len(panels) // blocks, panels[0].get_position()
+    whole = panels[-1].get_position().x1 - first.x0
+    narrower = 1 - BETWEEN / WIDTH * (blocks - 1) / whole
+    for at, panel in enumerate(panels if blocks > 1 else ()):
+        was = panel.get_position()
+        left = first.x0 + (was.x0 - first.x0) * narrower + at // each * BETWEEN / WIDTH
+        panel.set_position((left, was.y0, was.width * narrower, was.height))
 
 
 def guide(panel: Axes, at: Sequence[float] | np.ndarray) -> None:
@@ -162,7 +176,7 @@ def below(figure: Figure, text: str) -> None:
 def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """Accuracy, bias and variance by split: a point with its interval for each method, a dashed line through the
     reference. What few methods lie far from is an arrow at the edge, with its value."""
-    figure, panels, at = of_methods([*looks.values()], len(SHOWN) * len(GROUPS), wspace=0.16)
+    figure, panels, at = of_methods([*looks.values()], len(SHOWN) * len(GROUPS), wspace=0.16, blocks=len(SHOWN))
     of_panel = dict(iter(splits.groupby(["quantity", "group"])))
     for place, quantity in enumerate(SHOWN):
         side = panels[len(GROUPS) * place : len(GROUPS) * (place + 1)]
