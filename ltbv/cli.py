@@ -139,7 +139,7 @@ def _do(job, quiet, verbose) -> None:
     is_flag=False,
     flag_value="",
     metavar="[NAME]",
-    help="The literature's numbers beside; with NAME=DIR those of NAME, such as cifar100-lt, and its splits.",
+    help="The literature's numbers beside, of the same protocol; of NAME, such as cifar100-lt: of any.",
 )
 @click.option("--rank", default="all:accuracy", metavar="GROUP:QUANTITY", help="Order of methods. [all:accuracy]")
 @click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
@@ -185,8 +185,6 @@ def report(
         given |= {"--columns": columns or None, "--clusters": clusters, "--many": many, "--few": few}
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with predictions from elsewhere, NAME=DIR; the study {words[0]} has its own")
-        if table:
-            raise Refusal(f"--published {table} goes with predictions from elsewhere; of a study, --published says all")
         if cure := without_name(Path(words[0])):
             raise Refusal(cure)
         evidence, name = Path(words[0]), Path(words[0]).resolve().name
@@ -220,7 +218,7 @@ def report(
         )
         name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name)).strip(".")
         name = name.encode()[:80].decode(errors="ignore") or "elsewhere"  # bytes are what a system counts
-    options |= {"reference": reference, "methods": methods, "published": published is not None}
+    options |= {"reference": reference, "methods": methods, "published": table or published is not None}
     shown = write_report(evidence, output or Path("reports") / name, **options)
     if not quiet:
         say(shown)

@@ -1,7 +1,8 @@
 """Which numbers of the literature are there? And which splits of the classes are usual for their data sets?
 
 `published.csv` holds them: accuracy, bias and variance as shares (0-1), plug-in where they depend on the number of
-runs. A field is empty where the paper leaves it open.
+runs. A field is empty where the paper leaves it open. `key` names a method of ltbv, or several with blanks between,
+where the paper leaves open which of them it means.
 """
 
 from importlib.resources import files

@@ -13,6 +13,7 @@ from ltbv.report.topics import (
     additions,
     confusion_flow,
     cost,
+    differences,
     every_class,
     experts_asked,
     hardest_negatives,
@@ -29,6 +30,7 @@ from ltbv.report.topics import (
 
 TOPICS = (
     splits.TOPIC,
+    differences.TOPIC,
     every_class.TOPIC,
     nine_claims.TOPIC,
     identity.TOPIC,
