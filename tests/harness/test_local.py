@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from contents import everything, wait_for
+from contents import alive, children, everything, wait_for
 
 from ltbv.files import read_arrays
 from ltbv.harness.bootstrap import prepare
@@ -30,26 +30,6 @@ def request(store: Path, methods=METHODS, jobs: int = 2, runs: int = 4) -> Reque
 def command(store: Path, *methods: str) -> list[str]:
     asked = [word for method in methods or METHODS for word in ("--method", method)]
     return [sys.executable, "-m", "ltbv.cli", "bootstrap", *asked, *OPTIONS, "--study", str(store), "-q"]
-
-
-def children(parent: int) -> set[int]:
-    """Processes whose parent this is, the dead that nobody has waited for left out."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if int(ppid) == parent and state != "Z":
-            found.add(int(stat.parent.name))
-    return found
-
-
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
