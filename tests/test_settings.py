@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from ltbv.cli import main
 from ltbv.data.catalogue import ENTRIES
+from ltbv.engine.optimise import stage_rate
 from ltbv.engine.protocol import GLYPHS, changed
-from ltbv.engine.train import stage_rate
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Request
 from ltbv.harness.study import resolve

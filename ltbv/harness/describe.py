@@ -78,6 +78,9 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "starts from": stage.start,
         "drawn anew": ", ".join(stage.reset),
         "learns": ", ".join(part for part in stage.net.names if part in stage.learning),
+        "experts": None
+        if stage.experts is None
+        else f"{', '.join(map(str, stage.experts))} learn, the others stand still",
         "images by": ", ".join(_shown(sampler) for sampler in stage.sampler),
         "consults": ", ".join(stage.given),
         "epochs": f"{stage_epochs(stage, protocol)}, the protocol has {protocol.epochs}",
@@ -89,6 +92,11 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "draws' salt": stage.salt,
     }
     return [f"{what:<14} {value}" for what, value in found.items() if value]
+
+
+def _experts(stage: Stage) -> str | None:
+    """Which experts learn, where not all do."""
+    return None if stage.experts is None else f"{', '.join(map(str, stage.experts))} learn, the others stand still"
 
 
 def _shares(method: Method) -> list[str]:

@@ -101,14 +101,16 @@ class Study:
 
         training_images_times_macs   images gone through, times multiply-adds of a forward pass, summed over the stages
                                      that the method stands on. A backward pass costs twice as much again, so a network
-                                     that is only looked at (frozen but for its head, or a teacher) counts a third
+                                     that is only looked at (frozen but for its head, or a teacher) counts a third,
+                                     and so do experts that stand still
         macs_by_experts              `costs_by_experts`, where a router chooses among them
         """
         last, of = method.stages[-1], (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes)
         work = 0.0
         for stage in method.needed():
-            body = 1 if {"stem", "branches"} & set(stage.learning) else 1 / 3
-            macs = body * network_cost(stage.net, *of)["macs"]
+            back = len(stage.experts) / stage.net.experts if stage.experts is not None else 1
+            body = 1 + 2 * back if {"stem", "branches"} & set(stage.learning) else 1
+            macs = body / 3 * network_cost(stage.net, *of)["macs"]
             macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
             work += stage_epochs(stage, self.protocol) * int(self.counts.sum()) * macs
         routed = (

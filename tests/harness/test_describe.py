@@ -23,6 +23,7 @@ CHANGED = {
     "first": ("heads",),
     "held": 7,
     "salt": 3,
+    "experts": (1,),
 }
 
 
