@@ -12,6 +12,7 @@ from typing import Any
 from ltbv.options import check, choice, kind
 
 OLDER = {"kind": "profile"}  # names in the study.json of earlier versions
+COMMON, PAPER = "common", "paper"  # protocols
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Settings:
     weight_decay: float | None = choice(None, "Of all that learns, but where a method has its own.")
     optimiser: str | None = choice(None, "sgd or adamw.", metavar="NAME")
     seed: int = choice(0, "Of every random draw of the study.")
+    protocol: str | None = choice(None, "common, or paper: each method as its authors trained it.", metavar="NAME")
 
     def __post_init__(self) -> None:
         check(self)
@@ -45,4 +47,6 @@ class Settings:
     def read(cls, asked: Mapping[str, Any]) -> "Settings":
         """Those of a study.json, which holds more beside them; a value of another type is refused."""
         named = {OLDER.get(name, name): value for name, value in asked.items()}
+        if isinstance(named.get("protocol"), dict):  # what the common one says; which one was asked stands beside it
+            named["protocol"] = named.get("protocol_name")
         return cls(**{one.name: named[one.name] for one in fields(cls) if one.name in named})

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ltbv.later import later
+
 CLASS_SHIFT = 32
 
 
@@ -38,10 +40,12 @@ class Images:
 @dataclass(frozen=True)
 class Augmentation:
     """How a training image is varied: a random crop after padding by `pad` pixels, then mirrored half of the time if
-    `flip`, where a mirrored image of the data set is one of the same class."""
+    `flip`, where a mirrored image of the data set is one of the same class, then turned about its middle by up to
+    `rotate` degrees either way (the nearest pixel; what comes from outside is black)."""
 
     pad: int = 0
     flip: bool = False
+    rotate: float = later(0.0)
 
 
 @dataclass(frozen=True)
