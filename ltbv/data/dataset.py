@@ -58,7 +58,6 @@ class Dataset:
     mean, std    of the pixels, one a channel, in units of [0, 1]
     mirrors      a mirrored image is one of the same class (of letters it is not)
     background   value 0-255 of what lies around an image
-    endless      ids beyond the pool can be read too (images are made, not stored)
     """
 
     name: str
@@ -70,7 +69,6 @@ class Dataset:
     std: tuple[float, ...]
     mirrors: bool
     background: int = 0
-    endless: bool = False
 
     @property
     def num_classes(self) -> int:

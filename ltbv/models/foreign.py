@@ -51,12 +51,9 @@ class Foreign(ABC):
 
     def build_branch(self, copies: int, width_factor: float) -> nn.Module:
         """What follows the cut, or `copies` whole networks."""
-        own = _Branch(self, width_factor)
-        if self.cut:
-            _way(self, width_factor)
-        else:
-            self._made(width_factor)  # a width that cannot be had is refused
-        return Loop(copies, own, colour=not self.cut)
+        if width_factor != 1 and not self.cut:
+            raise self._as_wide(width_factor)
+        return Loop(copies, _Branch(self, width_factor), colour=not self.cut)
 
     def features(self, width_factor: float) -> int:
         """D, what the last linear layer takes."""
@@ -74,13 +71,14 @@ class Foreign(ABC):
         return halves(headless(network, str(self)), self.cut, end, _way(self, 1.0)[0])[0]
 
     def _made(self, factor: float) -> nn.Module:
-        network = self.whole() if factor == 1 else self.narrowed(factor) if self.cut else None
+        network = self.whole() if factor == 1 else self.narrowed(factor)
         if network is None:
-            raise Refusal(f"{self} cannot be made {factor:g} times as wide; {self._cure()}")
+            raise self._as_wide(factor)
         return network
 
-    def _cure(self) -> str:
-        return "use Net(width=1.0), or torchvision:resnet18@layer3, whose experts can"
+    def _as_wide(self, factor: float) -> Refusal:
+        cure = "use Net(width=1.0), or torchvision:resnet18@layer3, whose experts can"
+        return Refusal(f"{self} cannot be made {factor:g} times as wide; {cure}")
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Loop(Layer):
         super().__init__()
         self.copies, self.make, self.colour, self.maps = copies, make, colour, maps
         with torch.random.fork_rng(devices=[]):
-            self.members = nn.ModuleList(make() for _ in range(copies))
+            self.members = nn.ModuleList(_made(make) for _ in range(copies))
         self.draws = [np.random.default_rng(copy) for copy in range(copies)]  # of what a member forgets in training
 
     def draw(self, copy: int, generator: np.random.Generator) -> None:
@@ -58,6 +58,16 @@ class Loop(Layer):
             with lent(draws, x.device) if self.training else nullcontext():
                 features.append(member(one))
         return torch.stack(features, 1).flatten(1, 2) if self.maps else torch.stack(features)
+
+
+def _made(make: Callable[[], nn.Module]) -> nn.Module:
+    """A member; some can be made where there are numbers only, and are then moved to where none are asked for."""
+    try:
+        return make()
+    except NotImplementedError:
+        with torch.device("cpu"):
+            member = make()
+        return member.to(torch.get_default_device())
 
 
 @contextmanager

@@ -24,10 +24,11 @@ from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.decoupling import Scales
 from ltbv.methods.ride import Diversity
+from ltbv.models.divided import Divided
 from ltbv.models.experts import Net
 from ltbv.models.loop import Loop
 from ltbv.models.parts import COSINE, Head
-from ltbv.models.stack import Linear, by_run, draw_run
+from ltbv.models.stack import Layer, Linear, by_run, draw_run
 from ltbv.optimisers import AdamW
 from ltbv.seeds import generator
 
@@ -197,6 +198,30 @@ def test_experts_that_stand_still_are_asked_without_a_gradient_and_in_evaluation
 
     trained(tiny, replace(SOME, objective=Listens(cross_entropy)))
     assert heard == [(False, True, True), (True, False, False)] * 9
+
+
+class Padding(Layer):
+    """In training each copy's channels, or features, are followed by zeros, as where layers are fused on a GPU."""
+
+    def __init__(self, copies):
+        super().__init__()
+        self.copies = copies
+        self.scale = nn.Parameter(torch.arange(1.0, copies + 1))
+
+    def draw(self, copy, generator):
+        raise NotImplementedError
+
+    def forward(self, x):
+        lanes = x.movedim(1, -1).unflatten(-1, (self.copies, -1)) if x.dim() == 4 else x.movedim(0, -2)
+        lanes = torch.nn.functional.pad(lanes * self.scale[:, None], (0, 3 * self.training))
+        return lanes.flatten(-2).movedim(-1, 1) if x.dim() == 4 else lanes.movedim(-2, 0)
+
+
+@pytest.mark.parametrize("shape", [(5, 6 * 2, 4, 4), (6, 5, 2)], ids=["maps", "features"])
+def test_what_is_padded_of_experts_that_learn_is_cut_off_where_others_have_none(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    plain = Padding(6).eval()(x)
+    torch.testing.assert_close(Divided(Padding(6), 2, 3, (1, 2)).train()(x), plain)
 
 
 # What a stage may say

@@ -140,7 +140,6 @@ def test_a_stack_of_cut_networks_is_each_of_them_alone():
 # Parameters, multiply-adds and those with batch norm of RIDE's networks for ImageNet-LT, counted in the authors' own:
 # layer3, layer4 and a cosine head are an expert's own, three quarters as wide.
 LARGE = {
-    ("resnet50", 1): (15_522_368, 3_132_518_400, 3_153_353_984),
     ("resnet50", 3): (43_677_248, 5_770_432_512, 5_799_622_400),
     ("resnext50_32x4d", 3): (42_889_024, 6_050_113_536, 6_088_322_560),
 }
@@ -184,6 +183,13 @@ def test_ride_takes_a_cut_network_by_its_name_on_the_command_line():
     study = resolve(network="torchvision:resnet18@layer3")
     ce, ride = (study.cost(METHODS[key]) for key in ("ce", "ride"))
     assert ride["parameters"] > 1.5 * ce["parameters"] and ride["macs"] > ce["macs"]
+
+
+def test_a_network_whose_making_reads_numbers_is_checked_too():
+    """regnet computes its widths with tensors: where there are only shapes (a check, a count) it cannot."""
+    for name in ("torchvision:regnet_y_400mf", "torchvision:regnet_y_400mf@trunk_output.block3"):
+        check(Stage("s", Loss(cross_entropy)), changed(GLYPHS, Settings(network=name)), (32, 32, 3), 10)
+        assert network_cost(Net(), backbone(name), (32, 32, 3), 10)["parameters"] > 3_000_000
 
 
 def test_timm_that_is_not_there_is_said(monkeypatch):
