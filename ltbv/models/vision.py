@@ -17,6 +17,7 @@ from torch import nn
 
 from ltbv.errors import Refusal, unknown
 from ltbv.models.foreign import Foreign
+from ltbv.models.own import own
 
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -103,12 +104,12 @@ LENDERS: dict[str, type[Foreign]] = {"torchvision": TorchvisionBackbone, "timm":
 
 
 def backbone(name: str) -> Foreign:
-    """The network of that name: torchvision:NAME, timm:NAME, or either with @CHILD, before which it is cut."""
-    source, _, rest = name.partition(":")
-    model, at, cut = rest.partition("@")
-    if source not in LENDERS or not model or (at and not cut):
+    """The network of that name: torchvision:NAME, timm:NAME, one's own, or any with @CHILD, before which it is cut."""
+    whole, at, cut = name.partition("@")
+    source, _, model = whole.partition(":")
+    if not source or not model or (at and not cut):
         raise Refusal(
-            f"network {name!r}: give torchvision:NAME or timm:NAME, for example torchvision:resnet18, or"
-            " torchvision:resnet18@layer3, which is cut before layer3; or leave it out"
+            f"network {name!r}: give torchvision:NAME, timm:NAME or package.module:function, for example"
+            " torchvision:resnet18, or torchvision:resnet18@layer3, which is cut before layer3; or leave it out"
         )
-    return LENDERS[source](model, cut)
+    return LENDERS[source](model, cut) if source in LENDERS else own(whole, cut)

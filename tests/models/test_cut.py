@@ -1,5 +1,7 @@
 """A network from elsewhere, cut in two: is it still what it was, and do experts share its front?"""
 
+import importlib
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -170,9 +172,64 @@ def test_the_name_says_where_to_cut():
     assert backbone("torchvision:resnet18@layer3") == TorchvisionBackbone("resnet18", "layer3")
     assert str(backbone("torchvision:resnet18@layer3")) == "torchvision:resnet18@layer3"
     assert "cut" not in canonical(TorchvisionBackbone("resnet18")), "networks that are whole keep their keys"
-    for wrong in ("resnet18", "torchvision:", "torchvision:resnet18@", "hub:resnet18"):
-        with pytest.raises(Refusal, match="give torchvision:NAME or timm:NAME"):
+    for wrong in ("resnet18", "torchvision:", "torchvision:resnet18@", ":resnet18"):
+        with pytest.raises(Refusal, match="give torchvision:NAME, timm:NAME or package.module:function"):
             backbone(wrong)
+
+
+NET = """
+from torch import nn
+def small():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear({width}, 9))
+nothing = 3
+def text(): return "a network"
+"""
+
+
+@pytest.fixture
+def own_network(tmp_path, monkeypatch):
+    """Write `own_network.py`, as it would be in the directory where one works; written again, it is imported again."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(content: str) -> None:
+        (tmp_path / "own_network.py").write_text(content)
+        sys.modules.pop("own_network", None)
+        importlib.invalidate_caches()
+
+    yield write
+    sys.modules.pop("own_network", None)
+
+
+def test_a_network_of_ones_own_is_cut_by_its_name(own_network, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    own_network(NET.format(width=4))
+    of = backbone("own_network:small@2")
+    assert str(of) == "own_network:small@2" and of == backbone("own_network:small@2")
+    output = stack(Net(experts=2, width=1.0), of, runs=2).eval()(images(runs=2))
+    assert output.logits.shape == (2, 2, 4, 5) and output.features.shape == (2, 2, 4, 4)
+    known = canonical(of)
+    assert (known["name"], known["cut"]) == ("small", "2") and known["make"].startswith("own_network:small@")
+    own_network(NET.format(width=4).replace("ReLU", "Tanh"))
+    assert canonical(backbone("own_network:small@2"))["make"] != known["make"], "what it is made of is in the key"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "own_network:large",
+            r"cannot be imported \(AttributeError: .*'large'\); give torchvision:NAME, timm",
+        ),
+        ("no_such_network:small", r"'no_such_network:small' cannot be imported \(ModuleNotFoundError"),
+        ("own_network:nothing", "is a int; give a function that makes a torch.nn.Module"),
+        ("own_network:text", "own_network:text made a str; it has to make a torch.nn.Module"),
+    ],
+)
+def test_what_makes_no_network_is_refused(own_network, name, words):
+    own_network(NET.format(width=4))
+    with pytest.raises(Refusal, match=words) as refusal:
+        backbone(name).features(1.0)
+    assert "\n" not in str(refusal.value)
 
 
 def test_ride_takes_a_cut_network_by_its_name_on_the_command_line():
