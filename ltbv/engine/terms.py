@@ -63,5 +63,8 @@ def as_published(method: Method, dataset: str, protocol: Protocol) -> Method:
             f"protocol paper: no settings of its authors are known of method {method.key!r} for {dataset}; {there}; or"
             " leave out --protocol paper"
         )
-    stages = (replace(one, terms=found.of(one.name).beside(usual(one, protocol))) for one in method.stages)
+    stages = []
+    for one in method.stages:
+        bare = replace(one, terms=None)
+        stages.append(replace(bare, terms=found.of(one.name).over(one.terms).beside(usual(bare, protocol))))
     return replace(method, stages=tuple(stages), published=(found,))

@@ -249,6 +249,9 @@ def _check_experts(key: str, stage: Stage) -> None:
     if stage.net.head.joint and "heads" in stage.learning:
         raise Refusal(f"{who} trains some experts, and one head for all of them; leave the heads out of `train`")
     own = ("branches", "heads", *(part.name for part in stage.net.parts if part.at), *["stem"] * stage.net.apart)
+    if drawn := [part for part in stage.reset if part in own]:
+        said = f"{who} draws {', '.join(drawn)} anew, of experts that stand still too"
+        raise Refusal(f"{said}; leave out `reset`, or let all experts learn")
     if not {*own} & {*stage.learning}:
         said = f"{who} trains some experts, and of what experts have for themselves nothing learns"
         raise Refusal(f"{said}; leave `experts` out, or train {', '.join(own)}")

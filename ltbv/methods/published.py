@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from ltbv.data.dataset import Augmentation
+from ltbv.errors import Refusal
 from ltbv.optimisers import SGD, Optimiser
 from ltbv.schedules import Drops, Number, Warmup
 
@@ -28,9 +29,19 @@ class Terms:
     optimiser: Optimiser | None = None
     augmentation: Augmentation | None = None
 
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch", 2)):
+            if (number := getattr(self, name)) is not None and number < least:
+                raise Refusal(f"terms of a stage with {name} {number!r}; at least {least}, or None")
+
     def but(self, **changed: Any) -> "Terms":
         """The same, but for these."""
         return replace(self, **changed)
+
+    def over(self, others: "Terms | None") -> "Terms":
+        """These, and where they are silent, others."""
+        own = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        return replace(others or Terms(), **own)
 
     def beside(self, usual: "Terms") -> "Terms | None":
         """What differs from what would hold anyway; None where nothing does."""

@@ -243,13 +243,14 @@ class Joint(Head):
         ({"experts": (0, 1, 2)}, "leave it out: all learn"),
         ({"experts": 1}, "trains the experts 1; name some of"),
         ({"experts": (0,), "net": Net()}, "a net of several"),
+        ({"experts": (0,), "start": "first", "reset": ("heads",)}, "draws heads anew, of experts that stand still too"),
         ({"experts": (0,), "train": ("stem",)}, "nothing learns"),
         ({"experts": (0,), "net": Net(experts=2, head=Joint())}, "one head for all of them"),
     ],
 )
 def test_a_choice_of_experts_that_is_none_is_refused(change, words):
     with pytest.raises(Refusal, match=words) as refusal:
-        Method("mine", "Mine", stages=(replace(SOME, **change),))
+        Method("mine", "Mine", stages=(replace(SOME, name="first", experts=None), replace(SOME, **change)))
     assert "\n" not in str(refusal.value) and "'some'" in str(refusal.value)
 
 

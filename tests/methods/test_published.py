@@ -95,6 +95,25 @@ def test_a_stage_says_only_what_differs_and_so_does_its_key():
     assert paper.form(as_is).stages == ride.stages
 
 
+def test_terms_that_a_stage_has_itself_stay_where_nothing_else_is_published():
+    own = Stage("s", Loss(cross_entropy), terms=Terms(epochs=3, batch=512))
+    study = COMMON["cifar100-lt"]
+    assert (stage_epochs(own, CIFAR), of_stage(own, CIFAR).batch) == (3, 512), "under the common protocol too"
+    method = Method(
+        "own", "Own", stages=(own,), published=(Published("us", ("cifar100-lt",), Terms(weight_decay=1e-4)),)
+    )
+    (form,) = PAPER["cifar100-lt"].form(method).stages
+    assert form.terms == Terms(epochs=3, batch=512, weight_decay=1e-4) and study.form(method) is method
+    as_common = replace(method, published=(Published("us", ("cifar100-lt",), Terms(200, 128)),))
+    assert PAPER["cifar100-lt"].form(as_common).stages[0].terms is None
+
+
+@pytest.mark.parametrize("terms", [{"epochs": 0}, {"batch": 1}])
+def test_terms_that_train_nothing_are_refused(terms):
+    with pytest.raises(Refusal, match=f"{next(iter(terms))} {next(iter(terms.values()))}; at least"):
+        Terms(**terms)
+
+
 def test_what_is_shared_under_paper_is_what_has_one_recipe():
     study = PAPER["cifar10-lt"]
     first = {
