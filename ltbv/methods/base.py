@@ -55,7 +55,7 @@ class Stage:
     experts        which experts learn, of those parts that each has for itself (branches, heads, and parts that values
                    pass), None: all; the others stand still and are asked without a gradient. An objective sees all, so
                    the loss that is told holds theirs too
-    terms          other epochs, batch, … than the protocol's, as `--protocol paper` fills in from `Method.published`
+    terms          epochs, batch, optimiser, augmentation, … of its own; `--protocol paper` fills in what is published
     sampler        one for each batch that the objective wants: `data/samplers`
     given          names of earlier stages whose networks the objective may consult
     epochs         share of the protocol's epochs
