@@ -3,6 +3,7 @@
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from ltbv.data.catalogue import ENTRIES
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.terms import as_published, stage_epochs, stage_rate
 from ltbv.errors import Refusal
@@ -100,8 +101,12 @@ def _published(method: Method) -> list[str]:
     lines = []
     for one in method.published:
         lines += [f"under --protocol paper, on {' and '.join(one.datasets)}, after {one.source}:"]
-        form = as_published(method, one.datasets[0], resolve(one.datasets[0]).protocol)
-        lines += [f"  {stage.name}: {stage.terms or 'as under the common protocol'}" for stage in form.needed()] + [""]
+        known = one.datasets[0] in ENTRIES  # of another one, no common protocol says what changes: all is told
+        form = as_published(method, one.datasets[0], resolve(one.datasets[0]).protocol) if known else method
+        for stage in form.needed():
+            terms = stage.terms if known else one.of(stage.name)
+            lines.append(f"  {stage.name}: {terms or 'as under the common protocol'}")
+        lines.append("")
     return lines
 
 

@@ -170,6 +170,14 @@ def test_methods_tells_them():
     assert "weight decay 0.0002, optimiser SGD(nesterov=False)" in explanation("ce", "glyphs-lt")
 
 
+def test_methods_tells_what_is_published_of_data_that_it_does_not_know(own_methods):
+    elsewhere = Published("their script", ("faces",), Terms(epochs=7, batch=16))
+    stages = (Stage("representation", Loss(cross_entropy)),)
+    own_methods.MINE = Method("mine", "Mine", stages=stages, published=(elsewhere,))
+    found = explanation("own_methods:MINE", "glyphs-lt")
+    assert "on faces, after their script:\n  representation: epochs 7, batch 16\n" in found
+
+
 # A whole study under it
 
 
