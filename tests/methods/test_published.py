@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from stages import PROTOCOL, RUNS, fresh, sample
 from tape import Recorder
 
+import ltbv
 from ltbv.cli import main
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, Dataset, Images, indices_of, make_ids
@@ -20,9 +21,7 @@ from ltbv.engine.replay import Replayed
 from ltbv.engine.terms import of_stage, stage_decay, stage_epochs, stage_rate, usual
 from ltbv.engine.train import train
 from ltbv.errors import Refusal
-from ltbv.harness.bootstrap import prepare
 from ltbv.harness.describe import explanation
-from ltbv.harness.request import Request
 from ltbv.harness.study import resolve
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
@@ -188,32 +187,32 @@ OURS = Published(
 SECOND = Terms(epochs=3, learning_rate=Cosine(0.2))
 
 
-def test_a_study_trains_each_method_under_its_own_terms(tiny_lt, own_methods, tmp_path):
+def test_a_study_trains_each_method_under_its_own_terms(tiny_lt, monkeypatch, tmp_path):
     """Its files say how many epochs there were, its report under which terms; the common study is another one."""
+    two = replace(OURS, stages=(("classifier", SECOND),))
     plain = Published("a table", ("tiny-lt",), Terms(epochs=2))
-    own_methods.SLOW = Method("slow", "Slow", stages=(SLOW,), published=(OURS,))
-    two = (SLOW, retrained(SLOW))
-    own_methods.TWO = Method("two", "Two", stages=two, published=(replace(OURS, stages=(("classifier", SECOND),)),))
-    own_methods.PLAIN = Method("plain", "Plain", stages=(SLOW,), published=(plain,))
-    names = tuple(f"own_methods:{name}" for name in ("SLOW", "TWO", "PLAIN"))
-    asked = {"dataset": "tiny-lt", "executor": "inline", "protocol": "paper"}
-    job = prepare(Request.of(names, 2, tmp_path / "study", **asked))
-    assert job.images == 2 * sum(job.study.counts) * (1 + 3 + 2), "Slow's stage is Two's first"
-    assert job.carry_out(lambda event: None) == []
+    for method in (
+        Method("slow", "Slow", stages=(SLOW,), published=(OURS,)),
+        Method("two", "Two", stages=(SLOW, retrained(SLOW)), published=(two,)),
+        Method("plain", "Plain", stages=(SLOW,), published=(plain,)),
+    ):
+        monkeypatch.setitem(METHODS, method.key, method)
+    asked = {"dataset": "tiny-lt", "quiet": True, "reference": "slow"}
+    ltbv.bootstrap(["slow", "two", "plain"], 2, tmp_path / "study", protocol="paper", **asked)
     store = Store(tmp_path / "study")
-    length = {
-        (key, stage["name"]): store_length(store, stage["key"])
-        for key in ("slow", "two", "plain")
-        for stage in store.recipe(key)["stages"]
+    stages = {key: [stage["key"] for stage in store.recipe(key)["stages"]] for key in ("slow", "two", "plain")}
+    assert {key: [store_length(store, one) for one in of] for key, of in stages.items()} == {
+        "slow": [1],
+        "two": [1, 3],
+        "plain": [2],
     }
-    assert length == {("slow", "representation"): 1, ("two", "representation"): 1, ("two", "classifier"): 3,
-                      ("plain", "representation"): 2}  # fmt: skip
+    assert stages["slow"][0] == stages["two"][0] != stages["plain"][0], "what is trained alike is trained once"
     evidence = read_study(tmp_path / "study", reference="slow")
     (line,) = [line for line in evidence.setting.made if line.startswith("Protocol")]
     assert "Slow after our own script (representation: epochs 1, batch 8" in line
     assert "Plain after a table (as under the common protocol)" in line and evidence.setting.epochs is None
     with pytest.raises(Refusal, match="protocol_name: 'paper' there, None asked"):
-        prepare(Request.of(names, 2, tmp_path / "study", dataset="tiny-lt", executor="inline"))
+        ltbv.bootstrap(["slow", "two", "plain"], 2, tmp_path / "study", **asked)
 
 
 def store_length(store, key):
