@@ -1,8 +1,8 @@
 """With what did a method's authors train it? `Published`: a value in the method's file, for `--protocol paper`.
 
 Under the common protocol the method is all that differs; under `paper` every method is trained as its authors' code, or
-that of the table that its number comes from, trains it. What is published of no method here: the network of the study
-stays, the last epoch counts, batch norm of frozen parts is frozen.
+that of the table that its number comes from, trains it. Not taken over from anybody: the best epoch on the test set,
+batch norm that goes on adapting in frozen parts, other normalisation of images, other networks.
 """
 
 from collections.abc import Sequence
