@@ -34,7 +34,13 @@ from ltbv.store import Store
 
 CPU = torch.device("cpu")
 RUNS = (0, 1, 2)
-VOCABULARY = ("ltbv.methods", "ltbv.methods.base", "ltbv.methods.objective", "ltbv.methods.registry")
+VOCABULARY = (
+    "ltbv.methods",
+    "ltbv.methods.base",
+    "ltbv.methods.objective",
+    "ltbv.methods.published",
+    "ltbv.methods.registry",
+)
 
 
 @pytest.fixture(params=METHODS.values(), ids=METHODS)

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from ltbv.cli import main
 from ltbv.data.catalogue import ENTRIES
+from ltbv.engine.optimise import stage_rate
 from ltbv.engine.protocol import GLYPHS, changed
-from ltbv.engine.train import stage_rate
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Request
 from ltbv.harness.study import resolve
@@ -22,7 +22,7 @@ from ltbv.schedules import highest, value
 from ltbv.settings import Settings
 from ltbv.store import Store, command
 
-CHOSEN = Settings("tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", 4)
+CHOSEN = Settings("tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", 4, "paper")
 
 
 def run(*words, config=None, folder=None):

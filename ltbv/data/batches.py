@@ -36,7 +36,8 @@ class Batch(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One epoch of one sampler: positions, labels, tops, lefts, flips and more of every image, by name [R, n]."""
+    """One epoch of one sampler: positions, labels, tops, lefts, flips, degrees where images are
+    turned, and more of every image, by name [R, n]."""
 
     sampler: Sampler
     columns: dict[str, Tensor]
@@ -75,7 +76,7 @@ class Feed:
         self.rows, self.held_rows = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :]
         self.labels, self.held_labels = labels_of(ids), labels_of(held)
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
-        self.pad, self.flip = augmentation.pad, augmentation.flip and dataset.mirrors
+        self.pad, self.flip, self.rotate = augmentation.pad, augmentation.flip and dataset.mirrors, augmentation.rotate
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
@@ -168,6 +169,8 @@ class Feed:
             flips = turn.draw.random(n) < (0.5 if self.flip else 0.0)
             own = {"positions": order.positions, "labels": labels[slot][order.positions]}
             own |= {"tops": tops, "lefts": lefts, "flips": flips}
+            if self.rotate:
+                own["degrees"] = turn.draw.uniform(-self.rotate, self.rotate, n)
             if draws:
                 own["draws"] = turn.draw.random((n, draws))
             if taken := sorted(own.keys() & order.more.keys()):
@@ -185,11 +188,11 @@ class Feed:
             where = slice(start, start + size)
         of = {name: values[:, where] for name, values in table.columns.items()}
         own = {name: of.pop(name) for name in ("positions", "labels", "tops", "lefts", "flips")}
-        draws = of.pop("draws", None)
+        degrees, draws = of.pop("degrees", None), of.pop("draws", None)
         rows = self._held_here if table.sampler.held else self._here
 
         def look(positions: Tensor) -> Tensor:
-            return self.reader.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"])
+            return self.reader.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"], degrees)
 
         images = table.sampler.compose(look(own["positions"]), of, look)
         return Batch(images, own["labels"], own["positions"], draws, of)

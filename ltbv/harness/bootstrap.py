@@ -206,6 +206,7 @@ def prepare(request: Request) -> Job:
         cure = "put it into a file and give package.module:name, or take --executor inline"
         raise Refusal(f"method {here[0]!r} is known in this process only, and workers are other ones; {cure}")
     study = filled_in(request.settings)
+    methods = {name: study.form(method) for name, method in methods.items()}
     device = choose(means.device)
     devices = count(device)
     for method in methods.values():

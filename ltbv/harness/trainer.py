@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 from ltbv.data.batches import Feed
-from ltbv.data.dataset import Dataset
+from ltbv.data.dataset import Augmentation, Dataset
 from ltbv.data.readers import OnDevice
 from ltbv.engine.cost import build
 from ltbv.engine.predict import predict, record
 from ltbv.engine.snapshot import Keeper
+from ltbv.engine.terms import of_stage
 from ltbv.engine.train import train
 from ltbv.errors import Refusal, reason
 from ltbv.files import Damaged, read_arrays, set_aside
@@ -90,12 +91,13 @@ class Trainer:
         self.setup = setup(runs, device, dtype)
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
-        self.feeds: dict[int, Feed] = {}
+        self.feeds: dict[tuple[int, Augmentation], Feed] = {}
         self.test = OnDevice(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
 
     def feed_of(self, stage: Stage) -> Feed:
         """The training images of a stage, and what is held out of them."""
-        if stage.held not in self.feeds:
+        augmentation = of_stage(stage, self.study.protocol).augmentation
+        if (stage.held, augmentation) not in self.feeds:
             parts = [self._sample(run, stage.held) for run in self.runs]
             if len(lengths := {len(ids) for ids, _ in parts}) > 1:
                 raise Refusal(
@@ -104,11 +106,10 @@ class Trainer:
                     " cannot be trained side by side; give a smaller head, or --stack 1"
                 )
             ids, held = (np.stack(part) for part in zip(*parts, strict=True))
-            augmentation = self.study.protocol.augmentation
-            self.feeds[stage.held] = Feed(
+            self.feeds[stage.held, augmentation] = Feed(
                 self.dataset, ids, held, augmentation=augmentation, device=self.device, dtype=self.dtype
             )
-        return self.feeds[stage.held]
+        return self.feeds[stage.held, augmentation]
 
     def _sample(self, run: int, held: int) -> tuple[np.ndarray, np.ndarray]:
         ids = self.study.sample(run)

@@ -25,9 +25,9 @@ from ltbv.report.evidence import (
     Setting,
     chosen,
 )
-from ltbv.report.names import check_names
+from ltbv.report.names import check_names, printable
 from ltbv.report.stages import read_stages
-from ltbv.settings import Settings
+from ltbv.settings import PAPER, Settings
 from ltbv.store import Store, command, provenance
 
 FIELDS = {  # of a file -> of MethodRuns
@@ -91,7 +91,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             settings.scheme,
             settings.head,
             settings.imbalance,
-            settings.epochs,
+            None if settings.protocol == PAPER else settings.epochs,
             settings.seed,
             shared=overlap(list(ids), len(class_names)),
             pool_sizes=np.asarray(data["pool_sizes"]) if "pool_sizes" in data else None,
@@ -105,10 +105,24 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
                 *provenance.mixtures(known),
                 *untold,
             ),
-            made=tuple(provenance.made(known)),
+            made=(*_published(store, keys), *provenance.made(known)),
             study=store.known_as(),
         ),
     )
+
+
+def _published(store: Store, keys: Sequence[str]) -> list[str]:
+    """Under which terms each method was trained, where that was not the common protocol for all: a sentence or none."""
+    by_terms: dict[str, list[str]] = {}
+    for recipe in map(store.recipe, keys):
+        found = recipe.get("published")
+        if not isinstance(found, dict) or not isinstance(found.get("stages"), dict):
+            continue
+        changed = "; ".join(f"{name}: {terms}" for name, terms in found["stages"].items() if terms)
+        said = f"after {found.get('source')} ({changed or 'as under the common protocol'})"
+        by_terms.setdefault(said, []).append(recipe["label"])
+    each = [f"{', '.join(map(printable, labels))} {printable(said)}" for said, labels in by_terms.items()]
+    return [f"Protocol: each method as published, {'. '.join(each)}."] if each else []
 
 
 def _left_out(number: int) -> list[str]:
