@@ -103,7 +103,8 @@ def options_of(of: type) -> list[Callable]:
         more |= {"is_flag": True} if wanted is bool else {"type": types.get(wanted, wanted)}
         more |= {"show_default": one.default not in (None, "", False, True)}
         name = option(one.name)
-        words = f"{name}/{name.replace('--', '--no-', 1)}" if one.default is True else name
+        both = wanted is bool and one.default is not False
+        words = f"{name}/{name.replace('--', '--no-', 1)}" if both else name
         found.append(click.option(words, default=one.default, help=one.metadata["help"], **more))
     return found
 

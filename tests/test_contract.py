@@ -97,11 +97,14 @@ def small(benches) -> Bench:
 
 
 def test_answers_are_finite_and_of_the_right_shape(method, bench):
-    logits, used = bench.answer(method)
+    logits, _, each = bench.answer(method)
     points, classes = len(bench.dataset.test.labels), bench.dataset.num_classes
     assert logits.shape == (3, points, classes) and logits.isfinite().all()
     assert not torch.equal(logits[0], logits[1]), "runs differ"
     assert len(torch.unique(logits[0], dim=0)) > points / 2, "images differ"
+    if each is not None:
+        torch.testing.assert_close(logits, each.mean(1), rtol=0, atol=0)
+        assert each.shape[1] == method.stages[-1].net.experts > 1
 
 
 def test_experts_asked_are_said_by_methods_that_choose_and_by_no_others(method, bench):
@@ -114,7 +117,7 @@ def test_experts_asked_are_said_by_methods_that_choose_and_by_no_others(method, 
 
 def test_answers_in_blocks_are_those_at_once(method, bench):
     shop = bench.shop("study")
-    logits, used = predict(shop.finished(method), shop.test, method.predict, block=11)
+    logits, used, _ = predict(shop.finished(method), shop.test, method.predict, block=11)
     at_once = bench.answer(method)
     assert logits.dtype == np.float32
     torch.testing.assert_close(torch.as_tensor(logits), at_once.logits, rtol=1e-4, atol=1e-4)

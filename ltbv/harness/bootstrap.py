@@ -152,6 +152,7 @@ class Job:
             retries=means.retries,
             checkpoint_minutes=means.checkpoint_minutes,
             keep_logits=means.keep_logits,
+            keep_expert_logits=means.keep_expert_logits,
         )
 
     def notes(self) -> list[str]:

@@ -5,15 +5,17 @@ import shlex
 from pathlib import Path
 
 from ltbv.engine.cost import seconds_per_image, stored_bytes
+from ltbv.engine.predict import wants_experts
 from ltbv.engine.train import stage_epochs
 from ltbv.harness.bootstrap import Job
 from ltbv.harness.chunks import whole
 from ltbv.harness.plan import Predicting
 from ltbv.harness.request import Place, Request
+from ltbv.methods.base import Method, mean
 from ltbv.options import choices, words
 from ltbv.store import span
 
-BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits
+BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits where these are kept
 
 
 def outlook(job: Job) -> str:
@@ -40,7 +42,10 @@ def outlook(job: Job) -> str:
         )
     predicting = [task for task in job.tasks if isinstance(task, Predicting)]
     files = sum(len(job.store.missing(task.method.key, task.runs)) for task in predicting)
-    size += files * len(job.test_labels) * (BYTES_A_POINT + 2 * classes)
+    size += sum(
+        len(job.store.missing(task.method.key, task.runs)) * prediction_bytes(task.method, job, classes)
+        for task in predicting
+    )
     if not job.tasks:
         return "\n".join([*lines, "  nothing is missing"])
     seconds = sum(of_method.values())
@@ -55,6 +60,13 @@ def outlook(job: Job) -> str:
             f"  to start: {_start(job.request)}",
         ]
     )
+
+
+def prediction_bytes(method: Method, job: Job, classes: int) -> int:
+    """Of one file, with the logits that are kept in it."""
+    means, points, experts = job.request.means, len(job.test_labels), method.stages[-1].net.experts
+    each = method.predict is mean and experts > 1 and wants_experts(means.keep_expert_logits, experts, points, classes)
+    return points * (BYTES_A_POINT + 2 * classes * means.keep_logits * (1 + each * experts))
 
 
 def _start(request: Request) -> str:

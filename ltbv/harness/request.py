@@ -23,12 +23,19 @@ class Place:
     keep_logits: bool = choice(
         True, "Keep logits, two bytes a class and test image of each run: for top-k, Brier score and cross-entropy."
     )
+    keep_expert_logits: bool | None = choice(
+        None,
+        "Keep those of each expert too, where the answer is their mean: for the diversity of experts. [where a run has"
+        " at most a million, and logits are kept]",
+    )
 
     def __post_init__(self) -> None:
         check(self)
         for name in LEAST.keys() & vars(self).keys():
             if (number := getattr(self, name)) is not None and number < LEAST[name]:
                 raise Refusal(f"{option(name)} {number}: at least {LEAST[name]}")
+        if self.keep_expert_logits and not self.keep_logits:
+            raise Refusal("--keep-expert-logits is asked, and --no-keep-logits too; leave one of them out")
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,10 @@ class Trainer:
         dtype: torch.dtype = torch.float32,
         checkpoint_minutes: float = float("inf"),
         keep_logits: bool = True,
+        keep_expert_logits: bool | None = None,
     ):
         self.checkpoint_minutes, self.keep_logits = checkpoint_minutes, keep_logits
+        self.keep_expert_logits = keep_expert_logits if keep_logits else False
         self.study, self.store, self.dataset, self.runs, self.tell = study, store, dataset, runs, tell
         self.device, self.dtype = device, dtype
         self.setup = setup(runs, device, dtype)
@@ -132,23 +134,22 @@ class Trainer:
         network = self.finished(method)
         recipe = self.store.recipe_of(method.key) or self.study.recipe(method, 0)
         last = self.study.stage_key(method, method.stages[-1])
-        logits, asked = predict(network, self.test, method.predict)
+        parts = predict(network, self.test, method.predict, experts=self.keep_expert_logits)._asdict()
+        logits = parts["logits"]
         for slot, run in enumerate(self.runs):
             if not np.isfinite(logits[slot]).all():
                 bad = int((~np.isfinite(logits[slot])).any(1).sum())
                 self.fail(method, [run], f"training diverged: logits of {bad} test images are not finite")
             elif run in missing:
-                of_run = logits[slot], self.dataset.test.labels, None if asked is None else asked[slot]
+                own = {name: part[slot] for name, part in parts.items() if part is not None}
+                fields = record(**own, labels=self.dataset.test.labels, keep_logits=self.keep_logits)
                 kept = self.kept.get((last, run), {})
                 said = provenance.of_prediction(recipe, self.study.settings.seed, run) | {
                     "weights": {last: kept.get("weights")},
                     "trained": kept.get("trained"),
                     "predicted": self.setup,
                 }
-                self.store.write(
-                    self.store.prediction_file(method.key, run),
-                    provenance.sealed(record(*of_run, keep_logits=self.keep_logits), said),
-                )
+                self.store.write(self.store.prediction_file(method.key, run), provenance.sealed(fields, said))
                 self.tell(Predicted(method.key, run))
 
     def finished(self, method: Method) -> Experts:
@@ -260,6 +261,7 @@ def do_chunk(
     *,
     checkpoint_minutes: float = float("inf"),
     keep_logits: bool = True,
+    keep_expert_logits: bool | None = None,
 ) -> None:
     """Do one chunk, in whatever process: the only thing an executor has to call.
 
@@ -281,6 +283,7 @@ def do_chunk(
             tell=tell,
             checkpoint_minutes=checkpoint_minutes,
             keep_logits=keep_logits,
+            keep_expert_logits=keep_expert_logits,
         )
         for method, stage in stages:
             trainer.obtain(method, stage)

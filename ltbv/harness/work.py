@@ -35,6 +35,7 @@ class Order:
     retries: int = 1  # of a chunk whose worker died
     checkpoint_minutes: float = 10.0
     keep_logits: bool = True
+    keep_expert_logits: bool | None = None
 
     def store(self) -> Store:
         """The study to work in."""
@@ -74,6 +75,7 @@ def work(order: Order) -> Callable[[Chunk, Tell], None]:
             tell,
             checkpoint_minutes=order.checkpoint_minutes,
             keep_logits=order.keep_logits,
+            keep_expert_logits=order.keep_expert_logits,
         )
 
     return do

@@ -109,10 +109,12 @@ class Stage:
 
 
 class Answer(NamedTuple):
-    """logits [R, B, C]; experts_used [R, B], how many experts were asked, or None where all always are."""
+    """logits [R, B, C]; experts_used [R, B], how many experts were asked, or None where all always are; expert_logits
+    [R, E, B, C] of several experts where `logits` are their plain mean, else None: so of no routed answer."""
 
     logits: Tensor
     experts_used: Tensor | None = None
+    expert_logits: Tensor | None = None
 
 
 Rule = Callable[[Experts, Tensor], Answer]  # (network, images [B, R*channels, H, W]) -> Answer
@@ -120,7 +122,8 @@ Rule = Callable[[Experts, Tensor], Answer]  # (network, images [B, R*channels, H
 
 def mean(network: Experts, images: Tensor) -> Answer:
     """The mean of the experts' logits."""
-    return Answer(network(images).logits.mean(1))
+    logits = network(images).logits
+    return Answer(logits.mean(1), expert_logits=logits if logits.shape[1] > 1 else None)
 
 
 @dataclass(frozen=True)

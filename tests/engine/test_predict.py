@@ -90,9 +90,16 @@ def test_predict_is_the_networks_word_on_whole_images(tiny, experts):
         draw_run(network, run, 3, generator(0, run, "init"))
     test = OnDevice(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
     network.train()(test.block(slice(None), 3))  # running statistics that differ from those of a batch
-    ours, asked = predict(network, test, mean, block=7)
+    ours, asked, each = predict(network, test, mean, block=7, experts=True)
     with torch.no_grad():
-        at_once = network.eval()(test.block(slice(None), 3)).logits.mean(1).numpy()
+        of_experts = network.eval()(test.block(slice(None), 3)).logits.numpy()
+    at_once = of_experts.mean(1)
+    if experts == 1:
+        assert each is None
+    else:
+        np.testing.assert_allclose(each, of_experts, atol=1e-5)
+        np.testing.assert_allclose(each.mean(1), ours, atol=1e-6)
+        assert each.dtype == np.float32 and np.abs(each[:, 0] - each[:, 1]).max() > 0.01
     assert asked is None and ours.shape == (3, len(tiny.test.labels), 5) and ours.dtype == np.float32
     np.testing.assert_allclose(ours, at_once, atol=1e-5)
     assert len(np.unique(ours.round(3), axis=0)) == 3
@@ -112,7 +119,8 @@ def test_predict_gives_the_experts_asked_of_every_run_and_image_where_the_rule_s
         used[1] = 4 - used[1]
         return Answer(torch.zeros(network.runs, len(images), 5, dtype=torch.float64), used)
 
-    logits, asked = predict(network, test, brightness, block=7)
+    logits, asked, each = predict(network, test, brightness, block=7, experts=True)
+    assert each is None, "a routed answer is no mean of all experts"
     expected = np.where(values > middle, 3, 1)
     assert logits.shape == (2, 30, 5) and logits.dtype == np.float32
     assert asked.tolist() == [expected.tolist(), (4 - expected).tolist()] and set(expected) == {1, 3}
@@ -125,3 +133,25 @@ def test_the_experts_asked_are_kept_as_they_are(logits, labels):
     plain = record(logits, labels)
     assert kept.keys() - plain.keys() == {"experts_used"}
     assert all((kept[name] == plain[name]).all() for name in plain)
+
+
+def test_logits_of_experts_are_kept_where_a_run_has_few_or_as_asked(tiny, monkeypatch):
+    network = Net(experts=2).build(Resnet(widths=(4, 8, 8), blocks=1), runs=2, channels=2, classes=5)
+    test = OnDevice(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
+
+    def kept(asked):
+        return predict(network, test, mean, experts=asked).expert_logits is not None
+
+    size = 2 * 5 * len(tiny.test.labels)
+    for most, by_itself in ((size, True), (size - 1, False)):
+        monkeypatch.setattr("ltbv.engine.predict.MOST_EXPERT_LOGITS", most)
+        assert [kept(None), kept(True), kept(False)] == [by_itself, True, False]
+
+
+def test_logits_of_experts_are_kept_beside_their_mean(logits, labels):
+    each = np.stack([logits + 1, logits - 1])
+    kept, plain = record(logits, labels, None, True, each), record(logits, labels)
+    assert kept.keys() - plain.keys() == {"expert_logits"} and kept["expert_logits"].dtype == np.float16
+    assert (kept["expert_logits"] == each.astype(np.float16)).all()
+    assert "expert_logits" not in record(logits, labels, None, False, each)
+    assert record(logits, labels, None, True, 1e5 * each)["expert_logits"].dtype == np.float32

@@ -18,11 +18,11 @@ from ltbv.errors import Refusal
 from ltbv.files import read_arrays
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.events import Event, ImagesSeen, StageBegun
-from ltbv.harness.outlook import outlook
+from ltbv.harness.outlook import outlook, prediction_bytes
 from ltbv.harness.request import Request
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
-from ltbv.methods.base import Method, OutputObjective, Stage
+from ltbv.methods.base import Method, OutputObjective, Stage, mean
 from ltbv.methods.routing import ROUTED
 from ltbv.report.study import read_study
 from ltbv.schedules import Step
@@ -73,7 +73,13 @@ def test_every_method_and_run_has_predictions_of_the_whole_test_set(study, tiny)
         for run in range(3):
             kept = read_arrays(store.prediction_file(method, run))
             asked = kept.get("experts_used")
-            direct = record(kept["logits"].astype(np.float32), tiny.test.labels, asked)
+            each = kept.get("expert_logits")
+            direct = record(kept["logits"].astype(np.float32), tiny.test.labels, asked, expert_logits=each)
+            experts = METHODS[method].stages[-1].net.experts
+            assert (each is not None) == (experts > 1 and METHODS[method].predict is mean)
+            if each is not None:
+                assert each.shape == (experts, *kept["logits"].shape)
+                np.testing.assert_allclose(each.mean(0, dtype=float), kept["logits"], atol=0.02)
             assert (asked is not None) == (METHODS[method].predict is ROUTED)
             assert kept.keys() == direct.keys() | {"provenance"} and kept["logits"].shape == (len(tiny.test.labels), 5)
             np.testing.assert_allclose(kept["p_true"], direct["p_true"], atol=0.02)
@@ -413,6 +419,32 @@ def test_logits_are_left_out_where_they_are_not_wanted_and_all_else_is_the_same(
     assert one.keys() - other.keys() == {"logits"}
     assert all((one[name] == other[name]).all() for name in ("label", "p_true", "p_negative", "lse", "sum_p2"))
     assert read_study(tmp_path / "without").reference.runs == (0, 1, 2)
+
+
+def test_logits_of_experts_are_left_out_where_they_are_not_wanted(tiny_lt, tmp_path, monkeypatch):
+    """The settings, and with them all keys, are the same."""
+    monkeypatch.setattr("ltbv.engine.predict.MOST_EXPERT_LOGITS", 0)
+    for name, asked in (("with", True), ("without", None)):
+        chosen = {"keep_expert_logits": asked, "runs": 1}
+        assert bootstrap(tmp_path / name, ("ce_ensemble",), **chosen)[0] == []
+    one, other = (Store(tmp_path / name) for name in ("with", "without"))
+    kept, less = (read_arrays(of.prediction_file("ce_ensemble", 0)) for of in (one, other))
+    assert kept.keys() - less.keys() == {"expert_logits"} and kept["expert_logits"].shape == (3, *kept["logits"].shape)
+    assert all((kept[name] == less[name]).all() for name in less if name != "provenance")
+    assert one.recipe("ce_ensemble") == other.recipe("ce_ensemble")
+    with pytest.raises(Refusal, match="--keep-expert-logits is asked, and --no-keep-logits too"):
+        request(tmp_path, keep_expert_logits=True, keep_logits=False)
+
+
+def test_the_outlook_counts_the_logits_that_are_kept(tmp_path, tiny_lt):
+    def size(method="ce_ensemble", **chosen):
+        job = prepare(request(tmp_path / "new", (method,), **chosen))
+        return prediction_bytes(METHODS[method], job, tiny_lt.num_classes)
+
+    without, alone, each = (size(**chosen) for chosen in ({"keep_logits": False}, {"keep_expert_logits": False}, {}))
+    of_logits = len(tiny_lt.test.labels) * tiny_lt.num_classes * 2
+    assert [alone - without, each - alone] == [of_logits, 3 * of_logits]
+    assert size("ride_routed") == size("ce", keep_expert_logits=True) == alone
 
 
 def test_loss_by_epoch_is_kept_with_the_weights(study):

@@ -70,7 +70,7 @@ def test_a_grown_study_predicts_from_the_weights_that_it_keeps(tiny_lt, tmp_path
         assert store.has_stage(study.stage_key(own, own.stages[-1]), [run])
         with one_thread(torch.device("cpu")):
             shop = Trainer(study, store, tiny_lt, (run,), device=torch.device("cpu"))
-            logits, _ = predict(shop.finished(own), shop.test, own.predict)
+            logits, *_ = predict(shop.finished(own), shop.test, own.predict)
         found = read_arrays(store.prediction_file(method, run))
         np.testing.assert_allclose(found["logits"], logits[0], atol=0.02, rtol=0.01)
 
