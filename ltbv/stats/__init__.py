@@ -9,16 +9,18 @@ Ten runs are few. The plug-in values of published tables are off by up to .08 th
 here are corrected, come with intervals for new runs and new test images, and methods are compared in pairs.
 
 Read in this order: `zero_one`, `splits`, `record`, `intervals`, `compare`, `sign_flip`, `fallen`, `doubts`; then
-`probability`, `loss_parts`, `hardest_negative`, `confusion` and `sources`; then what other papers ask for: `priors`,
-`run_scores`, `ranks`, `wins`, `calibration`, with the intervals of `over_runs` and `values`. Underneath lie `votes`
-(how runs vote), `measured` (what an interval needs to know), `fewer` (what a correction may have left), `points` (how
-test points vary), `student` (how far an interval reaches) and `keyed` (what a table knows that an array does not).
+`probability`, `diversity`, `loss_parts`, `hardest_negative`, `confusion` and `sources`; then what other papers ask for:
+`priors`, `run_scores`, `ranks`, `wins`, `calibration`, with the intervals of `over_runs` and `values`. Below lie
+`votes` (how runs vote), `measured` (what an interval needs to know), `fewer` (what a correction may have left),
+`points` (how test points vary), `student` (how far an interval reaches) and `keyed` (what a table knows that an array
+does not).
 Axes: R runs, N test points, C classes, G groups of classes. Arrays in, arrays or small frozen dataclasses out.
 """
 
 from ltbv.stats.calibration import calibration_error, squared_calibration_error
 from ltbv.stats.compare import Difference, benjamini_hochberg, compare, holm
 from ltbv.stats.confusion import ConfusionFlow, ConfusionPair, confusion_flow, confusion_pairs
+from ltbv.stats.diversity import EXPERT_PARTS, Diversity, diversity
 from ltbv.stats.doubts import cautions, no_bias_claim
 from ltbv.stats.fallen import fallen_runs, far_below, stands, without_fallen
 from ltbv.stats.hardest_negative import (
@@ -29,7 +31,7 @@ from ltbv.stats.hardest_negative import (
     score_distance,
 )
 from ltbv.stats.intervals import Estimate, summarize
-from ltbv.stats.loss_parts import LOSS_PARTS, loss_parts
+from ltbv.stats.loss_parts import LOSS_PARTS, expert_parts, loss_parts
 from ltbv.stats.over_runs import OverRuns
 from ltbv.stats.priors import accuracy_under, long_tailed_priors, micro_weights
 from ltbv.stats.probability import Brier, CrossEntropy, brier, cross_entropy
@@ -49,6 +51,8 @@ __all__ = [
     "ConfusionPair",
     "CrossEntropy",
     "Difference",
+    "Diversity",
+    "EXPERT_PARTS",
     "Estimate",
     "HardestNegative",
     "KohaviWolpert",
@@ -72,6 +76,8 @@ __all__ = [
     "confusion_flow",
     "confusion_pairs",
     "cross_entropy",
+    "diversity",
+    "expert_parts",
     "fallen_runs",
     "far_below",
     "hardest_negative",

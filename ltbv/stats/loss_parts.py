@@ -11,12 +11,13 @@ in the interval. Nominal 95 % held the truth in 91 to 100 % of 150 simulated stu
 of Gaussian and of heavy tails (benchmarks/loss_parts.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.stats.intervals import Intervals, Options
+from ltbv.stats.measured import Measured
 from ltbv.stats.record import Record, pair
 from ltbv.stats.splits import GroupWeights
 
@@ -37,8 +38,31 @@ def loss_parts(
     records = (record,) if reference is None else pair(record, reference)
     if any(one.logits is None for one in records):
         raise Refusal("the record has no logits, and labels say nothing of probabilities: give Record(logits=)")
-    weights = GroupWeights.of(groups, record.labels)
-    measured, *others = (one.measure_scores(weights.num_classes) for one in records)
+    return _intervals(Record.measure_scores, records, groups, level)
+
+
+def expert_parts(
+    record: Record, groups: Mapping[str, np.ndarray], reference: Record | None = None, *, level: float = 0.95
+) -> dict[str, Intervals]:
+    """Each of EXPERT_PARTS, arrays (G,) by name, as `loss_parts` has its own: see `diversity`.
+
+    record, reference  with expert_logits; those of one expert, (R, 1, N, C), are a plain classifier's
+    """
+    records = (record,) if reference is None else pair(record, reference)
+    if any(one.expert_logits is None for one in records):
+        raise Refusal("the record has no logits of its experts: give Record(expert_logits=)")
+    return _intervals(Record.measure_experts, records, groups, level)
+
+
+def _intervals(
+    measure: Callable[[Record, int], dict[str, Measured]],
+    records: tuple[Record, ...],
+    groups: Mapping[str, np.ndarray],
+    level: float,
+) -> dict[str, Intervals]:
+    """Of the first record, less the second if there are two."""
+    record, weights = records[0], GroupWeights.of(groups, records[0].labels)
+    measured, *others = (measure(one, weights.num_classes) for one in records)
     for other in others:
         measured = {name: of - other[name] for name, of in measured.items()}
     options = Options(level=level)

@@ -5,13 +5,14 @@ records are compared over the runs that both have, and refused where they are no
 class counts, another resampling scheme.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.stats.class_counts import class_counts
+from ltbv.stats.diversity import measure_experts
 from ltbv.stats.keyed import Keys, keyed, matched, plain
 from ltbv.stats.measured import Logits, Measured, measure_logits, measure_per_run, measure_votes
 from ltbv.stats.votes import check_labels, check_predictions
@@ -31,6 +32,7 @@ OF_SPREAD = {  # quantities that say how much runs differ: runs that share image
     "kw_variance",
     "brier_variance",
     "cross_entropy_variance",
+    "expert_variance",
 }
 
 
@@ -51,6 +53,8 @@ class Record:
     shared        (C,) share of a class's training images that two runs have in common, 0 to 1; NaN or None: not known
     per_run       name -> (R, N): further values of each run at each point, to be averaged over runs (a hardest-negative
                   score, experts used)
+    expert_logits (R, E, N, C) array, or a function slice of n points -> (R, E, n, C), of experts whose mean the logits
+                  are; optional
 
     Refused: predictions that are no integer class ids, not (R, N), or beyond `train_counts`; labels likewise; run
     numbers that repeat or are not R; clusters that are not one a test point; shares that are none; values that are
@@ -68,6 +72,7 @@ class Record:
     per_run: Mapping[str, np.ndarray] = field(default_factory=dict)
     clusters: np.ndarray | None = None
     shared: np.ndarray | None = None
+    expert_logits: Logits | None = None
     _measured: dict[tuple, dict[str, Measured]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +90,10 @@ class Record:
                 raise Refusal(f"predictions go up to {predictions.max()}, but train_counts has {classes} classes")
         clusters = None if self.clusters is None else check_clusters(self.clusters, labels.size, points)
         per_run = {name: _of_runs(values, name, rows, points) for name, values in self.per_run.items()}
-        logits = self.logits if self.logits is None or callable(self.logits) else plain(self.logits, "logits")
+        logits, expert_logits = (
+            of if of is None or callable(of) else plain(of, name)
+            for name, of in (("logits", self.logits), ("expert_logits", self.expert_logits))
+        )
         if self.shared is not None:
             shared = np.asarray(plain(self.shared, "shared") if hasattr(self.shared, "index") else self.shared, float)
             if shared.ndim != 1 or ((shared < 0) | (shared > 1)).any():
@@ -94,7 +102,8 @@ class Record:
                     f" to {np.nanmax(shared, initial=0):g}"
                 )
         known = {"predictions": predictions, "labels": labels, "runs": runs, "clusters": clusters}
-        for name, value in (known | {"per_run": per_run, "logits": logits}).items():
+        known |= {"per_run": per_run, "logits": logits, "expert_logits": expert_logits}
+        for name, value in known.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -110,11 +119,14 @@ class Record:
         if missing := sorted(set(runs) - set(self.numbers)):
             raise Refusal(f"the record has no run {missing[0]}: it has {list(self.numbers)[:8]}")
         rows = [self.numbers.index(run) for run in runs]
-        read, logits = self.logits, None
-        if read is not None:
-            logits = (lambda block: read(block)[rows]) if callable(read) else read[rows]
-        per_run = {name: values[rows] for name, values in self.per_run.items()}
-        return replace(self, predictions=self.predictions[rows], runs=tuple(runs), logits=logits, per_run=per_run)
+        return replace(
+            self,
+            predictions=self.predictions[rows],
+            runs=tuple(runs),
+            logits=_rows_of(self.logits, rows),
+            expert_logits=_rows_of(self.expert_logits, rows),
+            per_run={name: values[rows] for name, values in self.per_run.items()},
+        )
 
     def measure(self, num_classes: int, ties: str, seed: int, bias_by_half: bool) -> dict[str, Measured]:
         """All quantities by name, measured once; arguments as in `measure_votes`."""
@@ -123,7 +135,7 @@ class Record:
             measured = measure_votes(
                 self.predictions, self.labels, num_classes, ties=ties, seed=seed, bias_by_half=bias_by_half
             )
-            measured = self._widened(measured) | self.measure_scores(num_classes)
+            measured = self._widened(measured) | self.measure_scores(num_classes) | self.measure_experts(num_classes)
             further = measure_per_run(self.per_run, len(self.predictions), self.labels, num_classes)
             if taken := sorted(measured.keys() & further.keys()):
                 raise Refusal(f"per_run names {taken} are taken by quantities of their own: choose other names")
@@ -132,11 +144,20 @@ class Record:
 
     def measure_scores(self, num_classes: int) -> dict[str, Measured]:
         """The quantities of `measure_logits` alone, measured once; none without logits."""
-        if self.logits is None:
+        return self._measured_once(measure_logits, self.logits, num_classes)
+
+    def measure_experts(self, num_classes: int) -> dict[str, Measured]:
+        """Those of `diversity.measure_experts`; none without logits of the experts."""
+        return self._measured_once(measure_experts, self.expert_logits, num_classes)
+
+    def _measured_once(
+        self, measure: Callable[..., dict[str, Measured]], values: Logits | None, num_classes: int
+    ) -> dict[str, Measured]:
+        if values is None:
             return {}
-        asked = (num_classes,)
+        asked = (measure, num_classes)
         if asked not in self._measured:
-            measured = measure_logits(self.logits, len(self.predictions), self.labels, num_classes)
+            measured = measure(values, len(self.predictions), self.labels, num_classes)
             self._measured[asked] = self._widened(measured)
         return self._measured[asked]
 
@@ -155,6 +176,11 @@ class Record:
             return 1.0
         overlap = float(np.nanmean(self.shared))
         return 1 + len(self.predictions) * overlap / (1 - overlap) if overlap < 1 else np.nan
+
+
+def _rows_of(values: Logits | None, rows: list[int]) -> Logits | None:
+    """Those of some runs, still unread if they were."""
+    return (lambda block: values(block)[rows]) if callable(values) else None if values is None else values[rows]
 
 
 def _run_numbers(rows: Keys, runs: Sequence[int] | None, total: int) -> tuple[int, ...]:
