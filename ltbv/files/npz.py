@@ -44,6 +44,14 @@ def read_arrays(
             return {name: _read(archive, infos, name) for name in wanted}
 
 
+def names_of(path: Path) -> tuple[str, ...]:
+    """Which arrays there are in an uncompressed .npz."""
+    with _ours(path):
+        check_regular(path)
+        with zipfile.ZipFile(path) as archive:
+            return tuple(members(archive))
+
+
 def shape_of(path: Path, name: str) -> tuple[int, ...]:
     """The shape of one array of an uncompressed .npz, without reading its values."""
     with _ours(path):

@@ -63,6 +63,7 @@ class MethodRuns:
     sum_p2        (R, N) sum of the squared softmax probabilities of all classes
     ranks         (R, N) how many classes are more likely than the true one
     logits        reads those of the runs of these numbers, (R, N, C); they may take more memory than all else
+    expert_logits likewise those of each of its experts, whose mean the logits are, (R, E, N, C)
     experts_used  (R, N) experts that a routed method asked, from 1
     cost          parameters, macs (without and with_norm), training_images_times_macs; macs_by_experts: a pair of MACs
                   (without and with norm) for 1, 2, … experts asked, routers included
@@ -85,6 +86,7 @@ class MethodRuns:
     sum_p2: np.ndarray | None = None
     ranks: np.ndarray | None = None
     logits: Callable[[Sequence[int]], np.ndarray] | None = None
+    expert_logits: Callable[[Sequence[int]], np.ndarray] | None = None
     experts_used: np.ndarray | None = None
     cost: Mapping[str, Any] | None = None
     adds_to: str | None = None

@@ -19,7 +19,9 @@ import numpy as np
 import pandas as pd
 
 from ltbv import stats
-from ltbv.report.evidence import Evidence, MethodRuns
+from ltbv.report.evidence import GROUPS, Evidence, MethodRuns
+from ltbv.stats.compare import two_sided_p
+from ltbv.stats.intervals import Intervals
 
 COLUMNS = (
     "method",
@@ -106,3 +108,23 @@ def rows(
         group: int(evidence.points_by_class[ids].sum()) for group, ids in (groups(evidence) | bins(evidence)).items()
     }
     return of_all.assign(runs=len(method.runs), points=of_all["group"].map(points))[list(COLUMNS)]
+
+
+def of_groups(
+    evidence: Evidence,
+    method: MethodRuns,
+    own: Mapping[str, Intervals],
+    paired: Mapping[str, Intervals],
+) -> pd.DataFrame:
+    """COLUMNS of one method, for all classes and each split, from the intervals of each quantity and of its difference
+    from the reference; `paired` is empty where there is none."""
+    points = [evidence.points(group) for group in GROUPS]
+    found = []
+    for quantity, of in own.items():
+        apart: tuple = (np.nan,) * 4
+        if paired:
+            by = paired[quantity]
+            apart = (by.estimate, by.low, by.high, two_sided_p(by.estimate, by.se, by.df))
+        columns = (method.key, GROUPS, quantity, of.estimate, of.low, of.high, of.plug_in, *apart)
+        found.append(pd.DataFrame(dict(zip(COLUMNS, (*columns, len(method.runs), points), strict=True))))
+    return pd.concat(found, ignore_index=True)

@@ -13,7 +13,7 @@ from ltbv import stats
 from ltbv.data.dataset import labels_of
 from ltbv.data.resample import lost_by_run, overlap
 from ltbv.errors import Refusal, words_of
-from ltbv.files import Damaged, read_arrays
+from ltbv.files import Damaged, names_of, read_arrays, shape_of
 from ltbv.report.evidence import (
     MOST_CLASSES,
     MOST_IMAGES,
@@ -39,7 +39,7 @@ FIELDS = {  # of a file -> of MethodRuns
     "sum_p2": "sum_p2",
 }
 SCORES = ("p_true", "p_negative")  # known together, or not at all
-LOGITS, RANKS = "logits", "ranks"
+LOGITS, RANKS, EXPERT_LOGITS = "logits", "ranks", "expert_logits"
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = (*SCORES, "sum_p2")
 MOST_EXPERTS = 1000
@@ -209,7 +209,7 @@ def _read_method(
     """
     runs, recipe = store.runs(key), store.recipe(key)
     cure = f"delete it and run: {command(store.path, asked, key, runs=1 + max(runs))}"
-    of_runs, origins = [], {}
+    of_runs, origins, experts = [], {}, set()
     for run in runs:
         path = store.prediction_file(key, run)
         try:
@@ -225,6 +225,7 @@ def _read_method(
             _check_origin(origins[run], provenance.of_prediction(recipe, asked["seed"], run))
             ranks = _ranks(fields.pop(LOGITS, None), labels, num_classes)
             _check_fields(fields, labels, num_classes)
+            experts.add(_experts(path, labels.size, num_classes))
         except Refusal as refusal:
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
         of_runs.append(fields | ranks)
@@ -238,6 +239,8 @@ def _read_method(
     stages = tuple(stage["key"] for stage in recipe["stages"])
     if RANKS in arrays:  # so all runs have logits, as many as may be read
         known["logits"] = partial(store.predictions, key, LOGITS)
+    if None not in experts and len(experts) == 1:
+        known["expert_logits"] = partial(_read_experts, store, key)
     return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known, stages=stages), origins
 
 
@@ -251,6 +254,26 @@ def _ranks(logits: np.ndarray | None, labels: np.ndarray, num_classes: int) -> d
         return {RANKS: stats.true_class_ranks(logits, labels)}
     except Refusal as refusal:
         raise Refusal(f"cannot be: its {refusal}") from refusal
+
+
+def _experts(path: Path, points: int, num_classes: int) -> int | None:
+    """How many experts have logits (E, N, C) of their own in a file, which are not read yet; None: none have."""
+    if EXPERT_LOGITS not in names_of(path):
+        return None
+    shape = shape_of(path, EXPERT_LOGITS)
+    if len(shape) != 3 or shape[0] < 2 or shape[1:] != (points, num_classes):
+        raise Refusal(
+            f"has {EXPERT_LOGITS} of shape {shape}; experts are two or more, each with ({points}, {num_classes})"
+        )
+    return shape[0]
+
+
+def _read_experts(store: Store, key: str, runs: Sequence[int]) -> np.ndarray:
+    """Those logits of the runs of these numbers, (R, E, N, C)."""
+    found = store.predictions(key, EXPERT_LOGITS, runs)
+    if found.dtype.kind != "f":
+        raise Refusal(f"{store.prediction_file(key, runs[0]).parent} has {EXPERT_LOGITS} of type {found.dtype}")
+    return found
 
 
 def _check_origin(said: dict[str, Any] | None, expected: dict[str, Any]) -> None:

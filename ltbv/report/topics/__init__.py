@@ -14,6 +14,7 @@ from ltbv.report.topics import (
     confusion_flow,
     cost,
     differences,
+    diversity,
     every_class,
     experts_asked,
     hardest_negatives,
@@ -44,6 +45,7 @@ TOPICS = (
     training.TOPIC,
     other_scores.TOPIC,
     probability_losses.TOPIC,
+    diversity.TOPIC,
     published.TOPIC,
 )
 

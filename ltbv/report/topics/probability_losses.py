@@ -16,7 +16,7 @@ from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, Evidence, MethodRuns
 from ltbv.report.measured import Measured
 from ltbv.report.names import printable
-from ltbv.report.rows import COLUMNS, LEVEL
+from ltbv.report.rows import COLUMNS, LEVEL, of_groups
 from ltbv.report.sheet import (
     METHOD,
     SPLIT,
@@ -29,7 +29,6 @@ from ltbv.report.sheet import (
     word,
 )
 from ltbv.report.topic import Finding, Tables, Topic
-from ltbv.stats.compare import two_sided_p
 
 PARTS = ("score", "bias", "variance")
 WHAT = {
@@ -82,16 +81,7 @@ def _rows(evidence: Evidence, method: MethodRuns, own: stats.Record, reference: 
     paired = {}
     if method is not evidence.reference and reference is not None and evidence.paired_runs(method):
         paired = stats.loss_parts(own, evidence.groups, reference, level=LEVEL)
-    points = [evidence.points(group) for group in GROUPS]
-    found = []
-    for quantity, of in stats.loss_parts(own, evidence.groups, level=LEVEL).items():
-        apart: tuple = (np.nan,) * 4
-        if paired:
-            by = paired[quantity]
-            apart = (by.estimate, by.low, by.high, two_sided_p(by.estimate, by.se, by.df))
-        columns = (method.key, GROUPS, quantity, of.estimate, of.low, of.high, of.plug_in, *apart)
-        found.append(pd.DataFrame(dict(zip(COLUMNS, (*columns, len(method.runs), points), strict=True))))
-    return pd.concat(found, ignore_index=True)
+    return of_groups(evidence, method, stats.loss_parts(own, evidence.groups, level=LEVEL), paired)
 
 
 def sheets(tables: Tables, evidence: Evidence) -> list[Sheet]:
