@@ -217,6 +217,7 @@ def _read_method(
             fields = read_arrays(path, ["label"], optional=(*FIELDS, provenance.FIELD, *more))
             if not fields.keys().isdisjoint(SCORES):  # labels alone may be all that was kept of a run
                 fields |= read_arrays(path, SCORES)
+            shape = shape_of(path, EXPERT_LOGITS) if EXPERT_LOGITS in names_of(path) else None
         except Damaged as damage:
             raise Refusal(f"{path} is damaged ({words_of(damage.__cause__ or damage)}); {cure}") from damage
         origins[run] = provenance.said(fields)
@@ -225,7 +226,7 @@ def _read_method(
             _check_origin(origins[run], provenance.of_prediction(recipe, asked["seed"], run))
             ranks = _ranks(fields.pop(LOGITS, None), labels, num_classes)
             _check_fields(fields, labels, num_classes)
-            experts.add(_experts(path, labels.size, num_classes))
+            experts.add(_experts(shape, labels.size, num_classes))
         except Refusal as refusal:
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
         of_runs.append(fields | ranks)
@@ -256,15 +257,13 @@ def _ranks(logits: np.ndarray | None, labels: np.ndarray, num_classes: int) -> d
         raise Refusal(f"cannot be: its {refusal}") from refusal
 
 
-def _experts(path: Path, points: int, num_classes: int) -> int | None:
-    """How many experts have logits (E, N, C) of their own in a file, which are not read yet; None: none have."""
-    if EXPERT_LOGITS not in names_of(path):
+def _experts(shape: tuple[int, ...] | None, points: int, num_classes: int) -> int | None:
+    """How many experts have logits of their own, from the `shape` (E, N, C) of these, which are not read yet."""
+    if shape is None:
         return None
-    shape = shape_of(path, EXPERT_LOGITS)
     if len(shape) != 3 or shape[0] < 2 or shape[1:] != (points, num_classes):
-        raise Refusal(
-            f"has {EXPERT_LOGITS} of shape {shape}; experts are two or more, each with ({points}, {num_classes})"
-        )
+        wanted = f"experts are two or more, each with ({points}, {num_classes})"
+        raise Refusal(f"has {EXPERT_LOGITS} of shape {shape}; {wanted}")
     return shape[0]
 
 

@@ -8,7 +8,7 @@ with pbar the mean of the probabilities above and the softmax of the mean logits
 is too low, by 1/R of itself, and the plug-in bias too high by as much. For the Brier score that is mended exactly. For
 cross-entropy there is no closed form: the jackknife takes out the part in 1/R; what it leaves is of order 1/R^2 and not
 in the interval. Nominal 95 % held the truth in 91 to 100 % of 150 simulated studies at R = 5, 10 and 20, with logits
-of Gaussian and of heavy tails (benchmarks/loss_parts.py).
+of Gaussian and of heavy tails, and in 93 to 100 % that of three experts' parts (benchmarks/loss_parts.py).
 """
 
 from collections.abc import Callable, Mapping

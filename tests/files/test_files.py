@@ -9,6 +9,7 @@ import pytest
 
 from ltbv.errors import Refusal
 from ltbv.files import (
+    names_of,
     read_arrays,
     read_json,
     refuse_if_closed,
@@ -211,7 +212,7 @@ def test_a_folder_that_takes_nothing_is_refused_beforehand(tmp_path, monkeypatch
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for read in (read_json, read_arrays, lambda path: shape_of(path, "label")):
+    for read in (read_json, read_arrays, names_of, lambda path: shape_of(path, "label")):
         with pytest.raises(Refusal, match="no regular file"):
             read(tmp_path / "pipe")
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from ltbv.cli import main
 from ltbv.errors import Refusal
-from ltbv.files import read_arrays, read_json, shape_of, write_arrays
+from ltbv.files import names_of, read_arrays, read_json, shape_of, write_arrays
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.events import Event, Halved, Predicted
 from ltbv.harness.executors import dispatcher
@@ -112,7 +112,7 @@ def test_arrays_come_back_as_they_were_and_shapes_without_reading(tmp_path):
     arrays = {"f": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "s": np.array(3), "e": np.zeros((0, 4), np.uint8)}
     write_arrays(path, arrays)
     found = read_arrays(path)
-    assert found.keys() == arrays.keys()
+    assert found.keys() == arrays.keys() == {*names_of(path)}
     for name, array in arrays.items():
         assert found[name].dtype == array.dtype and (found[name] == array).all()
         assert found[name].flags.writeable and shape_of(path, name) == array.shape
