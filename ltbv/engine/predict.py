@@ -33,21 +33,24 @@ def predict(
 ) -> Predictions:
     """What a stack answers to the whole test set; `experts`: also what each of them says, see `wants_experts`."""
     network.eval()
-    answers = []
+    logits: list[torch.Tensor] = []
+    asked: list[torch.Tensor | None] = []
+    each: list[torch.Tensor | None] = []
     for start in range(0, len(test), block):
         with precision(test.device, next(network.parameters()).dtype):
             answer = Answer(*rule(network, test.block(slice(start, start + block), network.runs)))
-        each = answer.expert_logits
-        if each is not None and not wants_experts(experts, each.shape[1], len(test), each.shape[3]):
-            answer = answer._replace(expert_logits=None)
-        answers.append([None if part is None else part.cpu() for part in answer])
-    logits, asked, each = zip(*answers, strict=True)
-    return Predictions(_joined(logits, 1, torch.float32), _joined(asked, 1), _joined(each, 2, torch.float32))
+        said = answer.expert_logits
+        if said is not None and not wants_experts(experts, said.shape[1], len(test), said.shape[3]):
+            said = None
+        logits.append(answer.logits.cpu().float())
+        asked.append(None if answer.experts_used is None else answer.experts_used.cpu())
+        each.append(None if said is None else said.cpu().float())
+    return Predictions(torch.cat(logits, 1).numpy(), _joined(asked, 1), _joined(each, 2))
 
 
-def _joined(blocks: tuple[torch.Tensor | None, ...], axis: int, dtype: torch.dtype | None = None) -> np.ndarray | None:
+def _joined(blocks: list[torch.Tensor | None], axis: int) -> np.ndarray | None:
     """All blocks, if every one of them says something."""
-    known = [block.to(dtype or block.dtype) for block in blocks if block is not None]
+    known = [block for block in blocks if block is not None]
     return torch.cat(known, axis).numpy() if len(known) == len(blocks) else None
 
 
