@@ -9,6 +9,7 @@ from ltbv import stats
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, SHOWN, Evidence
 from ltbv.report.measured import Measured
+from ltbv.report.questions import WHY
 from ltbv.report.rows import LEVEL
 from ltbv.report.sheet import METHOD, SHORT, SPLIT, Column, Sheet, difference, estimate, indexed, word
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
@@ -100,4 +101,4 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     )
 
 
-TOPIC = Topic(measure, sheets={"additions": (sheet,)}, figures={"additions": draw})
+TOPIC = Topic(measure, sheets={"additions": (sheet,)}, figures={"additions": draw}, question=WHY)

@@ -5,6 +5,7 @@ import pandas as pd
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
 from ltbv.report.measured import Measured
+from ltbv.report.questions import CONFUSED
 from ltbv.report.rows import LEVEL
 from ltbv.report.sheet import METHOD, Cell, Column, Sheet, indexed, number, word
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
@@ -128,4 +129,6 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     )
 
 
-TOPIC = Topic(measure, sheets={"flows": (flow_sheet,), "pairs": (pairs_sheet,)}, figures={"flows": draw})
+TOPIC = Topic(
+    measure, sheets={"flows": (flow_sheet,), "pairs": (pairs_sheet,)}, figures={"flows": draw}, question=CONFUSED
+)

@@ -4,6 +4,7 @@ import pandas as pd
 
 from ltbv.report.evidence import SHOWN, Evidence
 from ltbv.report.measured import Measured
+from ltbv.report.questions import COST
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 
 
@@ -40,4 +41,4 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     )
 
 
-TOPIC = Topic(measure, figures={"families": draw})
+TOPIC = Topic(measure, figures={"families": draw}, question=COST)
