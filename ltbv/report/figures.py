@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from ltbv.report import lines
 from ltbv.report.evidence import GROUPS, SPLITS
+from ltbv.report.hover import estimated, hover
 from ltbv.report.names import wrapped
 from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, GREY, WIDTH, Look, hide_inner_axes
 
@@ -47,7 +48,9 @@ def _draw_groups(panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> 
         own = rows[rows["method"] == method].set_index("group").reindex(GROUPS)
         at = np.arange(len(GROUPS)) + (i - (len(looks) - 1) / 2) * step
         panel.vlines(at, own["low"], own["high"], color=look.colour, linewidth=1)
-        panel.plot(at, own["estimate"], look.marker, color=look.colour, markersize=3.5)
+        (marks,) = panel.plot(at, own["estimate"], look.marker, color=look.colour, markersize=3.5)
+        known = own.dropna(subset="estimate").reset_index().to_dict("records")
+        hover(marks, *(estimated(look.label, row) for row in known))
     if rows["estimate"].isna().all():
         _say(panel, "unknown with so few runs")
     panel.axvline(0.5, color="#BBBBBB", linewidth=0.6)

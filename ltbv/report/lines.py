@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ltbv.report.curves import along, at_places
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, SPLITS
+from ltbv.report.hover import estimated, hover
 from ltbv.report.names import shortened
 from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, GREY, WIDTH, Look
 
@@ -129,8 +130,9 @@ def points(panel: Axes, at: np.ndarray, rows: pd.DataFrame, looks: Sequence[Look
     guide(panel, at)
     looks = list(looks)
     panel.hlines(at, rows["low"], rows["high"], color=[look.colour for look in looks], linewidth=1)
-    for y, estimate, look in zip(at, rows["estimate"], looks, strict=True):
-        panel.plot([estimate], [y], look.marker, color=look.colour, markersize=3.5)
+    for y, row, look in zip(at, rows.to_dict("records"), looks, strict=True):
+        (mark,) = panel.plot([row["estimate"]], [y], look.marker, color=look.colour, markersize=3.5)
+        hover(mark, estimated(look.label, row))
 
 
 def hardest_negatives(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:

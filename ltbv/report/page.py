@@ -73,7 +73,7 @@ def page(
         provenance=captions.provenance(evidence),
         grid=gridview.view(grid, evidence),
         setting=captions.setting(evidence),
-        contents=contents | {key: name for key, (_, name) in QUESTIONS.items()},
+        contents=contents | {f"to-{key}": name for key, (_, name) in QUESTIONS.items()},
         figures=leading,
         questions=questions,
         folded_figures={drawing.key: figure for drawing, figure in figures if drawing.key in with_table},

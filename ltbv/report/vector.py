@@ -42,9 +42,9 @@ class Drawn:
     def add(self, key: str, content: bytes, *, label: str) -> str:
         """The SVG of `rendered` as a part of the page; `label` is for those who do not see it."""
         root = ElementTree.fromstring(content)
-        for element in list(root):
-            if _name(element) == "metadata":
-                root.remove(element)
+        for parent in list(root.iter()):
+            for element in [child for child in parent if _name(child) in ("metadata", "style")]:
+                parent.remove(element)  # the style says what the page's says
         referred = {of for element in root.iter() for of in _referred(element)}
         ids = {of: f"{key}-{at}" for at, of in enumerate(sorted(referred))}
         width, height = (float(value) for value in root.attrib["viewBox"].split()[2:])
