@@ -61,7 +61,7 @@ def answer(tables: Tables, evidence: Evidence) -> str:
     asks = "ask" if some > 1 else "asks"
     cheap = f"{who} {asks} no more multiply-adds for an image than {reference}" if some or number > 1 else ""
     dear = f"{evidence.names[most['method']]} asks {most['macs_ratio']:.2f} times as many"
-    dear += f" as {reference} for an image" * (not cheap)
+    dear += f" multiply-adds for an image as {reference}" * (not cheap)
     return f"{'; '.join([cheap] * bool(cheap) + [dear] * (some < number))}."
 
 

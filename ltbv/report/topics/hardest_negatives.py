@@ -277,8 +277,8 @@ def answer(tables: Tables, evidence: Evidence) -> str:
     said = "Of the score that few-shot images give their strongest wrong class, many-shot classes take"
     said += f" {100 * share[reference.key]:.0f} % with {reference.label}"
     if len(others):
-        only = len(evidence.methods) == 2
-        said += f", {'' if only else 'least, '}{100 * others.min():.0f} %, with {evidence.names[others.idxmin()]}"
+        least = "least with " if len(evidence.methods) > 2 else "with "
+        said += f", {least}{evidence.names[others.idxmin()]}: {100 * others.min():.0f} %"
     apart = len(scored - set(compared) - {reference.key})
     return f"{said}{f' ({apart} not compared)' if apart else ''}."
 
