@@ -45,6 +45,7 @@ SETTINGS = {
     "axes.unicode_minus": False,
     "figure.dpi": 200,
     "pdf.fonttype": 42,
+    "svg.fonttype": "none",
     "svg.hashsalt": "ltbv",
 }
 

@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from html import escape
 from xml.etree import ElementTree
 
-import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from ltbv.report.hover import said
 
-SETTINGS = {"svg.fonttype": "none", "svg.image_inline": True}
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -67,6 +65,9 @@ class Drawn:
         titles = dict(zip(map(id, marks), texts, strict=True)) if len(marks) == len(texts) else {}
         if len(texts) == 1:
             yield f"<title>{escape(texts[0])}</title>"
+        yield from self._each(parent, ids, titles)
+
+    def _each(self, parent: ElementTree.Element, ids: Mapping[str, str], titles: Mapping[int, str]) -> Iterator[str]:
         for element in parent:
             yield from self._element(element, ids, titles)
 
@@ -75,11 +76,8 @@ class Drawn:
     ) -> Iterator[str]:
         name = _name(element)
         attributes = self._attributes(element, ids)
-        inner = (
-            "".join(self._content(element, ids))
-            if not titles
-            else "".join(part for child in element for part in self._element(child, ids, titles))
-        )
+        parts = self._content(element, ids) if not titles else self._each(element, ids, titles)
+        inner = "".join(parts)
         inner = (f"<title>{escape(titles[id(element)])}</title>" if id(element) in titles else "") + inner
         text = escape(element.text or "") if name == "text" or name == "tspan" else ""
         if name in ("g", "defs") and not (inner or text):
@@ -91,7 +89,7 @@ class Drawn:
         yield f"<{name}{said_of}>{text}{inner}</{name}>" if inner or text else f"<{name}{said_of}/>"
 
     def _attributes(self, element: ElementTree.Element, ids: Mapping[str, str]) -> dict[str, str]:
-        found = {}
+        found: dict[str, str] = {}
         for key, value in element.attrib.items():
             key = key.rpartition("}")[2]
             if key == "id":
@@ -131,9 +129,9 @@ class Drawn:
 
 
 def rendered(figure: Figure) -> bytes:
-    """A figure as SVG, its text as text; without a date, so that equal figures are equal bytes."""
+    """A figure as SVG, in the house's style, text as text; without a date, so that equal figures are equal bytes."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script the font lacks
         figure.savefig(buffer, format="svg", metadata=NO_METADATA)
     return buffer.getvalue()
