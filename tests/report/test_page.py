@@ -270,3 +270,24 @@ def test_the_grid_is_sorted_within_kinds_and_its_reference_stays(browse, report)
     assert names[0] == "CE" and [row[0] for row in shown.tables["grid"][2:]][0] == "CE"
     values = [float(re.match(r"[\d.]+", row[12])[0]) for row in shown.tables["grid"][3:]]
     assert values == sorted(values, reverse=True)
+
+
+UNFOLDED = """<!doctype html><body style="margin:0">
+<iframe id="page" src="report.html" width="400" height="900"></iframe><p id="found"></p>
+<script>document.getElementById("page").onload = (event) => {
+const inner = event.target.contentDocument, all = (of) => [...inner.querySelectorAll(of)];
+all("details").forEach((of) => (of.open = true));
+const texts = all("caption span, summary, figcaption, h3, nav a, .notes p");
+const cut = texts.filter((of) => of.getBoundingClientRect().right > 400);
+const scroll = inner.getElementById("splits").closest(".scroll");
+scroll.scrollLeft = 200;
+const name = scroll.querySelector("tbody th").getBoundingClientRect().left - scroll.getBoundingClientRect().left;
+document.getElementById("found").textContent = [cut.length, inner.documentElement.scrollWidth, name, scroll.scrollLeft].join(" ");
+}</script>"""
+
+
+def test_on_a_phone_no_text_is_cut_and_names_stay_in_view(browse, report):
+    (report.parent / "probe.html").write_text(UNFOLDED)
+    cut, wide, name, scrolled = browse(page="probe.html", found=True)
+    assert cut == 0 and wide <= 400, "with everything unfolded, too"
+    assert scrolled == 200 and 0 <= name <= 2, "though the table is scrolled"
