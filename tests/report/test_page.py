@@ -282,7 +282,8 @@ const cut = texts.filter((of) => of.getBoundingClientRect().right > 400);
 const scroll = inner.getElementById("splits").closest(".scroll");
 scroll.scrollLeft = 200;
 const name = scroll.querySelector("tbody th").getBoundingClientRect().left - scroll.getBoundingClientRect().left;
-document.getElementById("found").textContent = [cut.length, inner.documentElement.scrollWidth, name, scroll.scrollLeft].join(" ");
+const found = [cut.length, inner.documentElement.scrollWidth, name, scroll.scrollLeft];
+document.getElementById("found").textContent = found.join(" ");
 }</script>"""
 
 
