@@ -18,6 +18,7 @@ from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, MOST_LOGITS, Evidence, MethodRuns
 from ltbv.report.measured import Measured
 from ltbv.report.names import printable
+from ltbv.report.questions import WHY
 from ltbv.report.rows import COLUMNS, LEVEL, of_groups
 from ltbv.report.sheet import (
     METHOD,
@@ -148,4 +149,4 @@ def _answer(tables: Tables, evidence: Evidence) -> str:
     return f"{text} One expert against {reference}, of {methods}, by the interval: {'; '.join(said)}."
 
 
-TOPIC = Topic(measure, sheets={"diversity": (sheet,)})
+TOPIC = Topic(measure, sheets={"diversity": (sheet,)}, question=WHY)
