@@ -139,6 +139,7 @@ def fields(run: int = 0) -> dict[str, np.ndarray]:
         "p_negative": probs[np.arange(POINTS), (LABELS + 1) % CLASSES],
         "logits": np.log(probs).astype(np.float16),
         "experts_used": np.ones(POINTS, np.uint8),
+        "expert_logits": np.log(np.stack([probs, probs])).astype(np.float16),
     }
 
 
