@@ -10,7 +10,7 @@ from ltbv.engine.device import precision
 from ltbv.methods.base import Answer, Rule
 from ltbv.models.experts import Experts
 
-MOST_EXPERT_LOGITS = 1_000_000  # E N C of a run, two bytes each, that are kept without being asked for
+MOST_EXPERT_LOGITS = 3_000_000  # E N C of a run, kept without being asked for: three experts on CIFAR-100, 6 MB
 
 
 class Predictions(NamedTuple):

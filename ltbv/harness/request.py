@@ -26,7 +26,7 @@ class Place:
     keep_expert_logits: bool | None = choice(
         None,
         "Keep those of each expert too, where the answer is their mean: for the diversity of experts. [where a run has"
-        " at most a million, and logits are kept]",
+        " at most three million, and logits are kept]",
     )
 
     def __post_init__(self) -> None:
