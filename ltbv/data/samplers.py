@@ -92,8 +92,7 @@ class ByClass(Sampler):
     power: Number = 0.0
 
     def order(self, turn: Turn) -> Order:
-        counts = np.bincount(turn.labels)
-        chances = np.where(counts > 0, np.maximum(counts, 1) ** value(self.power, turn.epoch, turn.epochs), 0.0)
+        chances = class_chances(np.bincount(turn.labels), value(self.power, turn.epoch, turn.epochs))
         return Order(by_class(turn.labels, chances, turn.draw))
 
 
@@ -202,6 +201,11 @@ class Held(Sampler):
         rounds = -(-len(turn.spans) // whole)
         batches = [turn.draw.permutation(len(turn.held))[: whole * size] for _ in range(rounds)]
         return Order(np.concatenate(batches)[: len(turn.spans) * size])
+
+
+def class_chances(counts: np.ndarray, power: float) -> np.ndarray:
+    """n_k^power, [C], from the images of each class [C], to which chances are in proportion; 0 for a class without."""
+    return np.where(counts > 0, np.maximum(counts, 1) ** power, 0.0)
 
 
 def by_class(labels: np.ndarray, chances: np.ndarray, draw: np.random.Generator) -> np.ndarray:

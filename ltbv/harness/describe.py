@@ -8,6 +8,7 @@ from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
+from ltbv.later import says_nothing
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method, Stage
 from ltbv.methods.registry import brought, hidden
@@ -107,7 +108,8 @@ def _shares(method: Method) -> list[str]:
 def _shown(value: Any) -> str:
     """A value of the vocabulary as it is written: Loss(cross_entropy, beta=Step(0, 0.9999, at=0.8))."""
     if is_dataclass(value) and not isinstance(value, type):
-        inside = ", ".join(f"{f.name}={_shown(getattr(value, f.name))}" for f in fields(value))
+        told = [(f.name, getattr(value, f.name)) for f in fields(value) if not says_nothing(f, getattr(value, f.name))]
+        inside = ", ".join(f"{name}={_shown(of)}" for name, of in told)
         return f"{type(value).__name__}({inside})"
     if isinstance(value, tuple):
         return f"({', '.join(_shown(one) for one in value)}{',' * (len(value) == 1)})"

@@ -106,17 +106,25 @@ class Study:
         macs_by_experts              `costs_by_experts`, where a router chooses among them
         """
         last, of = method.stages[-1], (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes)
-        work = 0.0
-        for stage in method.needed():
-            back = len(stage.experts) / stage.net.experts if stage.experts is not None else 1
-            body = 1 + 2 * back if {"stem", "branches"} & set(stage.learning) else 1
-            macs = body / 3 * network_cost(stage.net, *of)["macs"]
-            macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
-            work += stage_epochs(stage, self.protocol) * int(self.counts.sum()) * macs
+        work = sum(self._work(method, stage) for stage in method.needed())
         routed = (
             {"macs_by_experts": [list(pair) for pair in costs_by_experts(last.net, *of)]} if last.net.chooses else {}
         )
         return {**network_cost(last.net, *of), "training_images_times_macs": round(work), **routed}
+
+    def _work(self, method: Method, stage: Stage) -> float:
+        """`training_images_times_macs` of one stage."""
+        of, epochs = (
+            (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes),
+            stage_epochs(stage, self.protocol),
+        )
+        back = len(stage.experts) / stage.net.experts if stage.experts is not None else 1
+        still = 1 - back if {"stem", "branches"} & set(stage.learning) else 1
+        macs = 0.0
+        for passes in (stage.objective.passes(epoch, epochs) for epoch in range(epochs)):
+            macs += (passes.own - 2 * still) / 3 * network_cost(stage.net, *of, apart=passes.apart)["macs"]
+            macs += sum(passes.given / 3 * network_cost(method.stage(name).net, *of)["macs"] for name in stage.given)
+        return int(self.counts.sum()) * macs
 
     def recipe(self, method: Method, order: int) -> dict[str, Any]:
         """recipe.json of a method: how to name it, and from which stages its predictions come."""

@@ -64,6 +64,19 @@ class Losses(NamedTuple):
     right: Tensor | None = None
 
 
+class Passes(NamedTuple):
+    """What a step costs, in forward passes of an image; a backward pass counts two.
+
+    own    of the stage's network: 3, forward and back
+    given  of each network that the objective consults
+    apart  every expert sees a batch of its own, and a stem that they share sees all of these
+    """
+
+    own: float = 3.0
+    given: float = 1.0
+    apart: bool = False
+
+
 class Objective(ABC):
     """What a stage minimises. The engine adds the losses of the runs up, so no run feels another.
 
@@ -74,6 +87,11 @@ class Objective(ABC):
     """
 
     draws = 0
+
+    def passes(self, epoch: int, epochs: int) -> Passes:
+        """What a step of an epoch costs, where it is not one forward and one backward pass of the network."""
+        del epoch, epochs
+        return Passes()
 
     def begin(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> None:
         """Once, before the first step: what is set from plain training images (class means), in place, no gradient."""
