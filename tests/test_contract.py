@@ -164,6 +164,11 @@ class Watched(Objective):
     objective: Objective
     seen: list
 
+    def __getattribute__(self, name):
+        """What the objective has besides, hooks and draws, is its own."""
+        watched = object.__getattribute__(self, "objective")
+        return object.__getattribute__(self if name in ("objective", "seen", "__class__") else watched, name)
+
     def __call__(self, network, batches, given, now):
         before = copy.deepcopy(network.state_dict())
         loss = self.objective(network, batches, given, now)

@@ -4,7 +4,7 @@ Order, crops and flips of a run are drawn on the host from its own `order` strea
 epoch) and on nothing else: not on the stack, the device or the number of workers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -90,11 +90,13 @@ class Feed:
         *,
         batch: int,
         draws: int = 0,
+        groups: Mapping[str, Sequence[int] | np.ndarray] | None = None,
     ) -> Tables:
         """What one epoch of a stage needs of every image, drawn on the host, for each sampler.
 
         stage   what its draws are keyed by: how many stages it starts from, and a salt if it has one
         draws   numbers that each image brings along, `Batch.draws`
+        groups  class ids by name, `Turn.groups`
         """
         depth, *salt = stage
         tables = []
@@ -109,6 +111,7 @@ class Feed:
                     neighbours=partial(self._neighbours, place),
                     held=self.held_labels[place],
                     spans=self.spans(batch),
+                    groups=groups or {},
                 )
                 for place, run in enumerate(runs)
             ]
@@ -143,10 +146,10 @@ class Feed:
                 found.append(self._batch(table, start, size))
         return tuple(found)
 
-    def plain(self, batch: int) -> Iterator[Batch]:
-        """Every image of each run once, whole and unmirrored, in the order of the sample."""
-        device = self.reader.device
-        rows, labels = (torch.as_tensor(values).to(device) for values in (self.rows, self.labels))
+    def plain(self, batch: int, held: bool = False) -> Iterator[Batch]:
+        """Every image of each run once, whole and unmirrored, in the order of the sample; or of what is held out."""
+        device, both = self.reader.device, (self.held_rows, self.held_labels) if held else (self.rows, self.labels)
+        rows, labels = (torch.as_tensor(values).to(device) for values in both)
         for start in range(0, rows.shape[1], batch):
             here = rows[:, start : start + batch]
             corner = torch.full_like(here, self.pad)

@@ -175,7 +175,7 @@ class Workshop:
             seed=self.study.settings.seed,
             runs=self.runs,
             draws=_draws(method, stage),
-            groups=self.study.splits,
+            groups=self.study.groups,
             given=given,
             report=lambda images: self.tell({"event": "images", "images": images}),
             keeper=keeper,

@@ -60,6 +60,16 @@ class Study:
         return splits(self.entry.pool_sizes) if self.settings.profile == OWN else scaled(self.counts)
 
     @property
+    def groups(self) -> dict[str, np.ndarray]:
+        """What methods learn from: `splits`, or thirds of the classes by their nominal counts where fewer than two of
+        the splits have classes."""
+        found = self.splits
+        if sum(ids.size > 0 for ids in found.values()) > 1:
+            return found
+        thirds = np.array_split(np.argsort(-self.counts, kind="stable"), 3)
+        return {name: np.sort(ids) for name, ids in zip(found, thirds, strict=True)}
+
+    @property
     def protocol(self) -> Protocol:
         return changed(protocol_for(self.entry.image_shape), self.settings)
 

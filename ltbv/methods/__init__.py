@@ -15,6 +15,7 @@ from ltbv.methods import finetuning  # noqa: F401  isort: skip
 from ltbv.methods import decoupling  # noqa: F401  isort: skip
 from ltbv.methods import ldam  # noqa: F401  isort: skip
 from ltbv.methods import bbn  # noqa: F401  isort: skip
+from ltbv.methods import lfme  # noqa: F401  isort: skip
 from ltbv.methods import ride  # noqa: F401  isort: skip
 from ltbv.methods import ride_on  # noqa: F401  isort: skip
 from ltbv.methods.registry import METHODS, find, register

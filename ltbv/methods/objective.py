@@ -30,9 +30,10 @@ class Moment:
 
     epoch, epochs   the epoch, from 0, of how many of the stage
     counts          [R, C] images of each class in each run's sample
-    groups          class ids of many, medium and few, by the study's nominal counts
+    groups          class ids of many, medium and few, by the study's nominal counts; thirds of the classes where fewer
+                    than two of these have any
     learning_rate   of the stage: `dial` it for what holds now (`rate`)
-    memory          what `Objective.each_epoch` gave
+    memory          what `Objective.each_epoch` and `from_given` gave
     """
 
     epoch: int
@@ -96,6 +97,10 @@ class Objective(ABC):
     def begin(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> None:
         """Once, before the first step: what is set from plain training images (class means), in place, no gradient."""
         return
+
+    def from_given(self, feed: Feed, given: tuple[Experts, ...], now: Moment) -> Mapping[str, Tensor]:
+        """Once, also where a stage resumes: what holds for all of it, from `given` alone; in `Moment.memory` too."""
+        return {}
 
     def each_epoch(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> Mapping[str, Tensor]:
         """At the start of each epoch: what holds for all of it, from weights alone; `Moment.memory` in the steps."""
@@ -200,7 +205,7 @@ class Sum(OutputObjective):
         if not self.terms:
             raise Refusal("a sum of no objectives; give a tuple of one or more, such as (Loss(cross_entropy),)")
         for term in self.terms:
-            for hook in ("begin", "each_epoch", "before", "draws"):
+            for hook in ("begin", "from_given", "each_epoch", "before", "draws", "passes"):
                 if getattr(type(term), hook) is not getattr(Objective, hook):
                     raise Refusal(
                         f"{type(term).__name__} has `{hook}`, which a Sum of terms does not ask; write one objective"
