@@ -75,6 +75,10 @@ class Objective(ABC):
 
     draws = 0
 
+    def work(self) -> Number:
+        """How many times the work of a plain step, forward and backward on one batch, a step takes; for costs."""
+        return 1.0
+
     def begin(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> None:
         """Once, before the first step: what is set from plain training images (class means), in place, no gradient."""
         return
