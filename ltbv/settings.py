@@ -30,6 +30,7 @@ class Settings:
     weight_decay: float | None = choice(None, "Of all that learns, but where a method has its own.")
     optimiser: str | None = choice(None, "sgd or adamw.", metavar="NAME")
     seed: int = choice(0, "Of every random draw of the study.")
+    development: int | None = choice(None, "Development images a class, where a method looks at such. [its own: 10]")
 
     def __post_init__(self) -> None:
         check(self)

@@ -128,6 +128,12 @@ def tiny_lt(monkeypatch, introduce, tiny):
 
 
 @pytest.fixture
+def two_lt(monkeypatch):
+    """One of two classes only, known by its name."""
+    return introduced(monkeypatch, make_tiny(classes=2, name="two-lt"))[0]
+
+
+@pytest.fixture
 def own_methods(monkeypatch):
     """A module of one's own to put methods into: `own_methods.MINE = …` is then `--method own_methods:MINE`."""
     module = types.ModuleType("own_methods")

@@ -51,8 +51,7 @@ class Job:
     @property
     def images(self) -> int:
         """Training images still to go through, runs and epochs counted."""
-        n = int(self.study.counts.sum())
-        return sum(training.images(self.study.protocol, n) for training in self.trainings)
+        return sum(training.images(self.study) for training in self.trainings)
 
     @cached_property
     def samples(self) -> np.ndarray:
@@ -178,7 +177,7 @@ class Job:
 
     def summary(self) -> str:
         """One line on what the directory holds now."""
-        done = {method.label: len(self.store.runs(method.key)) for method in self.methods.values()}
+        done = {method.title: len(self.store.runs(method.key)) for method in self.methods.values()}
         return f"{self.store.path}: " + ", ".join(f"{label} {runs} runs" for label, runs in done.items()) + "."
 
 
@@ -194,11 +193,14 @@ def prepare(request: Request) -> Job:
         cure = "put it into a file and give package.module:name, or take --executor inline"
         raise Refusal(f"method {here[0]!r} is known in this process only, and workers are other ones; {cure}")
     study = filled_in(request.settings)
+    methods = {name: study.suited(method) for name, method in methods.items()}
     device = choose(means.device)
     devices = count(device)
     for method in methods.values():
         for stage in method.stages:
             check(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
+            if stage.held:
+                study.held_out(0, stage.held)  # refused now where the images do not suffice
     study, dataset = study.load(means.data_dir)
     store = Store(request.store)
     recipes = {method.key: study.recipe(method, _place(method)) for method in methods.values()}

@@ -85,13 +85,14 @@ class Workshop:
         self.setup = setup(runs, device, dtype)
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
-        self.feeds: dict[int, Feed] = {}
+        self.feeds: dict[tuple[int, bool], Feed] = {}
         self.test = OnDevice(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
 
     def feed_of(self, stage: Stage) -> Feed:
         """The training images of a stage, and what is held out of them."""
-        if stage.held not in self.feeds:
-            parts = [self._sample(run, stage.held) for run in self.runs]
+        known = stage.held, stage.with_held
+        if known not in self.feeds:
+            parts = [self._sample(run, stage) for run in self.runs]
             if len(lengths := {len(ids) for ids, _ in parts}) > 1:
                 raise Refusal(
                     f"stage {stage.name!r} holds out {stage.held} images a class, and scheme"
@@ -100,14 +101,17 @@ class Workshop:
                 )
             ids, held = (np.stack(part) for part in zip(*parts, strict=True))
             augmentation = self.study.protocol.augmentation
-            self.feeds[stage.held] = Feed(
+            self.feeds[known] = Feed(
                 self.dataset, ids, held, augmentation=augmentation, device=self.device, dtype=self.dtype
             )
-        return self.feeds[stage.held]
+        return self.feeds[known]
 
-    def _sample(self, run: int, held: int) -> tuple[np.ndarray, np.ndarray]:
-        ids = self.study.sample(run)
-        return self.study.held_out(run, held) if held else (ids, ids[:0])
+    def _sample(self, run: int, stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+        if not stage.held:
+            ids = self.study.sample(run)
+            return ids, ids[:0]
+        ids, held = self.study.held_out(run, stage.held)
+        return (np.sort(np.concatenate([ids, held])) if stage.with_held else ids), held
 
     def carry_out(self, methods: dict[str, Method]) -> None:
         """Write the predictions that are missing. What a method's code raises costs that method and no other."""

@@ -12,6 +12,7 @@ from ltbv.later import says_nothing
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method, Stage
 from ltbv.methods.registry import brought, hidden
+from ltbv.schedules import Number, value
 
 COLUMNS = ("key", "method", "stages", "parameters", "asking", "training", "paper")
 
@@ -35,7 +36,7 @@ def listing(dataset: str) -> list[tuple[str, ...]]:
         rows.append(
             (
                 name,
-                method.label,
+                method.title,
                 str(len(method.needed())),
                 f"{cost['parameters']:,}",
                 f"{asking:.2f}x",
@@ -53,7 +54,7 @@ def explanation(name: str, dataset: str) -> str:
     """One method: what it is, its stages with every setting, its cost, and what its file says of it."""
     method, study = find(name), resolve(dataset)
     cost = study.cost(method)
-    lines = [*filter(None, (f"{method.label} ({method.key})", method.summary, method.paper)), ""]
+    lines = [*filter(None, (f"{method.title} ({method.key})", method.summary, method.paper)), ""]
     for number, stage in enumerate(method.needed(), 1):
         lines += [f"stage {number}: {stage.name}", *(f"  {line}" for line in _stage(stage, study.protocol)), ""]
     if method.posthoc:
@@ -73,6 +74,7 @@ def explanation(name: str, dataset: str) -> str:
 
 def _stage(stage: Stage, protocol: Protocol) -> list[str]:
     """A line for each thing that is settled about a stage."""
+    held = ", and trained on" if stage.with_held else ", development images, or as --development says"
     found = {
         "minimises": _shown(stage.objective),
         "network": _shown(stage.net),
@@ -89,7 +91,8 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "weight decay": None if stage.weight_decay is None else _shown(stage.weight_decay),
         "of their own": ", ".join(f"{part} by {_shown(rule)}" for part, rule in stage.own),
         "step first": ", ".join(stage.first),
-        "held out": f"{stage.held} images of each class" if stage.held else None,
+        "held out": f"{stage.held} images of each class{held}" if stage.held else None,
+        "a step takes": _work(stage.objective.work(), stage_epochs(stage, protocol)),
         "draws' salt": stage.salt,
     }
     return [f"{what:<14} {value}" for what, value in found.items() if value]
@@ -98,6 +101,15 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
 def _experts(stage: Stage) -> str | None:
     """Which experts learn, where not all do."""
     return None if stage.experts is None else f"{', '.join(map(str, stage.experts))} learn, the others stand still"
+
+
+def _work(work: Number, epochs: int) -> str | None:
+    """How much more than a plain step of one batch a step takes, where it does."""
+    each = [value(work, epoch, epochs) for epoch in range(epochs)]
+    if max(each) == 1:
+        return None
+    late = f", from epoch {each.index(max(each)) + 1} on" if min(each) < max(each) else ""
+    return f"{max(each):.2g} times the work of one forward and backward pass{late}"
 
 
 def _shares(method: Method) -> list[str]:

@@ -27,7 +27,7 @@ def outlook(job: Job) -> str:
             measured[known] = seconds_per_image(
                 training.stage, protocol, len(training.runs), shape, classes, job.device, given=given
             )
-        took = measured[known] * training.images(protocol, n)
+        took = measured[known] * training.images(job.study)
         seconds += took
         size += stored_bytes(training.stage, protocol, shape, classes) * len(training.runs)
         lines.append(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.files import Damaged, read_arrays
@@ -51,9 +50,9 @@ class Training:
     stage: Stage
     runs: tuple[int, ...]
 
-    def images(self, protocol: Protocol, n: int) -> int:
-        """How many images it goes through, all runs together; n images a run and epoch."""
-        return stage_epochs(self.stage, protocol) * n * len(self.runs)
+    def images(self, study: Study) -> int:
+        """How many images it goes through, all runs together."""
+        return stage_epochs(self.stage, study.protocol) * study.images(self.stage) * len(self.runs)
 
 
 def stack_size(runs: int, largest: int) -> int:

@@ -24,6 +24,7 @@ from ltbv.errors import Refusal
 from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
 from ltbv.options import split
+from ltbv.schedules import value
 from ltbv.settings import Settings
 from ltbv.stats.splits import scaled, splits
 
@@ -104,7 +105,16 @@ class Study:
 
     def stage_key(self, method: Method, stage: Stage) -> str:
         """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device."""
-        return digest({"study": self.asked(), "stage": _chain(method, stage)})
+        asked = {name: value for name, value in self.asked().items() if name != "development"}  # stages say it
+        return digest({"study": asked, "stage": _chain(method, stage)})
+
+    def suited(self, method: Method) -> Method:
+        """A method as this study has it: with as many development images as are asked."""
+        return method.with_development(self.settings.development)
+
+    def images(self, stage: Stage) -> int:
+        """Nominal training images of a run in this stage, with the development images where they are trained on."""
+        return int(self.counts.sum()) + stage.with_held * stage.held * len(self.counts)
 
     def cost(self, method: Method) -> dict[str, Any]:
         """`engine.cost.network_cost` of the network that predicts, and what training takes.
@@ -112,7 +122,8 @@ class Study:
         training_images_times_macs   images gone through, times multiply-adds of a forward pass, summed over the stages
                                      that the method stands on. A backward pass costs twice as much again, so a network
                                      that is only looked at (frozen but for its head, or a teacher) counts a third,
-                                     and so do experts that stand still
+                                     and so do experts that stand still; steps with further passes count as often as
+                                     `Objective.work` says
         macs_by_experts              `costs_by_experts`, where a router chooses among them
         """
         last, of = method.stages[-1], (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes)
@@ -124,17 +135,14 @@ class Study:
 
     def _work(self, method: Method, stage: Stage) -> float:
         """`training_images_times_macs` of one stage."""
-        of, epochs = (
-            (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes),
-            stage_epochs(stage, self.protocol),
-        )
+        of = self.protocol.backbone, self.entry.image_shape, self.entry.num_classes
+        epochs = stage_epochs(stage, self.protocol)
         back = len(stage.experts) / stage.net.experts if stage.experts is not None else 1
         still = 1 - back if {"stem", "branches"} & set(stage.learning) else 1
-        macs = 0.0
-        for passes in (stage.objective.passes(epoch, epochs) for epoch in range(epochs)):
-            macs += (passes.own - 2 * still) / 3 * network_cost(stage.net, *of, apart=passes.apart)["macs"]
-            macs += sum(passes.given / 3 * network_cost(method.stage(name).net, *of)["macs"] for name in stage.given)
-        return int(self.counts.sum()) * macs
+        macs = (3 - 2 * still) / 3 * network_cost(stage.net, *of, apart=stage.objective.batch_each)["macs"]
+        macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
+        steps = sum(value(stage.objective.work(), epoch, epochs) for epoch in range(epochs))
+        return steps * self.images(stage) * macs
 
     def recipe(self, method: Method, order: int) -> dict[str, Any]:
         """recipe.json of a method: how to name it, and from which stages its predictions come."""
@@ -142,13 +150,14 @@ class Study:
         whole = [self.stage_key(method, last), canonical(method.posthoc), canonical(method.predict)]
         return {
             "key": digest(whole),
-            "label": method.label,
+            "label": method.title,
             "order": order,
             "cost": self.cost(method),
             "experts": last.net.experts,
             "adds_to": method.adds_to,
             "family": method.family,
             "kind": method.kind,
+            **({"development": method.development} if method.development else {}),
             "stages": [{"name": s.name, "key": self.stage_key(method, s)} for s in method.stages],
         }
 
@@ -164,6 +173,8 @@ def filled_in(asked: Settings) -> Study:
     source = entry(asked.dataset)
     if asked.seed < 0:
         raise Refusal(f"seed {asked.seed}: must be 0 or larger")
+    if asked.development is not None and asked.development < 1:
+        raise Refusal(f"development {asked.development}: at least 1 image a class, or leave it out")
     own = {name: getattr(source, name) for name in ("scheme", "head", "imbalance", "profile")}
     own["epochs"] = protocol_for(source.image_shape).epochs
     if OWN in (asked.profile, source.profile if asked.profile is None else None):
@@ -202,6 +213,8 @@ def _chain(method: Method, stage: Stage) -> Any:
     """A stage with the stages that it stands on in the place of their names."""
     own = canonical(stage)
     del own["name"]  # what it is called changes nothing
+    if not stage.with_held:  # so that keys are those of before there was such a thing
+        del own["with_held"]
     own["start"] = _chain(method, method.stage(stage.start)) if stage.start else None
     own["given"] = [_chain(method, method.stage(name)) for name in stage.given]
     return own

@@ -54,7 +54,7 @@ def work(order: Order) -> Callable[[Chunk, Tell], None]:
         raise Refusal(
             f"the data of {study.settings.dataset} on {gethostname()} are not those that {there.path} was made with"
         )
-    methods = {name: find(name) for name in order.methods}
+    methods = {name: study.suited(find(name)) for name in order.methods}
     device = choose(order.device)
 
     def do(chunk: Chunk, tell: Tell) -> None:

@@ -18,6 +18,10 @@ from ltbv.methods import bbn  # noqa: F401  isort: skip
 from ltbv.methods import lfme  # noqa: F401  isort: skip
 from ltbv.methods import ride  # noqa: F401  isort: skip
 from ltbv.methods import ride_on  # noqa: F401  isort: skip
+from ltbv.methods import l2rw  # noqa: F401  isort: skip
+from ltbv.methods import meta_weight_net  # noqa: F401  isort: skip
+from ltbv.methods import jamal  # noqa: F401  isort: skip
+from ltbv.methods import with_dev  # noqa: F401  isort: skip
 from ltbv.methods.registry import METHODS, find, register
 
 __all__ = ["METHODS", "find", "register"]

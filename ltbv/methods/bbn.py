@@ -27,7 +27,6 @@ from ltbv.data.batches import Batch
 from ltbv.data.samplers import INSTANCE, ByClass
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Method, Moment, Net, Objective, Stage
-from ltbv.methods.objective import Passes
 from ltbv.methods.registry import register
 from ltbv.models.experts import Experts
 from ltbv.models.parts import JOINT
@@ -54,8 +53,7 @@ class Cumulative(Objective):
     """Cross-entropy of mixed logits with the labels of both batches, weighed alike (the paper's cumulative
     learning)."""
 
-    def passes(self, epoch: int, epochs: int) -> Passes:
-        return Passes(apart=True)
+    batch_each = True
 
     def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:
         features = network([batch.images for batch in batches]).features

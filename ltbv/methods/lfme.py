@@ -10,8 +10,8 @@ arXiv 2001.01536).
 
 The expert of a group is a network of its own, trained on the images of its classes alone, among these; in one stage,
 each expert with batches of its own. acc_E is its accuracy among its classes, acc_S the student's among all, after its
-last epoch (0 at first), on ten development images a class, which are drawn from outside the sample. The student, drawn
-anew, is trained class-balanced, and answers alone.
+last epoch (0 at first), on development images, ten of each class from outside the sample. The student, drawn anew, is
+trained class-balanced, and answers alone.
 
 Where paper and released code differ we follow the code: factors scale logits, in both terms, and drop no image; no T^2.
 In the code f grows beyond 1 after half of the epochs, against its own comment: here it stays. The threshold is the
@@ -30,16 +30,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ltbv.data.batches import Batch, Feed
+from ltbv.data.development import PER_CLASS
 from ltbv.data.samplers import CLASS_BALANCED, OfGroup
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Losses, Method, Moment, Net, Objective, Stage
-from ltbv.methods.objective import Groups, Passes, added, right
+from ltbv.methods.objective import Groups, added, right
 from ltbv.methods.registry import register
 from ltbv.models.experts import Experts
 from ltbv.models.stack import NEVER
 
 GROUPS = ("many", "medium", "few")  # expert e is that of group e
-HELD = 10
 BLOCK = 250  # images at once
 
 
@@ -118,7 +118,7 @@ class Places(NamedTuple):
     outside: Tensor
 
 
-def places(now: Moment) -> Places:
+def whose_classes(now: Moment) -> Places:
     """Of the runs of a moment."""
     member = torch.zeros(len(GROUPS), now.counts.shape[1], dtype=torch.bool, device=now.counts.device)
     for e, name in enumerate(GROUPS):
@@ -131,11 +131,10 @@ def places(now: Moment) -> Places:
 class OfTheirGroup(Objective):
     """Cross-entropy of each expert among the classes of its group, on a batch of its own; added up."""
 
-    def passes(self, epoch: int, epochs: int) -> Passes:
-        return Passes(apart=True)
+    batch_each = True
 
     def from_given(self, feed: Feed, given: tuple[Experts, ...], now: Moment) -> Mapping[str, Tensor]:
-        return {"outside": places(now).outside}
+        return {"outside": whose_classes(now).outside}
 
     def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Losses:
         logits = network([batch.images for batch in batches]).logits
@@ -164,7 +163,7 @@ class Taught(Objective):
         ids = {
             name: torch.as_tensor(list(now.groups[name]), device=now.counts.device) for name in _filled(now).values()
         }
-        return {"start": start_factors(confidence, labels, share), "accuracy": knows * places(now).asked, **ids}
+        return {"start": start_factors(confidence, labels, share), "accuracy": knows * whose_classes(now).asked, **ids}
 
     def each_epoch(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> Mapping[str, Tensor]:
         experts = now.memory["accuracy"]
@@ -201,7 +200,7 @@ def _filled(now: Moment) -> dict[int, str]:
 
 def _experts_say(experts: Experts, batch: Batch, now: Moment) -> Tensor:
     """Logits [R, B, C] of each image, of the expert of its class's group, among its classes."""
-    of_class, _, outside = places(now)
+    of_class, _, outside = whose_classes(now)
     logits = experts(batch.images).logits.masked_fill(outside.unsqueeze(2), NEVER)
     place = of_class[batch.labels][:, None, :, None].expand(-1, 1, -1, logits.shape[-1])
     return logits.gather(1, place).squeeze(1)
@@ -209,7 +208,7 @@ def _experts_say(experts: Experts, batch: Batch, now: Moment) -> Tensor:
 
 def _accuracies(feed: Feed, now: Moment, say: Callable[[Batch], Tensor]) -> Tensor:
     """The share of the development images of each group that logits [R, B, C] have right, [R, E]; 0 of an empty one."""
-    of_class = places(now).of_class
+    of_class = whose_classes(now).of_class
     counted = [
         (say(batch).argmax(-1) == batch.labels, of_class[batch.labels]) for batch in feed.plain(BLOCK, held=True)
     ]
@@ -223,7 +222,7 @@ EXPERTS = Stage(
     OfTheirGroup(),
     net=Net(experts=len(GROUPS), width=1.0, apart=True),
     sampler=tuple(OfGroup(name) for name in GROUPS),
-    held=HELD,
+    held=PER_CLASS,
 )
 
 LFME = register(
@@ -232,7 +231,7 @@ LFME = register(
         "LFME",
         stages=(
             EXPERTS,
-            Stage("student", Taught(), sampler=(CLASS_BALANCED,), given=(EXPERTS.name,), held=HELD),
+            Stage("student", Taught(), sampler=(CLASS_BALANCED,), given=(EXPERTS.name,), held=PER_CLASS),
         ),
         paper="Xiang et al., ECCV 2020, arXiv 2001.01536",
         summary="experts of many, medium and few teach one student, each as long as it knows more",

@@ -65,34 +65,22 @@ class Losses(NamedTuple):
     right: Tensor | None = None
 
 
-class Passes(NamedTuple):
-    """What a step costs, in forward passes of an image; a backward pass counts two.
-
-    own    of the stage's network: 3, forward and back
-    given  of each network that the objective consults
-    apart  every expert sees a batch of its own, and a stem that they share sees all of these
-    """
-
-    own: float = 3.0
-    given: float = 1.0
-    apart: bool = False
-
-
 class Objective(ABC):
     """What a stage minimises. The engine adds the losses of the runs up, so no run feels another.
 
     On a GPU a step is recorded and repeated, and what Python does in it happens once: so nothing is counted or kept
     from call to call, and nothing drawn; a number that changes is asked of the `Moment`, random numbers of the batch.
 
-    draws   how many numbers, uniform within [0, 1), each image of a batch brings along: `Batch.draws`
+    draws       how many numbers, uniform within [0, 1), each image of a batch brings along: `Batch.draws`
+    batch_each  every expert sees a batch of its own
     """
 
     draws = 0
+    batch_each = False
 
-    def passes(self, epoch: int, epochs: int) -> Passes:
-        """What a step of an epoch costs, where it is not one forward and one backward pass of the network."""
-        del epoch, epochs
-        return Passes()
+    def work(self) -> Number:
+        """How many times the work of a plain step, forward and backward on one batch, a step takes; for costs."""
+        return 1.0
 
     def begin(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> None:
         """Once, before the first step: what is set from plain training images (class means), in place, no gradient."""
@@ -205,7 +193,7 @@ class Sum(OutputObjective):
         if not self.terms:
             raise Refusal("a sum of no objectives; give a tuple of one or more, such as (Loss(cross_entropy),)")
         for term in self.terms:
-            for hook in ("begin", "from_given", "each_epoch", "before", "draws", "passes"):
+            for hook in ("begin", "from_given", "each_epoch", "before", "draws", "batch_each", "work"):
                 if getattr(type(term), hook) is not getattr(Objective, hook):
                     raise Refusal(
                         f"{type(term).__name__} has `{hook}`, which a Sum of terms does not ask; write one objective"

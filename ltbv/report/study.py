@@ -90,6 +90,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             commands=_commands(store, asked, keys, reference, methods),
             notes=(
                 *notes,
+                *_development(store, keys),
                 *_left_out(left_out),
                 *_origins(store, origins),
                 *provenance.mixtures(known),
@@ -98,6 +99,13 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             made=tuple(provenance.made(known)),
         ),
     )
+
+
+def _development(store: Store, keys: list[str]) -> list[str]:
+    """Which methods looked at more than their training images; `study` writes it into their recipes."""
+    labels = [recipe["label"] for recipe in map(store.recipe, keys) if recipe.get("development")]
+    said = "dev: that many development images of each class beside the sample, which other methods do not see"
+    return [f"{', '.join(labels)}: {said}."] if labels else []
 
 
 def _left_out(number: int) -> list[str]:

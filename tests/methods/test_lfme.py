@@ -19,8 +19,8 @@ from ltbv.methods.lfme import (
     expert_weight,
     group_shares,
     growth,
-    places,
     start_factors,
+    whose_classes,
 )
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
@@ -109,12 +109,12 @@ def test_shares_of_groups(counts, groups, shares):
 
 def test_an_expert_knows_its_classes_and_is_not_asked_where_its_group_is_empty_or_lost():
     counts = torch.tensor([[9, 5, 3, 2, 1], [9, 5, 0, 0, 0]])
-    found = places(Moment(0, 1, counts, SPLITS))
+    found = whose_classes(Moment(0, 1, counts, SPLITS))
     assert found.of_class.tolist() == [0, 1, 1, 2, 2]
     assert found.asked.tolist() == [[True, True, True], [True, True, False]]
     assert (~found.outside).int().tolist()[0] == [[1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 1]]
     assert (~found.outside).int().tolist()[1] == [[1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
-    empty = places(Moment(0, 1, counts[:1], {"many": [0, 1], "medium": [], "few": [2, 3, 4]}))
+    empty = whose_classes(Moment(0, 1, counts[:1], {"many": [0, 1], "medium": [], "few": [2, 3, 4]}))
     assert empty.asked.tolist() == [[True, False, True]] and not empty.outside[0, 1].any()
 
 
