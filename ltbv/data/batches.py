@@ -55,6 +55,8 @@ class Feed:
     ids           [R, n] the sample of each run
     held          [R, m] its development images
     augmentation  how training images are varied
+
+    `mean` and `std` [channels] are what images are normalised by, of pixels within 0 and 1.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Feed:
         rows = rows.reshape(len(ids), -1)
         self.rows, self.held_rows = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :]
         self.labels, self.held_labels = labels_of(ids), labels_of(held)
+        self.mean, self.std = (torch.tensor(of, dtype=dtype, device=device) for of in (dataset.mean, dataset.std))
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
         self.pad, self.flip = augmentation.pad, augmentation.flip and dataset.mirrors
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])

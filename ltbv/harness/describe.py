@@ -12,7 +12,7 @@ from ltbv.later import says_nothing
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method, Stage
 from ltbv.methods.registry import brought, hidden
-from ltbv.schedules import Number, value
+from ltbv.schedules import value
 
 COLUMNS = ("key", "method", "stages", "parameters", "asking", "training", "paper")
 
@@ -92,7 +92,7 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "of their own": ", ".join(f"{part} by {_shown(rule)}" for part, rule in stage.own),
         "step first": ", ".join(stage.first),
         "held out": f"{stage.held} images of each class{held}" if stage.held else None,
-        "a step takes": _work(stage.objective.work(), stage_epochs(stage, protocol)),
+        "a step takes": _work(stage, stage_epochs(stage, protocol)),
         "draws' salt": stage.salt,
     }
     return [f"{what:<14} {value}" for what, value in found.items() if value]
@@ -103,13 +103,14 @@ def _experts(stage: Stage) -> str | None:
     return None if stage.experts is None else f"{', '.join(map(str, stage.experts))} learn, the others stand still"
 
 
-def _work(work: Number, epochs: int) -> str | None:
-    """How much more than a plain step of one batch a step takes, where it does."""
-    each = [value(work, epoch, epochs) for epoch in range(epochs)]
+def _work(stage: Stage, epochs: int) -> str | None:
+    """How much more than a plain step of one batch a step takes, where it does; networks consulted count as alike."""
+    each = [value(stage.objective.work(), epoch, epochs) for epoch in range(epochs)]
     if max(each) == 1:
         return None
     late = f", from epoch {each.index(max(each)) + 1} on" if min(each) < max(each) else ""
-    return f"{max(each):.2g} times the work of one forward and backward pass{late}"
+    most = max(each) * (1 + len(stage.given) / 3)
+    return f"{most:.2g} times the work of one forward and backward pass{late}"
 
 
 def _shares(method: Method) -> list[str]:

@@ -11,6 +11,7 @@ from ltbv.methods import logit_adjustment  # noqa: F401  isort: skip
 from ltbv.methods import vs_loss  # noqa: F401  isort: skip
 from ltbv.methods import range_loss  # noqa: F401  isort: skip
 from ltbv.methods import resampling  # noqa: F401  isort: skip
+from ltbv.methods import m2m  # noqa: F401  isort: skip
 from ltbv.methods import finetuning  # noqa: F401  isort: skip
 from ltbv.methods import decoupling  # noqa: F401  isort: skip
 from ltbv.methods import ldam  # noqa: F401  isort: skip

@@ -18,6 +18,7 @@ BY_HAND = {
     "crt_decay": "ce ce-heads-decayed",
     "lws": "ce ce-scales",
     "cb_finetuning": "ce ce-finetuned",
+    "m2m": "ce translated",
     "ride_2": "two",
     "ride_2_routed": "two two-router",
     "ride": "three",
