@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tape import Recorder
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, make_ids
+from ltbv.engine import train as engine
+from ltbv.engine.protocol import Protocol
+from ltbv.engine.replay import Replayed
 from ltbv.methods.base import Moment
 from ltbv.methods.m2m import M2M, MAKES, acceptance, beta_for, planned, random_start, replacement, translated
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
 from ltbv.schedules import value
+from ltbv.seeds import generator
 
 G, STAGE = M2M.stages
 
@@ -218,3 +223,50 @@ def test_making_images_moves_neither_network(stack):
         assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
         assert all(parameter.grad is None for parameter in network.parameters())
     assert all(part.training for part in f.modules()) and not any(part.training for part in g.modules())
+
+
+# Trained: five epochs, of which the last makes images
+
+PROTOCOL = Protocol(epochs=5, batch=16, learning_rate=0.05, backbone=Resnet(widths=(4, 8, 8), blocks=1))
+LENIENT = replace(STAGE, objective=replace(STAGE.objective, sure=0.25))
+
+
+def trained(dataset, stage, runs, dtype=torch.float64, record=None):
+    """The stack of a stage after it consulted networks that were drawn."""
+    counts = [20, 10, 4, 2, 1]
+    parts = [[np.random.default_rng(run).permutation(40)[:n] for n in counts] for run in runs]
+    ids = np.stack([np.sort(make_ids(np.repeat(np.arange(5), counts), np.concatenate(of))) for of in parts])
+    crops = Augmentation(pad=1, flip=True)
+    feed = Feed(dataset, ids, augmentation=crops, device=torch.device("cpu"), dtype=dtype)
+    networks = [stage.net.build(PROTOCOL.backbone, runs=len(runs), channels=2, classes=5).to(dtype) for _ in range(2)]
+    for seed, network in enumerate(networks):
+        for place, run in enumerate(runs):
+            draw_run(network, place, len(runs), generator(0, run, "init", seed))
+    network, g = networks
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        if record:
+            patch.setattr(engine, "drive", lambda *asked: made.append(Replayed(*asked, record)) or made[0])
+        given = (g.eval().requires_grad_(False),)
+        history = engine.train(stage, network, feed, PROTOCOL, seed=0, runs=runs, given=given)
+    assert not any(drive.gave_up for drive in made)
+    return network.state_dict(), history.losses
+
+
+def test_three_runs_at_once_are_three_runs_one_by_one(tiny):
+    together, losses = trained(tiny, LENIENT, (0, 1, 2))
+    _, strict = trained(tiny, replace(STAGE, objective=replace(STAGE.objective, sure=1.1)), (0, 1, 2))
+    assert (losses[:, :4] == strict[:, :4]).all() and (losses[:, 4] != strict[:, 4]).all(), "images were made"
+    for run in range(3):
+        alone, own = trained(tiny, LENIENT, (run,))
+        np.testing.assert_allclose(losses[run], own[0], rtol=1e-8)
+        for name, tensor in together.items():
+            share = tensor.unflatten(0, (3, -1))[run]
+            torch.testing.assert_close(share, alone[name], rtol=1e-7, atol=1e-8, msg=name)
+
+
+def test_recorded_steps_train_to_the_bits_of_eager_ones(tiny):
+    record = Recorder()
+    (eager, losses), (again, recorded) = (trained(tiny, LENIENT, (0, 1), torch.float32, r) for r in (None, record))
+    assert losses.tobytes() == recorded.tobytes()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in eager.items())
