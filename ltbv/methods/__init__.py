@@ -14,6 +14,7 @@ from ltbv.methods import resampling  # noqa: F401  isort: skip
 from ltbv.methods import m2m  # noqa: F401  isort: skip
 from ltbv.methods import finetuning  # noqa: F401  isort: skip
 from ltbv.methods import decoupling  # noqa: F401  isort: skip
+from ltbv.methods import oltr  # noqa: F401  isort: skip
 from ltbv.methods import ldam  # noqa: F401  isort: skip
 from ltbv.methods import bbn  # noqa: F401  isort: skip
 from ltbv.methods import lfme  # noqa: F401  isort: skip

@@ -29,7 +29,7 @@ from ltbv.losses import cross_entropy
 from ltbv.methods.base import Method, Moment, Net, Objective, Stage
 from ltbv.methods.registry import register
 from ltbv.models.experts import Experts
-from ltbv.models.parts import JOINT
+from ltbv.models.parts import JOINT, JointLinear
 from ltbv.schedules import Drops, Warmup
 
 LENGTHS = {90: 100, 180: 200}  # epochs of the code's other settings, and what alpha counts to in them
@@ -65,6 +65,7 @@ class Cumulative(Objective):
             return share * one + (1 - share) * other
 
         heads = network.heads
+        assert isinstance(heads, JointLinear)
         return torch.vmap(of_run)(features, heads.weight, heads.bias, *(batch.labels for batch in batches))
 
 

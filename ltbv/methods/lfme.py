@@ -58,7 +58,7 @@ def distilled_loss(
     labels: Tensor,
     experts: Sequence[Tensor],
     groups: Sequence[Tensor | Sequence[int]],
-    weights: Sequence[float] | Tensor,
+    weights: Sequence[float | Tensor] | Tensor,
     factors: Tensor,
     temperature: float = 2.0,
 ) -> Tensor:

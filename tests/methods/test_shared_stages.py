@@ -19,6 +19,7 @@ BY_HAND = {
     "lws": "ce ce-scales",
     "cb_finetuning": "ce ce-finetuned",
     "m2m": "ce translated",
+    "oltr": "ce ce-memory",
     "ride_2": "two",
     "ride_2_routed": "two two-router",
     "ride": "three",
