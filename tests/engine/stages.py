@@ -21,6 +21,7 @@ BACKBONE = Resnet(widths=(4, 8, 8), blocks=1)
 PROTOCOL = Protocol(epochs=3, batch=16, learning_rate=Warmup(Step(0.1, 0.01, at=0.6), warmup=2), backbone=BACKBONE)
 PLAIN = Stage("representation", Loss(cross_entropy))
 COUNTS = [20, 10, 4, 2, 1]
+SPLITS = {"many": [0, 1], "medium": [2], "few": [3, 4]}
 RUNS = (0, 1, 2)
 
 
@@ -33,7 +34,7 @@ def sample(run: int, variant: int = 0) -> np.ndarray:
 
 
 def fresh(stage: Stage, runs=RUNS, dtype=torch.float64):
-    network = stage.net.build(BACKBONE, runs=len(runs), channels=2, classes=5).to(dtype)
+    network = stage.net.build(BACKBONE, runs=len(runs), channels=2, classes=5, size=(8, 8)).to(dtype)
     for place, run in enumerate(runs):
         draw_run(network, place, len(runs), generator(0, run, "init"))
     return network

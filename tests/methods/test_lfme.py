@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stages import Interrupted, Shelf
 
 from ltbv.data.batches import Batch, Feed
 from ltbv.data.dataset import Augmentation, make_ids
 from ltbv.data.samplers import OfGroup, Turn
+from ltbv.engine.protocol import Protocol
+from ltbv.engine.train import train
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
 from ltbv.methods.base import Moment
@@ -243,3 +246,31 @@ def test_experts_learn_from_their_own_batches_among_their_own_classes(stack):
             total += torch.nn.functional.cross_entropy(logits, inside)
         torch.testing.assert_close(found.losses[run], total)
     assert ((found.right >= 0) & (found.right <= 25)).all()
+
+
+def test_a_student_that_goes_on_from_a_snapshot_ends_as_one_never_interrupted(stack):
+    """What holds for the whole stage is found again from the experts; weights of experts from the student of before."""
+    feed, experts, _, _ = stack
+    experts.requires_grad_(False)
+    protocol = Protocol(epochs=3, batch=10, learning_rate=0.05, backbone=BACKBONE)
+
+    def trained(keeper=None, report=lambda images: None):
+        network = STUDENT.net.build(BACKBONE, runs=2, channels=2, classes=5).double()
+        for run in range(2):
+            draw_run(network, run, 2, np.random.default_rng(run))
+        asked = {"seed": 0, "runs": (0, 1), "groups": SPLITS, "given": (experts,)}
+        history = train(STUDENT, network, feed, protocol, **asked, keeper=keeper, report=report)
+        return network.state_dict(), history.losses
+
+    (whole, losses), shelf, heard = trained(), Shelf(), []
+
+    def interrupt(images):
+        heard.append(images)
+        if len(heard) == 8:  # three batches an epoch
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        trained(shelf, interrupt)
+    resumed, again = trained(shelf)
+    assert len(shelf.kept) == 2 and losses.tobytes() == again.tobytes()
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
