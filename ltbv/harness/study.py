@@ -106,6 +106,11 @@ class Study:
         """Nominal training images of a run in this stage, with the development images where they are trained on."""
         return int(self.counts.sum()) + stage.with_held * stage.held * len(self.counts)
 
+    def work(self, stage: Stage) -> float:
+        """How many times the work of a plain step a step of this stage takes, in the mean over its epochs."""
+        epochs = stage_epochs(stage, self.protocol)
+        return sum(value(stage.objective.work(), epoch, epochs) for epoch in range(epochs)) / epochs
+
     def cost(self, method: Method) -> dict[str, Any]:
         """`engine.cost.network_cost` of the network that predicts, and what training takes.
 
@@ -121,9 +126,7 @@ class Study:
             body = 1 if {"stem", "branches"} & set(stage.learning) else 1 / 3
             macs = body * network_cost(stage.net, *of)["macs"]
             macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
-            epochs = stage_epochs(stage, self.protocol)
-            steps = sum(value(stage.objective.work(), epoch, epochs) for epoch in range(epochs))
-            work += steps * self.images(stage) * macs
+            work += stage_epochs(stage, self.protocol) * self.images(stage) * self.work(stage) * macs
         routed = (
             {"macs_by_experts": [list(pair) for pair in costs_by_experts(last.net, *of)]} if last.net.chooses else {}
         )
