@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stages import PLAIN, PROTOCOL, RUNS, STAGES, fresh, sample
+from stages import PLAIN, PROTOCOL, RUNS, STAGES, fed, fresh
 
-from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation
 from ltbv.engine import train as engine
 from ltbv.engine.replay import Replayed, drive
@@ -25,7 +24,7 @@ def trained(dataset, stage, way: str, dtype=torch.float32, runs=RUNS):
     """Losses [R, epochs], and weights."""
     device = torch.device("cuda")
     network = fresh(stage, runs, dtype).to(device)
-    feed = Feed(dataset, np.stack([sample(run) for run in runs]), augmentation=CROPS, device=device, dtype=dtype)
+    feed = fed(dataset, stage, runs, dtype=dtype, device=device)
     made, way_of_steps = [], Eager if way == "eager" else drive
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "drive", lambda *given: made.append(way_of_steps(*given)) or made[0])
