@@ -8,6 +8,7 @@ from ltbv.engine.train import stage_epochs
 from ltbv.harness.bootstrap import Job
 from ltbv.harness.request import Place, Request
 from ltbv.options import choices, words
+from ltbv.schedules import value
 from ltbv.store import span
 
 BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits
@@ -27,7 +28,8 @@ def outlook(job: Job) -> str:
             measured[known] = seconds_per_image(
                 training.stage, protocol, len(training.runs), shape, classes, job.device, given=given
             )
-        took = measured[known] * training.images(job.study)
+        later = job.study.work(training.stage) / value(training.stage.objective.work(), 0, 1)  # than the step timed
+        took = measured[known] * training.images(job.study) * later
         seconds += took
         size += stored_bytes(training.stage, protocol, shape, classes) * len(training.runs)
         lines.append(

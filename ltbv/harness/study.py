@@ -116,6 +116,11 @@ class Study:
         """Nominal training images of a run in this stage, with the development images where they are trained on."""
         return int(self.counts.sum()) + stage.with_held * stage.held * len(self.counts)
 
+    def work(self, stage: Stage) -> float:
+        """How many times the work of a plain step a step of this stage takes, in the mean over its epochs."""
+        epochs = stage_epochs(stage, self.protocol)
+        return sum(value(stage.objective.work(), epoch, epochs) for epoch in range(epochs)) / epochs
+
     def cost(self, method: Method) -> dict[str, Any]:
         """`engine.cost.network_cost` of the network that predicts, and what training takes.
 
@@ -136,13 +141,11 @@ class Study:
     def _work(self, method: Method, stage: Stage) -> float:
         """`training_images_times_macs` of one stage."""
         of = self.protocol.backbone, self.entry.image_shape, self.entry.num_classes
-        epochs = stage_epochs(stage, self.protocol)
         back = len(stage.experts) / stage.net.experts if stage.experts is not None else 1
         still = 1 - back if {"stem", "branches"} & set(stage.learning) else 1
         macs = (3 - 2 * still) / 3 * network_cost(stage.net, *of, apart=stage.objective.batch_each)["macs"]
         macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
-        steps = sum(value(stage.objective.work(), epoch, epochs) for epoch in range(epochs))
-        return steps * self.images(stage) * macs
+        return stage_epochs(stage, self.protocol) * self.images(stage) * self.work(stage) * macs
 
     def recipe(self, method: Method, order: int) -> dict[str, Any]:
         """recipe.json of a method: how to name it, and from which stages its predictions come."""

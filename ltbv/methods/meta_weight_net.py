@@ -17,7 +17,10 @@ with it. The last epoch answers, theirs is the best on the test set.
 At a rate of 1e-5 V moves little in a training, so what it was drawn as (a weight that rises with the loss, or falls)
 decides much: expect runs to differ. It is drawn uniform within [-1, 1] and [-0.1, 0.1]. Development images are
 supervision that other methods do not have: held out of the pool, never trained on; `ce_with_dev` is the comparison at
-equal images. A step takes 3.7 times a plain one's work, by its passes.
+equal images.
+
+A step takes 3.7 times a plain one's work, by its passes; measured 4.0 to 4.8 times CE's processor time (the network of
+glyphs-lt, five runs at once).
 """
 
 import math
@@ -113,7 +116,8 @@ class WeighedByNet(Objective):
         return Losses((weights * losses).sum(1), right(output.logits, labels))
 
     def _weights(self, network: Experts, losses: Tensor) -> Tensor:
-        weights = network.weigher(losses)
+        weigher: nn.Module = getattr(network, Weigher.name)
+        weights = weigher(losses)
         return to_one(weights) if self.normalised else weights / losses.shape[1]
 
     def _total(self, network: Experts, losses: Tensor) -> Tensor:

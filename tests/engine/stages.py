@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ltbv.data.dataset import make_ids
+from ltbv.data.batches import Feed
+from ltbv.data.dataset import Augmentation, Dataset, make_ids
+from ltbv.data.development import hold_out
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.snapshot import Keeper
 from ltbv.losses import cross_entropy
@@ -38,6 +40,14 @@ def fresh(stage: Stage, runs=RUNS, dtype=torch.float64):
     for place, run in enumerate(runs):
         draw_run(network, place, len(runs), generator(0, run, "init"))
     return network
+
+
+def fed(dataset: Dataset, stage: Stage, runs=RUNS, ids=None, *, dtype=torch.float64, device=CPU) -> Feed:
+    """The samples of these runs, or `ids` [R, n], cropped and mirrored, less what the stage holds out of them."""
+    ids = [sample(run) for run in runs] if ids is None else ids
+    parts = [hold_out(own, dataset.pool_sizes, stage.held, seed=0, run=run) for run, own in zip(runs, ids, strict=True)]
+    left, held = (np.stack(part) for part in zip(*parts, strict=True))
+    return Feed(dataset, left, held, augmentation=Augmentation(pad=1, flip=True), device=device, dtype=dtype)
 
 
 def nan_weights(network) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from ltbv.methods import METHODS
 from ltbv.report import published, tables, topics, write_report
 from ltbv.report.evidence import GROUPS
 from ltbv.report.study import read_study
@@ -24,6 +25,48 @@ def test_the_table_is_whole():
     assert row.value.item() == pytest.approx(1 - 0.2277)
 
 
+def test_each_row_stands_beside_the_method_that_it_is_of():
+    everything = published.read()
+    to_come = {"", "bbn", "oltr", "lfme"}
+    assert set(everything.key) <= {*METHODS, *to_come}
+    jamal = everything[everything.source.str.startswith("Jamal")]
+    assert jamal.groupby("method").key.unique().map(list).to_dict() == {
+        "CE": ["ce"],
+        "CE*": ["ce"],
+        "class-balanced CE": ["cb_ce"],
+        "class-balanced fine-tuning": ["cb_finetuning"],
+        "class-balanced fine-tuning*": ["cb_finetuning"],
+        "L2RW": ["l2rw"],
+        "L2RW*": ["l2rw"],
+        "Meta-Weight-Net": ["meta_weight_net"],
+        "focal": ["focal"],
+        "class-balanced focal": ["cb_focal"],
+        "LDAM": ["ldam"],
+        "LDAM-DRW": ["ldam_drw"],
+        **{f"Jamal, {loss}": [f"jamal_{loss.lower()}"] for loss in ("CE", "focal", "LDAM")},
+    }
+    routed = everything[everything.cost.isin(["64.8 MFLOPs", "4.36 GFLOPs", "4.51 GFLOPs"])]
+    of_ride = routed[routed.method.str.startswith("RIDE")]
+    assert {key.replace("_2", "").replace("_4", "") for key in of_ride.key} == {"ride_distil_routed"}
+
+
+def test_what_is_starred_is_beside_their_own_run():
+    of = published.read().set_index(["dataset", "imbalance", "method"]).value
+    assert of["cifar100-lt", 100, "L2RW"] == pytest.approx(1 - 0.6110)
+    assert of["cifar100-lt", 100, "L2RW*"] == pytest.approx(1 - 0.5977)
+    assert of["cifar10-lt", 20, "class-balanced fine-tuning*"] == pytest.approx(1 - 0.1373)
+    assert of["cifar10-lt", 1, "CE*"] == pytest.approx(1 - 0.0711)
+
+
+def test_the_ablation_ends_in_the_rows_of_the_table():
+    everything = published.read()
+    steps = everything[everything.source == "RIDE, ICLR 2021, ablation"].set_index("key").value
+    assert list(steps) == [0.42, 0.45, 0.466, 0.473, 0.47, 0.48, 0.491] and len(set(steps.index)) == 7
+    table = everything[(everything.source == "RIDE, ICLR 2021, Table 1") & (everything.group == "all")]
+    for key in ("ldam_drw", "ride_2_distil_routed", "ride_distil_routed", "ride_4_distil_routed"):
+        assert table[table.key == key].value.item() == steps[key]
+
+
 @pytest.fixture
 def cifar(study):
     """A study that says that it is of CIFAR-100-LT."""
@@ -37,6 +80,7 @@ def test_numbers_stand_side_by_side_with_the_differences_of_protocol(cifar):
     assert [sheet.title.split(", cifar")[0] for sheet in sheets] == [
         "Published: RIDE, ICLR 2021, Figure 1a",
         "Published: RIDE, ICLR 2021, Table 1",
+        "Published: RIDE, ICLR 2021, ablation",
         "Published: Jamal et al., CVPR 2020",
     ]
     figure = sheets[0]
