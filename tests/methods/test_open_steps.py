@@ -139,11 +139,31 @@ class Noisy(Objective):
 class Branched(Objective):
     """Each of two experts sees a batch of its own; one head looks at both."""
 
+    batch_each = True
+
     def __call__(self, network, batches, given, now):
         logits = network([batch.images for batch in batches]).logits[:, 0]
         one, two = (torch.vmap(cross_entropy)(logits, batch.labels).mean(1) for batch in batches)
         alpha = 1 - (now.epoch / now.epochs) ** 2
         return alpha * one + (1 - alpha) * two
+
+
+@dataclass(frozen=True)
+class Told(Objective):
+    """Images are weighed by what was said once, when the stage began."""
+
+    def from_given(self, feed, given, now):
+        assert not given and now.epoch == 0
+        return {"rare": 1 / now.counts.clamp(min=1).sqrt()}
+
+    def each_epoch(self, network, feed, given, now):
+        return {"half": now.memory["rare"] / 2}
+
+    def __call__(self, network, batches, given, now):
+        (batch,) = batches
+        weights = (now.memory["rare"] + now.memory["half"]).gather(1, batch.labels)
+        losses = torch.vmap(cross_entropy)(network(batch.images).logits[:, 0], batch.labels)
+        return (weights * losses).sum(1) / weights.sum(1)
 
 
 @dataclass(frozen=True)
@@ -181,6 +201,7 @@ STAGES = {
         first=("weigher",),
     ),
     "noisy": Stage("noisy", Noisy(), own=(("heads", SGD(learning_rate=Cosine(0.02), nesterov=False)),)),
+    "told": Stage("told", Told()),
     "branched": Stage("branched", Branched(), net=Net(experts=2, head=JOINT), sampler=(INSTANCE, ByClass(-1.0))),
     "apart": Stage("apart", Branched(), net=Net(experts=2, head=JOINT, apart=True), sampler=(INSTANCE, ByClass(-1.0))),
     "gated": Stage("gated", Loss(cross_entropy), net=Net(experts=2, parts=(Gate(),))),
