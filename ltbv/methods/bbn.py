@@ -11,7 +11,8 @@ both. When it answers, both branches see the image and alpha is 1/2: z = W_1 f_1
 
 The factor 2 and the bias are the released code's, which we follow; the factor keeps the scale of the answer. Its
 learning rate and weight decay are BBN's own: drops to 1 % and 0.01 % after 60 and 80 % of the epochs, 2e-4, a warm-up
-of five epochs from a third of the rate. As in the code, alpha of a stage of 90 epochs counts to 100 and of 180 to 200.
+of five epochs from a third of the rate, for 200 epochs; in a short protocol the rate has dropped before the second
+branch has learnt much. As in the code, alpha of a stage of 90 epochs counts to 100 and of 180 to 200.
 
 Ours: the reversed images of a class are gone through before one comes again (the code draws with replacement), and a
 class without images has no chance (the code divides by 0). Which of two labels a mixed logit should have is undecided,
