@@ -26,12 +26,11 @@ from engine import plain_network
 
 from ltbv.data.batches import Feed
 from ltbv.engine.cost import build, noise
+from ltbv.engine.opening import Opened
 from ltbv.engine.protocol import CIFAR, GLYPHS, Protocol
 from ltbv.engine.replay import Replayed, cuda_graph
 from ltbv.engine.step import Eager
-from ltbv.engine.train import prepare
 from ltbv.methods import METHODS
-from ltbv.methods.base import Moment
 from ltbv.models import fused
 from ltbv.models.resnet import Block
 from ltbv.models.stack import Norm, draw_run
@@ -87,11 +86,10 @@ def variant(network: str, way: str, runs: int, steps: int, device: torch.device)
         device=device,
         dtype=torch.float32,
     )
-    step = prepare(stage, stack, protocol, ())
-    arguments = step, feed, protocol.batch, lambda images: None
+    opened = Opened(stage, stack, feed, protocol)
+    arguments = opened.step, feed, protocol.batch, lambda images: None
     drive = Eager(*arguments) if way == "eager" else Replayed(*arguments, cuda_graph)
-    tables = feed.tables(0, tuple(range(runs)), (0,), 0, 1, stage.sampler, batch=protocol.batch)
-    begin = tables, Moment(0, 1, torch.as_tensor(feed.counts).to(device))
+    begin = opened.tables(0, tuple(range(runs)), (0,), 0), opened.moment(0)
     made = Variant(network, way, runs, feed.rows.size, traffic(protocol, stage, shape, classes), drive, begin)
     with unfused(way != "fused"):
         for _ in range(2):

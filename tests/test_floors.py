@@ -25,17 +25,17 @@ FLOORS = [
     {"schedules"},
     {"stats", "settings", "files"},
     {"options"},
-    {"errors", "guest", "seeds"},
+    {"errors", "guest", "later", "seeds"},
 ]
 BESIDE = {("cli", "display"), ("cli", "door"), ("studies", "display")}
-VOCABULARY = ("base", "objective", "registry", "__init__")  # files of methods/ that are of no method
+VOCABULARY = ("base", "objective", "published", "registry", "__init__")  # files of methods/ that are of no method
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 FILES = sorted(HOUSE.rglob("*.py"))
 NAMES = {path: ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts) for path in FILES}
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 MODULES = {name.removesuffix(".__init__") for name in NAMES.values()}
-WITHOUT_TORCH = r"ltbv\.(stats|report|store|files|cli|errors|seeds|settings|options|harness\.request$)\b"
+WITHOUT_TORCH = r"ltbv\.(stats|report|store|files|cli|errors|later|seeds|settings|options|harness\.request$)\b"
 TORCHLESS = sorted(m for m in MODULES if re.match(WITHOUT_TORCH, m))
 
 

@@ -12,12 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Dataset, Images, indices_of, make_ids
 from ltbv.engine.device import choose, gpu_memory
-from ltbv.engine.optimise import stage_rate
+from ltbv.engine.opening import Opened
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
-from ltbv.engine.train import prepare, remembered, set_learning
+from ltbv.engine.terms import of_stage
 from ltbv.errors import Refusal, reason
-from ltbv.methods.base import Moment, Stage
+from ltbv.methods.base import Stage
 from ltbv.models.experts import Backbone, Experts, Net
 from ltbv.models.stack import Norm, by_run, draw_run
 from ltbv.seeds import generator
@@ -40,25 +40,22 @@ def seconds_per_image(
 
     given  the stages whose networks the objective consults
     """
-    where = choose(device)
+    where, own = choose(device), of_stage(stage, protocol)
     network, *consulted = (build(one, protocol, runs, image_shape, classes).to(where) for one in (stage, *given))
     for one in (network, *consulted):
         for run in range(runs):
             draw_run(one, run, runs, generator(0, run, "init"))
         one.eval().requires_grad_(False)
     steps = 16 if where.type == "cuda" else 1  # enough for a GPU not to wait for the host
-    dataset, ids = noise(image_shape, classes, runs, protocol.batch * steps)
+    dataset, ids = noise(image_shape, classes, runs, own.batch * steps)
     held = np.resize(ids, (runs, classes * stage.held))
-    feed = Feed(dataset, ids, held, augmentation=protocol.augmentation, device=where, dtype=torch.float32)
-    taken = drive(prepare(stage, network, protocol, tuple(consulted)), feed, protocol.batch, lambda images: None)
-    more = {"batch": protocol.batch, "draws": stage.objective.draws}
-    tables = feed.tables(0, tuple(range(runs)), (0,), 0, 1, stage.sampler, **more)
+    feed = Feed(dataset, ids, held, augmentation=own.augmentation, device=where, dtype=torch.float32)
     thirds = dict(zip(("many", "medium", "few"), np.array_split(np.arange(classes), 3), strict=True))
-    now = Moment(0, 1, torch.as_tensor(feed.counts).to(where), thirds, stage_rate(stage, protocol))
-    with torch.no_grad():
-        stage.objective.begin(network.eval(), feed, tuple(consulted), now)
-        now = replace(now, memory=remembered(stage, network, feed, tuple(consulted), now))
-    set_learning(network, stage.learning)
+    opened = Opened(stage, network, feed, protocol, given=tuple(consulted), groups=thirds)
+    taken = drive(opened.step, feed, own.batch, lambda images: None)
+    tables = opened.tables(0, tuple(range(runs)), (0,), 0)
+    opened.begin()
+    now = opened.moment(0)
     best = float("inf")
     for _ in range(tries):
         start = time.perf_counter()
@@ -97,7 +94,7 @@ def most_runs(stages: Iterable[Stage], protocol: Protocol, image_shape: tuple[in
     for stage in stages:
         cost = network_cost(stage.net, protocol.backbone, image_shape, classes)
         normed = (cost["macs_with_norm"] - cost["macs"]) // 2
-        largest = max(largest, BYTES_AN_ELEMENT * normed * protocol.batch + 16 * cost["parameters"])
+        largest = max(largest, BYTES_AN_ELEMENT * normed * of_stage(stage, protocol).batch + 16 * cost["parameters"])
     return max(1, min(LARGEST_STACK, gpu_memory() // 2 // largest))
 
 

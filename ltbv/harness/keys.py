@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.later import says_nothing
 
 CODE = (FunctionType, type)
 
@@ -29,7 +30,8 @@ def digest(value: Any) -> str:
 def canonical(value: Any) -> Any:
     """A recipe as JSON: dataclasses by name and fields, functions by name, foreign code with a digest of its source."""
     if is_dataclass(value) and not isinstance(value, type):
-        own = {f.name: canonical(getattr(value, f.name)) for f in fields(value) if f.compare}
+        told = [(f, getattr(value, f.name)) for f in fields(value) if f.compare]
+        own = {f.name: canonical(of) for f, of in told if not says_nothing(f, of)}
         return {"is": _name(type(value)), **own}
     if isinstance(value, (list, tuple)):
         return [canonical(v) for v in value]

@@ -19,13 +19,13 @@ from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
 from ltbv.engine.cost import costs_by_experts, network_cost
 from ltbv.engine.protocol import Protocol, changed, needed, protocol_for
-from ltbv.engine.train import stage_epochs
-from ltbv.errors import Refusal
+from ltbv.engine.terms import as_published, stage_epochs
+from ltbv.errors import Refusal, unknown
 from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
-from ltbv.options import split
+from ltbv.options import option, split
 from ltbv.schedules import value
-from ltbv.settings import Settings
+from ltbv.settings import COMMON, PAPER, Settings
 from ltbv.stats.splits import scaled, splits
 
 
@@ -80,9 +80,18 @@ class Study:
 
     def asked(self) -> dict[str, Any]:
         """What study.json compares."""
-        protocol = canonical(self.protocol)
+        protocol, said = canonical(self.protocol), self.settings.said()
         del protocol["epochs"]  # stands among the settings
-        return {**self.settings.said(), "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
+        name = {"protocol_name": said.pop("protocol")} if "protocol" in said else {}
+        return {**said, **name, "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
+
+    def form(self, method: Method) -> Method:
+        """The method as this study trains it: with as many development images as are asked, and under protocol paper as
+        its authors published it."""
+        method = method.with_development(self.settings.development)
+        if self.settings.protocol != PAPER:
+            return method
+        return as_published(method, self.settings.dataset, self.protocol)
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
@@ -94,13 +103,12 @@ class Study:
         }
 
     def stage_key(self, method: Method, stage: Stage) -> str:
-        """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device."""
-        asked = {name: value for name, value in self.asked().items() if name != "development"}  # stages say it
-        return digest({"study": asked, "stage": _chain(method, stage)})
+        """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device.
 
-    def suited(self, method: Method) -> Method:
-        """A method as this study has it: with as many development images as are asked."""
-        return method.with_development(self.settings.development)
+        Which protocol was asked is not among it, nor how many development images: stages say themselves what differs.
+        """
+        study = {name: value for name, value in self.asked().items() if name not in ("protocol_name", "development")}
+        return digest({"study": study, "stage": _chain(method, stage)})
 
     def images(self, stage: Stage) -> int:
         """Nominal training images of a run in this stage, with the development images where they are trained on."""
@@ -116,15 +124,17 @@ class Study:
 
         training_images_times_macs   images gone through, times multiply-adds of a forward pass, summed over the stages
                                      that the method stands on. A backward pass costs twice as much again, so a network
-                                     that is only looked at (frozen but for its head, or a teacher) counts a third;
-                                     steps with further passes count as often as `Objective.work` says
+                                     that is only looked at (frozen but for its head, or a teacher) counts a third,
+                                     and so do experts that stand still; steps with further passes count as often as
+                                     `Objective.work` says
         macs_by_experts              `costs_by_experts`, where a router chooses among them
         """
         last, of = method.stages[-1], (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes)
         work = 0.0
         for stage in method.needed():
-            body = 1 if {"stem", "branches"} & set(stage.learning) else 1 / 3
-            macs = body * network_cost(stage.net, *of)["macs"]
+            back = len(stage.experts) / stage.net.experts if stage.experts is not None else 1
+            body = 1 + 2 * back if {"stem", "branches"} & set(stage.learning) else 1
+            macs = body / 3 * network_cost(stage.net, *of)["macs"]
             macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
             work += stage_epochs(stage, self.protocol) * self.images(stage) * self.work(stage) * macs
         routed = (
@@ -136,7 +146,9 @@ class Study:
         """recipe.json of a method: how to name it, and from which stages its predictions come."""
         last = method.stages[-1]
         whole = [self.stage_key(method, last), canonical(method.posthoc), canonical(method.predict)]
+        published = {"published": _told(method)} if self.settings.protocol == PAPER else {}
         return {
+            **published,
             "key": digest(whole),
             "label": method.title,
             "order": order,
@@ -159,6 +171,7 @@ def resolve(dataset: str = Settings.dataset, **chosen: Any) -> Study:
 def filled_in(asked: Settings) -> Study:
     """Fill in a data set's defaults and check every name and number; the first that will not do is refused."""
     source = entry(asked.dataset)
+    asked = replace(asked, protocol=_protocol(asked, protocol_for(source.image_shape)))
     if asked.seed < 0:
         raise Refusal(f"seed {asked.seed}: must be 0 or larger")
     if asked.development is not None and asked.development < 1:
@@ -175,6 +188,23 @@ def filled_in(asked: Settings) -> Study:
     check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
     study.protocol  # noqa: B018  (what no protocol can have is refused here)
     return study
+
+
+OWN_TERMS = ("network", "epochs", "batch", "learning_rate", "weight_decay", "optimiser")
+
+
+def _protocol(asked: Settings, common: Protocol) -> str | None:
+    """paper, where nothing may be chosen that the common one does not say anyway; or None for that."""
+    if asked.protocol in (None, COMMON):
+        return None
+    if asked.protocol != PAPER:
+        raise unknown("protocol", asked.protocol, (COMMON, PAPER))
+    chosen = needed(common, asked)
+    for name in OWN_TERMS:
+        if getattr(chosen, name) not in (None, "", common.epochs if name == "epochs" else None):
+            said = f"{name} {getattr(asked, name)}: under protocol paper each method has its authors'"
+            raise Refusal(f"{said}; leave out {option(name)}, or --protocol paper")
+    return PAPER
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -206,6 +236,12 @@ def _chain(method: Method, stage: Stage) -> Any:
     own["start"] = _chain(method, method.stage(stage.start)) if stage.start else None
     own["given"] = [_chain(method, method.stage(name)) for name in stage.given]
     return own
+
+
+def _told(method: Method) -> dict[str, Any]:
+    """Where a published method's terms come from, and what they change of each stage."""
+    (found,) = method.published
+    return {"source": found.source, "stages": {one.name: str(one.terms) if one.terms else "" for one in method.stages}}
 
 
 def _commit() -> str | None:

@@ -18,7 +18,9 @@ from torch import Tensor
 from ltbv.data.batches import Batch, Feed
 from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.errors import Refusal, unknown
+from ltbv.later import later
 from ltbv.methods.objective import Loss, Losses, Moment, Objective, OutputObjective, Sum, shaped
+from ltbv.methods.published import Published, Terms
 from ltbv.models.experts import Experts, Net, Output
 from ltbv.optimisers import Optimiser
 from ltbv.schedules import Number
@@ -50,6 +52,10 @@ class Stage:
     start          name of an earlier stage of the method whose weights it takes
     reset          parts (stem, branches, heads, or further ones of the net) drawn anew after that
     train          parts that learn, None: all; the others are frozen, their batch norm too
+    experts        which experts learn, of those parts that each has for itself (branches, heads, and parts that values
+                   pass), None: all; the others stand still and are asked without a gradient. An objective sees all, so
+                   the loss that is told holds theirs too
+    terms          epochs, batch, optimiser, augmentation, … of its own; `--protocol paper` fills in what is published
     sampler        one for each batch that the objective wants: `data/samplers`
     given          names of earlier stages whose networks the objective may consult
     epochs         share of the protocol's epochs
@@ -80,6 +86,8 @@ class Stage:
     held: int = 0
     with_held: bool = False
     salt: int = 0
+    experts: tuple[int, ...] | None = later(None)
+    terms: Terms | None = later(None)
 
     @property
     def learning(self) -> tuple[str, ...]:
@@ -130,6 +138,7 @@ class Method:
     adds_to   key of the method that it adds something to
     family    methods of one family differ in their number of experts only
     kind      a word or two for methods of its sort, under which tables of many methods show it
+    published   with what its authors trained it, for `--protocol paper`
     """
 
     key: str
@@ -143,6 +152,7 @@ class Method:
     adds_to: str = field(default="", compare=False)
     family: str = field(default="", compare=False)
     kind: str = field(default="", compare=False)
+    published: tuple[Published, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{0,99}[A-Za-z0-9_-]", self.key):
@@ -166,6 +176,8 @@ class Method:
                 raise Refusal(
                     f"method {self.key!r}: stage {stage.name!r} trains nothing; leave out `train`, or name parts"
                 )
+            if stage.experts is not None:
+                _check_experts(self.key, stage)
             if stage.reset and not stage.start:
                 raise Refusal(
                     f"method {self.key!r}: stage {stage.name!r} draws {', '.join(stage.reset)} anew; that takes a stage"
@@ -245,6 +257,25 @@ class Method:
         stage = stage or self.stages[-1]
         before = [self.stage(name) for name in stage.stands_on]
         return list(dict.fromkeys([*(earlier for one in before for earlier in self.needed(one)), stage]))
+
+
+def _check_experts(key: str, stage: Stage) -> None:
+    """Refuse a choice of experts that is none."""
+    who, named = f"method {key!r}: stage {stage.name!r}", stage.experts
+    every = range(stage.net.experts)
+    some = isinstance(named, tuple) and 0 < len({*named}) == len(named) < len(every) and {*named} <= {*every}
+    if not some:
+        cure = f"some of {', '.join(map(str, every))}, each once" if len(every) > 1 else "a net of several"
+        raise Refusal(f"{who} trains the experts {named!r}; name {cure}, or leave it out: all learn")
+    if stage.net.head.joint and "heads" in stage.learning:
+        raise Refusal(f"{who} trains some experts, and one head for all of them; leave the heads out of `train`")
+    own = ("branches", "heads", *(part.name for part in stage.net.parts if part.at), *["stem"] * stage.net.apart)
+    if drawn := [part for part in stage.reset if part in own]:
+        said = f"{who} draws {', '.join(drawn)} anew, of experts that stand still too"
+        raise Refusal(f"{said}; leave out `reset`, or let all experts learn")
+    if not {*own} & {*stage.learning}:
+        said = f"{who} trains some experts, and of what experts have for themselves nothing learns"
+        raise Refusal(f"{said}; leave `experts` out, or train {', '.join(own)}")
 
 
 def _same_body(one: Net, other: Net) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ltbv.errors import Refusal
 from ltbv.models.channels import narrow
+from ltbv.models.divided import Divided
 from ltbv.models.parts import BODY, LINEAR, PLACES, Head, Part, Shape
 from ltbv.models.stack import fan_out, take
 
@@ -120,6 +121,21 @@ class Experts(nn.Module):
             if part.at == place:
                 values = getattr(self, part.name)(values)
         return values
+
+    def divide(self, names: Sequence[str], chosen: Sequence[int]) -> None:
+        """Let of these parts only the `chosen` experts learn, until `join`: what an expert has for itself is `Divided`.
+
+        A stem that a run's experts share, and parts that stand aside, stay whole.
+        """
+        own = {"branches", "heads", *(part.name for part in self.parts if part.at), *(["stem"] if self.apart else [])}
+        for name in own & {*names}:
+            setattr(self, name, Divided(getattr(self, name), self.runs, self.experts, chosen))
+
+    def join(self) -> None:
+        """All experts together again, as they have become."""
+        for name, module in list(self.named_children()):
+            if isinstance(module, Divided):
+                setattr(self, name, module.whole())
 
     def stem_of(self, run: int) -> nn.Module:
         """The stem that a run's experts share, for looking at; nothing where they are apart."""

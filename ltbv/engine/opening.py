@@ -1,0 +1,74 @@
+"""What has to stand before a stage's first step, and what is told of each epoch? A stage, opened on its network.
+
+`train` goes through all epochs of one, `cost` times the first: both open it here.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from ltbv.data.batches import Feed, Tables
+from ltbv.engine.optimise import Optimisers
+from ltbv.engine.protocol import Protocol
+from ltbv.engine.step import Step
+from ltbv.engine.terms import of_stage, stage_epochs, stage_rate
+from ltbv.methods.base import Moment, Stage
+from ltbv.methods.objective import Groups
+from ltbv.models.experts import Experts
+
+
+class Opened:
+    """A stage whose parts that learn, and experts that stand still, are settled; `step` is what its drive takes.
+
+    given    networks that the objective consults
+    protocol   of the study; afterwards, that of the stage
+    groups   class ids of many, medium and few, for `Moment.groups`
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        network: Experts,
+        feed: Feed,
+        protocol: Protocol,
+        *,
+        given: tuple[Experts, ...] = (),
+        groups: Groups | None = None,
+    ):
+        self.stage, self.network, self.feed, self.given = stage, network, feed, given
+        self.protocol = of_stage(stage, protocol)
+        self.epochs = stage_epochs(stage, protocol)
+        if stage.experts is not None:
+            network.divide(stage.learning, stage.experts)
+        self.set_learning()
+        self.step = Step(stage, network, given, Optimisers(stage, network, self.protocol))
+        counts = torch.as_tensor(feed.counts).to(self.step.device)
+        self.start = Moment(0, self.epochs, counts, groups or {}, stage_rate(stage, protocol))
+
+    def tables(self, seed: int, runs: tuple[int, ...], draws: tuple[int, ...], epoch: int) -> Tables:
+        """What an epoch needs of every image: `Feed.tables`."""
+        more = {"batch": self.protocol.batch, "draws": self.stage.objective.draws}
+        return self.feed.tables(seed, runs, draws, epoch, self.epochs, self.stage.sampler, **more)
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """What the objective sets once, of a network in evaluation mode."""
+        self.stage.objective.begin(self.network.eval(), self.feed, self.given, self.start)
+
+    def moment(self, epoch: int) -> Moment:
+        """What holds in an epoch, which may then be trained."""
+        now = replace(self.start, epoch=epoch)
+        with torch.no_grad():
+            found = self.stage.objective.each_epoch(self.network.eval(), self.feed, self.given, now)
+        self.set_learning()
+        return replace(now, memory={name: tensor.detach().clone() for name, tensor in found.items()})
+
+    def set_learning(self) -> None:
+        """Let only the stage's parts learn; the rest is frozen, its batch norm too."""
+        for name in self.network.names:
+            learns = name in self.stage.learning
+            getattr(self.network, name).requires_grad_(learns).train(learns)
+
+    def close(self) -> None:
+        """The experts of the network together again."""
+        self.network.join()
