@@ -163,6 +163,9 @@ class Job:
                 f"{len(self.methods)} methods stand on {stages} stages, {len(distinct)} of them different: what methods"
                 " share is trained once"
             )
+        looking = [method for method in self.methods.values() if method.development]
+        if (number := self.study.settings.development) is not None and not looking:
+            found.append(f"--development {number} changes nothing: none of these methods looks at development images")
         for name, values in hidden().items():
             if name in self.methods:
                 found.append(f"method {name!r} is ltbv's own; that of another package is asked for as {values}")

@@ -231,8 +231,6 @@ def _chain(method: Method, stage: Stage) -> Any:
     """A stage with the stages that it stands on in the place of their names."""
     own = canonical(stage)
     del own["name"]  # what it is called changes nothing
-    if not stage.with_held:  # so that keys are those of before there was such a thing
-        del own["with_held"]
     own["start"] = _chain(method, method.stage(stage.start)) if stage.start else None
     own["given"] = [_chain(method, method.stage(name)) for name in stage.given]
     return own

@@ -84,7 +84,7 @@ class Stage:
     own: tuple[tuple[str, Optimiser], ...] = ()
     first: tuple[str, ...] = ()
     held: int = 0
-    with_held: bool = False
+    with_held: bool = later(False)
     salt: int = 0
     experts: tuple[int, ...] | None = later(None)
     terms: Terms | None = later(None)

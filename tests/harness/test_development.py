@@ -105,6 +105,12 @@ def test_a_study_says_it_in_its_rows_and_refuses_another_number(tiny_lt, tmp_pat
     assert again.exit_code == 2 and "development: 4 there" in again.stderr
 
 
+def test_a_number_that_no_method_asks_for_is_said_to_change_nothing(tiny_lt, tmp_path):
+    for method, said in (("ce", True), ("ce,l2rw", False)):
+        done = bootstrap(tmp_path / "s", "--method", method, "--development", 4, "--dry-run")
+        assert ("--development 4 changes nothing: none of these methods looks at" in done.output) == said
+
+
 def test_what_they_cost_is_told():
     study = resolve("glyphs-lt")
     plain, epochs = study.cost(METHODS["ce"])["training_images_times_macs"], study.protocol.epochs

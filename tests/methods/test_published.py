@@ -47,6 +47,8 @@ def rates(stage, epochs=(0, 4, 159, 160, 180)):
 CAO = (200, 128, 2e-4, False, 0.0, [0.02, 0.1, 0.1, 0.001, 0.00001])
 RIDE = (200, 128, 5e-4, True, 15.0, [0.02, 0.1, 0.1, 0.001, 0.00001])
 TRICKS = (200, 128, 2e-4, True, 0.0, [0.02, 0.1, 0.1, 0.001, 0.00001])
+SHU = (100, 100, 5e-4, True, 0.0, [0.1, 0.1, 0.001, 0.001, 0.001])
+JAMAL = (200, 100, 5e-4, True, 0.0, [0.1, 0.1, 0.1, 0.001, 0.00001])
 SLOWER = (*RIDE[:5], [0.005, 0.025, 0.1, 0.001, 0.00001])
 EXPECTED = {
     ("ce", "representation"): CAO,
@@ -57,6 +59,11 @@ EXPECTED = {
     ("cb_focal", "representation"): CAO,
     ("crt", "representation"): TRICKS,
     ("tau_norm", "representation"): TRICKS,
+    ("meta_weight_net", "representation"): SHU,
+    ("jamal_ce", "representation"): JAMAL,
+    ("jamal_focal", "representation"): JAMAL,
+    ("jamal_ldam", "representation"): JAMAL,
+    ("ce_with_dev", "representation"): CAO,
     ("ride", "experts"): RIDE,
     ("ride_4_routed", "experts"): RIDE,
     ("ride_distil", "teacher"): RIDE,
