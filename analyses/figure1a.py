@@ -70,7 +70,13 @@ def report() -> None:
         dataset="cifar100-lt",
         scheme="subsample",
     )
-    setting = replace(evidence.setting, shared=overlap(samples, len(study.counts)), seed=study.settings.seed)
+    setting = replace(
+        evidence.setting,
+        shared=overlap(samples, len(study.counts)),
+        seed=study.settings.seed,
+        epochs=study.settings.epochs,
+        protocol=study.asked()["protocol"],
+    )
     methods = tuple(replace(method, label=METHODS[method.key].label) for method in evidence.methods)
     print(write_report(replace(evidence, setting=setting, methods=methods), REPORT, published=True, exact=True))
 

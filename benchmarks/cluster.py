@@ -120,7 +120,7 @@ def measured(request: Request) -> tuple[float, float]:
     before = time.perf_counter()
     watcher.start()
     try:
-        if failures := job.carry_out(lambda event: None):
+        if failures := job.run(lambda event: None):
             sys.exit("\n".join(failures))
     finally:
         over.set()

@@ -22,8 +22,8 @@ from ltbv.data.readers import OnDevice
 from ltbv.engine.cost import build, costs_by_experts
 from ltbv.engine.predict import predict
 from ltbv.engine.protocol import CIFAR
-from ltbv.harness.chunk import Workshop
 from ltbv.harness.study import filled_in
+from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
 from ltbv.methods.base import mean
 from ltbv.methods.routing import ROUTED
@@ -88,7 +88,7 @@ def of_study(path: Path, data_dir: Path | None, rounds: int) -> list[str]:
     store = Store(path)
     asked = store.study()["asked"]
     study, dataset = filled_in(Settings.read(asked)).load(data_dir)
-    shop = Workshop(study, store, dataset, (0,), device=CPU)
+    shop = Trainer(study, store, dataset, (0,), device=CPU)
     routed = [METHODS[key] for key in store.methods() if METHODS[key].stages[-1].net.chooses]
     return [
         measured(

@@ -65,7 +65,7 @@ def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
         say(outlook.as_json(job) if as_json else outlook.outlook(job))
         return
     _say_what_is_compared(job)
-    _carry_out(job, quiet, verbose)
+    _do(job, quiet, verbose)
 
 
 @main.command()
@@ -81,7 +81,7 @@ def run(chunk, quiet, verbose, **options) -> None:
     if first > last:
         raise Refusal(f"chunk {chunk!r}: give a range of runs, such as 0-4, or a run, such as 7; the last is 9999")
     only = tuple(range(first, last + 1))
-    _carry_out(_prepared(**options, runs=last + 1, only=only, executor="inline"), quiet, verbose)
+    _do(_prepared(**options, runs=last + 1, only=only, executor="inline"), quiet, verbose)
 
 
 def _prepared(methods, study, **options):
@@ -104,11 +104,11 @@ def _say_what_is_compared(job) -> None:
         warn(f"this study has no CE: its report compares with {first}, or what --reference names; or add --method ce")
 
 
-def _carry_out(job, quiet, verbose) -> None:
+def _do(job, quiet, verbose) -> None:
     from ltbv.display import Display
 
     with Display(job, quiet=quiet, verbose=verbose) as display:
-        failures = job.carry_out(display.tell)
+        failures = job.run(display.tell)
     for failure in failures:
         warn(failure)
     if not quiet:
@@ -139,7 +139,7 @@ def _carry_out(job, quiet, verbose) -> None:
     is_flag=False,
     flag_value="",
     metavar="[NAME]",
-    help="The literature's numbers beside; with NAME=DIR those of NAME, such as cifar100-lt, and its splits.",
+    help="The literature's numbers beside, of the same protocol; of NAME, such as cifar100-lt: of any.",
 )
 @click.option("--rank", default="all:accuracy", metavar="GROUP:QUANTITY", help="Order of methods. [all:accuracy]")
 @click.option("--allow-scale", is_flag=True, help="Compare softmax scores of logits on different scales.")
@@ -185,8 +185,6 @@ def report(
         given |= {"--columns": columns or None, "--clusters": clusters, "--many": many, "--few": few}
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with predictions from elsewhere, NAME=DIR; the study {words[0]} has its own")
-        if table:
-            raise Refusal(f"--published {table} goes with predictions from elsewhere; of a study, --published says all")
         if cure := without_name(Path(words[0])):
             raise Refusal(cure)
         evidence, name = Path(words[0]), Path(words[0]).resolve().name
@@ -220,7 +218,7 @@ def report(
         )
         name = re.sub(r"[^\w.-]+", "_", "-".join(sources_by_name)).strip(".")
         name = name.encode()[:80].decode(errors="ignore") or "elsewhere"  # bytes are what a system counts
-    options |= {"reference": reference, "methods": methods, "published": published is not None}
+    options |= {"reference": reference, "methods": methods, "published": table or published is not None}
     shown = write_report(evidence, output or Path("reports") / name, **options)
     if not quiet:
         say(shown)

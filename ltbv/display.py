@@ -4,13 +4,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ltbv.harness.bootstrap import Job
+from ltbv.harness.events import (
+    Event,
+    FoundDamaged,
+    Halved,
+    HeldElsewhere,
+    ImagesSeen,
+    Predicted,
+    StageBegun,
+    TriedAgain,
+)
 
-VERBOSE = {"stage": "train {method}/{stage}, runs {runs}", "done": "done {method} run {run}"}
+VERBOSE = {StageBegun: "train {method}/{stage}, runs {runs}", Predicted: "done {method} run {run}"}
 SAID_ONCE = {
-    "busy": "runs {runs} are in the hands of {holder}",
-    "retry": "{why}; runs {runs} are tried again",
-    "split": "runs {runs} did not fit into memory side by side; half of them are tried",
-    "damaged": "{path} was damaged and is trained again",
+    HeldElsewhere: "runs {runs} are in the hands of {holder}",
+    TriedAgain: "{why}; runs {runs} are tried again",
+    Halved: "runs {runs} did not fit into memory side by side; half of them are tried",
+    FoundDamaged: "{path} was damaged and is trained again",
 }
 
 
@@ -37,26 +47,26 @@ class Display:
             self.console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
         self.bar.start()
         self.task = self.bar.add_task("training", total=self.job.images or 1, rate="")
-        if not self.job.chunks:
+        if not self.job.tasks:
             self.bar.update(self.task, visible=False)
         return self
 
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
-    def tell(self, event: dict) -> None:
-        """Take one event of `harness.chunk` or of an executor."""
+    def tell(self, event: Event) -> None:
+        """Show one event."""
         self.say_once(event)
-        if event["event"] == "images":
-            self.bar.advance(self.task, event["images"])
+        if isinstance(event, ImagesSeen):
+            self.bar.advance(self.task, event.images)
             speed = self.bar.tasks[0].speed
             self.bar.update(self.task, rate=f"{speed:,.0f} images/s" if speed else "")
-        elif self.verbose and (what := VERBOSE.get(event["event"])):
-            self.console.print(what.format(**event), highlight=False, markup=False)
+        elif self.verbose and (what := VERBOSE.get(type(event))):
+            self.console.print(what.format(**vars(event)), highlight=False, markup=False)
 
-    def say_once(self, event: dict) -> None:
+    def say_once(self, event: Event) -> None:
         """What a person wants to hear even without --verbose: who else works here, what is tried again."""
-        words = SAID_ONCE.get(event["event"])
-        if words and (said := words.format(**event)) not in self.said:
+        words = SAID_ONCE.get(type(event))
+        if words and (said := words.format(**vars(event))) not in self.said:
             self.said.add(said)
             self.console.print(said, highlight=False, markup=False, soft_wrap=True)

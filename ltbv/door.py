@@ -126,7 +126,10 @@ def _read_config(context: click.Context, parameter: click.Parameter, path: Path 
         return
     try:
         said = tomllib.loads(path.read_bytes().decode())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {words_of(error)}"
+        raise Refusal(f"--config {path} {why}; give a TOML file of options, such as runs = 20") from error
+    except ValueError as error:
         raise Refusal(f"--config {path} cannot be read as TOML: {words_of(error)}") from error
     known = {name.lstrip("-"): of for of in context.command.params for name in of.opts if of is not parameter}
     found = {}

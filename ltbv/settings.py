@@ -12,6 +12,7 @@ from typing import Any
 from ltbv.options import check, choice, kind
 
 OLDER = {"kind": "profile"}  # names in the study.json of earlier versions
+COMMON, PAPER = "common", "paper"  # protocols
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,14 @@ class Settings:
     head: int | None = choice(None, "Training images of the largest class.")
     imbalance: float | None = choice(None, "Largest over smallest class.")
     profile: str | None = choice(None, "exp, step, or own: as the data are.", metavar="KIND")
-    network: str = choice("", "Instead of the protocol's own.", metavar="torchvision:NAME")
+    network: str = choice("", "Instead of the protocol's own.", metavar="torchvision:NAME[@CHILD]")
     epochs: int | None = choice(None, "Passes over the images. This and the next four are the protocol's unless given.")
     batch: int | None = choice(None, "Images a step.")
     learning_rate: float | None = choice(None, "Highest of the schedule; stages with their own keep the proportion.")
     weight_decay: float | None = choice(None, "Of all that learns, but where a method has its own.")
     optimiser: str | None = choice(None, "sgd or adamw.", metavar="NAME")
     seed: int = choice(0, "Of every random draw of the study.")
+    protocol: str | None = choice(None, "common, or paper: each method as its authors trained it.", metavar="NAME")
     development: int | None = choice(None, "Development images a class, where a method looks at such. [its own: 10]")
 
     def __post_init__(self) -> None:
@@ -46,4 +48,6 @@ class Settings:
     def read(cls, asked: Mapping[str, Any]) -> "Settings":
         """Those of a study.json, which holds more beside them; a value of another type is refused."""
         named = {OLDER.get(name, name): value for name, value in asked.items()}
+        if isinstance(named.get("protocol"), dict):  # what the common one says; which one was asked stands beside it
+            named["protocol"] = named.get("protocol_name")
         return cls(**{one.name: named[one.name] for one in fields(cls) if one.name in named})

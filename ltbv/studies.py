@@ -62,7 +62,7 @@ def bootstrap(
         settings["data_dir"] = Path(settings["data_dir"])
     job = prepare(Request.of(names, runs, store, **settings))
     with Display(job, quiet=quiet, verbose=False) as display:
-        failures = job.carry_out(display.tell)
+        failures = job.run(display.tell)
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
         raise Refusal(f"{failures[0]}{more}; the same call tries again")

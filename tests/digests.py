@@ -16,8 +16,8 @@ import pytest
 import torch
 from conftest import introduced, make_larger, make_tiny
 
-from ltbv.harness.chunk import Workshop, one_thread
 from ltbv.harness.study import resolve
+from ltbv.harness.trainer import Trainer, one_thread
 from ltbv.methods import METHODS
 from ltbv.store import Store
 
@@ -29,7 +29,7 @@ def digests(folder: Path) -> dict[str, str]:
     found = {}
     with pytest.MonkeyPatch.context() as patch, one_thread(CPU), torch.no_grad():
         for dataset in introduced(patch, make_tiny(), make_larger()):
-            shop = Workshop(resolve(dataset.name), Store(folder / dataset.name), dataset, (0, 1, 2), device=CPU)
+            shop = Trainer(resolve(dataset.name), Store(folder / dataset.name), dataset, (0, 1, 2), device=CPU)
             for key, method in METHODS.items():
                 with torch.enable_grad():
                     network = shop.finished(method)

@@ -258,11 +258,61 @@ def test_the_whole_report_is_written(tmp_path):
         (logits_of(0), LABELS, [1, 2, 3, -4], "train_counts has -4 training images for class 3"),
         ({}, LABELS, COUNTS, "no predictions are given"),
         ([], LABELS, COUNTS, "ce has no runs"),
+        ([], LABELS, None, "ce has no runs"),
+        (logits_of(0)[:, :, :3], LABELS, None, "labels go up to 3, but there are 3 classes"),
+        (
+            {"ce": logits_of(0), "mine": np.zeros((2, POINTS, 5))},
+            LABELS,
+            None,
+            "has scores of 4 classes, but there are 5",
+        ),
         ([logits_of(0)[0], softmax(logits_of(0)[1])], LABELS, COUNTS, "ce: run '0' has logits and run '1' has probs"),
     ],
 )
 def test_arrays_that_cannot_be(predictions, labels, counts, complaint):
     assert complaint in refusal(predictions, labels, counts)
+
+
+def test_without_training_counts_all_classes_and_each_are_spoken_of():
+    logits = logits_of(0)
+    for predictions in (logits, logits.argmax(2), softmax(logits)):
+        found = analyse({"ce": predictions, "mine": predictions[::-1]}, LABELS)
+        whole = found.splits.set_index(["method", "group", "quantity"])["estimate"]
+        with_counts = analyse({"ce": predictions}, LABELS, COUNTS).splits.set_index(["method", "group", "quantity"])
+        assert whole["ce", "all", "variance"] == with_counts.estimate["ce", "all", "variance"]
+        assert np.isnan(whole["ce", "few", "variance"]) and len(found.classes) == 2 * 3 * CLASSES
+        assert any("no training counts are given" in line and "4 classes" in line for line in found.cautions)
+    assert len(analyse(logits.argmax(2), LABELS, class_names=list("abcde")).evidence.class_names) == 5
+    assert "labels go up to 3, but there are 2 classes" in refusal(logits, LABELS, class_names=["a", "b"])
+    assert "give train_counts too" in refusal(logits, LABELS, many=50)
+
+
+def test_runs_that_come_one_after_the_other_need_no_counts_either():
+    runs = (run for run in logits_of(0))
+    assert len(analyse({"ce": runs}, LABELS).evidence.reference.runs) == RUNS
+
+
+def test_scores_say_what_labels_do_not():
+    """Brier score by its definition, top-3 by order, and the parts of both losses from the scores in memory."""
+    logits = logits_of(0)
+    other = analyse(logits, LABELS).tables.other_scores.set_index(["group", "quantity"])["estimate"]
+    brier = ((softmax(logits.astype(float)) - np.eye(CLASSES)[LABELS]) ** 2).sum(2)
+    assert other["all", "brier"] == pytest.approx(brier.mean(), abs=1e-6)  # classes have as many points
+    above = (logits > np.take_along_axis(logits, LABELS[None, :, None], 2)).sum(2)
+    assert other["all", "top_3_accuracy"] == (above < 3).mean()
+    assert "top_5_accuracy" not in other["all"]  # of 4 classes
+    by_kind = []
+    for scores in (logits, softmax(logits)):
+        tables = analyse(scores, LABELS).tables
+        assert tables.other_scores.set_index(["group", "quantity"])["estimate"]["all", "brier"] == pytest.approx(
+            brier.mean(), abs=1e-6
+        )
+        by_kind.append(tables.probability_losses.set_index(["group", "quantity"])["estimate"]["all"])
+    parts = stats.cross_entropy(logits, LABELS)
+    assert by_kind[0]["cross_entropy_variance"] == pytest.approx(parts.variance.mean(), abs=1e-6)
+    np.testing.assert_allclose(*by_kind, atol=1e-6)
+    certain = np.eye(CLASSES, dtype=np.float32)[logits.argmax(2)]
+    assert any("probability of 0" in line for line in analyse(certain, LABELS).cautions)
 
 
 def test_names_of_another_number():

@@ -1,6 +1,8 @@
 """The door: quick help, one clear line for whatever cannot be done, nothing written then."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -219,6 +221,11 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tiny_lt, asked):
     result = run("bootstrap", *TINY, *asked, "--dry-run")
     assert result.exit_code == 0 and written() == {} and not list(Path.cwd().iterdir())
     assert "tiny-lt" in result.stdout and "MB" in result.stdout and " s" in result.stdout
+    assert re.search(r"training by method: \w+ (under 0\.1|\d+(\.\d+)?) s, .*together .* s\n", result.stdout)
+    (start,) = re.findall("to start: ltbv (.*)", result.stdout)
+    assert run(*shlex.split(start), "--dry-run", "--json").stdout == (
+        run("bootstrap", *TINY, *asked, "--dry-run", "--json").stdout
+    )
     run("bootstrap", *TINY, "--method", "ce", "-q")
     before = written()
     result = run("bootstrap", *TINY, *asked, "--dry-run")
@@ -291,6 +298,6 @@ def test_interrupted_by_hand_it_says_that_the_same_command_goes_on(tiny_lt, monk
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ltbv.harness.chunk.train", interrupted)
+    monkeypatch.setattr("ltbv.harness.trainer.train", interrupted)
     result = run("bootstrap", *TINY)
     assert result.exit_code == 130 and "same command" in result.stderr

@@ -24,8 +24,8 @@ from ltbv.data.dataset import Dataset, make_ids
 from ltbv.engine.predict import predict
 from ltbv.engine.replay import Replayed
 from ltbv.files import read_arrays
-from ltbv.harness.chunk import Workshop
 from ltbv.harness.study import resolve
+from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
 from ltbv.methods.base import Answer, Method, Objective
 from ltbv.methods.routing import ROUTED
@@ -34,7 +34,13 @@ from ltbv.store import Store
 
 CPU = torch.device("cpu")
 RUNS = (0, 1, 2)
-VOCABULARY = ("ltbv.methods", "ltbv.methods.base", "ltbv.methods.objective", "ltbv.methods.registry")
+VOCABULARY = (
+    "ltbv.methods",
+    "ltbv.methods.base",
+    "ltbv.methods.objective",
+    "ltbv.methods.published",
+    "ltbv.methods.registry",
+)
 
 
 @pytest.fixture(params=METHODS.values(), ids=METHODS)
@@ -49,10 +55,10 @@ class Bench:
     dataset: Dataset
     path: Path
 
-    def shop(self, study: str, runs=RUNS, dtype=torch.float32, **asked) -> Workshop:
+    def shop(self, study: str, runs=RUNS, dtype=torch.float32, **asked) -> Trainer:
         """As a new process finds the study."""
         store = Store(self.path / study)
-        return Workshop(resolve(self.dataset.name, **asked), store, self.dataset, runs, device=CPU, dtype=dtype)
+        return Trainer(resolve(self.dataset.name, **asked), store, self.dataset, runs, device=CPU, dtype=dtype)
 
     @cache  # noqa: B019  (a bench lives as long as this file's tests)
     def answer(self, method: Method, study: str = "study", runs=RUNS, dtype=torch.float32, seed: int = 0) -> Answer:
@@ -60,7 +66,7 @@ class Bench:
         return answer(self.shop(study, runs, dtype, seed=seed), method)
 
 
-def answer(shop: Workshop, method: Method) -> Answer:
+def answer(shop: Trainer, method: Method) -> Answer:
     network = shop.finished(method)
     with torch.no_grad():
         return method.predict(network, shop.test.block(slice(None), len(shop.runs)))

@@ -49,7 +49,7 @@ REPORT = ("report", "ce=ce", "mine=mine", "--train-counts", "counts.txt", "--out
 def make_study(path: Path) -> Path:
     """CE, two runs."""
     job = prepare(Request.of(("ce",), 2, path, dataset="tiny-lt", executor="inline"))
-    assert job.carry_out(lambda event: None) == []
+    assert job.run(lambda event: None) == []
     return path
 
 

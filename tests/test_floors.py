@@ -28,7 +28,7 @@ FLOORS = [
     {"errors", "guest", "later", "seeds"},
 ]
 BESIDE = {("cli", "display"), ("cli", "door"), ("studies", "display")}
-VOCABULARY = ("base", "objective", "registry", "__init__")  # files of methods/ that are of no method
+VOCABULARY = ("base", "objective", "published", "registry", "__init__")  # files of methods/ that are of no method
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 FILES = sorted(HOUSE.rglob("*.py"))

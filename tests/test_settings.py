@@ -22,7 +22,7 @@ from ltbv.schedules import highest, value
 from ltbv.settings import Settings
 from ltbv.store import Store, command
 
-CHOSEN = Settings("tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", 4, 7)
+CHOSEN = Settings("tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", 4, "paper", 7)
 
 
 def run(*words, config=None, folder=None):
@@ -129,7 +129,9 @@ def test_a_toml_file_that_says_nonsense_is_refused(tmp_path, said, words):
 
 
 def test_a_toml_file_that_is_not_there_is_refused(tmp_path):
-    assert "cannot be read as TOML" in run("bootstrap", "--config", tmp_path / "none.toml").stderr
+    for path, why in ((tmp_path / "none.toml", "does not exist;"), (tmp_path, "cannot be read: ")):
+        refused = run("bootstrap", "--config", path).stderr
+        assert f"{path} {why}" in refused and "as TOML" not in refused
 
 
 def test_settings_and_means_are_told_apart():

@@ -36,7 +36,8 @@ class Batch(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One epoch of one sampler: positions, labels, tops, lefts, flips and more of every image, by name [R, n]."""
+    """One epoch of one sampler: positions, labels, tops, lefts, flips, degrees where images are
+    turned, and more of every image, by name [R, n]."""
 
     sampler: Sampler
     columns: dict[str, Tensor]
@@ -78,7 +79,7 @@ class Feed:
         self.labels, self.held_labels = labels_of(ids), labels_of(held)
         self.mean, self.std = (torch.tensor(of, dtype=dtype, device=device) for of in (dataset.mean, dataset.std))
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
-        self.pad, self.flip = augmentation.pad, augmentation.flip and dataset.mirrors
+        self.pad, self.flip, self.rotate = augmentation.pad, augmentation.flip and dataset.mirrors, augmentation.rotate
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
@@ -106,17 +107,17 @@ class Feed:
         for k, sampler in enumerate(one.of_epoch(epoch, epochs) for one in samplers):
             turns = [
                 Turn(
-                    self.labels[place],
+                    self.labels[slot],
                     epoch,
                     epochs,
                     draw=generator(seed, run, "order", depth, epoch, k, *salt),
                     fixed=generator(seed, run, "kept", depth, k, *salt),
-                    neighbours=partial(self._neighbours, place),
-                    held=self.held_labels[place],
+                    neighbours=partial(self._neighbours, slot),
+                    held=self.held_labels[slot],
                     spans=self.spans(batch),
                     groups=groups or {},
                 )
-                for place, run in enumerate(runs)
+                for slot, run in enumerate(runs)
             ]
             tables.append(Table(sampler, self._drawn(sampler, turns, draws)))
         return tuple(tables)
@@ -163,7 +164,7 @@ class Feed:
         """The columns of a table."""
         labels = self.held_labels if sampler.held else self.labels
         drawn: dict[str, list[np.ndarray]] = {}
-        for place, turn in enumerate(turns):
+        for slot, turn in enumerate(turns):
             if sampler.held and not turn.held.size:
                 raise Refusal(f"sampler {sampler!r} draws development images, and none are held out; give held=10, say")
             order = sampler.order(turn)
@@ -172,8 +173,10 @@ class Feed:
             n = len(order.positions)
             tops, lefts = turn.draw.integers(2 * self.pad + 1, size=(2, n))
             flips = turn.draw.random(n) < (0.5 if self.flip else 0.0)
-            own = {"positions": order.positions, "labels": labels[place][order.positions]}
+            own = {"positions": order.positions, "labels": labels[slot][order.positions]}
             own |= {"tops": tops, "lefts": lefts, "flips": flips}
+            if self.rotate:
+                own["degrees"] = turn.draw.uniform(-self.rotate, self.rotate, n)
             if draws:
                 own["draws"] = turn.draw.random((n, draws))
             if taken := sorted(own.keys() & order.more.keys()):
@@ -191,18 +194,18 @@ class Feed:
             where = slice(start, start + size)
         of = {name: values[:, where] for name, values in table.columns.items()}
         own = {name: of.pop(name) for name in ("positions", "labels", "tops", "lefts", "flips")}
-        draws = of.pop("draws", None)
+        degrees, draws = of.pop("degrees", None), of.pop("draws", None)
         rows = self._held_here if table.sampler.held else self._here
 
         def look(positions: Tensor) -> Tensor:
-            return self.reader.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"])
+            return self.reader.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"], degrees)
 
         images = table.sampler.compose(look(own["positions"]), of, look)
         return Batch(images, own["labels"], own["positions"], draws, of)
 
-    def _neighbours(self, place: int, k: int) -> np.ndarray:
+    def _neighbours(self, slot: int, k: int) -> np.ndarray:
         """`nearest_of_class` among the images of one run; found once."""
-        if (place, k) not in self._nearest:
-            whole = self.reader.raw(self.rows[place])
-            self._nearest[place, k] = nearest_of_class(whole, self.labels[place], k)
-        return self._nearest[place, k]
+        if (slot, k) not in self._nearest:
+            whole = self.reader.raw(self.rows[slot])
+            self._nearest[slot, k] = nearest_of_class(whole, self.labels[slot], k)
+        return self._nearest[slot, k]

@@ -21,6 +21,7 @@ class Entry:
 
     pool             images of each class to draw from, or of every class
     head, imbalance, profile, scheme   the default profile and resampling scheme
+    endless          ids beyond the pool can be read too (images are made, not stored)
     load             the data directory (of no meaning where `needs_data_dir` is False) -> Dataset
     """
 

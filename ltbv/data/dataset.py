@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ltbv.later import later
+
 CLASS_SHIFT = 32
 
 
@@ -38,10 +40,12 @@ class Images:
 @dataclass(frozen=True)
 class Augmentation:
     """How a training image is varied: a random crop after padding by `pad` pixels, then mirrored half of the time if
-    `flip`, where a mirrored image of the data set is one of the same class."""
+    `flip`, where a mirrored image of the data set is one of the same class, then turned about its middle by up to
+    `rotate` degrees either way (the nearest pixel; what comes from outside is black)."""
 
     pad: int = 0
     flip: bool = False
+    rotate: float = later(0.0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,6 @@ class Dataset:
     mean, std    of the pixels, one a channel, in units of [0, 1]
     mirrors      a mirrored image is one of the same class (of letters it is not)
     background   value 0-255 of what lies around an image
-    endless      ids beyond the pool can be read too (images are made, not stored)
     """
 
     name: str
@@ -66,7 +69,6 @@ class Dataset:
     std: tuple[float, ...]
     mirrors: bool
     background: int = 0
-    endless: bool = False
 
     @property
     def num_classes(self) -> int:

@@ -136,7 +136,6 @@ def load(difficulty: Difficulty = DEFAULT, seed: int = SEED) -> Dataset:
         std=(round(float(pool.std(dtype=np.float64)) / 255, 4),),
         mirrors=False,
         background=difficulty.background,
-        endless=True,
     )
 
 

@@ -18,8 +18,9 @@ class Reader(ABC):
     device: torch.device
 
     @abstractmethod
-    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
-        """The crops [R, B] at (tops, lefts), mirrored where `flips`, as images [B, R*channels, H, W]."""
+    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor, degrees: Tensor | None = None) -> Tensor:
+        """The crops [R, B] at (tops, lefts), mirrored where `flips`, turned by `degrees`, as images [B, R*channels, H,
+        W]."""
 
     @abstractmethod
     def block(self, rows: slice, runs: int) -> Tensor:
@@ -50,13 +51,29 @@ class OnDevice(Reader):
         mean, std = (torch.tensor(v, dtype=torch.float64) * 255 for v in (dataset.mean, dataset.std))
         self.scale, self.shift = ((1 / std).to(device, dtype), (-mean / std).to(device, dtype))
 
-    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
+    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor, degrees: Tensor | None = None) -> Tensor:
+        if degrees is not None:
+            return self._turned(rows, tops, lefts, flips, degrees)
         device = self.device
         y = tops[..., None] + torch.arange(self.height, device=device)
         x = torch.arange(self.width, device=device)
         x = lefts[..., None] + torch.where(flips[..., None], self.width - 1 - x, x)
         crops = self.pixels[rows.T[..., None, None], y.transpose(0, 1)[..., None], x.transpose(0, 1)[..., None, :]]
         return self._images(crops)
+
+    def _turned(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor, degrees: Tensor) -> Tensor:
+        """Each pixel of the turned crop is the nearest one of the crop, black where that has none."""
+        angle = degrees.double().deg2rad()[..., None, None]
+        down = (torch.arange(self.height, device=self.device) - (self.height - 1) / 2)[:, None]
+        right = torch.arange(self.width, device=self.device) - (self.width - 1) / 2
+        y = (angle.cos() * down - angle.sin() * right + self.height / 2).floor().long()  # [R, B, H, W]
+        x = (angle.sin() * down + angle.cos() * right + self.width / 2).floor().long()
+        inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)
+        x = torch.where(flips[..., None, None], self.width - 1 - x, x).clamp(0, self.width - 1)
+        y = y.clamp(0, self.height - 1) + tops[..., None, None]
+        x = x + lefts[..., None, None]
+        crops = self.pixels[rows.T[..., None, None], y.transpose(0, 1), x.transpose(0, 1)]
+        return self._images(crops * inside.transpose(0, 1)[..., None])
 
     def block(self, rows: slice, runs: int) -> Tensor:
         pixels = self.pixels[rows].unsqueeze(1)

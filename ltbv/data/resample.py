@@ -144,7 +144,7 @@ def lost_classes(ids: np.ndarray, num_classes: int) -> np.ndarray:
     return np.flatnonzero(realised_counts(ids, num_classes) == 0)
 
 
-def overlap(ids_of_runs: list[np.ndarray], num_classes: int) -> np.ndarray:
+def overlap(ids_of_runs: Sequence[np.ndarray] | np.ndarray, num_classes: int) -> np.ndarray:
     """Share f_c [C] of class c's distinct images that two runs have in common, over all pairs of runs.
 
     f_c = mean over pairs |A_c and B_c| / mean over runs |A_c|, in 0-1. NaN for one run and for a class no run has.

@@ -15,6 +15,7 @@ from ltbv.engine.device import choose, gpu_memory
 from ltbv.engine.opening import Opened
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
+from ltbv.engine.terms import of_stage
 from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Stage
 from ltbv.models.experts import Backbone, Experts, Net
@@ -39,19 +40,19 @@ def seconds_per_image(
 
     given  the stages whose networks the objective consults
     """
-    where = choose(device)
+    where, own = choose(device), of_stage(stage, protocol)
     network, *consulted = (build(one, protocol, runs, image_shape, classes).to(where) for one in (stage, *given))
     for one in (network, *consulted):
         for run in range(runs):
             draw_run(one, run, runs, generator(0, run, "init"))
         one.eval().requires_grad_(False)
     steps = 16 if where.type == "cuda" else 1  # enough for a GPU not to wait for the host
-    dataset, ids = noise(image_shape, classes, runs, protocol.batch * steps)
+    dataset, ids = noise(image_shape, classes, runs, own.batch * steps)
     held = np.resize(ids, (runs, classes * stage.held))
-    feed = Feed(dataset, ids, held, augmentation=protocol.augmentation, device=where, dtype=torch.float32)
+    feed = Feed(dataset, ids, held, augmentation=own.augmentation, device=where, dtype=torch.float32)
     thirds = dict(zip(("many", "medium", "few"), np.array_split(np.arange(classes), 3), strict=True))
     opened = Opened(stage, network, feed, protocol, given=tuple(consulted), groups=thirds)
-    taken = drive(opened.step, feed, protocol.batch, lambda images: None)
+    taken = drive(opened.step, feed, own.batch, lambda images: None)
     tables = opened.tables(0, tuple(range(runs)), (0,), 0)
     opened.begin()
     now = opened.moment(0)
@@ -93,7 +94,7 @@ def most_runs(stages: Iterable[Stage], protocol: Protocol, image_shape: tuple[in
     for stage in stages:
         cost = network_cost(stage.net, protocol.backbone, image_shape, classes)
         normed = (cost["macs_with_norm"] - cost["macs"]) // 2
-        largest = max(largest, BYTES_AN_ELEMENT * normed * protocol.batch + 16 * cost["parameters"])
+        largest = max(largest, BYTES_AN_ELEMENT * normed * of_stage(stage, protocol).batch + 16 * cost["parameters"])
     return max(1, min(LARGEST_STACK, gpu_memory() // 2 // largest))
 
 

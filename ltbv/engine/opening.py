@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ltbv.data.batches import Feed, Tables
-from ltbv.engine.optimise import Optimisers, stage_rate
+from ltbv.engine.optimise import Optimisers
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.step import Step
+from ltbv.engine.terms import of_stage, stage_epochs, stage_rate
 from ltbv.methods.base import Moment, Stage
 from ltbv.methods.objective import Groups
 from ltbv.models.experts import Experts
@@ -22,6 +23,7 @@ class Opened:
     """A stage whose parts that learn, and experts that stand still, are settled; `step` is what its drive takes.
 
     given    networks that the objective consults
+    protocol   of the study; afterwards, that of the stage
     groups   class ids of many, medium and few, for `Moment.groups`
     """
 
@@ -35,12 +37,13 @@ class Opened:
         given: tuple[Experts, ...] = (),
         groups: Groups | None = None,
     ):
-        self.stage, self.network, self.feed, self.protocol, self.given = stage, network, feed, protocol, given
+        self.stage, self.network, self.feed, self.given = stage, network, feed, given
+        self.protocol = of_stage(stage, protocol)
         self.epochs = stage_epochs(stage, protocol)
         if stage.experts is not None:
             network.divide(stage.learning, stage.experts)
         self.set_learning()
-        self.step = Step(stage, network, given, Optimisers(stage, network, protocol))
+        self.step = Step(stage, network, given, Optimisers(stage, network, self.protocol))
         counts = torch.as_tensor(feed.counts).to(self.step.device)
         self.start = Moment(0, self.epochs, counts, groups or {}, stage_rate(stage, protocol))
         with torch.no_grad():
@@ -88,8 +91,3 @@ class Opened:
 def _copied(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What is remembered, as no step moves it."""
     return {name: tensor.detach().clone() for name, tensor in found.items()}
-
-
-def stage_epochs(stage: Stage, protocol: Protocol) -> int:
-    """How many epochs a stage lasts: its share of the protocol's, at least one."""
-    return max(1, round(stage.epochs * protocol.epochs))

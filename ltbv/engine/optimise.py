@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbv.engine.protocol import Protocol
+from ltbv.engine.terms import stage_decay, stage_rate
 from ltbv.errors import Refusal
 from ltbv.methods.base import Stage
 from ltbv.models.experts import Experts
@@ -29,18 +30,13 @@ class Moved:
     torch: torch.optim.Optimizer
 
 
-def stage_rate(stage: Stage, protocol: Protocol) -> Number:
-    """The learning rate of a stage: its own, in the protocol's proportion, or the protocol's."""
-    return protocol.learning_rate if stage.learning_rate is None else times(stage.learning_rate, protocol.scale)
-
-
 class Optimisers:
     """All that moves the parameters of a stage."""
 
     def __init__(self, stage: Stage, network: Experts, protocol: Protocol):
         self.network = network
         rate = stage_rate(stage, protocol)
-        decay = protocol.weight_decay if stage.weight_decay is None else stage.weight_decay
+        decay = stage_decay(stage, protocol)
         own = dict(stage.own)
         by_group: dict[tuple[str, bool], tuple[Optimiser, list[nn.Parameter]]] = {}
         for name in network.names:

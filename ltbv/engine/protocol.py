@@ -5,8 +5,9 @@ from typing import Any
 
 from ltbv.data.dataset import Augmentation
 from ltbv.errors import Refusal, unknown
+from ltbv.models.foreign import Foreign
 from ltbv.models.resnet import Resnet
-from ltbv.models.vision import TorchvisionBackbone
+from ltbv.models.vision import backbone
 from ltbv.optimisers import OPTIMISERS, SGD, Optimiser
 from ltbv.schedules import Drops, Number, Warmup, highest, times
 from ltbv.settings import Settings
@@ -24,7 +25,7 @@ class Protocol:
     epochs: int
     batch: int
     learning_rate: Number
-    backbone: Resnet | TorchvisionBackbone
+    backbone: Resnet | Foreign
     augmentation: Augmentation = Augmentation()
     weight_decay: float = 5e-4
     optimiser: Optimiser = SGD()
@@ -66,14 +67,6 @@ def changed(protocol: Protocol, settings: Settings) -> Protocol:
     if settings.network:
         found |= {"backbone": backbone(settings.network), "stack": 1}
     return replace(protocol, **found)
-
-
-def backbone(name: str) -> TorchvisionBackbone:
-    """The network of that name, torchvision:NAME."""
-    source, _, model = name.partition(":")
-    if source != "torchvision" or not model:
-        raise Refusal(f"network {name!r}: give torchvision:NAME, for example torchvision:resnet18, or leave it out")
-    return TorchvisionBackbone(model)
 
 
 # The schedule of LDAM-DRW and RIDE: drops to 1 % and 0.01 % of the learning rate after 80 and 90 % of the epochs.

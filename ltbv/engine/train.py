@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from ltbv.data.batches import Feed
-from ltbv.engine.opening import Opened, stage_epochs
+from ltbv.engine.opening import Opened
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
 from ltbv.engine.snapshot import Keeper, restore, take_snapshot
+from ltbv.engine.terms import stage_epochs
 from ltbv.methods.base import Stage
 from ltbv.methods.objective import Groups
 from ltbv.models.experts import Experts
@@ -52,7 +53,7 @@ def train(
     kept = keeper.load() if keeper else None
     done = None if kept is None else restore(kept, network, step.optimisers, len(runs), epochs)
     history = [] if done is None else list(np.moveaxis(done, 2, 0))  # of each epoch [2, R]
-    taken = drive(step, feed, protocol.batch, report)
+    taken = drive(step, feed, opened.protocol.batch, report)
     if not history:
         opened.begin()
     ahead = opened.tables(seed, runs, draws, len(history))

@@ -10,30 +10,30 @@ from pathlib import Path
 import torch
 
 from ltbv.errors import Refusal, reason
-from ltbv.harness.plan import Chunk, Tell
+from ltbv.harness.chunks import Chunk
+from ltbv.harness.events import Ended, Failed, Tell
+from ltbv.harness.work import Order
 from ltbv.store import Store
-from ltbv.store.locks import Busy
 
 
-def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, store: Store, tell: Tell) -> dict:
-    """Do a chunk with what `prepare` gives (see `work`): its `end`, done, busy or memory, and `why`.
+def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, order: Order, tell: Tell) -> Ended:
+    """Do a chunk with what `prepare` gives (see `work`), and say how it ended.
 
-    Any other exception is told as a failure of the chunk, which is over then. What is printed meanwhile, tracebacks
-    too, goes to the chunk's log.
+    An exception is told as a failure of the chunk, which is over then. What is printed meanwhile, tracebacks too, goes
+    to the chunk's log.
     """
-    end = {"end": "done", "why": ""}
-    with _logged(store, store.path / "logs" / f"{chunk.name}.log"):
+    store, end = order.store(), Ended()
+    with _logged(store, store.path / "logs" / chunk.log):
         try:
             prepare()(chunk, tell)
-        except Busy as busy:
-            end = {"end": "busy", "why": str(busy)}
         except torch.OutOfMemoryError as error:
             traceback.print_exc()
-            end = {"end": "memory", "why": reason(error)}
+            end = Ended("memory", reason(error))
         except (Exception, SystemExit) as error:
             traceback.print_exc()
-            tell({"event": "failed", "runs": chunk.runs, "methods": chunk.methods, "why": reason(error)})
-    if end["end"] == "memory":
+            if chunk.methods:  # else those who need its stages will say so
+                tell(Failed(tuple(order.methods[name] for name in chunk.methods), chunk.runs, reason(error)))
+    if end.how == "memory":
         torch.cuda.empty_cache()
     return end
 

@@ -12,10 +12,12 @@ from ltbv.data.resample import lost_classes, overlap
 from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
 from ltbv.errors import Refusal, unknown
+from ltbv.harness.chunks import Chunk, cut, whole
+from ltbv.harness.events import Event, Failed, Predicted, Tell
 from ltbv.harness.executors import EXECUTORS
-from ltbv.harness.plan import Chunk, Tell, Training, chunks, even_stack_size, recorded_stack_size, stack_size, trainings
+from ltbv.harness.plan import Task, Training, even_stack_size, missing_tasks, recorded_stack_size, stack_size, stacks
 from ltbv.harness.pulse import Pulse
-from ltbv.harness.request import Request
+from ltbv.harness.request import Means, Request
 from ltbv.harness.study import Study, filled_in, made_with
 from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
@@ -31,8 +33,8 @@ class Job:
 
     recipes       `Study.recipe` by method key, and
     description   `Study.data`, for the directory
-    chunks        what is missing from the directory (all of it under `force`), and
-    trainings     the stages that have to be trained for it
+    tasks         what is missing from the directory (all of it under `force`)
+    jobs          processes that are to do it
     """
 
     request: Request
@@ -45,8 +47,18 @@ class Job:
     recipes: dict[str, dict] = field(repr=False)
     description: dict = field(repr=False)
     test_labels: np.ndarray = field(repr=False)
-    chunks: list[Chunk]
-    trainings: list[Training]
+    tasks: list[Task]
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The tasks as they are handed out: a stack each, or less where there are more processes than stacks."""
+        stacks = whole(self.tasks)
+        return cut(self.tasks) if self.jobs > len(stacks) else stacks
+
+    @property
+    def trainings(self) -> list[Training]:
+        """Those of the tasks that are stages to be trained."""
+        return [task for task in self.tasks if isinstance(task, Training)]
 
     @property
     def images(self) -> int:
@@ -58,19 +70,19 @@ class Job:
         """Ids [R, n] of the images of every run."""
         return np.stack([self.study.sample(run) for run in range(self.request.runs)])
 
-    def carry_out(self, tell: Tell) -> list[str]:
+    def run(self, tell: Tell) -> list[str]:
         """Open the directory and do what is missing; gives back one line for everything that failed."""
-        if not self.chunks:
+        if not self.tasks:
             self.open()
             return []
         failures: list[str] = []
         pulse = Pulse(self.store, self.images, self.jobs)
 
-        def listen(event: dict) -> None:
-            if event["event"] == "failed":
+        def listen(event: Event) -> None:
+            if isinstance(event, Failed):
                 failures.append(self.note(event))
-            elif event["event"] == "done":
-                self.store.forget_failure(event["method"], event["run"])
+            elif isinstance(event, Predicted):
+                self.store.forget_failure(event.method, event.run)
             pulse.hear(event)
             tell(event)
 
@@ -93,7 +105,7 @@ class Job:
     def _open(self, stay: contextlib.ExitStack) -> None:
         force = self.request.means.force
         self.store.check(self.study.asked(), force=force)
-        if not self.chunks and self.store.holds(self.recipes):
+        if not self.tasks and self.store.holds(self.recipes):
             return
         try:
             with self.store.opening():
@@ -104,7 +116,7 @@ class Job:
                 self.store.open(self.study.asked(), self.description, made_with(), force=force)
                 for key, recipe in self.recipes.items():
                     self.store.open_method(key, recipe, force=force)
-                if self.chunks or not self.store.runs_asked():
+                if self.tasks or not self.store.runs_asked():
                     self.store.write_samples(self.samples)
                     self.store.write_test_labels(self.test_labels)
         except Refusal:
@@ -113,24 +125,24 @@ class Job:
         except Busy as busy:
             raise Refusal(f"{self.store.path} is being opened by {busy}; try again when it is done") from None
 
-    def note(self, event: dict) -> str:
+    def note(self, failed: Failed) -> str:
         """One line on a failure, which is kept for `status` too."""
-        methods = [event["method"]] if "method" in event else [self.methods[name].key for name in event["methods"]]
         with contextlib.suppress(Refusal):  # a full disk may be the failure itself
-            for method in methods:
-                for run in event["runs"]:
-                    self.store.note_failure(method, run, event["why"])
-        who = event.get("method", "all methods")
-        return f"{who}, run {', '.join(str(run) for run in event['runs'])}: {event['why']}"
+            for method in failed.methods:
+                for run in failed.runs:
+                    self.store.note_failure(method, run, failed.why)
+        everyone = len(failed.methods) > 1 and set(failed.methods) == {method.key for method in self.methods.values()}
+        who = "all methods" if everyone else ", ".join(failed.methods)
+        return f"{who}, run {', '.join(str(run) for run in failed.runs)}: {failed.why}"
 
     def order(self) -> Order:
         """What workers need to know."""
         means = self.request.means
         return Order(
-            store=str(self.store.path),
+            study=str(self.store.path),
             identity=self.store.identity,
             asked=self.request.settings.said(),
-            methods=tuple(self.methods),
+            methods={name: method.key for name, method in self.methods.items()},
             data_dir=str(means.data_dir) if means.data_dir else None,
             device=self.device,
             jobs=self.jobs,
@@ -151,11 +163,14 @@ class Job:
                 f"{len(self.methods)} methods stand on {stages} stages, {len(distinct)} of them different: what methods"
                 " share is trained once"
             )
+        looking = [method for method in self.methods.values() if method.development]
+        if (number := self.study.settings.development) is not None and not looking:
+            found.append(f"--development {number} changes nothing: none of these methods looks at development images")
         for name, values in hidden().items():
             if name in self.methods:
                 found.append(f"method {name!r} is ltbv's own; that of another package is asked for as {values}")
         usual = stack_size(self.request.runs, self.study.protocol.stack)
-        if self.chunks and not self.request.means.stack and (kept := recorded_stack_size(self.store) or usual) < usual:
+        if self.tasks and not self.request.means.stack and (kept := recorded_stack_size(self.store) or usual) < usual:
             found.append(
                 f"runs are trained in stacks of {kept}, as this study began, so that all round alike; --stack {usual}"
                 " is faster, and mixes the two"
@@ -193,7 +208,7 @@ def prepare(request: Request) -> Job:
         cure = "put it into a file and give package.module:name, or take --executor inline"
         raise Refusal(f"method {here[0]!r} is known in this process only, and workers are other ones; {cure}")
     study = filled_in(request.settings)
-    methods = {name: study.suited(method) for name, method in methods.items()}
+    methods = {name: study.form(method) for name, method in methods.items()}
     device = choose(means.device)
     devices = count(device)
     for method in methods.values():
@@ -208,9 +223,10 @@ def prepare(request: Request) -> Job:
     for key, recipe in recipes.items():
         store.check_method(key, recipe, force=means.force)
     there = Store(request.store / "nothing") if means.force else store
-    workers = devices * means.per_device if device.type == "cuda" else 0
-    missing = chunks(there, methods, request.runs, _stack(request, study, methods, workers, there), only=request.only)
-    if missing and store.exists and not means.force and store.known_as() is None:
+    on_devices = devices * means.per_device if device.type == "cuda" else 0
+    size = _stack(request, study, methods, on_devices, there)
+    tasks = missing_tasks(study, there, methods, [request.only] if request.only else stacks(request.runs, size))
+    if tasks and store.exists and not means.force and store.known_as() is None:
         raise store.too_old(study.asked(), *methods, runs=request.runs)
     return Job(
         request=request,
@@ -219,12 +235,11 @@ def prepare(request: Request) -> Job:
         methods=methods,
         device=str(device),
         devices=devices,
-        jobs=_jobs(means.jobs, workers, len(missing) or 1),
+        jobs=_jobs(means, on_devices, tasks),
         recipes=recipes,
         description=study.data(dataset),
         test_labels=dataset.test.labels,
-        chunks=missing,
-        trainings=trainings(study, there, methods, missing),
+        tasks=tasks,
     )
 
 
@@ -257,7 +272,13 @@ def _stack(request: Request, study: Study, methods: dict[str, Method], on_device
     return min(kept, largest) if kept else even_stack_size(request.runs, largest, on_devices)
 
 
-def _jobs(asked: int | None, on_devices: int, chunks: int) -> int:
-    """As many processes as asked, or as the GPUs are to have, or as there are cores, but no more than chunks."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(asked or on_devices or cores, chunks)
+def _jobs(means: Means, on_devices: int, tasks: list[Task]) -> int:
+    """As many processes as asked, or as the GPUs are to have, or as there are cores, but no more than have work."""
+    if means.executor == "inline":
+        return 1
+    return min(means.jobs or on_devices or _cores(), len(cut(tasks)) or 1)
+
+
+def _cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,9 +3,9 @@
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from ltbv.engine.optimise import stage_rate
+from ltbv.data.catalogue import ENTRIES
 from ltbv.engine.protocol import Protocol
-from ltbv.engine.train import stage_epochs
+from ltbv.engine.terms import as_published, stage_epochs, stage_rate
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
 from ltbv.later import says_nothing
@@ -57,6 +57,7 @@ def explanation(name: str, dataset: str) -> str:
     lines = [*filter(None, (f"{method.title} ({method.key})", method.summary, method.paper)), ""]
     for number, stage in enumerate(method.needed(), 1):
         lines += [f"stage {number}: {stage.name}", *(f"  {line}" for line in _stage(stage, study.protocol)), ""]
+    lines += _published(method)
     if method.posthoc:
         lines += [f"then, without training: {_shown(method.posthoc)}"]
     lines += [
@@ -94,8 +95,23 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "held out": f"{stage.held} images of each class{held}" if stage.held else None,
         "a step takes": _work(stage, stage_epochs(stage, protocol)),
         "draws' salt": stage.salt,
+        "terms": str(stage.terms or ""),
     }
     return [f"{what:<14} {value}" for what, value in found.items() if value]
+
+
+def _published(method: Method) -> list[str]:
+    """What changes under protocol paper, for each data set."""
+    lines = []
+    for one in method.published:
+        lines += [f"under --protocol paper, on {' and '.join(one.datasets)}, after {one.source}:"]
+        known = one.datasets[0] in ENTRIES  # of another one, no common protocol says what changes: all is told
+        form = as_published(method, one.datasets[0], resolve(one.datasets[0]).protocol) if known else method
+        for stage in form.needed():
+            terms = stage.terms if known else one.of(stage.name)
+            lines.append(f"  {stage.name}: {terms or 'as under the common protocol'}")
+        lines.append("")
+    return lines
 
 
 def _experts(stage: Stage) -> str | None:

@@ -2,10 +2,13 @@
 
 import json
 import shlex
+from pathlib import Path
 
 from ltbv.engine.cost import seconds_per_image, stored_bytes
 from ltbv.engine.train import stage_epochs
 from ltbv.harness.bootstrap import Job
+from ltbv.harness.chunks import whole
+from ltbv.harness.plan import Predicting
 from ltbv.harness.request import Place, Request
 from ltbv.options import choices, words
 from ltbv.schedules import value
@@ -15,12 +18,13 @@ BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits
 
 
 def outlook(job: Job) -> str:
-    """Lines for `--dry-run`. The time is that of a few training steps of each stage, alone on the machine."""
+    """Lines for `--dry-run`. The time is that of a few training steps of each stage, alone on the machine; a stage that
+    methods share is trained once, and counted with the first of them."""
     protocol, shape = job.study.protocol, job.study.entry.image_shape
     of, n, classes = job.study.settings, int(job.study.counts.sum()), job.study.entry.num_classes
     lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
     lines += [f"  note: {note}" for note in job.notes()]
-    seconds, size, measured = 0.0, 0, {}
+    size, measured, of_method = 0, {}, dict.fromkeys(job.request.methods, 0.0)
     for training in job.trainings:
         known = (training.key, len(training.runs))
         if known not in measured:
@@ -30,26 +34,44 @@ def outlook(job: Job) -> str:
             )
         later = job.study.work(training.stage) / value(training.stage.objective.work(), 0, 1)  # than the step timed
         took = measured[known] * training.images(job.study) * later
-        seconds += took
+        of_method[training.method.key] = of_method.get(training.method.key, 0.0) + took
         size += stored_bytes(training.stage, protocol, shape, classes) * len(training.runs)
         lines.append(
             f"  train {training.method.key}/{training.stage.name}, runs {training.runs[0]}-{training.runs[-1]}, "
             f"{stage_epochs(training.stage, protocol)} epochs: {_span(took)}"
         )
-    files = sum(len(job.store.missing(job.methods[m].key, chunk.runs)) for chunk in job.chunks for m in chunk.methods)
+    predicting = [task for task in job.tasks if isinstance(task, Predicting)]
+    files = sum(len(job.store.missing(task.method.key, task.runs)) for task in predicting)
     size += files * len(job.test_labels) * (BYTES_A_POINT + 2 * classes)
-    if not job.chunks:
+    if not job.tasks:
         return "\n".join([*lines, "  nothing is missing"])
+    seconds = sum(of_method.values())
+    each = ", ".join(f"{key} {_span(took)}" for key, took in of_method.items())
     jobs = f"{job.jobs} process{'es' * (job.jobs > 1)} on {job.device}"
+    megabytes = f"{size / 1e6:.1f}" if size < 1e7 else f"{size / 1e6:.0f}"
     return "\n".join(
-        [*lines, f"  {files} prediction files, {size / 1e6:.0f} MB, about {_span(seconds / job.jobs)} in {jobs}"]
+        [
+            *lines,
+            f"  training by method: {each}; together {_span(seconds)}",
+            f"  {files} prediction files, {megabytes} MB, about {_span(seconds / job.jobs)} in {jobs}",
+            f"  to start: {_start(job.request)}",
+        ]
     )
+
+
+def _start(request: Request) -> str:
+    """The command that does what is asked."""
+    methods = [word for key in request.methods for word in ("--method", key)]
+    own = [*words(request.settings, but_defaults=True), *words(request.means, but_defaults=True)]
+    usual = request.store == Path("runs") / request.settings.dataset
+    where = [] if usual else ["--study", str(request.store)]
+    return shlex.join(["ltbv", "bootstrap", *methods, "--runs", str(request.runs), *own, *where])
 
 
 def as_json(job: Job) -> str:
     """The chunks with something missing, each with the command that does it: for schedulers."""
     found = []
-    for chunk in job.chunks:
+    for chunk in whole(job.tasks):
         methods = [word for name in chunk.methods for word in ("--method", name)]
         command = shlex.join(["ltbv", "run", span(chunk.runs), *methods, *_words(job.request)])
         found.append({"runs": span(chunk.runs), "methods": list(chunk.methods), "command": command})
@@ -64,6 +86,8 @@ def _words(request: Request) -> list[str]:
 
 
 def _span(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.2g} s" if seconds >= 0.1 else "under 0.1 s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""What is missing from a study? Chunks: a few runs that are trained together as one stack, for the methods asked.
+"""What is missing from a study? Tasks: stages to be trained and predictions to be written, for a stack of runs each.
 
 Which runs share a stack follows, on CPUs, from the number of runs alone, so a study that was interrupted is finished by
 the very stacks that would have finished it: the last bit of a weight can depend on its neighbours' memory layout. On
@@ -6,53 +6,82 @@ GPUs it follows from their number and memory and from the methods asked too. A s
 began with, so that later runs round as the earlier ones do.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.files import Damaged, read_arrays
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
-from ltbv.store import Store, provenance, span
-
-Tell = Callable[[dict[str, Any]], None]  # hears of progress, one event at a time
+from ltbv.store import Store, provenance
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Runs that share a stack, and the names (keys or package.module:name) of the methods to train on them."""
+class Task:
+    """Something that a stack of runs lacks.
+
+    runs    the stack
+    name    of the method, as it was asked for: key or package.module:name
+    needs   keys of the stages that have to be trained before it: those that are missing too
+    """
 
     runs: tuple[int, ...]
-    methods: tuple[str, ...]
-
-    def halves(self) -> tuple["Chunk", "Chunk"]:
-        """Two chunks of half the runs each, for a stack that did not fit into memory."""
-        middle = len(self.runs) // 2
-        return Chunk(self.runs[:middle], self.methods), Chunk(self.runs[middle:], self.methods)
-
-    @property
-    def name(self) -> str:
-        """Of its log: runs-0-4."""
-        return f"runs-{span(self.runs)}"
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Training:
-    """One stage of one chunk that has to be trained."""
-
-    key: str
+    name: str
     method: Method
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Training(Task):
+    """A stage is to be trained."""
+
     stage: Stage
-    runs: tuple[int, ...]
+    key: str
 
     def images(self, study: Study) -> int:
-        """How many images it goes through, all runs together."""
+        """How many training images it goes through, all runs together."""
         return stage_epochs(self.stage, study.protocol) * study.images(self.stage) * len(self.runs)
+
+
+@dataclass(frozen=True)
+class Predicting(Task):
+    """Predictions of a method are to be written."""
+
+
+def missing_tasks(
+    study: Study, store: Store, methods: dict[str, Method], stacks: Sequence[tuple[int, ...]]
+) -> list[Task]:
+    """What these stacks lack, stack by stack, each after what it needs; a stage that methods share is one task.
+
+    `methods` is name -> method, in the order asked. A stage that is there needs nothing below it.
+    """
+    found: list[Task] = []
+    trained: set[tuple[str, tuple[int, ...]]] = set()
+
+    def lacking(name: str, stage: Stage, runs: tuple[int, ...]) -> tuple[str, ...]:
+        """The key of a stage, if it is to be trained."""
+        method = methods[name]
+        key = study.stage_key(method, stage)
+        if (key, runs) not in trained:
+            if store.has_stage(key, runs):
+                return ()
+            needs = [key for below in stage.stands_on for key in lacking(name, method.stage(below), runs)]
+            found.append(Training(runs, name, method, tuple(needs), stage, key))
+            trained.add((key, runs))
+        return (key,)
+
+    for runs in stacks:
+        for name, method in methods.items():
+            if store.missing(method.key, runs):
+                needs = lacking(name, method.stages[-1], runs)
+                found.append(Predicting(runs, name, method, needs))
+    return found
+
+
+def stacks(runs: int, size: int) -> list[tuple[int, ...]]:
+    """Runs 0 to runs - 1 in stacks of `size`; the last may be smaller."""
+    return [tuple(range(start, min(start + size, runs))) for start in range(0, runs, size)]
 
 
 def stack_size(runs: int, largest: int) -> int:
@@ -83,27 +112,3 @@ def recorded_stack_size(store: Store) -> int | None:
         if isinstance(trained, dict) and isinstance(runs := trained.get("runs"), list) and runs:
             return len(runs)
     return None
-
-
-def chunks(
-    store: Store, methods: dict[str, Method], runs: int, size: int, *, only: tuple[int, ...] | None = None
-) -> list[Chunk]:
-    """The chunks of `size` runs with something missing, or a single one of the runs `only`.
-
-    `methods` is name -> method, in the order asked.
-    """
-    groups = [only] if only else [tuple(range(start, min(start + size, runs))) for start in range(0, runs, size)]
-    wanted = [(group, tuple(name for name, m in methods.items() if store.missing(m.key, group))) for group in groups]
-    return [Chunk(group, names) for group, names in wanted if names]
-
-
-def trainings(study: Study, store: Store, methods: dict[str, Method], parts: Sequence[Chunk]) -> list[Training]:
-    """The stages that have to be trained for these chunks, shared ones once."""
-    found: dict[tuple[str, tuple[int, ...]], Training] = {}
-    keys = {name: [(study.stage_key(m, stage), stage) for stage in m.needed()] for name, m in methods.items()}
-    for chunk in parts:
-        for name in chunk.methods:
-            for key, stage in keys[name]:
-                if not store.has_stage(key, chunk.runs):
-                    found.setdefault((key, chunk.runs), Training(key, methods[name], stage, chunk.runs))
-    return list(found.values())

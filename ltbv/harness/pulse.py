@@ -14,6 +14,7 @@ from typing import Any
 
 from ltbv.errors import Refusal
 from ltbv.files import read_json, write_bytes
+from ltbv.harness.events import Event, ImagesSeen
 from ltbv.store import Store
 from ltbv.store.locks import is_alive
 
@@ -38,14 +39,14 @@ class Pulse:
         self.beat()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()
 
-    def hear(self, event: dict[str, Any]) -> None:
+    def hear(self, event: Event) -> None:
         """Count images."""
-        self.images += event["images"] if event["event"] == "images" else 0
+        self.images += event.images if isinstance(event, ImagesSeen) else 0
         if time.time() - self.last > EVERY:
             self.beat()
 

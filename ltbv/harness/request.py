@@ -20,7 +20,9 @@ class Place:
     data_dir: Path | None = choice(None, "Where the files of the data set are.")
     device: str = choice("auto", "auto, cpu or cuda.")
     checkpoint_minutes: float = choice(10.0, "How often a long stage is kept.")
-    keep_logits: bool = choice(True, "Keep logits, two bytes a class and test image of each run; no report needs them.")
+    keep_logits: bool = choice(
+        True, "Keep logits, two bytes a class and test image of each run: for top-k, Brier score and cross-entropy."
+    )
 
     def __post_init__(self) -> None:
         check(self)

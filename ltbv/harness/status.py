@@ -119,12 +119,12 @@ def _foreign(store: Store, files: dict[Path, tuple[dict[str, Any] | None, str]])
         part, owner, run = _place(store.path, path)
         if part == "stages":
             expected, stood_on = {"stage": owner, "run": run, "seed": seed}, "from"
-        elif part == "predictions" and (recipe := store.recipe_of(owner)):
+        elif part == "predictions" and run is not None and (recipe := store.recipe_of(owner)):
             expected, stood_on = provenance.of_prediction(recipe, seed, run), "weights"
         else:
             continue
         strange = provenance.stranger(said, expected) if said else "it does not say where it comes from"
-        if not strange and isinstance(weights := said.get(stood_on), dict):
+        if said and not strange and isinstance(weights := said.get(stood_on), dict):
             kept = {stage: files.get(store.path / "stages" / str(stage) / path.name, ("", ""))[1] for stage in weights}
             others = [stage for stage, digest in weights.items() if kept[stage] not in ("", digest)]
             strange = f"made with other weights of stage {others[0]} than are kept" if others else ""

@@ -19,13 +19,13 @@ from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
 from ltbv.engine.cost import costs_by_experts, network_cost
 from ltbv.engine.protocol import Protocol, changed, needed, protocol_for
-from ltbv.engine.train import stage_epochs
-from ltbv.errors import Refusal
+from ltbv.engine.terms import as_published, stage_epochs
+from ltbv.errors import Refusal, unknown
 from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
-from ltbv.options import split
+from ltbv.options import option, split
 from ltbv.schedules import value
-from ltbv.settings import Settings
+from ltbv.settings import COMMON, PAPER, Settings
 from ltbv.stats.splits import scaled, splits
 
 
@@ -90,9 +90,18 @@ class Study:
 
     def asked(self) -> dict[str, Any]:
         """What study.json compares."""
-        protocol = canonical(self.protocol)
+        protocol, said = canonical(self.protocol), self.settings.said()
         del protocol["epochs"]  # stands among the settings
-        return {**self.settings.said(), "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
+        name = {"protocol_name": said.pop("protocol")} if "protocol" in said else {}
+        return {**said, **name, "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
+
+    def form(self, method: Method) -> Method:
+        """The method as this study trains it: with as many development images as are asked, and under protocol paper as
+        its authors published it."""
+        method = method.with_development(self.settings.development)
+        if self.settings.protocol != PAPER:
+            return method
+        return as_published(method, self.settings.dataset, self.protocol)
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
@@ -104,13 +113,12 @@ class Study:
         }
 
     def stage_key(self, method: Method, stage: Stage) -> str:
-        """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device."""
-        asked = {name: value for name, value in self.asked().items() if name != "development"}  # stages say it
-        return digest({"study": asked, "stage": _chain(method, stage)})
+        """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device.
 
-    def suited(self, method: Method) -> Method:
-        """A method as this study has it: with as many development images as are asked."""
-        return method.with_development(self.settings.development)
+        Which protocol was asked is not among it, nor how many development images: stages say themselves what differs.
+        """
+        study = {name: value for name, value in self.asked().items() if name not in ("protocol_name", "development")}
+        return digest({"study": study, "stage": _chain(method, stage)})
 
     def images(self, stage: Stage) -> int:
         """Nominal training images of a run in this stage, with the development images where they are trained on."""
@@ -151,7 +159,9 @@ class Study:
         """recipe.json of a method: how to name it, and from which stages its predictions come."""
         last = method.stages[-1]
         whole = [self.stage_key(method, last), canonical(method.posthoc), canonical(method.predict)]
+        published = {"published": _told(method)} if self.settings.protocol == PAPER else {}
         return {
+            **published,
             "key": digest(whole),
             "label": method.title,
             "order": order,
@@ -174,6 +184,7 @@ def resolve(dataset: str = Settings.dataset, **chosen: Any) -> Study:
 def filled_in(asked: Settings) -> Study:
     """Fill in a data set's defaults and check every name and number; the first that will not do is refused."""
     source = entry(asked.dataset)
+    asked = replace(asked, protocol=_protocol(asked, protocol_for(source.image_shape)))
     if asked.seed < 0:
         raise Refusal(f"seed {asked.seed}: must be 0 or larger")
     if asked.development is not None and asked.development < 1:
@@ -190,6 +201,23 @@ def filled_in(asked: Settings) -> Study:
     check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
     study.protocol  # noqa: B018  (what no protocol can have is refused here)
     return study
+
+
+OWN_TERMS = ("network", "epochs", "batch", "learning_rate", "weight_decay", "optimiser")
+
+
+def _protocol(asked: Settings, common: Protocol) -> str | None:
+    """paper, where nothing may be chosen that the common one does not say anyway; or None for that."""
+    if asked.protocol in (None, COMMON):
+        return None
+    if asked.protocol != PAPER:
+        raise unknown("protocol", asked.protocol, (COMMON, PAPER))
+    chosen = needed(common, asked)
+    for name in OWN_TERMS:
+        if getattr(chosen, name) not in (None, "", common.epochs if name == "epochs" else None):
+            said = f"{name} {getattr(asked, name)}: under protocol paper each method has its authors'"
+            raise Refusal(f"{said}; leave out {option(name)}, or --protocol paper")
+    return PAPER
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -216,11 +244,15 @@ def _chain(method: Method, stage: Stage) -> Any:
     """A stage with the stages that it stands on in the place of their names."""
     own = canonical(stage)
     del own["name"]  # what it is called changes nothing
-    if not stage.with_held:  # so that keys are those of before there was such a thing
-        del own["with_held"]
     own["start"] = _chain(method, method.stage(stage.start)) if stage.start else None
     own["given"] = [_chain(method, method.stage(name)) for name in stage.given]
     return own
+
+
+def _told(method: Method) -> dict[str, Any]:
+    """Where a published method's terms come from, and what they change of each stage."""
+    (found,) = method.published
+    return {"source": found.source, "stages": {one.name: str(one.terms) if one.terms else "" for one in method.stages}}
 
 
 def _commit() -> str | None:

@@ -6,21 +6,26 @@ from socket import gethostname
 from typing import Any
 
 from ltbv.errors import Refusal
-from ltbv.harness.plan import Chunk, Tell
+from ltbv.harness.chunks import Chunk
+from ltbv.harness.events import Tell
 from ltbv.harness.study import filled_in
 from ltbv.settings import Settings
 from ltbv.store import Store
 
-PATIENCE = 0.5  # seconds between two looks at a chunk that another command has in hand
-
 
 @dataclass(frozen=True)
 class Order:
-    """asked: the settings, by name; the rest changes where and how fast, not what."""
+    """What is to be done, and with which means.
 
-    store: str
+    study     its directory
+    asked     the settings, by name
+    methods   keys, by the names they were asked for
+    The rest changes where and how fast, not what.
+    """
+
+    study: str
     asked: dict[str, Any]
-    methods: tuple[str, ...]
+    methods: dict[str, str]
     identity: str | None = None  # of the study
     data_dir: str | None = None
     device: str = "cpu"
@@ -31,35 +36,44 @@ class Order:
     checkpoint_minutes: float = 10.0
     keep_logits: bool = True
 
-    def place(self) -> Store:
-        """The directory to work in."""
-        return Store(self.store, self.identity)
+    def store(self) -> Store:
+        """The study to work in."""
+        return Store(self.study, self.identity)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def work(order: Order) -> Callable[[Chunk, Tell], None]:
-    """Read the data once; what comes back carries out one chunk after another.
+    """Read the data once; what comes back does one chunk after another.
 
-    It raises `Busy` where another command has the chunk in hand, and `OutOfMemory` where the stack was too large.
+    Their runs are held by whoever hands them out. `OutOfMemory` where the stack was too large.
     """
     from ltbv.engine.device import choose
-    from ltbv.harness.chunk import carry_out
+    from ltbv.harness.trainer import do_chunk
     from ltbv.methods import find
 
     study, dataset = filled_in(Settings.read(order.asked)).load(order.data_dir)
-    there = order.place()
+    there = order.store()
     if there.exists and there.study()["asked"].get("fingerprint") != study.fingerprint:
         raise Refusal(
             f"the data of {study.settings.dataset} on {gethostname()} are not those that {there.path} was made with"
         )
-    methods = {name: study.suited(find(name)) for name in order.methods}
+    methods = {name: study.form(find(name)) for name in order.methods}
     device = choose(order.device)
 
     def do(chunk: Chunk, tell: Tell) -> None:
-        own = {name: methods[name] for name in chunk.methods}
-        more = {"checkpoint_minutes": order.checkpoint_minutes, "keep_logits": order.keep_logits}
-        carry_out(chunk, study, order.place(), dataset, own, device, tell, **more)
+        own = {name: methods[name] for name in chunk.names}
+        do_chunk(
+            chunk,
+            study,
+            order.store(),
+            dataset,
+            own,
+            device,
+            tell,
+            checkpoint_minutes=order.checkpoint_minutes,
+            keep_logits=order.keep_logits,
+        )
 
     return do

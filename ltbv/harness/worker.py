@@ -13,6 +13,8 @@ import threading
 from os import _exit  # as it is, whatever a method's code makes of it
 from typing import TextIO
 
+from ltbv.harness.events import Event
+
 
 def main() -> None:
     """Serve until standard input ends."""
@@ -21,8 +23,8 @@ def main() -> None:
     asked_for = os.fdopen(os.dup(0))
     _leave_alone()
 
-    def tell(event: dict) -> None:
-        print(json.dumps(event), file=events)
+    def tell(event: Event) -> None:
+        print(json.dumps(event.as_json()), file=events)
 
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     order_line = asked_for.readline()
@@ -31,16 +33,14 @@ def main() -> None:
     import torch
 
     from ltbv.harness.attempt import attempt
-    from ltbv.harness.plan import Chunk
+    from ltbv.harness.chunks import Chunk
     from ltbv.harness.work import Order, work
 
     torch.set_num_threads(1)
     order = Order(**json.loads(order_line))
     prepare = functools.cache(lambda: work(order))
     while line := lines.get():
-        asked = json.loads(line)
-        chunk = Chunk(tuple(asked["runs"]), tuple(asked["methods"]))
-        tell({"event": "end", **attempt(prepare, chunk, order.place(), tell)})
+        tell(attempt(prepare, Chunk.read(json.loads(line)), order, tell))
 
 
 def _listen(asked_for: TextIO, lines: queue.SimpleQueue) -> None:

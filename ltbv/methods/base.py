@@ -20,6 +20,7 @@ from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.errors import Refusal, unknown
 from ltbv.later import later
 from ltbv.methods.objective import Loss, Losses, Moment, Objective, OutputObjective, Sum, shaped
+from ltbv.methods.published import Published, Terms
 from ltbv.models.experts import Experts, Net, Output
 from ltbv.optimisers import Optimiser
 from ltbv.schedules import Number
@@ -54,6 +55,7 @@ class Stage:
     experts        which experts learn, of those parts that each has for itself (branches, heads, and parts that values
                    pass), None: all; the others stand still and are asked without a gradient. An objective sees all, so
                    the loss that is told holds theirs too
+    terms          epochs, batch, optimiser, augmentation, … of its own; `--protocol paper` fills in what is published
     sampler        one for each batch that the objective wants: `data/samplers`
     given          names of earlier stages whose networks the objective may consult
     epochs         share of the protocol's epochs
@@ -82,9 +84,10 @@ class Stage:
     own: tuple[tuple[str, Optimiser], ...] = ()
     first: tuple[str, ...] = ()
     held: int = 0
-    with_held: bool = False
+    with_held: bool = later(False)
     salt: int = 0
     experts: tuple[int, ...] | None = later(None)
+    terms: Terms | None = later(None)
 
     @property
     def learning(self) -> tuple[str, ...]:
@@ -135,6 +138,7 @@ class Method:
     adds_to   key of the method that it adds something to
     family    methods of one family differ in their number of experts only
     kind      a word or two for methods of its sort, under which tables of many methods show it
+    published   with what its authors trained it, for `--protocol paper`
     """
 
     key: str
@@ -148,6 +152,7 @@ class Method:
     adds_to: str = field(default="", compare=False)
     family: str = field(default="", compare=False)
     kind: str = field(default="", compare=False)
+    published: tuple[Published, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{0,99}[A-Za-z0-9_-]", self.key):
@@ -265,6 +270,9 @@ def _check_experts(key: str, stage: Stage) -> None:
     if stage.net.head.joint and "heads" in stage.learning:
         raise Refusal(f"{who} trains some experts, and one head for all of them; leave the heads out of `train`")
     own = ("branches", "heads", *(part.name for part in stage.net.parts if part.at), *["stem"] * stage.net.apart)
+    if drawn := [part for part in stage.reset if part in own]:
+        said = f"{who} draws {', '.join(drawn)} anew, of experts that stand still too"
+        raise Refusal(f"{said}; leave out `reset`, or let all experts learn")
     if not {*own} & {*stage.learning}:
         said = f"{who} trains some experts, and of what experts have for themselves nothing learns"
         raise Refusal(f"{said}; leave `experts` out, or train {', '.join(own)}")

@@ -13,10 +13,12 @@ weight decay). beta is chosen for each data set in the paper, on the test set as
 
 from ltbv.losses import cross_entropy, sigmoid_focal
 from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.published import CIFAR, USUAL, Published
 from ltbv.methods.registry import register
 
 PAPER = "Cui et al., CVPR 2019, arXiv 1901.05555"
 BETA = 0.9999
+CUI = Published("the scripts of Cui et al. (2019)", CIFAR, USUAL)
 
 CB_CE = register(
     Method(
@@ -27,6 +29,7 @@ CB_CE = register(
         summary="cross-entropy, classes weighted by their effective number throughout",
         about=__doc__,
         kind="Loss",
+        published=(CUI,),
     )
 )
 
@@ -39,5 +42,6 @@ CB_FOCAL = register(
         summary="sigmoid focal loss, classes weighted by their effective number throughout",
         about=__doc__,
         kind="Loss",
+        published=(CUI,),
     )
 )

@@ -12,7 +12,9 @@ classes in turn and gives four images of each; it offers n_max C of them, but th
 
 The authors' code lets the frozen network's batch-norm statistics go on adapting during cRT and LWS; we freeze them with
 the rest, as RIDE's re-implementation does. The length of cRT and LWS on CIFAR is unpublished: a tenth of the
-representation's epochs, learning rate 0.1 with a cosine, is ours. All of these stand on CE's network, trained once.
+representation's epochs, learning rate 0.1 with a cosine, is ours. All of these stand on CE's network, trained once. For
+`--protocol paper` cRT, LWS and tau-norm have the only whole recipe that was published for CIFAR under their names, that
+of Zhang et al. (Bag of Tricks, AAAI 2021).
 
     crt_decay  cRT whose classifier has ten times the weight decay, 5e-3: a variant of ours, not the authors'. Less
                fitting of the classifier moves accuracy from the many-shot classes to the few-shot ones.
@@ -31,6 +33,7 @@ from ltbv.errors import Refusal
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.baseline import REPRESENTATION
+from ltbv.methods.published import BAG_OF_TRICKS
 from ltbv.methods.registry import register
 from ltbv.models.experts import Experts
 from ltbv.models.parts import Part, Shape
@@ -150,6 +153,7 @@ CRT = register(
         summary="CE's network, classifier trained anew with class-balanced sampling",
         about=__doc__,
         kind="Decoupling",
+        published=(BAG_OF_TRICKS,),
         adds_to="ce",
     )
 )
@@ -176,6 +180,7 @@ LWS = register(
         summary="CE's network, a factor for each class's logit trained with class-balanced sampling",
         about=__doc__,
         kind="Decoupling",
+        published=(BAG_OF_TRICKS,),
         adds_to="ce",
     )
 )
@@ -190,6 +195,7 @@ TAU_NORM = register(
         summary="CE's network, class vectors brought to equal length",
         about=__doc__,
         kind="Decoupling",
+        published=(BAG_OF_TRICKS,),
         adds_to="ce",
     )
 )

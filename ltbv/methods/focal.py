@@ -8,6 +8,7 @@ Where classes are weighted too, some published code computes p from the weighted
 
 from ltbv.losses import focal
 from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.published import CAO
 from ltbv.methods.registry import register
 
 FOCAL = register(
@@ -19,5 +20,6 @@ FOCAL = register(
         summary="less weight on examples that are right already (gamma 1)",
         about=__doc__,
         kind="Loss",
+        published=(CAO,),
     )
 )

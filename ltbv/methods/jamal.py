@@ -37,13 +37,16 @@ from ltbv.losses import ExampleLoss, cross_entropy, effective_number, focal, lda
 from ltbv.methods.base import Losses, Method, Moment, Objective, Stage
 from ltbv.methods.by_image import AHEAD, HELD, PLAIN, VIRTUAL, agreement, image_losses, losses_at
 from ltbv.methods.objective import right
+from ltbv.methods.published import CIFAR, CROPS, DROPS, Published, Terms
 from ltbv.methods.registry import register
 from ltbv.models import virtual
 from ltbv.models.experts import Experts, Net
 from ltbv.models.parts import COSINE, LINEAR
+from ltbv.optimisers import SGD
 from ltbv.schedules import Number, Step
 
 BETA = 0.9999
+CODE = Published("the released code of Jamal et al. (2020)", CIFAR, Terms(200, 100, DROPS, 5e-4, SGD(), CROPS))
 
 
 def class_weights(counts: Tensor, beta: float = BETA) -> Tensor:
@@ -116,5 +119,6 @@ for _key, _label, _loss, _head in (
             about=__doc__,
             kind="Development",
             adds_to=_key,
+            published=(CODE,),
         )
     )

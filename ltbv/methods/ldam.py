@@ -12,6 +12,7 @@ of the weights as it does. The cosine head multiplies by the scale itself, as in
 from ltbv.data.samplers import CLASS_BALANCED, INSTANCE, Deferred
 from ltbv.losses import cross_entropy, focal, ldam
 from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.published import CAO
 from ltbv.methods.registry import register
 from ltbv.models.experts import Net
 from ltbv.models.parts import COSINE
@@ -29,6 +30,7 @@ LDAM = register(
         summary="label-distribution-aware margins on a cosine head",
         about=__doc__,
         kind="Loss",
+        published=(CAO,),
     )
 )
 
@@ -41,6 +43,7 @@ LDAM_DRW = register(
         summary="LDAM, classes re-weighted in the last fifth of training",
         about=__doc__,
         kind="Deferred",
+        published=(CAO,),
         adds_to="ldam",
     )
 )
@@ -54,6 +57,7 @@ CE_DRW = register(
         summary="cross-entropy, classes re-weighted in the last fifth of training",
         about=__doc__,
         kind="Deferred",
+        published=(CAO,),
         adds_to="ce",
     )
 )
@@ -67,6 +71,7 @@ FOCAL_DRW = register(
         summary="focal loss, classes re-weighted in the last fifth of training",
         about=__doc__,
         kind="Deferred",
+        published=(CAO,),
         adds_to="focal",
     )
 )
@@ -80,6 +85,7 @@ DRS = register(
         summary="cross-entropy, classes drawn alike in the last fifth of training",
         about=__doc__,
         kind="Deferred",
+        published=(CAO,),
         adds_to="ce",
     )
 )

@@ -14,8 +14,8 @@ the paper a random image of its class takes the place, which is the same in dist
 
 beta is 0.999 where n_0 is 5000, as released for CIFAR-10; ours, as none was released for others: 0.999^(5000 / n_0), so
 that seeds are accepted alike in any data of the same shape (0.999 itself would accept less than half where n_0 is 500).
-Ours too: the length of the noise is that of each image (in the code it shrinks with the number of images made at once),
-and learning rate and weight decay are the common protocol's. Images are never made in half precision.
+Ours too: the length of the noise is that of each image (in the code it shrinks with the number of images made at once).
+Images are never made in half precision.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,11 +33,13 @@ from ltbv.losses import cross_entropy
 from ltbv.methods.base import Losses, Method, Moment, Objective, Stage
 from ltbv.methods.baseline import REPRESENTATION
 from ltbv.methods.objective import right
+from ltbv.methods.published import USUAL, Published
 from ltbv.methods.registry import register
 from ltbv.models.experts import Experts
 from ltbv.models.stack import evaluating
 from ltbv.schedules import Number, Step
 
+SCRIPT = Published("the script of Kim et al. (M2m, 2020)", ("cifar10-lt",), USUAL)
 LATE = 0.8  # share of the epochs after which images are made
 MAKES = Step(0.0, 1.0, at=LATE)
 
@@ -183,5 +185,6 @@ M2M = register(
         about=__doc__,
         kind="Re-sampling",
         adds_to="drs",
+        published=(SCRIPT,),
     )
 )

@@ -37,12 +37,17 @@ from ltbv.losses import ExampleLoss, cross_entropy
 from ltbv.methods.base import Losses, Method, Moment, Objective, Stage
 from ltbv.methods.by_image import AHEAD, HELD, PLAIN, VIRTUAL, agreement, image_losses, losses_at, to_one
 from ltbv.methods.objective import right
+from ltbv.methods.published import CIFAR, CROPS, Published, Terms
 from ltbv.methods.registry import register
 from ltbv.models import virtual
 from ltbv.models.experts import Experts, Net
 from ltbv.models.parts import Part, Shape
 from ltbv.models.stack import Layer
 from ltbv.optimisers import SGD, Adam, Optimiser
+from ltbv.schedules import Drops
+
+TERMS = Terms(100, 100, Drops(0.1, at=(0.8, 0.9), factors=(0.1, 0.01)), 5e-4, SGD(), CROPS)
+SHU = Published("the script of Shu et al. (2019) for class imbalance", CIFAR, TERMS)
 
 
 class WeightNet(Layer):
@@ -138,18 +143,20 @@ def weighing(objective: WeighedByNet, rule: Optimiser) -> Stage:
     )
 
 
-for _key, _label, _stage, _how in (
+for _key, _label, _stage, _how, _published in (
     (
         "meta_weight_net",
         "Meta-Weight-Net",
         weighing(WeighedByNet(), SGD(learning_rate=1e-5, weight_decay=5e-4)),
         "weights that sum to 1",
+        (SHU,),
     ),
     (
         "meta_weight_net_noise",
         "Meta-Weight-Net, noise form",
         weighing(WeighedByNet(normalised=False), Adam(learning_rate=1e-3, weight_decay=1e-4)),
         "weights that are divided by the batch",
+        (),
     ),
 ):
     register(
@@ -162,5 +169,6 @@ for _key, _label, _stage, _how in (
             about=__doc__,
             kind="Development",
             adds_to="ce",
+            published=_published,
         )
     )

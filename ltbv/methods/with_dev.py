@@ -9,6 +9,7 @@ from ltbv.data.development import PER_CLASS
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.ldam import DEFERRED
+from ltbv.methods.published import CAO
 from ltbv.methods.registry import register
 
 for _key, _label, _objective in (
@@ -24,5 +25,6 @@ for _key, _label, _objective in (
             about=__doc__,
             kind="Development",
             adds_to=_key,
+            published=(CAO,),
         )
     )

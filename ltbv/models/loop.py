@@ -18,16 +18,17 @@ from ltbv.models.stack import Layer
 class Loop(Layer):
     """`copies` modules made by `make()`, each [B, channels, H, W] -> [B, D]: [B, K*channels, H, W] -> [K, B, D].
 
-    A module that wants colour gets grey images three times over (`colour`).
+    colour   a module that wants colour gets grey images three times over
+    maps     modules give maps [B, C', ...], and the loop [B, K*C', ...], whatever the axes after the images are
     """
 
     recordable = False  # members are lent a new seed each time
 
-    def __init__(self, copies: int, make: Callable[[], nn.Module], *, colour: bool = True):
+    def __init__(self, copies: int, make: Callable[[], nn.Module], *, colour: bool = True, maps: bool = False):
         super().__init__()
-        self.copies, self.make, self.colour = copies, make, colour
+        self.copies, self.make, self.colour, self.maps = copies, make, colour, maps
         with torch.random.fork_rng(devices=[]):
-            self.members = nn.ModuleList(make() for _ in range(copies))
+            self.members = nn.ModuleList(_made(make) for _ in range(copies))
         self.draws = [np.random.default_rng(copy) for copy in range(copies)]  # of what a member forgets in training
 
     def draw(self, copy: int, generator: np.random.Generator) -> None:
@@ -56,7 +57,17 @@ class Loop(Layer):
         for member, one, draws in zip(self.members, images, self.draws, strict=True):
             with lent(draws, x.device) if self.training else nullcontext():
                 features.append(member(one))
-        return torch.stack(features)
+        return torch.stack(features, 1).flatten(1, 2) if self.maps else torch.stack(features)
+
+
+def _made(make: Callable[[], nn.Module]) -> nn.Module:
+    """A member; some can be made where there are numbers only, and are then moved to where none are asked for."""
+    try:
+        return make()
+    except NotImplementedError:
+        with torch.device("cpu"):
+            member = make()
+        return member.to(torch.get_default_device())
 
 
 @contextmanager

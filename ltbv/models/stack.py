@@ -215,26 +215,26 @@ def take(module: nn.Module, copies: Sequence[int]) -> nn.Module:
     return taken
 
 
-def draw_run(module: nn.Module, run: int, runs: int, generator: np.random.Generator) -> None:
-    """Initialise everything that belongs to `run` in a stack of `runs`: the same weights in a stack of any size."""
+def draw_run(module: nn.Module, slot: int, runs: int, generator: np.random.Generator) -> None:
+    """Initialise what belongs to the run in a `slot` of a stack of `runs`: the same weights in a stack of any size."""
     for layer in layers(module):
         share = layer.copies // runs
-        for copy in range(run * share, (run + 1) * share):
+        for copy in range(slot * share, (slot + 1) * share):
             layer.draw(copy, generator)
 
 
-def run_state(module: nn.Module, run: int, runs: int) -> dict[str, np.ndarray]:
-    """Weights and buffers of one run, name -> [copies of the run, ...]; the same for a stack of any size."""
+def run_state(module: nn.Module, slot: int, runs: int) -> dict[str, np.ndarray]:
+    """Weights and buffers of the run in a slot, name -> [copies of the run, ...]; the same for a stack of any size."""
     return {
         name: np.stack([tensor.detach().cpu().numpy() for tensor in tensors])
-        for name, tensors in _run_tensors(module, run, runs).items()
+        for name, tensors in _run_tensors(module, slot, runs).items()
     }
 
 
-def load_run_state(module: nn.Module, run: int, runs: int, state: dict[str, np.ndarray]) -> None:
+def load_run_state(module: nn.Module, slot: int, runs: int, state: dict[str, np.ndarray]) -> None:
     """The inverse of `run_state`. Names the module does not have are left; names it has must be there and fit."""
     with torch.no_grad():
-        for name, tensors in _run_tensors(module, run, runs).items():
+        for name, tensors in _run_tensors(module, slot, runs).items():
             values = state[name]
             # copy_ would spread a smaller array over the tensor
             if values.shape != (len(tensors), *tensors[0].shape) or values.dtype.str[1:] not in NUMBERS:
@@ -243,13 +243,13 @@ def load_run_state(module: nn.Module, run: int, runs: int, state: dict[str, np.n
                 tensor.copy_(torch.as_tensor(of_copy))
 
 
-def _run_tensors(module: nn.Module, run: int, runs: int) -> dict[str, list[Tensor]]:
-    """name -> the tensors of the run's copies."""
+def _run_tensors(module: nn.Module, slot: int, runs: int) -> dict[str, list[Tensor]]:
+    """name -> the tensors of the copies of the run in a slot."""
     found: dict[str, list[Tensor]] = {}
     for path, layer in module.named_modules():
         if isinstance(layer, Layer):
             share = layer.copies // runs
-            for copy in range(run * share, (run + 1) * share):
+            for copy in range(slot * share, (slot + 1) * share):
                 for name, tensor in layer.copy_state(copy).items():
                     found.setdefault(f"{path}.{name}", []).append(tensor)
     return found

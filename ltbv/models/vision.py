@@ -1,19 +1,23 @@
-"""Which networks does torchvision lend? Any of its image classifiers, without its last layer, as a backbone.
+"""Which networks do other packages lend? Any image classifier of torchvision or timm, by name, as a `foreign` backbone.
 
 The only module that imports torchvision. Beside a CPU-only torch, the registry's torchvision cannot load its compiled
 operators and `import torchvision` raises over a missing schema; image classifiers need none of those operators, so the
 schemas are declared first.
 """
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
+from difflib import get_close_matches
+from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
 
 from ltbv.errors import Refusal, unknown
-from ltbv.models.loop import Loop
+from ltbv.models.foreign import Foreign
+from ltbv.models.own import own
 
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -38,13 +42,10 @@ def torchvision() -> ModuleType:
 
 
 @dataclass(frozen=True)
-class TorchvisionBackbone:
-    """A torchvision classifier by name (`resnet18`), weights drawn, its last linear layer left out.
+class TorchvisionBackbone(Foreign):
+    """A torchvision classifier by name (`resnet18`), cut or whole. Residual networks can be made narrower or wider."""
 
-    Nothing is shared between experts, and its width cannot be changed: several experts need `Net(width=1.0)`.
-    """
-
-    name: str
+    source = "torchvision"
 
     def __post_init__(self) -> None:
         models = torchvision().models
@@ -52,37 +53,63 @@ class TorchvisionBackbone:
         if self.name not in names:
             raise unknown("torchvision network", self.name, names)
 
-    def build_shared(self, copies: int, channels: int) -> nn.Module:
-        """Nothing: images pass."""
-        del copies, channels
-        return nn.Identity()
-
-    def build_branch(self, copies: int, width_factor: float) -> nn.Module:
-        """`copies` networks."""
-        if width_factor != 1:
-            raise Refusal(f"torchvision:{self.name} cannot be made {width_factor:g} times as wide; use Net(width=1.0)")
-        return Loop(copies, self._headless)
-
-    def features(self, width_factor: float) -> int:
-        """D, what the last linear layer takes."""
-        del width_factor
-        return self._last[1].in_features
-
-    def map_size(self, size: tuple[int, int]) -> None:
-        """It gives features at once."""
-        del size
-
-    def _headless(self) -> nn.Module:
-        network = self._whole()
-        network.set_submodule(self._last[0], nn.Identity())
-        return network
-
-    def _whole(self) -> nn.Module:
+    def whole(self) -> nn.Module:
         return torchvision().models.get_model(self.name, weights=None)
 
-    @cached_property
-    def _last(self) -> tuple[str, nn.Linear]:
-        linear = [(name, module) for name, module in self._whole().named_modules() if isinstance(module, nn.Linear)]
-        if not linear:
-            raise Refusal(f"torchvision:{self.name} has no linear layer at its end to be replaced; resnet18 has")
-        return linear[-1]
+    def narrowed(self, factor: float) -> nn.Module | None:
+        """Of a residual network: the planes of its layers from the cut on, as RIDE narrows them."""
+        network, resnet = self.whole(), torchvision().models.ResNet
+        top, within, _ = self.cut.partition(".")
+        names = [name for name, _ in network.named_children()]
+        own = [name for name in names[names.index(top) + bool(within) :] if name.startswith("layer")]
+        if not isinstance(network, resnet) or not own:
+            return None
+
+        class Narrowed(resnet):  # type: ignore[misc, valid-type]
+            def _make_layer(self, block: type, planes: int, *more: Any, **named: Any) -> nn.Sequential:
+                mine = f"layer{int(math.log2(planes // 64)) + 1}" in own
+                return super()._make_layer(block, int(planes * factor) if mine else planes, *more, **named)
+
+        stages = [getattr(network, f"layer{place}") for place in range(1, 5)]
+        sizes = {"groups": network.groups, "width_per_group": network.base_width}
+        return Narrowed(type(stages[0][0]), [len(stage) for stage in stages], **sizes)
+
+
+@dataclass(frozen=True)
+class TimmBackbone(Foreign):
+    """A timm classifier by name, cut or whole; for those who have installed timm."""
+
+    source = "timm"
+
+    def __post_init__(self) -> None:
+        names = _timm().list_models()
+        if self.name not in names:
+            raise unknown("timm network", self.name, get_close_matches(self.name, names, n=12, cutoff=0))
+
+    def whole(self) -> nn.Module:
+        return _timm().create_model(self.name, pretrained=False)
+
+
+def _timm() -> ModuleType:
+    try:
+        torchvision()  # which timm imports, perhaps beside a CPU-only torch
+        return import_module("timm")
+    except ImportError as error:
+        raise Refusal(
+            f"a network of timm is asked for, which cannot be imported ({error}); pip install timm"
+        ) from error
+
+
+LENDERS: dict[str, type[Foreign]] = {"torchvision": TorchvisionBackbone, "timm": TimmBackbone}
+
+
+def backbone(name: str) -> Foreign:
+    """The network of that name: torchvision:NAME, timm:NAME, one's own, or any with @CHILD, before which it is cut."""
+    whole, at, cut = name.partition("@")
+    source, _, model = whole.partition(":")
+    if not source or not model or (at and not cut):
+        raise Refusal(
+            f"network {name!r}: give torchvision:NAME, timm:NAME or package.module:function, for example"
+            " torchvision:resnet18, or torchvision:resnet18@layer3, which is cut before layer3; or leave it out"
+        )
+    return LENDERS[source](model, cut) if source in LENDERS else own(whole, cut)

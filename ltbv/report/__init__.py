@@ -11,10 +11,10 @@
     sheet, written       a table laid out for reading, and how its values are written
     terminal, markdown, latex, machine (CSV, JSON), page and notebook (HTML, by gridview)    show these forms, and know
                          no topic
-    figures, curves      draw; `lines` does where there are many methods, `experts` what is about experts, `epochs` how
-                         training went; `style` says how
+    figures, curves, flows, differences      draw; `lines` does where there are many methods, `experts` what is about
+                         experts, `epochs` how training went; `style` says how, `hover` what marks say
     published            numbers of the literature
-    manifest             what an earlier report left over
+    manifest             what an earlier report left in the same place
 
 No torch here: a report is made where there is none.
 """
@@ -34,7 +34,7 @@ def write_report(
     margin: float = 0.01,
     exact: bool | None = None,
     allow_scale: bool = False,
-    published: bool = False,
+    published: bool | str = False,
     rank: str = "all:accuracy",
     reference: str | None = None,
     methods: Sequence[str] = (),
@@ -51,7 +51,8 @@ def write_report(
     margin       of accuracy: how much worse the head may be and still count as kept
     exact        the exact sign-flip test too (None: where it takes a few seconds only)
     allow_scale  compare softmax scores of methods whose logits are on different scales
-    published    the numbers of the literature too, where there are some for the data set
+    published    the numbers of the literature too, where there are some of the same protocol; the name of the data set:
+                 of any protocol
     rank         what the methods of the grid are ranked by: GROUP, QUANTITY or GROUP:QUANTITY, such as few or few:bias
     reference    key of what the others are compared with; None: 'ce', or the first method (of an `Evidence`: its own)
     methods      keys: only these, beside the reference
@@ -65,7 +66,7 @@ def write_report(
     from ltbv.report import captions, latex, machine, manifest, markdown, page, tables, terminal, topics
     from ltbv.report.answer import answer
     from ltbv.report.evidence import Evidence
-    from ltbv.report.grid import grid, ranking
+    from ltbv.report.grid import OTHER, grid, ranking
     from ltbv.report.names import encoded
     from ltbv.report.study import read_study
     from ltbv.report.style import house_style, looks, rendered
@@ -76,6 +77,7 @@ def write_report(
     evidence = (
         study.of(reference, methods) if isinstance(study, Evidence) else read_study(Path(study), reference, methods)
     )
+    evidence = manifest.looked(output, evidence)
     found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale, published=published)
     first = grid(found, evidence, rank)
     sheets = topics.printed(found, evidence)
@@ -88,7 +90,8 @@ def write_report(
     of = (captions.setting(evidence), found.verdicts, sheets, found.cautions)
     files["report.md"] = encoded(markdown.document(*of, **said))
     with house_style():
-        look = looks(evidence.names)
+        found_looks = looks(evidence.names, {method.key: method.kind or OTHER for method in evidence.methods})
+        look = {row.key: found_looks[row.key] for row in first.rows}  # in the order of the grid
         images = []
         for drawing in topics.drawn(found, evidence, look):
             files[f"figures/{drawing.key}.csv"] = machine.csv(drawing.data)

@@ -1,6 +1,6 @@
 """What do predictions in memory say? `ltbv.analyse`: arrays in, the tables of a report out."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ import pandas as pd
 
 from ltbv.errors import Refusal, unknown
 from ltbv.report import tables as of_tables
-from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
+from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs, without_counts
 from ltbv.report.elsewhere.counts import by_key, check_counts
 from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
@@ -99,14 +99,14 @@ class Analysis:
 def analyse(
     predictions: Mapping[str, np.ndarray] | np.ndarray,
     labels: np.ndarray,
-    train_counts: np.ndarray,
+    train_counts: np.ndarray | None = None,
     reference: str | None = None,
     *,
     kind: str | None = None,
     class_names: Sequence[str] | None = None,
     clusters: np.ndarray | None = None,
-    many: float = 100,
-    few: float = 20,
+    many: float | None = None,
+    few: float | None = None,
     dataset: str = "predictions from elsewhere",
     scheme: str = UNKNOWN,
     margin: float = MARGIN,
@@ -122,12 +122,14 @@ def analyse(
                   (R, N) integers are predicted labels. (R, N, C) floats are probabilities if all values of a method's
                   first block of points are within 0 and 1, and then every row must sum to 1; else logits
     labels        (N,) true class ids
-    train_counts  (C,) training images of each class; or a dict or pandas Series by class id, or by `class_names`
+    train_counts  (C,) training images of each class; or a dict or pandas Series by class id, or by `class_names`; None:
+                  nothing is said of many, medium and few, nothing is claimed, and C is the number of class names, or
+                  else what scores and class ids speak of
     reference     the method that others are compared with; None: 'ce', or the first
     kind          'labels', 'probs' or 'logits': instead of the rule above, for all methods
     class_names   C names
     clusters      (N,) which test points belong together (frames of a clip, images of a patient), numbers or names
-    many, few     a class with more than `many` training images is many, with fewer than `few` is few
+    many, few     a class with more than `many` training images is many, with fewer than `few` is few; None: 100 and 20
     margin, exact, allow_scale    see `Analysis`
 
     Example: analyse({"ce": ce, "mine": mine}, labels, counts).splits
@@ -136,22 +138,30 @@ def analyse(
         raise unknown("kind of predictions", kind, KINDS)
     if hasattr(class_names, "iloc"):
         class_names = plain(class_names, "class_names").tolist()
-    given = _in_order_of_ids(train_counts, class_names)
-    if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise Refusal(f"train_counts must be (C,) integers; got {given.dtype} of shape {given.shape}")
-    counts = check_counts(given.tolist(), "train_counts")
+    counts = None if train_counts is None else _counts(train_counts, class_names)
+    if counts is None and (many is not None or few is not None):
+        raise Refusal("many and few divide the classes by their training images: give train_counts too")
     labels, (points, *_) = as_column(labels, "labels")
-    labels = check_labels(labels, counts.size)
-    if class_names is not None and len(class_names) != counts.size:
+    labels = check_labels(labels, None if counts is None else counts.size)
+    if counts is not None and class_names is not None and len(class_names) != counts.size:
         raise Refusal(f"there are {len(class_names)} class names, but train_counts has {counts.size} classes")
     of_method = predictions if isinstance(predictions, Mapping) else {reference or REFERENCE: predictions}
     if not of_method:
         raise Refusal("no predictions are given: analyse({'ce': array}, labels, train_counts)")
     of_method, notes = in_order(of_method, reference)
+    named: dict[str, Iterable[tuple[Hashable, np.ndarray]]]
+    named = {key: _runs(key, of_runs, points, class_names) for key, of_runs in of_method.items()}
+    if counts is not None:
+        num_classes = counts.size
+    else:  # all runs are looked at before the first is read
+        named = {key: list(of_runs) for key, of_runs in named.items()}
+        arrays = [values for of_runs in named.values() for _, values in of_runs]
+        num_classes = _classes_of(arrays, labels) if class_names is None else len(class_names)
+        check_labels(labels, num_classes)
+        notes.append(without_counts(num_classes, "predictions and labels" if class_names is None else "class_names"))
     methods = []
-    for key, of_runs in of_method.items():
-        named = _runs(key, of_runs, points, class_names)
-        runs = [_read_run(f"{key}, run {r}", str(r), run, labels, counts.size, kind) for r, run in named]
+    for key, of_runs in named.items():
+        runs = [_read_run(f"{key}, run {r}", str(r), run, labels, num_classes, kind) for r, run in of_runs]
         methods.append(method_runs(key, runs, notes))
     evidence = evidence_of(
         methods,
@@ -159,13 +169,29 @@ def analyse(
         counts,
         None if class_names is None else tuple(map(str, class_names)),
         notes,
-        many=many,
-        few=few,
+        num_classes=num_classes,
+        many=100 if many is None else many,
+        few=20 if few is None else few,
         dataset=dataset,
         scheme=scheme,
     )
     together = None if clusters is None else check_clusters(clusters, labels.size, points)
     return Analysis(replace(evidence, clusters=together), margin, exact, allow_scale)
+
+
+def _counts(train_counts: Any, class_names: Sequence[str] | None) -> np.ndarray:
+    """Training images of each class (C,)."""
+    given = _in_order_of_ids(train_counts, class_names)
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise Refusal(f"train_counts must be (C,) integers; got {given.dtype} of shape {given.shape}")
+    return check_counts(given.tolist(), "train_counts")
+
+
+def _classes_of(arrays: Sequence[np.ndarray], labels: np.ndarray) -> int:
+    """C, from the width of scores (N, C) or else the highest class id that occurs."""
+    widths = [values.shape[1] for values in arrays if values.dtype.kind == "f" and values.ndim == 2]
+    ids = [labels, *(values for values in arrays if values.dtype.kind in "iu" and values.size)]
+    return max(widths) if widths else 1 + max(int(of.max()) for of in ids)
 
 
 def _in_order_of_ids(counts: Any, class_names: Sequence[str] | None) -> np.ndarray:
@@ -224,4 +250,4 @@ def _read_run(where: str, name: str, values: np.ndarray, labels: np.ndarray, num
         raise Refusal(f"{where} has {len(values)} test points, but there are {labels.size} labels")
     parts = (values[part] for part in blocks(labels.size, max(1, BLOCK // max(1, values.shape[1]))))
     scores = judge(parts, labels, num_classes, kind, where)
-    return Run.of(name, None, scores)
+    return replace(Run.of(name, None, scores), table=values)

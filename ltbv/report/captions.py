@@ -120,6 +120,22 @@ INTERVAL = (
 )
 
 
+def looks(evidence: Evidence) -> str:
+    """How often the study was read, as far as is known, and what that costs: see `stats.compare`."""
+    of, known = evidence.setting.looks, "where two methods do not differ, at most 2 % of simulated studies have a claim"
+    if len(of) < 2:
+        return (
+            "Nothing is corrected for reading a study again after it has grown: say how often it was read"
+            f" ({known} at 10, 15 or 20 runs)."
+        )
+    *most, last = map(str, of)
+    return (
+        f"This is look {len(of)} at a study that grows (at {', '.join(most)} and {last} runs), and nothing is corrected"
+        f" for that: say so ({known} at any of three looks, at 10, 15 and 20 runs;"
+        f" {'more or closer looks were' if len(of) > 3 else 'others were'} not simulated)."
+    )
+
+
 def paired(evidence: Evidence) -> str:
     """What a difference is and what its star means."""
     reference = printable(evidence.reference.label)

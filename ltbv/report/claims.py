@@ -18,6 +18,7 @@ from ltbv.report import training
 from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
 from ltbv.report.rows import record
 from ltbv.stats.doubts import FEW_AGREE
+from ltbv.stats.measured import FEWEST_RUNS
 
 COLUMNS = (
     "method",
@@ -106,6 +107,9 @@ def barred(
 def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
     """(group, quantity) -> why it is no claim: a bias that cannot be relied on, a variance that is a bracket only."""
     found = {(group, "bias"): why for group, why in stats.no_bias_claim(runs, *sides).items()}
+    if runs < FEWEST_RUNS:  # one run has no variance at all, two or three hardly show it
+        hardly = f"{runs} runs are fewer than {FEWEST_RUNS}, and hardly show how runs vary"
+        found |= {(one.group, "variance"): hardly for side in sides for one in side}
     return found | {
         (one.group, "variance"): "votes are near uniform"
         for side in sides

@@ -4,6 +4,7 @@ Words in figures keep clear of "ff", "fi", "fl": the font has single letters for
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ltbv.report.evidence import SHOWN, SPLITS
-from ltbv.report.names import wrapped
-from ltbv.report.style import SPLIT_COLOURS, WIDTH, Look, hide_inner_axes
+from ltbv.report.style import RULE, SPLIT_COLOURS, WIDTH, Look, fitted, hide_inner_axes
 
-TITLE_LETTERS = 80
-EDGE = {"color": "#999999", "linewidth": 0.6, "linestyle": (0, (1, 2))}
+DOTS = {150: 3.8, 400: 2.6, np.inf: 1.4}  # at most so many classes -> points of a dot
+EDGE: dict[str, Any] = {"color": RULE, "linewidth": 0.6, "linestyle": (0, (1, 2))}
 
 
 def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
@@ -37,20 +37,20 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
     dots = {of: own[["group", "estimate"]].to_numpy(float) for of, own in classes.groupby(["method", "quantity"])}
     ends = ["first", "last", "estimate", "low", "high"]
     lines = {of: own[ends].to_numpy(float).T for of, own in curves.groupby(["method", "quantity"])}
-    size = 2.4 if len(profile) <= 200 else 1
+    size = next(size for most, size in DOTS.items() if len(profile) <= most)
     for method, row in zip(methods, grid, strict=True):
         for quantity, panel in zip(SHOWN, row, strict=True):
             for key in dict.fromkeys((reference, method)):
                 group, of_class = dots[key, quantity].T
                 first, last, of_bin, low, high = lines[key, quantity]
                 middle, colour = (first + last) / 2, looks[key].colour
-                panel.plot(place[group.astype(int)], of_class, ".", ms=size, color=colour, alpha=0.45, mew=0)
-                panel.fill_between(middle, low, high, color=colour, alpha=0.2, linewidth=0)
+                panel.plot(place[group.astype(int)], of_class, ".", ms=size, color=colour, alpha=0.6, mew=0)
+                panel.fill_between(middle, low, high, color=colour, alpha=0.15, linewidth=0)
                 panel.plot(middle, of_bin, color=colour, linewidth=1.2)
             _edges(panel, profile)
             panel.grid(axis="y")
             panel.set_axisbelow(True)
-        row[0].set_title(wrapped(looks[method].label, TITLE_LETTERS, 1)[0], loc="left", fontsize=9)
+        row[0].set_title(fitted(looks[method].label, WIDTH - 0.6, 9), loc="left", fontsize=9)
     for quantity, panel in zip(SHOWN, grid[0], strict=True):
         panel.annotate(
             quantity, (0.5, 1), xytext=(0, 18), xycoords="axes fraction", textcoords="offset points", ha="center"
@@ -59,7 +59,7 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
     hide_inner_axes(grid, y=False)
     for panel in grid[-1]:
         _counts_below(panel, profile)
-    grey = wrapped(looks[reference].label, TITLE_LETTERS // 3, 1)[0]
+    grey = fitted(looks[reference].label, 1.8, 8)
     figure.supxlabel(
         f"{along(profile)}. Grey: {grey}. Dots: classes; lines: means of neighbours",
         fontsize=8,

@@ -4,7 +4,7 @@ Where they come from is another file's business (`study` reads a study directory
 (`tables`). Axes: R runs, N test points, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ SPLITS = ("many", "medium", "few")
 GROUPS = ("all", *SPLITS)
 SHOWN = ("accuracy", "bias", "variance")  # what figures and tables of classes show
 HIGHER_IS_BETTER = ("accuracy",)
+MOST_LOGITS = 200_000_000  # of all runs: to read more would take longer than the rest of a report
 MOST_CLASSES, MOST_IMAGES = 10**6, 10**12  # images of a class; beyond these a number is taken for damage
 
 
@@ -61,6 +62,7 @@ class MethodRuns:
     negatives     (R, N) the class of the hardest negative
     sum_p2        (R, N) sum of the squared softmax probabilities of all classes
     ranks         (R, N) how many classes are more likely than the true one
+    logits        reads those of the runs of these numbers, (R, N, C); they may take more memory than all else
     experts_used  (R, N) experts that a routed method asked, from 1
     cost          parameters, macs (without and with_norm), training_images_times_macs; macs_by_experts: a pair of MACs
                   (without and with norm) for 1, 2, … experts asked, routers included
@@ -82,6 +84,7 @@ class MethodRuns:
     negatives: np.ndarray | None = None
     sum_p2: np.ndarray | None = None
     ranks: np.ndarray | None = None
+    logits: Callable[[Sequence[int]], np.ndarray] | None = None
     experts_used: np.ndarray | None = None
     cost: Mapping[str, Any] | None = None
     adds_to: str | None = None
@@ -95,7 +98,9 @@ class MethodRuns:
         if tuple(runs) == self.runs:
             return self
         at = [self.runs.index(run) for run in runs]
-        arrays = {name: values[at] for name, values in vars(self).items() if isinstance(values, np.ndarray)}
+        arrays: dict[str, Any] = {
+            name: values[at] for name, values in vars(self).items() if isinstance(values, np.ndarray)
+        }
         return replace(self, runs=tuple(runs), **arrays)
 
 
@@ -104,7 +109,8 @@ class Setting:
     """How the runs came about, for captions. `shared` (C,): what two runs have in common of a class's images, 0-1.
 
     None or empty: not known. `protocol` and `made_with` (versions, machine, commit) are printed as they are nested;
-    `commands` are what one types to get the same study again; `made` says how the runs were trained.
+    `commands` are what one types to get the same study again; `made` says how the runs were trained; `study` is its
+    identity, and `looks` are the numbers of runs at which it was reported, this report's last: see `manifest.looked`.
     """
 
     dataset: str
@@ -120,6 +126,8 @@ class Setting:
     commands: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
+    study: str | None = None
+    looks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -17,7 +16,7 @@ from matplotlib.patches import Patch
 from ltbv.report import lines
 from ltbv.report.evidence import GROUPS
 from ltbv.report.names import shortened
-from ltbv.report.style import GREY, WIDTH, Look, hide_inner_axes
+from ltbv.report.style import COLOURS, GREY, INK, MARKERS, PAPER, SMALL, WIDTH, Look, hide_inner_axes, legible
 from ltbv.report.written import formatted
 
 BESIDE, LEGEND_BESIDE = 3, 6  # methods; numbers of experts
@@ -40,15 +39,8 @@ def additions(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             places[base, key] = at
             at += 1
         at += GAP
-    figure, panels = lines.grid([""] * int(np.ceil(at)), len(GROUPS), above=0.35, wspace=0.08)
-    names = [
-        shortened(looks[key].label, lines.LETTERS)
-        if key == base
-        else f"+ {shortened(looks[key].label, lines.LETTERS - 2)}"
-        for base, key in places
-    ]
-    panels[0].set_ylim(at - GAP - 0.4, -0.6)
-    panels[0].set_yticks(list(places.values()), names, fontsize=lines.SMALL)
+    names = ["+ " * (key != base) + looks[key].label for base, key in places]
+    figure, panels, _ = lines.grid(names, [*places.values()], at - GAP, len(GROUPS), above=0.35, wspace=0.08)
     for group, panel in zip(GROUPS, panels, strict=True):
         own = shown[shown["group"] == group]
         ends = (own[name] for name in ("base_low", "base_high", "base_estimate", "low", "high", "estimate"))
@@ -68,8 +60,8 @@ def additions(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
                     transform=panel.get_yaxis_transform(),
                     ha="right",
                     va="center",
-                    fontsize=lines.SMALL,
-                    color="black" if clear else GREY,
+                    fontsize=SMALL,
+                    color=INK if clear else GREY,
                 )
         panel.set_title(group)
         lines.few_ticks(panel, 100 * low, 100 * min(high, 1.0))
@@ -85,7 +77,7 @@ def _mark(
     panel: Axes, place: float, look: Look, estimate: float, low: float, high: float, *, hollow: bool = False
 ) -> None:
     panel.hlines(place, 100 * low, 100 * high, color=look.colour, linewidth=1)
-    fill = "white" if hollow else look.colour
+    fill = PAPER if hollow else look.colour
     panel.plot([100 * estimate], [place], look.marker, color=look.colour, markerfacecolor=fill, markersize=4)
 
 
@@ -100,6 +92,8 @@ def families(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     shown = table[table["quantity"] == "accuracy"]
     own = dict(iter(shown.groupby("family", sort=False)))
     look_of = {family: looks[rows["method"].iloc[-1]] for family, rows in own.items()}
+    if len({(look.colour, look.marker) for look in look_of.values()}) < len(own):  # they are of one kind
+        look_of = {family: Look(family, COLOURS[i % 6], MARKERS[i % 7]) for i, family in enumerate(own)}
     legend = -(-len(own) // BESIDE) * (len(own) > 1)  # lines of it
     height = 2.0 + 0.17 * legend
     figure = Figure((WIDTH, height))
@@ -167,13 +161,10 @@ def usage(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             if number not in shares[key]:
                 continue
             width = np.nan_to_num(shares[key][number].to_numpy())
-            panel.barh(
-                range(len(GROUPS)), width, left=left, height=0.75, color=colour, edgecolor="white", linewidth=0.5
-            )
-            dark = np.dot(to_rgb(colour), (0.3, 0.6, 0.1)) < 0.5
+            panel.barh(range(len(GROUPS)), width, left=left, height=0.75, color=colour, edgecolor=PAPER, linewidth=0.5)
             for y, (start, share) in enumerate(zip(left, width, strict=True)):
                 if share >= NARROWEST:
-                    middle, colour_of_text = start + share / 2, "white" if dark else "black"
+                    middle, colour_of_text = start + share / 2, legible(colour)
                     words = f"{100 * share:.0f}"
                     panel.text(middle, y, words, ha="center", va="center", fontsize=7, color=colour_of_text)
             left += width

@@ -12,7 +12,7 @@ from ltbv.errors import Refusal, unknown
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, Evidence
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, REFERENCE, UNJUDGED
 from ltbv.report.sheet import is_doubtful
-from ltbv.report.tables import Tables
+from ltbv.report.topic import Tables
 
 MOST_ROOMY = 8  # methods; more are denser, and by kind
 LIMITS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
@@ -135,7 +135,7 @@ def grid(tables: Tables, evidence: Evidence, rank: str = BEST) -> Grid:
     if not len(evidence.groups[group]):
         there = ", ".join(name for name in GROUPS if len(evidence.groups[name]))
         raise Refusal(f"ranking {rank!r}: there are no classes in {group!r} here; there are in: {there}")
-    limits = {name: _limit(tables.grid, name) for name in SHOWN}
+    limits = axes(tables.grid)
     of_method = {key: own.to_dict("records") for key, own in tables.grid.groupby("method", sort=False)}
     rows = [
         GridRow(method.key, method.label, method.kind or OTHER, _cells(of_method[method.key], limits))
@@ -177,6 +177,12 @@ def _cells(records: Sequence[dict], limits: dict[str, float]) -> tuple[GridCell,
                 )
             )
     return tuple(found)
+
+
+def axes(table: pd.DataFrame) -> dict[str, float]:
+    """Half the axis of each quantity, on which differences are drawn; NaN without any. `table` is that of
+    `judgement`."""
+    return {quantity: _limit(table, quantity) for quantity in SHOWN}
 
 
 def _limit(table: pd.DataFrame, quantity: str) -> float:

@@ -1,28 +1,45 @@
 """How do tables of many methods look? One line a method, named at its left, in place of a panel or a colour each.
 
-The same four figures as in `figures` and `curves`, for more methods than one tells apart by colour; they grow by a line
+The same figures as in `figures` and `curves`, for more methods than one tells apart by colour; they grow by a line
 a method and still fit a printed page with forty. Nothing is computed here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ltbv.report.curves import along, at_places
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, SPLITS
-from ltbv.report.names import shortened
-from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, GREY, WIDTH, Look
+from ltbv.report.hover import estimated, hover
+from ltbv.report.style import (
+    GREY,
+    GUIDE,
+    INK,
+    MOST_BY_COLOUR,
+    PAPER,
+    RULE,
+    SMALL,
+    TINY,
+    UNJUDGED_COLOUR,
+    WIDTH,
+    Look,
+    fitted,
+    inches,
+)
+from ltbv.report.written import short
 
-MOST_BY_COLOUR = 8  # methods; beyond, a line each
-LINE, NAMES, LETTERS = 0.17, 2.1, 38  # inches of a line, inches of its name, letters of it
-SMALL, LETTER = 7, 0.062  # points, and the inches that a letter of that size takes
-GUIDE, REFERENCE = "#E4E4EA", "#999999"
+LINE, WIDEST_NAME, ASIDE = 0.17, 2.4, 0.1  # inches of a line, of its name at most, and beside it
+BETWEEN = 0.14  # inches between blocks of panels
+LETTER = 0.062  # inches that a letter of SMALL size takes
+HELD, FARTHEST = 0.9, 1.5  # share of the methods that an axis holds at least; it holds all that reach so far beyond
 BETTER_WORSE = "RdBu"  # blue: better, red: worse
 SHADES = (0.1, 0.2, 0.5, 1.0)  # the ends of a colour bar: the least that holds all differences
 
@@ -32,36 +49,85 @@ def are_many(looks: Mapping[str, Look]) -> bool:
     return len(looks) > MOST_BY_COLOUR
 
 
+def of_methods(looks: Sequence[Look], columns: int, **rooms: Any) -> tuple[Figure, np.ndarray, np.ndarray]:
+    """A figure with a line for each method, its panels, and the places of the lines; each kind under a heading."""
+    headings, places = [], []
+    at = 0
+    for i, look in enumerate(looks):
+        if look.kind and look.kind != looks[i - 1].kind:
+            headings.append((at, look))
+            at += 1
+        places.append(at)
+        at += 1
+    figure, panels, left = grid([look.label for look in looks], places, at, columns, **rooms)
+    for place, look in headings:
+        panels[0].annotate(
+            fitted(look.kind, left, 8),
+            (0, place),
+            xytext=(-72 * left, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            annotation_clip=False,
+        )
+    return figure, panels, np.array(places)
+
+
 def grid(
-    names: Sequence[str], columns: int, *, above: float = 0.5, below: float = 0.45, wspace: float = 0.1
-) -> tuple[Figure, np.ndarray]:
-    """A figure with a line for each name, in `columns` panels side by side; `above` and `below` are inches of room."""
-    height = above + LINE * len(names) + below
+    names: Sequence[str],
+    places: Sequence[float],
+    lines: float,
+    columns: int,
+    *,
+    above: float = 0.5,
+    below: float = 0.45,
+    wspace: float = 0.1,
+    blocks: int = 1,
+) -> tuple[Figure, np.ndarray, float]:
+    """A figure of so many `lines`, in `columns` panels side by side, with names at some places, and the inches that
+    these may take; `above` and `below` are inches of room. Panels are in so many `blocks` with a wider gap between."""
+    height = above + LINE * lines + below
     figure = Figure((WIDTH, height))
     panels = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
-    figure.subplots_adjust(NAMES / WIDTH, below / height, 1 - 0.1 / WIDTH, 1 - above / height, wspace=wspace)
-    panels[0].set_ylim(len(names) - 0.5, -0.5)
-    panels[0].set_yticks(range(len(names)), [shortened(name, LETTERS) for name in names], fontsize=SMALL)
+    shown = [fitted(name, WIDEST_NAME, SMALL) for name in names]
+    left = max(1.2, *(inches(name, SMALL) for name in shown))
+    beside = (left + 2 * ASIDE) / WIDTH
+    figure.subplots_adjust(beside, below / height, 1 - 0.12 / WIDTH, 1 - above / height, wspace=wspace)
+    _apart(panels, blocks)
+    panels[0].set_ylim(lines - 0.5, -0.5)
+    panels[0].set_yticks(places, shown, fontsize=SMALL)
     for panel in panels:
         panel.tick_params(axis="y", length=0)
         panel.spines["left"].set_visible(False)
     for panel in panels[1:]:
         panel.yaxis.set_visible(False)
-    return figure, panels
+    return figure, panels, left + ASIDE
 
 
-def guide(panel: Axes, at: Sequence[float]) -> None:
+def _apart(panels: Sequence[Axes] | np.ndarray, blocks: int) -> None:
+    """Panels a little narrower, so that between blocks there is BETWEEN more."""
+    each, first = len(panels) // blocks, panels[0].get_position()
+    whole = panels[-1].get_position().x1 - first.x0
+    narrower = 1 - BETWEEN / WIDTH * (blocks - 1) / whole
+    for at, panel in enumerate(panels if blocks > 1 else ()):
+        was = panel.get_position()
+        left = first.x0 + (was.x0 - first.x0) * narrower + at // each * BETWEEN / WIDTH
+        panel.set_position((left, was.y0, was.width * narrower, was.height))
+
+
+def guide(panel: Axes, at: Sequence[float] | np.ndarray) -> None:
     """Thin lines that lead the eye from a name to its marks."""
     panel.hlines(at, 0, 1, transform=panel.get_yaxis_transform(), color=GUIDE, linewidth=0.6, zorder=0)
 
 
-def few_ticks(panel: Axes, low: float, high: float) -> None:
-    """The axis from `low` to `high`, with two ticks, or one where two would touch or reach into the next panel."""
+def few_ticks(panel: Axes, low: float, high: float, times: float = 1) -> None:
+    """The axis from `low` to `high`, with two ticks, or one where two would touch or reach into the next panel; labels
+    are `times` the value."""
     panel.set_xlim(low, high)
     wide = panel.get_position().width * WIDTH
     fitting: list[list[tuple[float, str]]] = []
     for bins in range(1, 9):
-        ticks = [(tick, _short(tick)) for tick in MaxNLocator(bins).tick_values(low, high)]
+        ticks = [(tick, _short(times * tick)) for tick in MaxNLocator(bins).tick_values(low, high)]
         room = {tick: wide * (tick - low) / (high - low) for tick, _ in ticks}
         inside = [(t, text) for t, text in ticks if _half(text) <= min(room[t], wide - room[t])]
         if len(inside) > 1:
@@ -108,36 +174,87 @@ def below(figure: Figure, text: str) -> None:
 
 
 def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
-    """Bias and variance by split: a point with its interval for each method, a dashed line through the reference."""
-    figure, panels = grid([look.label for look in looks.values()], 2 * len(GROUPS))
+    """Accuracy, bias and variance by split: a point with its interval for each method, a dashed line through the
+    reference. What few methods lie far from is an arrow at the edge, with its value."""
+    figure, panels, at = of_methods([*looks.values()], len(SHOWN) * len(GROUPS), wspace=0.16, blocks=len(SHOWN))
     of_panel = dict(iter(splits.groupby(["quantity", "group"])))
-    at = np.arange(len(looks))
-    for quantity, side in (("bias", panels[: len(GROUPS)]), ("variance", panels[len(GROUPS) :])):
-        over(figure, side, f"{quantity.capitalize()} (lower is better)")
+    for place, quantity in enumerate(SHOWN):
+        side = panels[len(GROUPS) * place : len(GROUPS) * (place + 1)]
+        better = "higher" if quantity in HIGHER_IS_BETTER else "lower"
+        unit = ", %" if quantity == "accuracy" else ""
+        over(figure, [*side], f"{quantity.capitalize()}{unit} ({better} is better)")
         for group, panel in zip(GROUPS, side, strict=True):
             own = of_panel[quantity, group].set_index("method").loc[list(looks)]
-            panel.set_title(group)
-            points(panel, at, own, looks.values())
-            panel.axvline(own["estimate"].iloc[0], color=REFERENCE, linewidth=0.8, linestyle=(0, (4, 2)), zorder=0.5)
-            few_ticks(panel, *reach(own["low"], own["high"], own["estimate"], least=0.02, limits=(-0.1, 1.1)))
-    below(figure, f"Dashed: {shortened(next(iter(looks.values())).label, LETTERS)}. Every panel has its own scale")
+            panel.set_title(group, fontsize=SMALL)
+            few_ticks(panel, *robust(own), 100 if quantity == "accuracy" else 1)
+            points(panel, at, own.reset_index().assign(group=group, quantity=quantity), looks.values())
+            reference = own["estimate"].iloc[0]
+            panel.axvline(reference, color=RULE, linewidth=0.8, linestyle=(0, (4, 2)), zorder=0.5)
+    name = fitted(next(iter(looks.values())).label, 2, 8)
+    below(figure, f"Dashed: {name}. Every panel has its own scale; arrows: beyond it, with the value")
     return figure
 
 
-def points(panel: Axes, at: np.ndarray, rows: pd.DataFrame, looks: Sequence[Look]) -> None:
-    """An estimate with its interval on each line."""
+def robust(rows: pd.DataFrame) -> tuple[float, float]:
+    """The ends of an axis: those of the intervals of HELD of the methods, the reference (the first) among them, or of
+    all where that is at most FARTHEST times as wide."""
+    known = rows[np.isfinite(rows["estimate"])]
+    if known.empty:
+        return -0.1, 1.1
+    low, high = (known[end].fillna(known["estimate"]) for end in ("low", "high"))
+    middle = known["estimate"].median()
+    far = np.maximum((low - middle).abs(), (high - middle).abs())
+    kept = far.rank(method="first") <= np.ceil(HELD * len(known))
+    kept.iloc[0] |= known.index[0] == rows.index[0]
+    most = high[kept].max() - low[kept].min()
+    if high.max() - low.min() <= FARTHEST * most:
+        kept[:] = True
+    return reach(low[kept], high[kept], least=0.02, limits=(-0.1, 1.1))
+
+
+def points(panel: Axes, at: np.ndarray, rows: pd.DataFrame, looks: Iterable[Look]) -> None:
+    """An estimate with its interval on each line: hollow where a caution stands at it, an arrow beyond the axis."""
     guide(panel, at)
     looks = list(looks)
+    first, last = panel.get_xlim()
     panel.hlines(at, rows["low"], rows["high"], color=[look.colour for look in looks], linewidth=1)
-    for y, estimate, look in zip(at, rows["estimate"], looks, strict=True):
-        panel.plot([estimate], [y], look.marker, color=look.colour, markersize=3.5)
+    for y, row, look in zip(at, rows.to_dict("records"), looks, strict=True):
+        estimate = row["estimate"]
+        if not np.isfinite(estimate):
+            continue
+        if first <= estimate <= last:
+            face = PAPER if row["why"] else look.colour
+            shown: dict[str, Any] = {"color": look.colour, "mfc": face, "mew": 0.8, "markersize": 3.5, "clip_on": False}
+            (mark,) = panel.plot([estimate], [y], look.marker, **shown)
+        else:
+            mark = beyond(panel, estimate, y, look.colour, short(estimate, row["quantity"]))
+        hover(mark, estimated(look.label, row))
+
+
+def beyond(panel: Axes, value: float, y: float, colour: str, text: str) -> Line2D:
+    """An arrow at the end of the axis that a value lies beyond, and the value beside it."""
+    first, last = panel.get_xlim()  # from left to right, also where the axis is reversed
+    right = abs(value - last) < abs(value - first)
+    edge, side, marker = (last, "right", ">") if right else (first, "left", "<")
+    (arrow,) = panel.plot([edge], [y], marker, color=colour, markersize=3, clip_on=False)
+    panel.annotate(
+        text,
+        (edge, y),
+        xytext=(-4 if right else 4, 0),
+        textcoords="offset points",
+        ha=side,
+        va="center_baseline",
+        fontsize=TINY,
+        color=UNJUDGED_COLOUR if colour == UNJUDGED_COLOUR else INK,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3},
+    )
+    return arrow
 
 
 def hardest_negatives(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """Where the scores of hardest negatives lie, by split: quantiles as lines, the mean as a point."""
     shown = {key: look for key, look in looks.items() if key in set(table["method"])}
-    figure, panels = grid([look.label for look in shown.values()], len(SPLITS), above=0.35)
-    at = np.arange(len(shown))
+    figure, panels, at = of_methods([*shown.values()], len(SPLITS), above=0.35)
     colours = [look.colour for look in shown.values()]
     of_panel = dict(iter(table.groupby(["group", "quantity"])))
     for split, panel in zip(SPLITS, panels, strict=True):
@@ -148,7 +265,7 @@ def hardest_negatives(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         guide(panel, at)
         panel.hlines(at, of["quantile_0.1"], of["quantile_0.9"], color=colours, linewidth=0.8)
         panel.hlines(at, of["quantile_0.25"], of["quantile_0.75"], color=colours, linewidth=3, alpha=0.6)
-        panel.vlines(of["quantile_0.5"], at - 0.35, at + 0.35, color="black", linewidth=0.9)
+        panel.vlines(of["quantile_0.5"], at - 0.35, at + 0.35, color=INK, linewidth=0.9)
         for y, mean, look in zip(at, of["mean"], shown.values(), strict=True):
             panel.plot([mean], [y], look.marker, color=look.colour, markersize=3.5, mfc="white", mew=0.8)
         panel.set_title(split)
@@ -158,31 +275,15 @@ def hardest_negatives(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def flow(flows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
-    """From the split of the true class (panel) to that of its hardest negative (column); as in `figures.flow`."""
-    shown = [key for key in looks if key in set(flows["method"])]
-    figure, panels = grid([looks[key].label for key in shown], len(SPLITS), above=0.35, wspace=0.06)
-    norm = LogNorm(1 / FLOW_MOST, FLOW_MOST, clip=True)
-    of_true = dict(iter(flows.groupby("true")))
-    for true, panel in zip(SPLITS, panels, strict=True):
-        ratios = of_true[true].pivot(index="method", columns="negative", values="ratio")
-        ratios = ratios.loc[shown, list(SPLITS)].to_numpy()
-        cells(panel, ratios, FLOW_COLOURS, norm)
-        for (i, j), ratio in np.ndenumerate(ratios):
-            dark = max(ratio, 1 / ratio) > FLOW_MOST**0.5 if ratio > 0 else True
-            words = f"{ratio:.2f}" if np.isfinite(ratio) else "-"
-            panel.text(j, i, words, ha="center", va="center", color="white" if dark else "black", fontsize=SMALL)
-        panel.set_xticks(range(len(SPLITS)), SPLITS, fontsize=SMALL)
-        panel.set_title(f"true class in {true}")
-    below(figure, "Hardest negative in. Numbers: times the softmax mass that equally likely wrong classes would take")
-    return figure
-
-
-def cells(panel: Axes, values: np.ndarray, colours: str, norm: Normalize) -> None:
-    """A coloured cell for each line (row of `values`) and column, centred on whole numbers."""
+def cells(panel: Axes, values: np.ndarray, colours: str, norm: Normalize, at: np.ndarray | None = None) -> None:
+    """A coloured cell for each line (row of `values`, at whole numbers `at`) and column, centred on whole numbers."""
+    if at is not None:  # lines between are empty
+        spread = np.full((max(at) + 1, values.shape[1]), np.nan)
+        spread[at] = values
+        values = spread
     rows, columns = values.shape
     edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
-    panel.pcolormesh(*edges, values, cmap=colours, norm=norm, edgecolor="white", linewidth=0.4)
+    panel.pcolormesh(*edges, values, cmap=colours, norm=norm, edgecolor=PAPER, linewidth=0.4)
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
     panel.set_xlim(-0.5, columns - 0.5)
@@ -194,14 +295,14 @@ def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Lo
     Blue is better and red worse, whether it is accuracy or bias.
     """
     reference, *others = looks
-    figure, panels = grid([looks[key].label for key in others], 3, above=0.35, below=0.85, wspace=0.05)
+    figure, panels, at = of_methods([looks[key] for key in others], 3, above=0.35, below=0.85, wspace=0.05)
     largest = curves["reference_difference"].abs().max()
     most = next((shade for shade in SHADES if not largest > shade), SHADES[-1])
     of = dict(iter(curves.groupby("quantity")))
     for quantity, panel in zip(SHOWN, panels, strict=True):
         wide = of[quantity].pivot(index="method", columns="first", values="reference_difference").loc[others]
         sign = 1 if quantity in HIGHER_IS_BETTER else -1
-        cells(panel, sign * wide.to_numpy(float), BETTER_WORSE, Normalize(-most, most))
+        cells(panel, sign * wide.to_numpy(float), BETTER_WORSE, Normalize(-most, most), at)
         bins = of[quantity][of[quantity]["method"] == others[0]]
         last = len(bins) - 1
         ends = at_places(profile, (0, -1))
@@ -210,13 +311,14 @@ def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Lo
             label.set_horizontalalignment(side)
         panel.set_title(quantity)
         splits = profile["split"].iloc[bins["first"]].to_numpy()
-        panel.vlines(np.flatnonzero(splits[1:] != splits[:-1]) + 0.5, -0.5, len(others) - 0.5, color=GREY, linewidth=1)
+        panel.vlines(np.flatnonzero(splits[1:] != splits[:-1]) + 0.5, -0.5, at[-1] + 0.5, color=GREY, linewidth=1)
     height = figure.get_figheight()
-    bar = figure.add_axes((NAMES / WIDTH, 0.42 / height, 1.4 / WIDTH, 0.09 / height))
-    bar.imshow(np.linspace(-1, 1, 101)[None], cmap=colormaps[BETTER_WORSE], aspect="auto", extent=(-most, most, 0, 1))
+    bar = figure.add_axes((panels[0].get_position().x0, 0.42 / height, 1.4 / WIDTH, 0.09 / height))
+    shades = np.linspace(-1, 1, 41)
+    bar.pcolormesh(np.linspace(-most, most, 42), (0, 1), shades[None], cmap=colormaps[BETTER_WORSE])
     bar.set_yticks([])
     bar.set_xticks([-most, 0, most], [f"{most:g} worse", "0", f"{most:g} better"], fontsize=SMALL)
     bar.tick_params(length=0, pad=1)
-    grey = shortened(looks[reference].label, LETTERS)
+    grey = fitted(looks[reference].label, 2, 8)
     below(figure, f"{along(profile)}. Colour: better or worse than {grey}")
     return figure

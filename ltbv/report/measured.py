@@ -25,7 +25,7 @@ class Measured:
     further      quantities that are not of the zero-one loss: means that a topic wants
     exact        the exact sign-flip test too; None: where it takes a few seconds only
     allow_scale  compare softmax scores of methods whose logits are on different scales
-    published    the numbers of the literature too
+    published    the numbers of the literature too: of the same protocol, or (a data set's name) of any
     """
 
     evidence: Evidence
@@ -36,7 +36,7 @@ class Measured:
     further: frozenset[str]
     exact: bool | None
     allow_scale: bool
-    published: bool
+    published: bool | str
 
     @classmethod
     def read(cls, evidence: Evidence, values: Iterable[Values], **asked: Any) -> "Measured":

@@ -3,6 +3,7 @@ command that mends it."""
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,20 @@ from ltbv.data.dataset import labels_of
 from ltbv.data.resample import lost_by_run, overlap
 from ltbv.errors import Refusal, words_of
 from ltbv.files import Damaged, read_arrays
-from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES, REFERENCE, SPLITS, Evidence, MethodRuns, Setting, chosen
-from ltbv.report.names import check_names
+from ltbv.report.evidence import (
+    MOST_CLASSES,
+    MOST_IMAGES,
+    MOST_LOGITS,
+    REFERENCE,
+    SPLITS,
+    Evidence,
+    MethodRuns,
+    Setting,
+    chosen,
+)
+from ltbv.report.names import check_names, printable
 from ltbv.report.stages import read_stages
-from ltbv.settings import Settings
+from ltbv.settings import PAPER, Settings
 from ltbv.store import Store, command, provenance
 
 FIELDS = {  # of a file -> of MethodRuns
@@ -29,7 +40,6 @@ FIELDS = {  # of a file -> of MethodRuns
 }
 SCORES = ("p_true", "p_negative")  # known together, or not at all
 LOGITS, RANKS = "logits", "ranks"
-MOST_LOGITS = 200_000_000  # of a study: more would take longer to read than the rest of a report
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = (*SCORES, "sum_p2")
 MOST_EXPERTS = 1000
@@ -81,7 +91,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             settings.scheme,
             settings.head,
             settings.imbalance,
-            settings.epochs,
+            None if settings.protocol == PAPER else settings.epochs,
             settings.seed,
             shared=overlap(list(ids), len(class_names)),
             pool_sizes=np.asarray(data["pool_sizes"]) if "pool_sizes" in data else None,
@@ -96,9 +106,24 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
                 *provenance.mixtures(known),
                 *untold,
             ),
-            made=tuple(provenance.made(known)),
+            made=(*_published(store, keys), *provenance.made(known)),
+            study=store.known_as(),
         ),
     )
+
+
+def _published(store: Store, keys: Sequence[str]) -> list[str]:
+    """Under which terms each method was trained, where that was not the common protocol for all: a sentence or none."""
+    by_terms: dict[str, list[str]] = {}
+    for recipe in map(store.recipe, keys):
+        found = recipe.get("published")
+        if not isinstance(found, dict) or not isinstance(found.get("stages"), dict):
+            continue
+        changed = "; ".join(f"{name}: {terms}" for name, terms in found["stages"].items() if terms)
+        said = f"after {found.get('source')} ({changed or 'as under the common protocol'})"
+        by_terms.setdefault(said, []).append(recipe["label"])
+    each = [f"{', '.join(map(printable, labels))} {printable(said)}" for said, labels in by_terms.items()]
+    return [f"Protocol: each method as published, {'. '.join(each)}."] if each else []
 
 
 def _development(store: Store, keys: list[str]) -> list[str]:
@@ -212,13 +237,15 @@ def _read_method(
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
         of_runs.append(fields | ranks)
     check_names([key, recipe["label"]] if key != recipe["label"] else [key], str(store.path / "predictions" / key))
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.stack([fields[field] for fields in of_runs])
         for field, name in (FIELDS | {RANKS: RANKS}).items()
         if all(field in fields for fields in of_runs)
     }
     known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
     stages = tuple(stage["key"] for stage in recipe["stages"])
+    if RANKS in arrays:  # so all runs have logits, as many as may be read
+        known["logits"] = partial(store.predictions, key, LOGITS)
     return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known, stages=stages), origins
 
 

@@ -10,21 +10,36 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager, get_font
+
+from ltbv.report.names import printable, shortened
 
 WIDTH = 7.2  # inches: a page with two columns
-GREY = "#555555"
+MOST_BY_COLOUR = 8  # methods that one tells apart by colour; of more, a line each, coloured by kind
+SMALL, TINY = 7, 6  # points, where there are many
+# Every colour that stands for something has a name here, so that a theme can map each to one of its own.
+INK, PAPER, GREY = "#000000", "#FFFFFF", "#555555"
+GUIDE, RULE = "#E4E4EA", "#999999"  # lines that lead the eye; the line of the reference, the edges of splits
+UNJUDGED_COLOUR = "#8A8C95"  # what a caution stands at
 # Paul Tol's "bright" scheme, told apart with every kind of colour vision. Markers repeat later than colours, so that no
 # two of 42 methods look the same, and those of a first row stay apart in black and white.
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")
 SPLIT_COLOURS = {"many": "#222255", "medium": "#7777AA", "few": "#BBBBDD"}  # dark to light: no method's colours
+SPLIT_MARKS = {"many": ("#222255", "s"), "medium": ("#3377BB", "D"), "few": ("#CC5500", "o")}  # on thin lines
 FLOW_COLOURS, FLOW_MOST = "PuOr_r", 8  # of confusion flow; orange: more than expected, purple: less
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
-SETTINGS = {
-    "font.family": "DejaVu Sans",
+FONT = "DejaVu Sans"  # comes with matplotlib; what it lacks is taken from those that are installed here
+ELSE = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Hiragino Sans", "PingFang SC", "Yu Gothic"),
+    *("Microsoft YaHei", "Malgun Gothic", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Sans Devanagari"),
+)
+SETTINGS: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -37,7 +52,7 @@ SETTINGS = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "axes.grid.axis": "y",
-    "grid.color": "#DDDDDD",
+    "grid.color": GUIDE,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "text.parse_math": False,  # names may hold a $
@@ -51,20 +66,74 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Look:
-    """A method in a figure."""
+    """A method in a figure; `kind` is the heading that it stands under, where there are many."""
 
     label: str
     colour: str
     marker: str
+    kind: str = ""
 
 
-def looks(names: Mapping[str, str]) -> dict[str, Look]:
-    """Appearance by method key, of labels by key; the first is the reference, in grey."""
+def looks(names: Mapping[str, str], kinds: Mapping[str, str] | None = None) -> dict[str, Look]:
+    """Appearance by method key, of labels by key; the first is the reference, in grey.
+
+    kinds  by key: of more than MOST_BY_COLOUR methods, all of a kind have one colour and one marker; where there is
+           one kind only, it is no heading
+    """
+    others = list(names)[1:]
+    kinds = {key: kinds[key] for key in others} if kinds and len(names) > MOST_BY_COLOUR else {}
+    places = {kind: place for place, kind in enumerate(dict.fromkeys(kinds.values()))}
     found = {}
     for i, (key, label) in enumerate(names.items()):
-        colour, marker = (COLOURS[(i - 1) % len(COLOURS)], MARKERS[(i - 1) % len(MARKERS)]) if i else (GREY, "o")
-        found[key] = Look(label, colour, marker)
+        kind = kinds.get(key, "")
+        place = places.get(kind, i - 1)
+        kind = kind if len(places) > 1 else ""
+        colour, marker = (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]) if i else (GREY, "o")
+        found[key] = Look(label, colour, marker, kind)
     return found
+
+
+@cache
+def families() -> list[str]:
+    """The fonts of a text, the first that has a letter for each; only those that there are."""
+    installed = {font.name for font in fontManager.ttflist}
+    return [FONT, *(family for family in ELSE if family in installed)]
+
+
+def inches(text: str, points: float) -> float:
+    """How wide a line of text is."""
+    font = get_font([fontManager.findfont(family) for family in families()])
+    font.set_size(points, 72)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        font.set_text(text)
+    return font.get_width_height()[0] / 64 / 72
+
+
+def fitted(name: str, wide: float, points: float) -> str:
+    """A name on one line of at most so many inches; the middle gives way where it is longer."""
+    letters = max(4, min(len(name), 400))
+    while letters > 3 and inches(shortened(name, letters), points) > wide:
+        letters -= 1
+    return shortened(name, letters)
+
+
+def titled(name: str, wide: float, points: float, most: int = 2) -> str:
+    """A name on at most `most` lines of so many inches; what does not fit gives way in the middle."""
+    words, lines = " ".join(printable(name).split()).split(" "), [""]
+    for word in words:
+        longer = f"{lines[-1]} {word}".strip()
+        if inches(longer, points) <= wide or not lines[-1] or len(lines) == most:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(fitted(line, wide, points) for line in lines)
+
+
+def legible(colour: tuple[float, ...]) -> str:
+    """INK or PAPER, whichever has the higher contrast (WCAG 2) on an RGB colour."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return PAPER if np.dot(linear, (0.2126, 0.7152, 0.0722)) < 0.179 else INK
 
 
 @contextmanager
@@ -72,7 +141,7 @@ def house_style() -> Iterator[None]:
     """Our settings within, whatever the user's matplotlibrc says; theirs again after."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(SETTINGS)
+        matplotlib.rcParams.update(SETTINGS | {"font.family": families()})
         yield
 
 

@@ -21,14 +21,15 @@ def build(
     margin: float = MARGIN,
     exact: bool | None = None,
     allow_scale: bool = False,
-    published: bool = False,
+    published: bool | str = False,
 ) -> Tables:
     """All tables of a report.
 
     margin       of accuracy: how much worse the head may be and still count as kept
     exact        the exact sign-flip test too; None: where it takes a few seconds only
     allow_scale  compare softmax scores of methods whose logits are on different scales
-    published    the numbers of the literature too, where there are some for the data set
+    published    the numbers of the literature too, where there are some of the same protocol; the name of the data set:
+                 of any protocol
     """
     check_margin(margin)
     asked = {"exact": exact, "allow_scale": allow_scale, "published": published}

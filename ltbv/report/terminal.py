@@ -31,6 +31,7 @@ from ltbv.report.written import short, signed
 PIPED = 120  # columns, where there is no terminal
 MOST_VERDICTS, MOST_DIFFERENCES = 12, 12  # methods; of more, the page and the tables have them
 WIDEST_NAME, NARROWEST_NAME = 30, 16
+NARROWEST_HEAD = 6  # letters on a line of a head
 HEADS = {"accuracy": "acc%", "bias": "bias", "variance": "var"}
 
 
@@ -247,8 +248,11 @@ def _notes(grid: Grid, *, halves: bool) -> list[str]:
 
 def _plain(sheet: Sheet) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="")
-    for column in sheet.columns:
-        table.add_column(Text(column.full), justify="right" if column.numeric else "left")
+    for at, column in enumerate(sheet.columns):
+        # a head over several lines, as narrow as its words and what stands below: names need the room
+        narrowest = max(NARROWEST_HEAD, *map(len, (*column.full.split(), *(row[at].text for row in sheet.rows))))
+        head = "\n".join(textwrap.wrap(column.full, narrowest)) if column.numeric else column.full
+        table.add_column(Text(head), justify="right" if column.numeric else "left")
     for row in sheet.rows:
         table.add_row(*(Text(printable(cell.text)) for cell in row))
     return table

@@ -18,6 +18,7 @@ from ltbv.stats.record import OF_ONE_SET
 
 MARGIN = 0.01  # of accuracy: how much worse the head may be and still count as kept
 YES, NO, OPEN, SAID = "yes", "no", "open", ""
+UNTOLD = "It cannot be said"  # how an open answer begins where nothing is known, rather than nothing shown
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,14 @@ def _verdict(
             (Answer(f"Which claims hold against {reference}?", OPEN, f"{why}."),),
         )
     of_error = own[own["quantity"] == "error"].set_index("group")
-    tail = _tail(accuracy.loc[(key, "few")], _claim(of_error, "few"))
-    head = _head(accuracy.loc[(key, "many")], _claim(of_error, "many"), margin)
+    there = {split: evidence.points(split) > 0 for split in SPLITS}
+    tail = _tail(accuracy.loc[(key, "few")], _claim(of_error, "few"), there["few"])
+    head = _head(accuracy.loc[(key, "many")], _claim(of_error, "many"), margin, there["many"])
     answers = [_lowers(own, reference), tail, head]
     if own["sign_flip_p_holm"].notna().any():
         answers.append(_exact(own))
     if (missed := _unseen(own)) is not None:
         answers.append(missed)
-    there = {split: evidence.points(split) > 0 for split in SPLITS}
     headline = _headline(own, reference, tail, head, there)
     if evidence.setting.scheme in OF_ONE_SET and any(answer.answer in (YES, NO) for answer in (tail, head)):
         headline = f"Of this one training set: {headline[0].lower()}{headline[1:]}"
@@ -93,10 +94,13 @@ def _claim(of_error: pd.DataFrame, split: str) -> pd.Series | None:
 def _headline(own: pd.DataFrame, reference: str, tail: Answer, head: Answer, there: Mapping[str, bool]) -> str:
     if own.empty or own["p_holm"].isna().all():
         return f"Too few runs to compare it with {reference}."
+    the, a = ("the head", "a head") if there["few"] else ("many-shot accuracy",) * 2  # without a tail there is no head
     tails = {YES: "a better tail", NO: "a worse tail", OPEN: "a tail that may not have changed"}
-    heads = {YES: "the head kept", NO: "the head worse", OPEN: "a head that may be worse"}
-    tails[OPEN] = tails[OPEN] if there["few"] else "no few-shot classes to tell"
-    heads[OPEN] = heads[OPEN] if there["many"] else "no many-shot classes to tell"
+    heads = {YES: f"{the} kept", NO: f"{the} worse", OPEN: f"{a} that may be worse"}
+    if tail.text.startswith(UNTOLD):
+        tails[OPEN] = "a tail that cannot be judged" if there["few"] else "no few-shot classes"
+    if head.text.startswith(UNTOLD):
+        heads[OPEN] = f"{a} that cannot be judged" if there["many"] else "no many-shot classes"
     found = _by_direction(own[(own["holds"] != "") & own["quantity"].isin(("bias", "variance"))])
     moved = f"{found[0].upper()}{found[1:]}" if found else "No change of bias or variance is shown"
     return f"{moved}; {tails[tail.answer]}, {heads[head.answer]}."
@@ -139,14 +143,16 @@ def _by_direction(claims: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-def _tail(few: pd.Series, claim: pd.Series | None) -> Answer:
-    """What the claim of the few-shot error is, in accuracy."""
+def _tail(few: pd.Series, claim: pd.Series | None, there: bool) -> Answer:
+    """What the claim of the few-shot error is, in accuracy; `there` says whether there are such test points."""
     question = "Is the tail better?"
+    if not there:
+        return Answer(question, OPEN, f"{UNTOLD}: there are no few-shot test images.")
     if claim is None or not np.isfinite(few["difference_low"]):
-        return Answer(question, OPEN, "It cannot be said: no interval of the few-shot accuracy.")
+        return Answer(question, OPEN, f"{UNTOLD}: no interval of the few-shot accuracy.")
     text = f"few-shot accuracy {_points(few)}"
     if claim["no_claim"]:
-        return Answer(question, OPEN, f"It cannot be said: {text}, but {claim['no_claim']}.")
+        return Answer(question, OPEN, f"{UNTOLD}: {text}, but {claim['no_claim']}.")
     if claim["holds"] == "lower":
         return Answer(question, YES, f"Yes: {text}.")
     if claim["holds"] == "higher":
@@ -155,15 +161,17 @@ def _tail(few: pd.Series, claim: pd.Series | None) -> Answer:
     return Answer(question, OPEN, f"Not shown: {text}, {'and 0 lies within' if within else 'which is no claim'}.")
 
 
-def _head(many: pd.Series, claim: pd.Series | None, margin: float) -> Answer:
+def _head(many: pd.Series, claim: pd.Series | None, margin: float, there: bool) -> Answer:
     """Kept where the interval says so; worse where it says so and the claim of the many-shot error does."""
     allowed = f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
     question = f"Is the head kept, not worse by more than {allowed}?"
+    if not there:
+        return Answer(question, OPEN, f"{UNTOLD}: there are no many-shot test images.")
     if claim is None or not np.isfinite(many["difference_low"]):
-        return Answer(question, OPEN, "It cannot be said: no interval of the many-shot accuracy.")
+        return Answer(question, OPEN, f"{UNTOLD}: no interval of the many-shot accuracy.")
     text = f"many-shot accuracy {_points(many)}"
     if claim["no_claim"]:
-        return Answer(question, OPEN, f"It cannot be said: {text}, but {claim['no_claim']}.")
+        return Answer(question, OPEN, f"{UNTOLD}: {text}, but {claim['no_claim']}.")
     low, high = many["difference_low"], many["difference_high"]
     why = f"which reaches below -{allowed}"
     if np.isfinite(claim["high_fallen"]):  # of the error, whatever share of runs falls

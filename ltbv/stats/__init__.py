@@ -9,10 +9,10 @@ Ten runs are few. The plug-in values of published tables are off by up to .08 th
 here are corrected, come with intervals for new runs and new test images, and methods are compared in pairs.
 
 Read in this order: `zero_one`, `splits`, `record`, `intervals`, `compare`, `sign_flip`, `fallen`, `doubts`; then
-`probability`, `hardest_negative`, `confusion` and `sources`; then what other papers ask for: `priors`, `run_scores`,
-`ranks`, `wins`, `calibration`, with the intervals of `over_runs` and `values`. Underneath lie `votes` (how runs vote),
-`measured` (what an interval needs to know), `fewer` (what a correction may have left), `points` (how test points vary),
-`student` (how far an interval reaches) and `keyed` (what a table knows that an array does not).
+`probability`, `loss_parts`, `hardest_negative`, `confusion` and `sources`; then what other papers ask for: `priors`,
+`run_scores`, `ranks`, `wins`, `calibration`, with the intervals of `over_runs` and `values`. Underneath lie `votes`
+(how runs vote), `measured` (what an interval needs to know), `fewer` (what a correction may have left), `points` (how
+test points vary), `student` (how far an interval reaches) and `keyed` (what a table knows that an array does not).
 Axes: R runs, N test points, C classes, G groups of classes. Arrays in, arrays or small frozen dataclasses out.
 """
 
@@ -29,6 +29,7 @@ from ltbv.stats.hardest_negative import (
     score_distance,
 )
 from ltbv.stats.intervals import Estimate, summarize
+from ltbv.stats.loss_parts import LOSS_PARTS, loss_parts
 from ltbv.stats.over_runs import OverRuns
 from ltbv.stats.priors import accuracy_under, long_tailed_priors, micro_weights
 from ltbv.stats.probability import Brier, CrossEntropy, brier, cross_entropy
@@ -51,6 +52,7 @@ __all__ = [
     "Estimate",
     "HardestNegative",
     "KohaviWolpert",
+    "LOSS_PARTS",
     "OverRuns",
     "RUN_SCORES",
     "Record",
@@ -77,6 +79,7 @@ __all__ = [
     "holm",
     "kohavi_wolpert",
     "long_tailed_priors",
+    "loss_parts",
     "mean_of_values",
     "micro_weights",
     "no_bias_claim",

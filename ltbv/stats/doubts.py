@@ -49,7 +49,10 @@ def cautions(
     runs = len(record.predictions)
     lines = []
     if runs < FEWEST_RUNS:
-        lines.append(f"{runs} runs: no intervals (they need {FEWEST_RUNS} runs; {RECOMMENDED} are recommended).")
+        hardly = "" if runs == 1 else ", and hardly anything is known of the variance"
+        lines.append(
+            f"{runs} runs: no intervals (they need {FEWEST_RUNS} runs; {RECOMMENDED} are recommended){hardly}."
+        )
     elif runs < RECOMMENDED:
         lines.append(
             f"{runs} runs: the correction of the bias cannot be relied on below {RECOMMENDED} runs, and no claim is"

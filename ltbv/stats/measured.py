@@ -199,7 +199,8 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
     jackknife of a jackknife would need every pair of runs.
 
     logits  (R, N, C) array, or a function that reads those of a slice of test points, (R, n, C): only a block is held
-            at a time. Every logit must be finite here; infinite values have no mean.
+            at a time. Every logit must be finite here; infinite values have no mean. Exponentials of float16 logits are
+            taken in float32: rounding to float16 moved a logit a thousand times as far
     """
     read = logits if callable(logits) else lambda block: logits[:, block]
     points = labels.size
@@ -210,11 +211,15 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
     sums = {name: np.zeros((runs, num_classes)) for name in names}
     for block in blocks(points, block_points(runs, classes)):
         here = labels[block]
-        z, _ = check_logits(read(block), here)
+        kept = read(block)
+        precision = np.float32 if getattr(kept, "dtype", None) == np.float16 else np.float64
+        z, _ = check_logits(kept.astype(np.float32) if precision is np.float32 else kept, here)
         if len(z) != runs:
             raise Refusal(f"logits have {len(z)} runs and predictions {runs}: give both for the same runs")
-        z = z.astype(np.float64)
-        refuse_where(~np.isfinite(z).all(2), f"logits are -inf (test points {block.start} to {block.stop - 1})")
+        z = z.astype(precision, copy=False)
+        refuse_where(
+            np.logical_not(np.isfinite(z)).any(2), f"logits are -inf (test points {block.start} to {block.stop - 1})"
+        )
 
         nothing = np.full(here.size, np.nan)  # a single run agrees with itself
         terms = CrossEntropyTerms.of(z, here)
@@ -224,7 +229,7 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
         values["cross_entropy_variance"][:, block] = variance, plug_in
         values["cross_entropy_bias"][:, block] = loss - variance, loss - plug_in
 
-        squares = BrierTerms.of(np.exp(z - terms.log_sum[..., None]), here)
+        squares = BrierTerms.of(np.exp(z - terms.log_sum[..., None].astype(z.dtype)), here)
         loss, plug_in = squares.loss.mean(0), squares.spread.mean(0) if runs > 1 else nothing
         variance = plug_in * (runs / (runs - 1) if runs > 1 else np.nan)
         values["brier"][:, block] = loss

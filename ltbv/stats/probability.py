@@ -18,7 +18,7 @@ from ltbv.errors import Refusal, unknown
 from ltbv.stats.keyed import plain
 from ltbv.stats.votes import blocks, check_labels
 
-BLOCK_ELEMENTS = 2_000_000  # probabilities of one block (runs x points x classes): 16 MB in float64
+BLOCK_ELEMENTS = 500_000  # probabilities of one block (runs x points x classes): 4 MB in float64
 CORRECTIONS = ("jackknife", "scale")
 
 
@@ -79,11 +79,11 @@ class BrierTerms:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, labels: np.ndarray) -> "BrierTerms":
-        """Of `probabilities` (R, n, C) float64."""
+        """Of `probabilities` (R, n, C), in their own precision."""
         p_true = np.take_along_axis(probabilities, labels[None, :, None], 2)[..., 0]
         loss = np.einsum("rnc,rnc->rn", probabilities, probabilities) - 2 * p_true + 1
         away = probabilities - probabilities.mean(0)
-        return cls(loss, np.einsum("rnc,rnc->rn", away, away))
+        return cls(loss.astype(np.float64), np.einsum("rnc,rnc->rn", away, away).astype(np.float64))
 
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Loss and unbiased variance without each run, (R, n) each; R >= 3.
@@ -152,7 +152,7 @@ class CrossEntropyTerms:
 
     @classmethod
     def of(cls, logits: np.ndarray, labels: np.ndarray) -> "CrossEntropyTerms":
-        """Of `logits` (R, n, C) float64."""
+        """Of `logits` (R, n, C), in their own precision; the sums over runs and points are in float64."""
         runs = len(logits)
         log_sum = log_sum_exp(logits)
         z_true = np.take_along_axis(logits, labels[None, :, None], 2)[..., 0]
@@ -163,13 +163,16 @@ class CrossEntropyTerms:
 
         def main(total: np.ndarray, number: np.ndarray, runs: int) -> np.ndarray:
             mean = total / runs
-            return log_sum_exp(np.where(number > 0, -np.inf, mean) if any_impossible else mean)
+            of_main = log_sum_exp(np.where(number > 0, -np.inf, mean) if any_impossible else mean)
+            return of_main.astype(np.float64)
 
         main_out = np.full(log_sum.shape, np.nan)
+        if runs > 1 and not any_impossible:
+            main_out = _without_each(logits, total)
         if runs > 1:
-            for r in range(runs):
+            for r in np.flatnonzero(~np.isfinite(main_out).all(1)):
                 main_out[r] = main(total - finite[r], number - impossible[r], runs - 1)
-        return cls(log_sum - z_true, log_sum, main(total, number, runs), main_out)
+        return cls(log_sum.astype(np.float64) - z_true, log_sum.astype(np.float64), main(total, number, runs), main_out)
 
     def variance(self) -> np.ndarray:
         """Plug-in variance (n,)."""
@@ -185,6 +188,21 @@ class CrossEntropyTerms:
         runs = len(self.log_sum)
         with np.errstate(invalid="ignore"):
             return runs * self.variance() - (runs - 1) * self.variance_out().mean(0)
+
+
+def _without_each(logits: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """log sum exp of the mean logits without each run (R, n), of finite logits (R, n, C), R >= 2, and their `total`.
+
+    All are taken from where the largest of the `total` lies, which no one run moves far: twice as fast as `log_sum_exp`
+    of each. Where one does, so far that exp overflows or loses digits, it is infinite.
+    """
+    mean = total / (len(logits) - 1)
+    top = mean.max(-1)
+    away = mean - top[:, None] - logits / (len(logits) - 1)
+    with np.errstate(over="ignore"):
+        sums = np.einsum("rnc->rn", np.exp(away, out=away)).astype(np.float64)
+    sums[sums < np.finfo(away.dtype).tiny / np.finfo(away.dtype).eps] = np.inf
+    return np.log(sums) + top
 
 
 def log_sum_exp(z: np.ndarray) -> np.ndarray:

@@ -123,18 +123,27 @@ class Record:
             measured = measure_votes(
                 self.predictions, self.labels, num_classes, ties=ties, seed=seed, bias_by_half=bias_by_half
             )
-            runs = len(self.predictions)
-            if self.logits is not None:
-                measured |= measure_logits(self.logits, runs, self.labels, num_classes)
-            further = measure_per_run(self.per_run, runs, self.labels, num_classes)
+            measured = self._widened(measured) | self.measure_scores(num_classes)
+            further = measure_per_run(self.per_run, len(self.predictions), self.labels, num_classes)
             if taken := sorted(measured.keys() & further.keys()):
                 raise Refusal(f"per_run names {taken} are taken by quantities of their own: choose other names")
-            widening = self.widening()
-            self._measured[asked] = {
-                name: one if name in OF_SPREAD else replace(one, widening=widening)
-                for name, one in (measured | further).items()
-            }
+            self._measured[asked] = measured | self._widened(further)
         return self._measured[asked]
+
+    def measure_scores(self, num_classes: int) -> dict[str, Measured]:
+        """The quantities of `measure_logits` alone, measured once; none without logits."""
+        if self.logits is None:
+            return {}
+        asked = (num_classes,)
+        if asked not in self._measured:
+            measured = measure_logits(self.logits, len(self.predictions), self.labels, num_classes)
+            self._measured[asked] = self._widened(measured)
+        return self._measured[asked]
+
+    def _widened(self, measured: dict[str, Measured]) -> dict[str, Measured]:
+        """All but what says how much runs differ, see `widening`."""
+        widening = self.widening()
+        return {name: of if name in OF_SPREAD else replace(of, widening=widening) for name, of in measured.items()}
 
     def widening(self) -> float:
         """By what v_run grows because runs share training images: 1 + R f/(1 - f), f the mean of `shared` over classes.

@@ -1,10 +1,10 @@
 """Who works on which runs? Locks, so that several commands, on one machine or many, share a study directory.
 
-A lock is held on each run of a chunk while the chunk is in hand. It is the operating system's (flock), which lets go of
-it when the holder dies, however it dies. Where a file system has no such locks, or with LTBV_LOCKS=soft, a lock is a
-file that its holder touches: one whose process on this machine is gone is nobody's, one of another machine when it was
-not touched for STALE seconds. A process of this machine that lives keeps its locks, however long it was stopped.
-Beside each lock lies a note that says who holds it.
+A lock is held on each run of a stack while something of it is in hand, by the command that hands it out. It is the
+operating system's (flock), which lets go of it when the holder dies, however it dies. Where a file system has no such
+locks, or with LTBV_LOCKS=soft, a lock is a file that its holder touches: one whose process on this machine is gone is
+nobody's, one of another machine when it was not touched for STALE seconds. A process of this machine that lives keeps
+its locks, however long it was stopped. Beside each lock lies a note that says who holds it.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ def _acquire(path: Path, wait: float) -> BaseFileLock:
         if os.environ.get("LTBV_LOCKS") == "soft":
             return _acquire_soft(path, wait)
         try:
-            lock = FileLock(path)
+            lock = FileLock(path, thread_local=False)  # whichever thread takes it, another may let go of it
             lock.acquire(timeout=wait)
             return lock
         except NotImplementedError:
@@ -97,7 +97,7 @@ def _acquire_soft(path: Path, wait: float) -> BaseFileLock:
         seen = path.stat()
         if time.time() - seen.st_mtime > STALE and not _lives_here(path):
             _remove(path, seen)
-    lock = SoftFileLock(path)  # which takes over that of a process of this machine that is gone
+    lock = SoftFileLock(path, thread_local=False)  # which takes over that of a process of this machine that is gone
     lock.acquire(timeout=wait)
     return lock
 

@@ -78,7 +78,7 @@ def check(dataset, files):
     np.testing.assert_array_equal(dataset.read(make_ids([1], [2]))[0, :, :, 2].ravel(), second[0][2048:])
     np.testing.assert_array_equal(dataset.test.labels, [0, 1, 2, 2, 1, 0])
     np.testing.assert_array_equal(dataset.test.pixels[3, 0, :, 0], files["test_batch"][b"data"][3, :32])
-    assert (dataset.mirrors, dataset.background, dataset.endless) == (True, 0, False)
+    assert (dataset.mirrors, dataset.background) == (True, 0)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,6 @@ def test_inversion_turns_half_of_the_images():
 
 def test_pool_test_and_fresh_indices_never_meet(small):
     assert glyphs.POOL_SIZE < glyphs.TEST_START < 2**32 - glyphs.TEST_SIZE
-    assert small.endless
     assert small.test.pixels.shape == (500, 16, 16, 1)
     assert small.test.labels.tolist() == np.arange(100).repeat(5).tolist()
     np.testing.assert_array_equal(

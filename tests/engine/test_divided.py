@@ -24,10 +24,11 @@ from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.decoupling import Scales
 from ltbv.methods.ride import Diversity
+from ltbv.models.divided import Divided
 from ltbv.models.experts import Net
 from ltbv.models.loop import Loop
 from ltbv.models.parts import COSINE, Head
-from ltbv.models.stack import Linear, by_run, draw_run
+from ltbv.models.stack import Layer, Linear, by_run, draw_run
 from ltbv.optimisers import AdamW
 from ltbv.seeds import generator
 
@@ -199,6 +200,30 @@ def test_experts_that_stand_still_are_asked_without_a_gradient_and_in_evaluation
     assert heard == [(False, True, True), (True, False, False)] * 9
 
 
+class Padding(Layer):
+    """In training each copy's channels, or features, are followed by zeros, as where layers are fused on a GPU."""
+
+    def __init__(self, copies):
+        super().__init__()
+        self.copies = copies
+        self.scale = nn.Parameter(torch.arange(1.0, copies + 1))
+
+    def draw(self, copy, generator):
+        raise NotImplementedError
+
+    def forward(self, x):
+        lanes = x.movedim(1, -1).unflatten(-1, (self.copies, -1)) if x.dim() == 4 else x.movedim(0, -2)
+        lanes = torch.nn.functional.pad(lanes * self.scale[:, None], (0, 3 * self.training))
+        return lanes.flatten(-2).movedim(-1, 1) if x.dim() == 4 else lanes.movedim(-2, 0)
+
+
+@pytest.mark.parametrize("shape", [(5, 6 * 2, 4, 4), (6, 5, 2)], ids=["maps", "features"])
+def test_what_is_padded_of_experts_that_learn_is_cut_off_where_others_have_none(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    plain = Padding(6).eval()(x)
+    torch.testing.assert_close(Divided(Padding(6), 2, 3, (1, 2)).train()(x), plain)
+
+
 # What a stage may say
 
 
@@ -218,13 +243,14 @@ class Joint(Head):
         ({"experts": (0, 1, 2)}, "leave it out: all learn"),
         ({"experts": 1}, "trains the experts 1; name some of"),
         ({"experts": (0,), "net": Net()}, "a net of several"),
+        ({"experts": (0,), "start": "first", "reset": ("heads",)}, "draws heads anew, of experts that stand still too"),
         ({"experts": (0,), "train": ("stem",)}, "nothing learns"),
         ({"experts": (0,), "net": Net(experts=2, head=Joint())}, "one head for all of them"),
     ],
 )
 def test_a_choice_of_experts_that_is_none_is_refused(change, words):
     with pytest.raises(Refusal, match=words) as refusal:
-        Method("mine", "Mine", stages=(replace(SOME, **change),))
+        Method("mine", "Mine", stages=(replace(SOME, name="first", experts=None), replace(SOME, **change)))
     assert "\n" not in str(refusal.value) and "'some'" in str(refusal.value)
 
 

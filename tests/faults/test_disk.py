@@ -10,6 +10,7 @@ from contents import everything
 from ltbv.errors import Refusal
 from ltbv.files import atomic, read_arrays
 from ltbv.harness.bootstrap import prepare
+from ltbv.harness.events import Event, Predicted, StageBegun
 from ltbv.harness.request import Request
 
 METHODS = ("ce", "tau_norm")
@@ -30,7 +31,7 @@ def request(store) -> Request:
 
 @pytest.fixture
 def whole(tiny_lt, tmp_path) -> dict[str, bytes]:
-    assert prepare(request(tmp_path / "whole")).carry_out(lambda event: None) == []
+    assert prepare(request(tmp_path / "whole")).run(lambda event: None) == []
     return everything(tmp_path / "whole")
 
 
@@ -49,32 +50,32 @@ def test_it_ends_in_one_line_each_and_the_same_command_goes_on(fault, tiny_lt, t
         with monkeypatch.context() as patch:
             patch.setattr(module, name, failing)
             try:
-                lines = prepare(request(study)).carry_out(lambda event: None)
+                lines = prepare(request(study)).run(lambda event: None)
             except Refusal as refusal:
                 lines = [str(refusal)]
         assert lines and all(os.strerror(code) in line and "\n" not in line for line in lines), lines
         kept = everything(study) if study.exists() else {}
         assert all(whole[path] == content for path, content in kept.items())
-        assert prepare(request(study)).carry_out(lambda event: None) == []
+        assert prepare(request(study)).run(lambda event: None) == []
         assert everything(study) == whole
 
 
-@pytest.mark.parametrize("moment", ["stage", "done"])
+@pytest.mark.parametrize("moment", [StageBegun, Predicted])
 def test_a_directory_that_is_removed_under_way_is_made_again(moment, tiny_lt, tmp_path, whole):
     """What was in it is gone; the study says what it could not do, and the same command makes it whole."""
     study, gone = tmp_path / "study", []
 
-    def tell(event: dict) -> None:
-        if event["event"] == moment and not gone:
+    def tell(event: Event) -> None:
+        if isinstance(event, moment) and not gone:
             gone.append(event)
             shutil.rmtree(study)
 
     try:
-        lines = prepare(request(study)).carry_out(tell)
+        lines = prepare(request(study)).run(tell)
     except Refusal as refusal:
         lines = [str(refusal)]
     assert gone and all("\n" not in line for line in lines)
-    assert prepare(request(study)).carry_out(lambda event: None) == []
+    assert prepare(request(study)).run(lambda event: None) == []
     assert everything(study) == whole
     for path in study.rglob("*.npz"):
         read_arrays(path)
@@ -95,9 +96,9 @@ def test_a_study_without_files_to_open_says_so(tiny_lt, tmp_path):
         pass
     try:
         with pytest.raises(Refusal, match="Too many open files"):
-            job.carry_out(lambda event: None)
+            job.run(lambda event: None)
     finally:
         for descriptor in taken:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
-    assert job.carry_out(lambda event: None) == []
+    assert job.run(lambda event: None) == []

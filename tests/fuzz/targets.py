@@ -38,8 +38,9 @@ from ltbv.data import cifar
 from ltbv.engine.snapshot import restore, take_snapshot
 from ltbv.errors import Refusal
 from ltbv.harness import status as of_status
-from ltbv.harness.chunk import Workshop
+from ltbv.harness.events import FoundDamaged
 from ltbv.harness.pulse import pulses
+from ltbv.harness.trainer import Trainer
 from ltbv.models.loop import Loop
 from ltbv.models.stack import Conv, Norm, run_state
 from ltbv.report.elsewhere import files as of_files
@@ -325,13 +326,13 @@ def read_stage(folder: Path, content: bytes) -> None:
     store, key = Store(folder), STAGE
     store.stage_file(key, 0).parent.mkdir(parents=True, exist_ok=True)
     store.stage_file(key, 0).write_bytes(around(content, stage()))
-    events: list[dict] = []
-    workshop = Workshop.__new__(Workshop)
+    events: list[FoundDamaged] = []
+    workshop = Trainer.__new__(Trainer)
     workshop.study = types.SimpleNamespace(settings=types.SimpleNamespace(seed=ASKED["seed"]))
     workshop.store, workshop.runs, workshop.tell, workshop.kept = store, (0, 1), events.append, {}
     if not workshop.fill(network(), key, 0):
         assert not store.stage_file(key, 0).exists()
-        raise Refusal(f"{events[0]['path']}: {''.join(c for c in events[0]['why'] if c.isprintable())}"[:1000])
+        raise Refusal(f"{events[0].path}: {''.join(c for c in events[0].why if c.isprintable())}"[:1000])
 
 
 def read_snapshot(folder: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What several tests ask of a study: what is in it, and whether something has come about."""
+"""What several tests ask of a study: what is in it, which processes work on it, and has something come about?"""
 
 import time
 from collections.abc import Callable
@@ -22,3 +22,23 @@ def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
+
+
+def children(parent: int) -> set[int]:
+    """Processes whose parent this is, the dead that nobody has waited for left out."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(ppid) == parent and state != "Z":
+            found.add(int(stat.parent.name))
+    return found
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

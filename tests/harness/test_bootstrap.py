@@ -17,6 +17,7 @@ from ltbv.engine.protocol import PROTOCOLS
 from ltbv.errors import Refusal
 from ltbv.files import read_arrays
 from ltbv.harness.bootstrap import prepare
+from ltbv.harness.events import Event, ImagesSeen, StageBegun
 from ltbv.harness.outlook import outlook
 from ltbv.harness.request import Request
 from ltbv.losses import cross_entropy
@@ -36,12 +37,12 @@ def request(store: Path, methods=("ce",), runs=3, **asked) -> Request:
 
 def bootstrap(store: Path, *args, **asked) -> tuple[list[str], list[dict]]:
     """Failures and events."""
-    events: list[dict] = []
-    return prepare(request(store, *args, **asked)).carry_out(events.append), events
+    events: list[Event] = []
+    return prepare(request(store, *args, **asked)).run(events.append), events
 
 
-def trained(events: list[dict]) -> list[str]:
-    return [event["method"] + "/" + event["stage"] for event in events if event["event"] == "stage"]
+def trained(events: list[Event]) -> list[str]:
+    return [f"{event.method}/{event.stage}" for event in events if isinstance(event, StageBegun)]
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +111,17 @@ def test_a_stage_that_three_methods_share_is_trained_once(tiny_lt, tmp_path):
     failures, events = bootstrap(tmp_path / "study", ("ce", "tau_norm", "crt"), runs=2, stack=2)
     assert failures == [] and trained(events) == ["ce/representation", "crt/classifier"]
     job = prepare(request(tmp_path / "other", ("ce", "tau_norm", "crt"), runs=2, stack=2))
-    assert [(t.method.key, t.stage.name) for t in job.trainings] == [("ce", "representation"), ("crt", "classifier")]
+    assert [(task.method.key, task.stage.name) for task in job.trainings] == [
+        ("ce", "representation"),
+        ("crt", "classifier"),
+    ]
 
 
 def test_progress_adds_up_to_what_was_announced(tiny_lt, tmp_path):
     job = prepare(request(tmp_path / "study", ALL))
-    events: list[dict] = []
-    job.carry_out(events.append)
-    assert sum(event["images"] for event in events if event["event"] == "images") == job.images
+    events: list[Event] = []
+    job.run(events.append)
+    assert sum(event.images for event in events if isinstance(event, ImagesSeen)) == job.images
     assert prepare(request(tmp_path / "study", ALL)).images == 0
 
 
@@ -138,7 +142,7 @@ def test_on_gpus_stacks_are_as_few_and_as_even_as_can_be(monkeypatch, tiny_lt, t
     monkeypatch.setattr("ltbv.harness.bootstrap.choose", lambda name: torch.device("cuda"))
     monkeypatch.setattr("ltbv.harness.bootstrap.count", lambda device: workers)
     monkeypatch.setattr("ltbv.harness.bootstrap.most_runs", lambda *arguments: largest)
-    job = prepare(request(tmp_path / "study", ("ce",), runs=runs))
+    job = prepare(request(tmp_path / "study", ("ce",), runs=runs, executor="local"))
     assert [len(chunk.runs) for chunk in job.chunks] == sizes and job.jobs == min(workers, len(sizes))
     asked = prepare(request(tmp_path / "study", ("ce",), runs=runs, stack=2))
     assert max(len(chunk.runs) for chunk in asked.chunks) == min(2, runs), "as asked"

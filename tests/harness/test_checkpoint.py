@@ -10,8 +10,9 @@ from torch import nn
 
 from ltbv import files
 from ltbv.engine.snapshot import restore, take_snapshot
-from ltbv.harness.chunk import Workshop
+from ltbv.harness.events import FoundDamaged, ImagesSeen
 from ltbv.harness.study import resolve
+from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
 from ltbv.models.loop import Loop
 from ltbv.store import Store
@@ -24,9 +25,9 @@ class PowerCut(Exception):
     pass
 
 
-def workshop(dataset, path, tell=lambda event: None) -> Workshop:
+def workshop(dataset, path, tell=lambda event: None) -> Trainer:
     """Keeps a snapshot after every epoch."""
-    return Workshop(
+    return Trainer(
         resolve("tiny-lt", epochs=EPOCHS),
         Store(path),
         dataset,
@@ -43,8 +44,8 @@ def cut_after(images: int):
     seen = []
 
     def tell(event: dict) -> None:
-        if event["event"] == "images":
-            seen.append(event["images"])
+        if isinstance(event, ImagesSeen):
+            seen.append(event.images)
             if sum(seen) > images:
                 raise PowerCut
 
@@ -105,7 +106,7 @@ def test_a_damaged_stage_is_trained_again(tiny_lt, tmp_path):
     path.write_bytes(content)
     found = workshop(tiny_lt, tmp_path, events.append).obtain(method, method.stages[0]).state_dict()
     assert all(torch.equal(found[name], whole[name]) for name in whole)
-    assert [event["path"] for event in events if event["event"] == "damaged"] == [str(path)]
+    assert [event.path for event in events if isinstance(event, FoundDamaged)] == [str(path)]
 
 
 def test_what_foreign_modules_draw_goes_on_where_it_was():

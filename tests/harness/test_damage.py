@@ -14,9 +14,9 @@ from contents import everything
 from ltbv.errors import Refusal
 from ltbv.files import Damaged, read_arrays, shape_of, write_arrays
 from ltbv.harness.bootstrap import prepare
-from ltbv.harness.chunk import Checkpoint
 from ltbv.harness.request import Request
 from ltbv.harness.status import verify
+from ltbv.harness.trainer import Checkpoint
 from ltbv.report.elsewhere import read_elsewhere
 from ltbv.report.study import read_study
 from ltbv.store import Store
@@ -62,7 +62,7 @@ def study(path: Path, methods=("ce",), **asked) -> Path:
     job = prepare(
         Request.of(methods=methods, runs=2, store=path, dataset="tiny-lt", executor="inline", stack=2, **asked)
     )
-    assert job.carry_out(lambda event: None) == []
+    assert job.run(lambda event: None) == []
     return path
 
 
@@ -135,7 +135,7 @@ def test_a_stage_that_cannot_be_read_just_now_is_kept_and_its_method_fails(faili
     before = everything(study(tmp_path))
     failing(OSError(errno.EIO, os.strerror(errno.EIO)), good, "stages/")
     asked = Request.of(methods=("tau_norm",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline", stack=2)
-    (line,) = prepare(asked).carry_out(lambda event: None)
+    (line,) = prepare(asked).run(lambda event: None)
     assert "cannot read" in line and "Input/output error" in line
     failing.over()
     found = everything(tmp_path)

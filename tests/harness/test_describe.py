@@ -7,6 +7,7 @@ from ltbv.engine.protocol import GLYPHS
 from ltbv.harness.describe import _stage, explanation
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Stage
+from ltbv.methods.published import Terms
 from ltbv.optimisers import SGD
 
 PLAIN = Stage("plain", Loss(cross_entropy))
@@ -25,6 +26,7 @@ CHANGED = {
     "with_held": True,
     "salt": 3,
     "experts": (1,),
+    "terms": Terms(epochs=3),
 }
 
 
@@ -38,4 +40,4 @@ def test_whatever_a_stage_settles_is_told():
 
 def test_two_methods_that_differ_in_their_weight_decay_are_told_apart():
     assert "weight decay   0.005" in explanation("crt_decay", "glyphs-lt")
-    assert "weight decay" not in explanation("crt", "glyphs-lt").partition("answers by")[0]
+    assert "weight decay" not in explanation("crt", "glyphs-lt").partition("under --protocol paper")[0]

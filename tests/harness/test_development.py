@@ -8,9 +8,9 @@ from click.testing import CliRunner
 from ltbv.cli import main
 from ltbv.data.dataset import labels_of
 from ltbv.errors import Refusal
-from ltbv.harness.chunk import Workshop
 from ltbv.harness.describe import explanation
 from ltbv.harness.study import resolve
+from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
 from ltbv.report.study import read_study
 from ltbv.store import Store
@@ -20,9 +20,9 @@ LOOKING = [key for key, method in METHODS.items() if method.development]
 TRAINED_ON = ["ce_with_dev", "ce_drw_with_dev"]
 
 
-def shop(path, runs=(0, 1, 2), dataset="tiny-lt", **asked) -> Workshop:
+def shop(path, runs=(0, 1, 2), dataset="tiny-lt", **asked) -> Trainer:
     study = resolve(dataset, **asked)
-    return Workshop(study, Store(path), study.entry.load(None), runs, device=CPU)
+    return Trainer(study, Store(path), study.entry.load(None), runs, device=CPU)
 
 
 def bootstrap(path, *words):
@@ -33,10 +33,10 @@ def bootstrap(path, *words):
 def test_their_number_is_a_setting_of_the_methods_that_look_at_them_and_of_no_other():
     usual, more = resolve("glyphs-lt"), resolve("glyphs-lt", development=20)
     for method in METHODS.values():
-        stages = zip(method.stages, more.suited(method).stages, strict=True)
-        same = [usual.stage_key(method, a) == more.stage_key(more.suited(method), b) for a, b in stages]
+        stages = zip(method.stages, more.form(method).stages, strict=True)
+        same = [usual.stage_key(method, a) == more.stage_key(more.form(method), b) for a, b in stages]
         assert all(same) == (not method.development) and any(same) == all(same)
-        assert more.suited(method).title == method.title.replace("(10 dev)", "(20 dev)")
+        assert more.form(method).title == method.title.replace("(10 dev)", "(20 dev)")
         assert ("(10 dev)" in method.title) == bool(method.development)
 
 
@@ -51,7 +51,7 @@ def test_none_of_them_is_refused(number):
 def test_a_feed_has_them_apart_or_among_the_training_images(tiny_lt, tmp_path, key, per_class):
     """Of a pool of 40 a class: with 35 the larger classes of a sample give some up."""
     work = shop(tmp_path, development=per_class)
-    method = work.study.suited(METHODS[key])
+    method = work.study.form(METHODS[key])
     feed, counts = work.feed_of(method.stages[0]), work.study.counts
     given_up = np.maximum(0, per_class - (40 - counts))
     assert (feed.held_labels == np.repeat(np.arange(5), per_class)).all()
@@ -66,12 +66,12 @@ def test_no_run_feels_the_development_images_of_another(tiny_lt, tmp_path, monke
     method, trained = METHODS[key], []
     for other in (False, True):
         if other:
-            own = Workshop._sample
+            own = Trainer._sample
 
             def swapped(work, run, stage, own=own):
                 return own(work, run + 7 * (run == 1), stage)
 
-            monkeypatch.setattr(Workshop, "_sample", swapped)
+            monkeypatch.setattr(Trainer, "_sample", swapped)
         trained.append(shop(tmp_path / str(other)).obtain(method, method.stages[0]).state_dict())
     for name, values in trained[0].items():
         one, two = (of[name].unflatten(0, (3, -1)) for of in trained)
@@ -105,6 +105,12 @@ def test_a_study_says_it_in_its_rows_and_refuses_another_number(tiny_lt, tmp_pat
     assert again.exit_code == 2 and "development: 4 there" in again.stderr
 
 
+def test_a_number_that_no_method_asks_for_is_said_to_change_nothing(tiny_lt, tmp_path):
+    for method, said in (("ce", True), ("ce,l2rw", False)):
+        done = bootstrap(tmp_path / "s", "--method", method, "--development", 4, "--dry-run")
+        assert ("--development 4 changes nothing: none of these methods looks at" in done.output) == said
+
+
 def test_what_they_cost_is_told():
     study = resolve("glyphs-lt")
     plain, epochs = study.cost(METHODS["ce"])["training_images_times_macs"], study.protocol.epochs
@@ -123,6 +129,6 @@ def test_what_a_bootstrap_repeats_and_gives_up_is_trained_on_once(tiny_lt, tmp_p
     work = shop(tmp_path, runs=(0,), scheme="stratified_bootstrap", development=38)
     sample, (left, held) = work.study.sample(0), work.study.held_out(0, 38)
     assert len(np.unique(sample)) < len(sample) and len(left) + len(np.intersect1d(sample, held)) < len(sample)
-    feed = work.feed_of(work.study.suited(METHODS["ce_with_dev"]).stages[0])
+    feed = work.feed_of(work.study.form(METHODS["ce_with_dev"]).stages[0])
     assert len(feed.rows[0]) == len(left) + len(held) and not np.isin(left, held).any()
     assert (np.bincount(labels_of(held)) == 38).all() and len(np.unique(held)) == len(held)

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import torch
-from contents import wait_for
+from contents import alive, children, wait_for
 
 from ltbv.errors import Refusal
 from ltbv.guest import guest
@@ -57,6 +56,7 @@ OWN = """
 
     def waits(logits, labels, counts):
         import time
+        print("in hand", file=sys.stderr, flush=True)
         while True:
             time.sleep(60)
 
@@ -112,22 +112,26 @@ def test_an_interrupted_command_does_not_wait_for_a_worker_that_says_nothing(own
         asked, stdout=-1, stderr=-1, text=True, env=own_path, preexec_fn=lambda: signal.signal(signal.SIGINT, int_)
     )
     try:
-        wait_for(lambda: driver.poll() is not None or store.path.exists() and store.workers())
-        worker = next(iter(store.workers().values()))["pid"]
+        begun = (lambda: children(driver.pid)) if silent == "stopped" else (lambda: is_in_hand(store))
+        wait_for(lambda: driver.poll() is not None or begun())
+        (worker,) = children(driver.pid)
+        assert {holder["pid"] for holder in store.workers().values()} == {driver.pid}
         if silent == "stopped":
             os.kill(worker, signal.SIGSTOP)
-        else:
-            time.sleep(0.5)
         driver.send_signal(signal.SIGINT)
         _, said = driver.communicate(timeout=30)
     finally:
         driver.kill()
     assert driver.returncode == 130 and said.splitlines()[-1].startswith("ltbv: stopped; finished runs are kept")
-    wait_for(lambda: not Path(f"/proc/{worker}").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text(), 10)
+    wait_for(lambda: not alive(worker), 10)
     assert store.workers() == {} and not list(store.path.glob("locks/driver-*"))
 
 
 int_ = signal.default_int_handler
+
+
+def is_in_hand(store: Store) -> bool:
+    return any("in hand" in log.read_text() for log in store.path.glob("logs/runs-*"))
 
 
 # In this process
@@ -241,7 +245,7 @@ def test_an_objective_of_another_shape_fails_in_one_line_and_the_others_are_done
     own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", objective),))
     asked = ("own_methods:MINE", "ce")
     job = prepare(Request.of(methods=asked, runs=2, store=tmp_path, dataset="tiny-lt", executor="inline", stack=2))
-    (line,) = job.carry_out(lambda event: None)
+    (line,) = job.run(lambda event: None)
     assert line.startswith("mine, run 0, 1: ") and "\n" not in line
     assert re.search(words, line), line
     assert Store(tmp_path).runs("ce") == [0, 1] and Store(tmp_path).runs("mine") == []
@@ -250,4 +254,4 @@ def test_an_objective_of_another_shape_fails_in_one_line_and_the_others_are_done
 def test_an_objective_of_the_right_shape_is_trained(tiny_lt, tmp_path, own_methods):
     own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", OfRun("right")),))
     asked = Request.of(methods=("own_methods:MINE",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline")
-    assert prepare(asked).carry_out(lambda event: None) == []
+    assert prepare(asked).run(lambda event: None) == []

@@ -15,6 +15,7 @@ from contents import everything, wait_for
 
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import prepare
+from ltbv.harness.events import Event, Predicted, StageBegun
 from ltbv.harness.request import Request
 from ltbv.store import Store, locks
 from ltbv.store.locks import Busy, held, holders
@@ -92,20 +93,20 @@ def test_a_study_that_is_replaced_while_a_file_is_written_is_left_alone(tmp_path
     assert everything(store.path) == {}
 
 
-@pytest.mark.parametrize("moment", ["stage", "done"])
+@pytest.mark.parametrize("moment", [StageBegun, Predicted])
 def test_a_command_whose_study_is_replaced_under_way_fails_in_a_line_each_and_the_new_study_is_whole(
     tiny_lt, tmp_path, moment
 ):
     study, fresh = tmp_path / "study", []
-    assert prepare(request(tmp_path / "alone", seed=1)).carry_out(lambda event: None) == []
+    assert prepare(request(tmp_path / "alone", seed=1)).run(lambda event: None) == []
 
-    def tell(event: dict) -> None:
-        if event["event"] == moment and not fresh:
+    def tell(event: Event) -> None:
+        if isinstance(event, moment) and not fresh:
             study.rename(tmp_path / "old")
-            fresh.append(prepare(request(study, seed=1)).carry_out(lambda event: None))
+            fresh.append(prepare(request(study, seed=1)).run(lambda event: None))
 
     try:
-        lines = prepare(request(study)).carry_out(tell)
+        lines = prepare(request(study)).run(tell)
     except Refusal as refusal:
         lines = [str(refusal)]
     assert fresh == [[]] and lines and all("is another study now" in line and "\n" not in line for line in lines)
@@ -127,21 +128,21 @@ def test_a_command_holds_its_study_for_its_lifetime_and_force_waits_for_nobody(t
     """Not only while a run is in hand: while its workers start, and between two chunks."""
     store, seen = Store(tmp_path), []
 
-    def tell(event: dict) -> None:
+    def tell(event: Event) -> None:
         (driver,) = [name for name in holders(tmp_path / "locks") if name.startswith("driver-")]
         with pytest.raises(Refusal, match="is being worked on by process .*before --force"):
-            prepare(request(tmp_path, seed=1, force=True)).carry_out(lambda event: None)
+            prepare(request(tmp_path, seed=1, force=True)).run(lambda event: None)
         seen.append(driver)
 
     job = prepare(request(tmp_path))
     with job.opened():  # no run is in hand
-        tell({})
+        tell(Event())
         assert store.workers() == {}
-        assert prepare(request(tmp_path, methods=("crt",))).carry_out(lambda event: None) == [], "others may add"
-    assert prepare(request(tmp_path)).carry_out(tell) == []
+        assert prepare(request(tmp_path, methods=("crt",))).run(lambda event: None) == [], "others may add"
+    assert prepare(request(tmp_path)).run(tell) == []
     assert len(set(seen)) == 2 and store.study()["asked"]["seed"] == 0
     assert not list(tmp_path.glob("locks/driver-*")), "let go of, and removed"
-    assert prepare(request(tmp_path, seed=1, force=True)).carry_out(lambda event: None) == []
+    assert prepare(request(tmp_path, seed=1, force=True)).run(lambda event: None) == []
 
 
 HOLD = """
@@ -196,5 +197,5 @@ def test_what_a_killed_command_left_of_its_lock_is_swept(tiny_lt, tmp_path):
     for end in ("lock", "json"):
         note = {"host": "here", "pid": 1, "since": 0, "doing": "x"}
         (tmp_path / "locks" / f"driver-0a0a0a0a.{end}").write_text(json.dumps(note))
-    assert prepare(request(tmp_path, force=True)).carry_out(lambda event: None) == []
+    assert prepare(request(tmp_path, force=True)).run(lambda event: None) == []
     wait_for(lambda: not list(tmp_path.glob("locks/driver-*")), seconds=1)

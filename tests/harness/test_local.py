@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from contents import everything, wait_for
+from contents import alive, children, everything, wait_for
 
 from ltbv.files import read_arrays
 from ltbv.harness.bootstrap import prepare
@@ -32,37 +32,17 @@ def command(store: Path, *methods: str) -> list[str]:
     return [sys.executable, "-m", "ltbv.cli", "bootstrap", *asked, *OPTIONS, "--study", str(store), "-q"]
 
 
-def children(parent: int) -> set[int]:
-    """Processes whose parent this is, the dead that nobody has waited for left out."""
-    found = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, ppid = stat.read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if int(ppid) == parent and state != "Z":
-            found.add(int(stat.parent.name))
-    return found
-
-
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> dict[str, bytes]:
     """The files of a study that one worker made, never interrupted."""
     store = tmp_path_factory.mktemp("whole") / "study"
-    assert prepare(request(store, jobs=1)).carry_out(lambda event: None) == []
+    assert prepare(request(store, jobs=1)).run(lambda event: None) == []
     assert not list(store.rglob("*.part")) and not children(os.getpid())
     return everything(store)
 
 
 def test_two_workers_make_the_same_bytes_as_one(whole, tmp_path):
-    assert prepare(request(tmp_path / "study", jobs=2)).carry_out(lambda event: None) == []
+    assert prepare(request(tmp_path / "study", jobs=2)).run(lambda event: None) == []
     assert everything(tmp_path / "study") == whole
     assert not children(os.getpid())
 
@@ -78,14 +58,14 @@ def test_workers_killed_at_several_moments_cost_their_chunks_and_nothing_else(wh
             for worker in children(os.getpid()):
                 os.kill(worker, signal.SIGKILL)
 
-    failures = prepare(request(tmp_path / "study", jobs=1)).carry_out(tell)
+    failures = prepare(request(tmp_path / "study", jobs=1)).run(tell)
     assert failures and all("signal 9" in line and "\n" not in line for line in failures)
     assert not children(os.getpid())
     for path in (tmp_path / "study").rglob("*.npz"):
         read_arrays(path)  # what exists is whole
         name = str(path.relative_to(tmp_path / "study"))
         assert path.read_bytes() == whole[name]
-    assert prepare(request(tmp_path / "study", jobs=1)).carry_out(lambda event: None) == []
+    assert prepare(request(tmp_path / "study", jobs=1)).run(lambda event: None) == []
     assert {
         name: content for name, content in everything(tmp_path / "study").items() if not name.endswith(".part")
     } == whole
@@ -152,7 +132,7 @@ OWN = """
 
 
     def speaks(logits, labels, counts):
-        print('{"event": "end"}', flush=True)
+        print('{"event": "Ended"}', flush=True)
         return cross_entropy(logits, labels)
 
 
@@ -221,7 +201,7 @@ def test_a_log_that_cannot_be_opened_is_a_failure_and_not_silence(tmp_path):
     Store(store).open(job.study.asked(), {}, {})
     (store / "logs").write_text("in the way")
     try:
-        failures = job.carry_out(lambda event: None)
+        failures = job.run(lambda event: None)
     except Exception as error:  # a refusal would do as well
         failures = [str(error)]
     assert failures and "logs" in failures[0]

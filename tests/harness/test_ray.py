@@ -26,7 +26,18 @@ from contents import everything, wait_for
 
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Job, prepare
-from ltbv.harness.plan import Chunk
+from ltbv.harness.chunks import Chunk
+from ltbv.harness.events import (
+    Ended,
+    Event,
+    Failed,
+    Halved,
+    HeldElsewhere,
+    ImagesSeen,
+    Predicted,
+    StageBegun,
+    TriedAgain,
+)
 from ltbv.harness.request import Request
 from ltbv.harness.work import Order
 from ltbv.store import Store
@@ -60,6 +71,16 @@ def session(leader: int) -> set[int]:
             state, _, _, sid = stat.read_text().rpartition(")")[2].split()[:4]
             if int(sid) == leader and state != "Z":
                 found.add(int(stat.parent.name))
+    return found
+
+
+def at_work(leader: int) -> set[int]:
+    """Those of them that do a chunk: Ray names them after what they do."""
+    found = set()
+    for process in session(leader):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::do_on_node"):
+                found.add(process)
     return found
 
 
@@ -139,7 +160,7 @@ def cluster(environment) -> Iterator[Cluster]:
 def whole(tmp_path_factory) -> dict[str, bytes]:
     """The files of a study that a local worker made."""
     store = tmp_path_factory.mktemp("whole") / "study"
-    assert prepare(request(store)).carry_out(lambda event: None) == []
+    assert prepare(request(store)).run(lambda event: None) == []
     return everything(store)
 
 
@@ -167,8 +188,8 @@ def meanwhile(action) -> Iterator[None]:
     assert not errors, errors
 
 
-def kinds(events: list[dict]) -> set[str]:
-    return {event["event"] for event in events}
+def kinds(events: list[Event]) -> set[type[Event]]:
+    return {type(event) for event in events}
 
 
 # with a cluster
@@ -193,18 +214,18 @@ def test_a_killed_worker_is_replaced_and_two_nodes_make_the_same_bytes_as_local(
     store, events, killed = Store(tmp_path / "study"), [], []
 
     def kill() -> None:
-        wait_for(store.workers)
-        killed.append(next(iter(store.workers().values()))["pid"])
+        wait_for(lambda: at_work(cluster.node.pid))
+        killed.append(at_work(cluster.node.pid).pop())
         os.kill(killed[0], signal.SIGKILL)
 
     with meanwhile(kill):
-        assert job(store.path, cluster).carry_out(events.append) == []
-    assert killed[0] != os.getpid() and [e["runs"] for e in events if e["event"] == "retry"] in ([(0, 1)], [(2, 3)])
+        assert job(store.path, cluster).run(events.append) == []
+    assert killed[0] != os.getpid() and [e.runs for e in events if isinstance(e, TriedAgain)] in ([(0, 1)], [(2, 3)])
     assert everything(store.path) == whole
     assert not list((store.path / "locks").glob("*.token"))
     at_home = prepare(request(tmp_path / "other"))  # what the bar counts is all of it, and once
-    assert sum(e["images"] for e in events if e["event"] == "images") == at_home.images
-    assert {(e["method"], e["run"]) for e in events if e["event"] == "done"} == {
+    assert sum(e.images for e in events if isinstance(e, ImagesSeen)) == at_home.images
+    assert {(e.method, e.run) for e in events if isinstance(e, Predicted)} == {
         (m, r) for m in METHODS for r in range(4)
     }
 
@@ -213,12 +234,12 @@ def test_a_killed_worker_is_replaced_and_two_nodes_make_the_same_bytes_as_local(
 def test_nodes_that_do_not_see_the_study_give_files_back(whole, cluster, tmp_path, monkeypatch):
     """And get what is there: cross-entropy is not trained again for what stands on it."""
     monkeypatch.setattr(of_ray, "_token", lambda study: contextlib.nullcontext(of_ray.Token("/nowhere", "")))
-    events: list[dict] = []
-    assert job(tmp_path / "study", cluster, methods=("ce",)).carry_out(events.append) == []
-    assert {"stage", "done", "images"} <= kinds(events)
+    events: list[Event] = []
+    assert job(tmp_path / "study", cluster, methods=("ce",)).run(events.append) == []
+    assert {StageBegun, Predicted, ImagesSeen} <= kinds(events)
     events.clear()
-    assert job(tmp_path / "study", cluster).carry_out(events.append) == []
-    assert "stage" not in kinds(events) and "done" in kinds(events)
+    assert job(tmp_path / "study", cluster).run(events.append) == []
+    assert StageBegun not in kinds(events) and Predicted in kinds(events)
     assert everything(tmp_path / "study") == whole
     assert not list(cluster.folder.glob("*/apart/*"))
 
@@ -231,12 +252,12 @@ def test_what_a_method_raises_is_told_once_and_its_traceback_is_in_the_log(clust
         "RAISES = Method('raises', 'Raises', stages=(Stage('all', Loss(raises)),))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    events: list[dict] = []
-    failures = job(tmp_path / "study", cluster, methods=("mine_on_ray:RAISES", "ce"), runs=1).carry_out(events.append)
+    events: list[Event] = []
+    failures = job(tmp_path / "study", cluster, methods=("mine_on_ray:RAISES", "ce"), runs=1).run(events.append)
     assert failures == ["raises, run 0: RuntimeError: the wrong shape"]
     assert Store(tmp_path / "study").runs("ce") == [0]
-    assert "Traceback" in (tmp_path / "study" / "logs" / "runs-0.log").read_text()
-    assert "retry" not in kinds(events)
+    assert "Traceback" in (tmp_path / "study" / "logs" / "runs-0-raises.log").read_text()
+    assert TriedAgain not in kinds(events)
 
 
 @needs_ray
@@ -245,14 +266,14 @@ def test_runs_in_the_hands_of_another_command_are_waited_for(cluster, tmp_path):
     own.open()
     hold.enter_context(own.store.working([1]))
 
-    def tell(event: dict) -> None:
+    def tell(event: Event) -> None:
         events.append(event)
-        if event["event"] == "busy":
+        if isinstance(event, HeldElsewhere):
             hold.close()
 
     with hold:
-        assert own.carry_out(tell) == []
-    assert "busy" in kinds(events) and str(os.getpid()) in next(e["holder"] for e in events if e["event"] == "busy")
+        assert own.run(tell) == []
+    assert str(os.getpid()) in next(e.holder for e in events if isinstance(e, HeldElsewhere))
     assert own.store.runs("ce") == [0, 1]
 
 
@@ -286,7 +307,7 @@ def test_the_driver_interrupted_or_killed_leaves_no_task_and_the_same_command_fi
         assert driver.returncode in (code, 0), said  # 0: done before the signal
         assert driver.returncode != 130 or said.splitlines()[-1].startswith("ltbv: stopped; "), said
         wait_for(lambda: not store.workers(), seconds=30)
-    assert job(store.path, cluster).carry_out(lambda event: None) == []
+    assert job(store.path, cluster).run(lambda event: None) == []
     assert {name: text for name, text in everything(store.path).items() if not name.endswith(".part")} == whole
     assert not list((store.path / "locks").glob("*.token"))
 
@@ -297,12 +318,12 @@ def test_a_node_that_is_lost_under_way_costs_nothing(whole, cluster, tmp_path):
     store, events = Store(tmp_path / "study"), []
 
     def pull_the_plug() -> None:
-        wait_for(lambda: {holder["pid"] for holder in store.workers().values()} & session(cluster.node.pid))
+        wait_for(lambda: at_work(cluster.node.pid))
         Cluster.kill(cluster.node)
 
     with meanwhile(pull_the_plug):
-        assert job(store.path, cluster).carry_out(events.append) == []
-    assert "retry" in kinds(events)
+        assert job(store.path, cluster).run(events.append) == []
+    assert TriedAgain in kinds(events)
     assert everything(store.path) == whole
 
 
@@ -312,7 +333,7 @@ def test_a_node_that_is_lost_under_way_costs_nothing(whole, cluster, tmp_path):
 def test_without_ray_the_cure_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(Refusal, match=r'pip install "ltbv\[ray\]"'):
-        of_ray.ray([], Order(store="study", asked={}, methods=()), print)
+        of_ray.ray([], Order(study="study", asked={}, methods={}), print)
 
 
 @pytest.mark.parametrize("address", ["here", "ray://127.0.0.1:1", "127.0.0.1", "a b:1", "127.0.0.1:99999999"])
@@ -398,7 +419,7 @@ class Pretended(types.SimpleNamespace):
         answer = self.answer(self.given[reference])
         if isinstance(answer, Exception):
             raise answer
-        return {"files": {}, "log": b"", "events": [], "end": "done", "why": "", **answer}
+        return {"files": {}, "log": b"", "events": [], "end": Ended(), **answer}
 
     def cancel(self, reference):
         self.given.append("cancelled")
@@ -407,58 +428,59 @@ class Pretended(types.SimpleNamespace):
 @pytest.fixture
 def led(monkeypatch):
     """As if there were a head."""
-    monkeypatch.setattr(of_ray._Crew, "is_led", lambda crew: True)
+    monkeypatch.setattr(of_ray._Cluster, "is_led", lambda cluster: True)
 
 
-def served(asked: Job, answer, nodes: int = 1) -> tuple[Pretended, list[dict]]:
+def served(asked: Job, answer, nodes: int = 1) -> tuple[Pretended, list[Event]]:
     library, events = Pretended(answer, nodes), []
-    crew = of_ray._Crew(library, asked.order(), events.append, of_ray.wants(asked.order()))
-    crew.serve(asked.chunks)
+    with of_ray._Cluster(library, asked.order(), events.append, of_ray.wants(asked.order())) as cluster:
+        cluster.serve(asked.chunks)
+    assert not asked.store.workers(), "what was held is let go of"
     return library, events
 
 
 def test_a_stack_that_does_not_fit_is_split_down_to_single_runs(led, asked):
-    library, events = served(asked, lambda chunk: {"end": "memory" if len(chunk.runs) > 1 else "done", "why": "full"})
+    library, events = served(asked, lambda chunk: {"end": Ended("memory", "full") if len(chunk.runs) > 1 else Ended()})
     assert [chunk.runs for chunk in library.given] == [(0, 1), (2, 3), (0,), (1,), (2,), (3,)]
-    assert [event["event"] for event in events] == ["split", "split"]
-    _, events = served(asked, lambda chunk: {"end": "memory", "why": "full"})
-    failed = [event for event in events if event["event"] == "failed"]
-    assert [event["runs"] for event in failed] == [(0,), (1,), (2,), (3,)]
-    assert failed[0]["why"] == "out of memory with a single run: full"
+    assert [type(event) for event in events] == [Halved, Halved]
+    _, events = served(asked, lambda chunk: {"end": Ended("memory", "full")})
+    failed = [event for event in events if isinstance(event, Failed)]
+    assert [event.runs for event in failed] == [(0,), (1,), (2,), (3,)]
+    assert failed[0].why == "out of memory with a single run: full"
 
 
 def test_a_lost_process_is_replaced_as_often_as_asked_and_then_told_in_one_line(led, asked):
     library, events = served(asked, lambda chunk: Errors.RayError("lost,\nall of it") if chunk.runs[0] else {})
     assert [chunk.runs for chunk in library.given] == [(0, 1), (2, 3), (2, 3)]
-    assert [event["event"] for event in events] == ["retry", "failed"]
-    assert events[-1]["why"] == "the worker process was lost: RayError (lost, all of it)"
+    assert [type(event) for event in events] == [TriedAgain, Failed]
+    assert events[-1].why == "the worker process was lost: RayError (lost, all of it)"
 
 
 def test_what_python_raises_outside_of_a_chunk_is_not_tried_again(led, asked):
     library, events = served(asked, lambda chunk: Errors.RayTaskError("no module\nnamed ltbv"))
-    assert len(library.given) == 2 and [event["event"] for event in events] == ["failed", "failed"]
+    assert len(library.given) == 2 and [type(event) for event in events] == [Failed, Failed]
     assert "no module\nnamed ltbv" in (asked.store.path / "logs" / "runs-0-1.log").read_text()
 
 
 def test_files_that_are_not_the_chunks_own_fail_it(led, asked):
     _, events = served(asked, lambda chunk: {"files": {"../stolen.npz": b"x"}})
-    assert [event["event"] for event in events] == ["failed", "failed"] and "../stolen.npz" in events[0]["why"]
+    assert [type(event) for event in events] == [Failed, Failed] and "../stolen.npz" in events[0].why
     assert not (asked.store.path.parent / "stolen.npz").exists()
 
 
 def test_a_cluster_that_loses_its_last_node_is_given_up(asked, monkeypatch):
     monkeypatch.setattr(of_ray, "GONE", 0.1)
     library, events = served(asked, lambda chunk: {}, nodes=0)
-    assert library.given == [] and [event["event"] for event in events] == ["failed", "failed"]
-    assert events[0]["why"] == "the Ray cluster was lost: its head, 127.0.0.1:1, is gone"
-    monkeypatch.setattr(of_ray._Crew, "is_led", lambda crew: True)
+    assert library.given == [] and [type(event) for event in events] == [Failed, Failed]
+    assert events[0].why == "the Ray cluster was lost: its head, 127.0.0.1:1, is gone"
+    monkeypatch.setattr(of_ray._Cluster, "is_led", lambda cluster: True)
     _, events = served(asked, lambda chunk: {}, nodes=0)
-    assert events[0]["why"] == "the Ray cluster was lost: no node has 1 CPU any more"
+    assert events[0].why == "the Ray cluster was lost: no node has 1 CPU any more"
 
 
 @pytest.mark.parametrize(("jobs", "devices", "share"), [(1, 1, 1), (4, 4, 1), (4, 2, 0.5), (3, 1, 0.3333), (3, 4, 1)])
 def test_a_task_asks_for_the_share_of_a_gpu_that_a_local_worker_has(jobs, devices, share):
-    order = Order(store="study", asked={}, methods=(), device="cuda", jobs=jobs, devices=devices)
+    order = Order(study="study", asked={}, methods={}, device="cuda", jobs=jobs, devices=devices)
     assert of_ray.wants(order) == {"CPU": 1, "GPU": share}
     assert of_ray.wants(replace(order, device="cpu")) == {"CPU": 1}
 

@@ -14,6 +14,8 @@ from ltbv.cli import main
 from ltbv.errors import Refusal
 from ltbv.files import read_arrays, read_json, shape_of, write_arrays
 from ltbv.harness.bootstrap import prepare
+from ltbv.harness.events import Event, Halved, Predicted
+from ltbv.harness.executors import dispatcher
 from ltbv.harness.request import Request
 from ltbv.harness.status import lines, status, verify
 from ltbv.store import Store
@@ -26,7 +28,7 @@ def study(tiny_lt, tmp_path) -> Store:
     asked = Request.of(
         methods=("ce", "tau_norm"), runs=2, store=tmp_path / "s", dataset="tiny-lt", executor="inline", stack=1
     )
-    assert prepare(asked).carry_out(lambda event: None) == []
+    assert prepare(asked).run(lambda event: None) == []
     return Store(tmp_path / "s")
 
 
@@ -68,7 +70,7 @@ def test_verify_finds_a_flipped_bit_and_bootstrap_mends_it(study, place):
         if place == "samples.npz":
             again.open()
         else:
-            again.carry_out(lambda event: None)
+            again.run(lambda event: None)
         assert path.read_bytes() == whole
     assert verify(study) == []
 
@@ -219,26 +221,26 @@ def test_force_does_not_discard_what_another_command_works_on(study):
         methods=("ce",), runs=2, store=study.path, dataset="tiny-lt", executor="inline", stack=1, force=True
     )
     with study.working([1]), pytest.raises(Refusal, match="is being worked on by process"):
-        prepare(asked).carry_out(lambda event: None)
+        prepare(asked).run(lambda event: None)
     assert study.runs("ce") == [0, 1]
 
 
 def test_chunks_in_other_hands_are_left_until_they_are_free(tiny_lt, tmp_path, monkeypatch):
     """Another command has run 0 at first: run 1 is done before it."""
-    monkeypatch.setattr(sys.modules["ltbv.harness.executors.inline"], "PATIENCE", 0.01)
+    monkeypatch.setattr(dispatcher, "PATIENCE", 0.01)
     store, order = Store(tmp_path / "s"), []
     asked = Request.of(methods=("ce",), runs=2, store=store.path, dataset="tiny-lt", executor="inline", stack=1)
     prepare(asked).open()
     other = store.working([0])
     other.__enter__()
 
-    def tell(event: dict) -> None:
-        if event["event"] == "done":
-            order.append(event["run"])
-            if event["run"] == 1:
+    def tell(event: Event) -> None:
+        if isinstance(event, Predicted):
+            order.append(event.run)
+            if event.run == 1:
                 other.__exit__(None, None, None)
 
-    assert prepare(asked).carry_out(tell) == []
+    assert prepare(asked).run(tell) == []
     assert order == [1, 0]
 
 
@@ -273,19 +275,19 @@ def test_a_stack_that_does_not_fit_is_halved_and_a_single_run_that_does_not_fail
     """A device with room for two runs side by side, and for none of run 3."""
     import torch
 
-    from ltbv.harness.chunk import Workshop
+    from ltbv.harness.trainer import Trainer
 
-    real = Workshop.obtain
+    real = Trainer.obtain
 
     def obtain(shop, method, stage):
         if len(shop.runs) > 2 or 3 in shop.runs:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(shop, method, stage)
 
-    monkeypatch.setattr(Workshop, "obtain", obtain)
+    monkeypatch.setattr(Trainer, "obtain", obtain)
     events = []
     asked = Request.of(methods=("ce",), runs=5, store=tmp_path / "s", dataset="tiny-lt", executor="inline", stack=5)
-    (failure,) = prepare(asked).carry_out(events.append)
+    (failure,) = prepare(asked).run(events.append)
     assert failure == "ce, run 3: out of memory with a single run: CUDA out of memory"
     assert Store(tmp_path / "s").runs("ce") == [0, 1, 2, 4]
-    assert [event["runs"] for event in events if event["event"] == "split"] == [(0, 1, 2, 3, 4), (2, 3, 4), (3, 4)]
+    assert [event.runs for event in events if isinstance(event, Halved)] == [(0, 1, 2, 3, 4), (2, 3, 4), (3, 4)]

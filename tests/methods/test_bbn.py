@@ -9,7 +9,7 @@ from ltbv.data.batches import Batch
 from ltbv.data.samplers import ByClass, Turn, class_chances
 from ltbv.engine.cost import network_cost
 from ltbv.methods.base import Moment
-from ltbv.methods.bbn import BBN, alpha, mix
+from ltbv.methods.bbn import BBN, RATE, alpha, mix
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
 from ltbv.schedules import value
@@ -47,7 +47,7 @@ def test_mixed_logits_loss_and_gradients_are_those_of_the_code(golden):
 def test_rates_and_shares_by_epoch_are_those_of_the_code(golden):
     found = golden("methods/bbn_schedule")
     for epoch, rate, share in zip(found["epochs"], found["learning_rate"], found["alpha"], strict=True):
-        assert value(STAGE.learning_rate, epoch - 1, 200) == pytest.approx(rate, rel=1e-12)
+        assert value(RATE, epoch - 1, 200) == pytest.approx(rate, rel=1e-12)
         assert alpha(epoch - 1, 200) == pytest.approx(share, abs=1e-12)
 
 

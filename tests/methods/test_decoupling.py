@@ -12,8 +12,8 @@ from ltbv.data.dataset import Augmentation, labels_of, make_ids
 from ltbv.data.samplers import CLASS_BALANCED
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import train
-from ltbv.harness.chunk import Workshop
 from ltbv.harness.study import resolve
+from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
 from ltbv.methods.base import mean
 from ltbv.methods.baseline import REPRESENTATION
@@ -197,8 +197,8 @@ def test_lws_trains_a_factor_for_each_class_and_nothing_else(tiny, lost, experts
     }
 
 
-def shop(dataset, path) -> Workshop:
-    return Workshop(resolve(dataset.name), Store(path), dataset, (0, 1, 2), device=CPU)
+def shop(dataset, path) -> Trainer:
+    return Trainer(resolve(dataset.name), Store(path), dataset, (0, 1, 2), device=CPU)
 
 
 @pytest.mark.parametrize(("key", "base"), [("lws", "ce"), ("ride_lws", "ride_ce")])

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ltbv.errors import Refusal
-from ltbv.harness.chunk import Workshop
 from ltbv.harness.study import resolve
+from ltbv.harness.trainer import Trainer
 from ltbv.losses import effective_number, focal, ldam, weighted_mean
 from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, Moment, Objective, Sum
@@ -323,7 +323,7 @@ def test_the_teacher_is_that_of_its_stage_in_evaluation_mode_and_learns_nothing(
     teacher, student = method.stages
     watched = replace(method, stages=(teacher, replace(student, objective=Overheard(student.objective, heard))))
     monkeypatch.setattr("ltbv.harness.study.Study.stage_key", lambda study, method, stage: stage.name)
-    shop = Workshop(resolve("tiny-lt"), Store(tmp_path), tiny_lt, (0, 1), device=torch.device("cpu"))
+    shop = Trainer(resolve("tiny-lt"), Store(tmp_path), tiny_lt, (0, 1), device=torch.device("cpu"))
     shop.obtain(watched, watched.stages[1])
     of_stage = shop.obtain(watched, watched.stages[0]).state_dict()
     assert heard

@@ -3,6 +3,7 @@
 import pytest
 
 from ltbv.harness.bootstrap import prepare
+from ltbv.harness.events import Event, StageBegun
 from ltbv.harness.request import Request
 from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
@@ -76,9 +77,9 @@ def test_every_stage_of_a_method_is_needed():
 
 def test_a_study_of_all_methods_trains_each_different_stage_once(tiny_lt, tmp_path, keys):
     request = Request.of(methods=tuple(METHODS), runs=1, store=tmp_path / "study", dataset="tiny-lt", executor="inline")
-    events: list[dict] = []
-    assert prepare(request).carry_out(events.append) == []
-    trained = [(event["method"], event["stage"]) for event in events if event["event"] == "stage"]
+    events: list[Event] = []
+    assert prepare(request).run(events.append) == []
+    trained = [(event.method, event.stage) for event in events if isinstance(event, StageBegun)]
     assert len(trained) == DIFFERENT
     first = {}
     for key, method in METHODS.items():

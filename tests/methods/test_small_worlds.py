@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from ltbv.data.dataset import make_ids
-from ltbv.harness.chunk import Workshop
 from ltbv.harness.study import Study, resolve
+from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
 from ltbv.store import Store
 
@@ -22,7 +22,7 @@ ASKED = {
 def predictions(dataset, key: str, path, **asked) -> torch.Tensor:
     """Logits of three runs, after five epochs."""
     study = resolve(dataset.name, epochs=5, **asked)
-    shop = Workshop(study, Store(path), dataset, (0, 1, 2), device=torch.device("cpu"))
+    shop = Trainer(study, Store(path), dataset, (0, 1, 2), device=torch.device("cpu"))
     network = shop.finished(METHODS[key])
     with torch.no_grad():
         return METHODS[key].predict(network, shop.test.block(slice(None), 3)).logits

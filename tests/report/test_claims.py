@@ -157,7 +157,7 @@ def test_an_empty_split_is_open(study):
     (verdict,) = tables.build(evidence).verdicts
     answers = {answer.question: answer.answer for answer in verdict.answers}
     assert answers["Is the tail better?"] == OPEN
-    assert verdict.headline.endswith("no few-shot classes to tell, no many-shot classes to tell.")
+    assert verdict.headline.endswith("no few-shot classes, no many-shot classes.")
 
 
 def of_claims(path, refuted=(), doubtful=()):

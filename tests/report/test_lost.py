@@ -54,7 +54,7 @@ def test_a_study_says_what_its_predictions_say(tiny_lt, tmp_path):
 
     asked = {"dataset": "tiny-lt", "executor": "inline", "scheme": "bootstrap", "head": 12, "imbalance": 12.0}
     job = prepare(Request.of(("ce", "balanced_softmax"), 8, tmp_path / "study", **asked))
-    assert job.carry_out(lambda event: None) == []
+    assert job.run(lambda event: None) == []
     evidence = read_study(tmp_path / "study")
     built = tables.build(evidence)
     (line,) = [note for note in built.cautions if "resamples lost a class" in note]

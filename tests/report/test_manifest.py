@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from ltbv.errors import Refusal
-from ltbv.report import write_report
+from ltbv.report import manifest, write_report
+from ltbv.report.study import read_study
 
 
 @pytest.fixture
@@ -71,6 +73,39 @@ def test_without_a_manifest_nothing_is_removed(out, text):
     (output / "report.json").write_text(text)
     write_report(path, output)
     assert set(STALE) <= names(output)
+
+
+def caption(output) -> str:
+    return next(
+        line for line in (output / "report.md").read_text().splitlines() if "Holm's correction for nine" in line
+    )
+
+
+def test_a_study_that_grows_says_which_look_at_it_this_is(study, tmp_path):
+    path, output = study(ride="RIDE", runs=9, points=2), tmp_path / "out"
+    evidence = read_study(path)
+    for runs in (4, 6, 6, 9):
+        some = replace(evidence, methods=tuple(method.rows(range(runs)) for method in evidence.methods))
+        write_report(some, output)
+        looks = json.loads((output / "report.json").read_text())["setting"]["looks"]
+        assert looks == [at for at in (4, 6, 9) if at <= runs]
+        assert (f"This is look {len(looks)} at a study that grows" in caption(output)) == (len(looks) > 1)
+    assert "(at 4, 6 and 9 runs)" in caption(output)
+    write_report(path, tmp_path / "beside")
+    assert "say how often it was read" in caption(tmp_path / "beside")
+    told = json.loads((path / "study.json").read_text())
+    (path / "study.json").write_text(json.dumps(told | {"identity": "0" * 32}))
+    write_report(path, output)
+    assert json.loads((output / "report.json").read_text())["setting"]["looks"] == [9], "another study, looked at once"
+
+
+@pytest.mark.parametrize("looks", [None, "10", [10, "x"], [True], [-3], {"a": 1}, 7])
+def test_looks_that_are_none_are_none(out, looks):
+    path, output = out
+    whole = json.loads((output / "report.json").read_text())
+    whole["setting"]["looks"] = looks
+    (output / "report.json").write_text(json.dumps(whole))
+    assert manifest.looked(output, read_study(path)).setting.looks == (2,)
 
 
 def test_a_link_is_left(out, tmp_path):

@@ -8,6 +8,7 @@ from ltbv.methods import METHODS
 from ltbv.report import published, tables, topics, write_report
 from ltbv.report.evidence import GROUPS
 from ltbv.report.study import read_study
+from ltbv.report.topics.published import network
 
 
 def test_the_table_is_whole():
@@ -28,7 +29,7 @@ def test_the_table_is_whole():
 def test_each_row_stands_beside_the_method_that_it_is_of():
     everything = published.read()
     to_come = {"", "bbn", "oltr", "lfme"}
-    assert set(everything.key) <= {*METHODS, *to_come}
+    assert {key for keys in everything.key for key in keys.split(" ")} <= {*METHODS, *to_come}
     jamal = everything[everything.source.str.startswith("Jamal")]
     assert jamal.groupby("method").key.unique().map(list).to_dict() == {
         "CE": ["ce"],
@@ -69,35 +70,86 @@ def test_the_ablation_ends_in_the_rows_of_the_table():
 
 @pytest.fixture
 def cifar(study):
-    """A study that says that it is of CIFAR-100-LT."""
-    evidence = read_study(study(ride="RIDE", runs=4))
-    return replace(evidence, setting=replace(evidence.setting, dataset="cifar100-lt", imbalance=100.0, head=500))
+    """A study that says that it is of CIFAR-100-LT, in the shape of the published Figure 1a."""
+    evidence = read_study(study(ride="RIDE", ldam_drw="LDAM-DRW", runs=4))
+    of = {"dataset": "cifar100-lt", "imbalance": 100.0, "head": 300, "protocol": RESNET_32}
+    return replace(evidence, setting=replace(evidence.setting, **of))
 
 
-def test_numbers_stand_side_by_side_with_the_differences_of_protocol(cifar):
-    built = tables.build(cifar, published=True)
-    sheets = [sheet for sheet in topics.printed(built, cifar) if sheet.asked]
-    assert [sheet.title.split(", cifar")[0] for sheet in sheets] == [
-        "Published: RIDE, ICLR 2021, Figure 1a",
-        "Published: RIDE, ICLR 2021, Table 1",
-        "Published: RIDE, ICLR 2021, ablation",
-        "Published: Jamal et al., CVPR 2020",
+RESNET_32 = {"backbone": {"is": "ltbv.models.resnet:Resnet", "widths": [16, 32, 64], "blocks": 5, "shared": 1}}
+
+
+def asked(evidence, published):
+    built = tables.build(evidence, published=published)
+    return built, [sheet for sheet in topics.printed(built, evidence) if sheet.asked]
+
+
+def test_published_and_measured_stand_side_by_side_in_one_table(cifar):
+    built, (sheet,) = asked(cifar, True)
+    assert sheet.title == "Published beside measured: RIDE, ICLR 2021, Figure 1a, cifar100-lt"
+    assert len(sheet.rows) == 5 * len(GROUPS)
+    row = next(row for row in sheet.rows if (row[0].text, row[1].text) == ("RIDE + LDAM / RIDE", "few"))
+    ours = built.splits.set_index(["method", "group", "quantity"]).plug_in.sort_index().loc["ride", "few"]
+    assert [cell.text for cell in row[1:5]] == ["few", "20.1", "0.74", "0.52"]
+    assert [cell.value for cell in row[5:8]] == list(ours[["accuracy", "bias", "variance"]])
+    assert row[10].value == pytest.approx(ours["variance"] - 0.52)
+    absent = next(row for row in sheet.rows if row[0].text == "cRT")
+    assert absent[2].text != "-" and absent[5].text == absent[8].text == "-"
+
+
+def test_the_words_are_those_of_a_person(cifar):
+    _, (sheet,) = asked(cifar, True)
+    assert "The paper has 20 runs of each method, here there are 4." in sheet.caption
+    assert "Beside LDAM stands LDAM-DRW: the paper leaves open which it is." in sheet.caption
+    assert "{" not in sheet.caption and "network" not in sheet.caption and "scheme" not in sheet.caption
+    unknown = replace(cifar, setting=replace(cifar.setting, protocol={}))
+    _, (sheet,) = asked(unknown, True)
+    assert "The paper trains ResNet-32; which network was trained here is not known." in sheet.caption
+
+
+def test_another_protocol_is_shown_where_it_is_asked_for_by_name(cifar):
+    built, _ = asked(cifar, True)
+    (line,) = (line for line in built.cautions if "another protocol" in line)
+    assert "RIDE, ICLR 2021, Table 1 (500 images of the largest class, here 300)" in line
+    assert line.endswith("--published cifar100-lt shows them.")
+    built, sheets = asked(cifar, "cifar100-lt")
+    assert not any("another protocol" in line for line in built.cautions)
+    assert [sheet.title.split(": ", 1)[1].split(", cifar")[0] for sheet in sheets] == [
+        "RIDE, ICLR 2021, Figure 1a",
+        "RIDE, ICLR 2021, Table 1",
+        "RIDE, ICLR 2021, ablation",
+        "Jamal et al., CVPR 2020",
     ]
-    figure = sheets[0]
-    assert "Runs: 20 published, 4 here." in figure.caption and "Images of the largest class: 300" in figure.caption
-    assert "Imbalance" not in figure.caption and "Scheme" not in figure.caption
-    row = next(r for r in figure.rows if (r[0].text, r[2].text, r[3].text) == ("RIDE + LDAM", "few", "variance"))
-    ours = built.splits.set_index(["method", "group", "quantity"]).plug_in[("ride", "few", "variance")]
-    assert [cell.text for cell in row[:5]] == ["RIDE + LDAM", "RIDE", "few", "variance", "0.520"]
-    assert row[5].value == ours and row[6].value == pytest.approx(ours - 0.52)
-    absent = next(r for r in figure.rows if r[0].text == "cRT")
-    assert absent[1].text == "-" and absent[5].text == "-"
-    assert "Scheme: one training set published, subsample here." in sheets[1].caption
+    assert "The paper has 500 images of the largest class, here 300." in sheets[1].caption
+    assert "The paper has one training set, here the scheme is subsample." in sheets[1].caption
+    assert len(sheets[1].columns) == 2 + 3 + 1 and sheets[1].columns[-1].name == "cost in paper"
+    built, sheets = asked(cifar, "cifar10-lt")
+    assert not sheets and "published numbers of cifar10-lt stand beside no study of cifar100-lt." in built.cautions
+
+
+@pytest.mark.parametrize(
+    ("backbone", "called"),
+    [
+        (RESNET_32["backbone"], "ResNet-32"),
+        ({"widths": [8, 16, 32], "blocks": 1}, "ResNet-8, 0.5 times as wide"),
+        ({"is": "ltbv.models.vision:TorchvisionBackbone", "name": "resnet18"}, "torchvision resnet18"),
+        ({"is": "mine:Net"}, ""),
+        (None, ""),
+    ],
+)
+def test_a_network_is_called_as_papers_call_it(cifar, backbone, called):
+    assert network({"backbone": backbone}) == called
+    other = replace(cifar, setting=replace(cifar.setting, protocol={"backbone": backbone}))
+    built, sheets = asked(other, True)
+    assert len(sheets) == (called in ("", "ResNet-32"))
+    assert any(f"ResNet-32, here {called}" in line for line in built.cautions) == (not sheets)
 
 
 def test_they_are_in_every_form_of_the_report(cifar, tmp_path):
-    text = write_report(cifar, tmp_path / "out", published=True)
-    assert "Published: RIDE, ICLR 2021, Figure 1a" in text and max(map(len, text.splitlines()[:-1])) <= 120
+    text = write_report(cifar, tmp_path / "out", published="cifar100-lt")
+    assert "RIDE, ICLR 2021, Figure 1a" in text and max(map(len, text.splitlines()[:-1])) <= 120
+    table = text[text.index("Published beside measured") : text.index("Accuracy in percent; bias")]
+    assert "RIDE + LDAM / RIDE  " in table and "…" not in table  # whole names, whole heads
     for name in ("report.html", "report.md", "tables/published_1.tex"):
         assert "Figure 1a" in (tmp_path / "out" / name).read_text()
 

@@ -12,7 +12,10 @@ from ltbv.cli import main
 from ltbv.errors import Refusal
 from ltbv.report import write_report
 
-TABLES = ("splits", "classes", "claims", "grid", "hardest_negatives", "gaps", "flows", "pairs", "other_scores")
+TABLES = (
+    *("splits", "classes", "claims", "grid", "hardest_negatives", "gaps", "flows", "pairs", "other_scores"),
+    "probability_losses",
+)
 SHEETS = (
     "splits",
     "classes",
@@ -28,6 +31,8 @@ SHEETS = (
     "test_priors",
     "wins",
     "calibration",
+    "brier",
+    "cross_entropy",
     "table1",
 )
 FIGURES = ("bias_variance", "hardest_negatives", "flow", "by_class", "counts")

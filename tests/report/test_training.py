@@ -322,7 +322,7 @@ def test_a_study_that_was_trained_says_how(tiny_lt, tmp_path):
 
     asked = {"dataset": "tiny-lt", "executor": "inline", "scheme": "subsample", "head": 12, "imbalance": 4.0}
     job = prepare(Request.of(("ce", "crt"), 2, tmp_path / "study", epochs=6, **asked))
-    assert job.carry_out(lambda event: None) == []
+    assert job.run(lambda event: None) == []
     evidence = read_study(tmp_path / "study")
     assert evidence.methods[1].stages[0] == evidence.methods[0].stages[0]
     assert [of.name for of in evidence.trained.values()] == ["representation", "classifier"]

@@ -150,7 +150,33 @@ def test_an_interval_that_is_no_claim_decides_nothing():
         (verdict,) = verdicts(of.evidence, built.splits, claims, 0.01)
         tail = verdict.answers[1]
         assert tail.answer == OPEN and ("which is no claim" in tail.text or "the moon is full" in tail.text)
-        assert "a tail that may not have changed" in verdict.headline
+        judged = "no_claim" not in change
+        assert f"a tail that {'may not have changed' if judged else 'cannot be judged'}" in verdict.headline
+
+
+def test_without_a_tail_there_is_no_head_and_without_a_head_no_word_of_it():
+    """Counts between the thresholds: of the first third of the classes, or of the last, or of all."""
+    ce, mine = STUDIES["sound"]
+    for many, few, tail, head in (
+        (True, False, "no few-shot classes", "many-shot accuracy kept"),
+        (False, True, "a better tail", "no many-shot classes"),
+        (False, False, "no few-shot classes", "no many-shot classes"),
+    ):
+        counts = [400 if many else 50] * (CLASSES // 3) + [50] * (CLASSES // 3) + [5 if few else 50] * (CLASSES // 3)
+        (verdict,) = analyse({"ce": ce, "mine": mine}, LABELS, counts).tables.verdicts
+        assert verdict.headline.endswith(f"; {tail}, {head}."), verdict.headline
+        texts = [answer.text for answer in verdict.answers[1:3]]
+        assert ("there are no few-shot test images" in texts[0]) == (not few)
+        assert ("there are no many-shot test images" in texts[1]) == (not many)
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 4])
+def test_the_variance_of_two_or_three_runs_is_hardly_known(runs):
+    of = study(*(values[:runs] for values in STUDIES["sound"]))
+    cells = of.tables.grid[of.tables.grid.quantity == "variance"]
+    marked = cells.why.str.contains("hardly show how runs vary")
+    assert marked.all() == (runs in (2, 3)) and marked.any() == marked.all()
+    assert any("hardly anything is known of the variance" in line for line in of.cautions) == (runs in (2, 3))
 
 
 def test_the_head_is_worse_only_where_that_is_a_claim():

@@ -124,6 +124,20 @@ def test_blocks_change_nothing(monkeypatch):
     np.testing.assert_allclose(stats.brier(softmax(logits), labels).variance, whole[1].variance, atol=1e-12)
 
 
+@pytest.mark.parametrize("offset", [0, 300, -300, 9000])
+def test_logits_kept_as_float16_say_what_they_say_in_float64(offset):
+    """A constant that one run adds to all its logits is nothing to the loss, however far it is."""
+    generator = np.random.default_rng(4)
+    labels, logits = np.repeat(np.arange(5), 12), 4 * generator.normal(size=(4, 60, 5))
+    kept = (logits + np.array([offset, 0, 0, 0])[:, None, None]).astype(np.float16)
+    of_16, of_64 = (stats.Record(logits.argmax(2), labels, logits=of) for of in (kept, kept.astype(np.float64)))
+    rounding = 20 * np.finfo(np.float32).eps * (20 + abs(offset))
+    for name, ours in of_16.measure_scores(5).items():
+        theirs = of_64.measure_scores(5)[name]
+        np.testing.assert_allclose(ours.points, theirs.points, atol=rounding)
+        np.testing.assert_allclose(ours.left_out, theirs.left_out, atol=rounding)
+
+
 def test_impossible_classes_are_counted_and_not_clipped():
     logits = np.zeros((3, 3, 4))
     labels = np.array([0, 1, 2])

@@ -17,9 +17,9 @@ from ltbv.engine.protocol import PROTOCOLS
 from ltbv.errors import Refusal
 from ltbv.files import read_arrays, write_arrays
 from ltbv.harness.bootstrap import prepare
-from ltbv.harness.chunk import Workshop, one_thread
 from ltbv.harness.request import Request
 from ltbv.harness.status import verify
+from ltbv.harness.trainer import Trainer, one_thread
 from ltbv.methods import METHODS
 from ltbv.report.study import read_study
 from ltbv.store import Store, provenance
@@ -27,7 +27,7 @@ from ltbv.store import Store, provenance
 
 def bootstrap(store: Path, methods=("ce",), runs=2, **asked) -> None:
     asked = {"dataset": "tiny-lt", "executor": "inline", **asked}
-    assert prepare(Request.of(methods=methods, runs=runs, store=store, **asked)).carry_out(lambda event: None) == []
+    assert prepare(Request.of(methods=methods, runs=runs, store=store, **asked)).run(lambda event: None) == []
 
 
 def kinds(store: Path) -> set[str]:
@@ -69,7 +69,7 @@ def test_a_grown_study_predicts_from_the_weights_that_it_keeps(tiny_lt, tmp_path
     for run in range(then):
         assert store.has_stage(study.stage_key(own, own.stages[-1]), [run])
         with one_thread(torch.device("cpu")):
-            shop = Workshop(study, store, tiny_lt, (run,), device=torch.device("cpu"))
+            shop = Trainer(study, store, tiny_lt, (run,), device=torch.device("cpu"))
             logits, _ = predict(shop.finished(own), shop.test, own.predict)
         found = read_arrays(store.prediction_file(method, run))
         np.testing.assert_allclose(found["logits"], logits[0], atol=0.02, rtol=0.01)
@@ -142,7 +142,7 @@ def test_a_stage_file_that_is_another_one_is_found_and_not_used(study):
     copy(path.with_name("r001.npz"), path)
     assert {(one.kind, "run 1, not 0" in one.line) for one in verify(Store(study))} >= {("foreign", True)}
     asked = Request.of(methods=("crt",), runs=2, store=study, dataset="tiny-lt", executor="inline")
-    (failure,) = prepare(asked).carry_out(lambda event: None)
+    (failure,) = prepare(asked).run(lambda event: None)
     assert f"{path} is another file than its name says (run 1, not 0)" in failure and path.exists()
 
 
@@ -211,7 +211,7 @@ def test_a_chunk_is_trained_by_one_thread_on_a_cpu(tiny_lt, tmp_path, threads):
     torch.set_num_threads(threads)
     try:
         job = prepare(Request.of(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt", executor="inline"))
-        job.carry_out(lambda event: seen.append(torch.get_num_threads()))
+        job.run(lambda event: seen.append(torch.get_num_threads()))
         assert set(seen) == {1} and torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
@@ -235,7 +235,7 @@ def old(study: Path) -> Path:
 def test_a_study_without_an_identity_is_reported_with_a_caution_and_not_gone_on_with(study):
     asked = Request.of(methods=("ce",), runs=2, store=old(study), dataset="tiny-lt", executor="inline")
     assert "gave studies no identity" in notes(study) and verify(Store(study)) == []
-    assert prepare(asked).carry_out(lambda event: None) == [], "nothing is missing"
+    assert prepare(asked).run(lambda event: None) == [], "nothing is missing"
     words = (
         r"can be reported, not gone on with; start a new one: ltbv bootstrap --method ce --runs 3 .* --study .*-new$"
     )
@@ -243,7 +243,7 @@ def test_a_study_without_an_identity_is_reported_with_a_caution_and_not_gone_on_
         prepare(replace(asked, runs=3))
     with pytest.raises(Refusal, match="no identity"):
         prepare(replace(asked, methods=("crt",)))
-    assert prepare(replace(asked, means=replace(asked.means, force=True))).carry_out(lambda event: None) == []
+    assert prepare(replace(asked, means=replace(asked.means, force=True))).run(lambda event: None) == []
     assert Store(study).known_as() and Store(study).methods() == ["ce"] and kinds(study) == set()
 
 

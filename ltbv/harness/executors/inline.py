@@ -4,25 +4,26 @@ import time
 from collections.abc import Sequence
 
 from ltbv.guest import guest
-from ltbv.harness.executors.crew import Crew
-from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.work import PATIENCE, Order, work
-from ltbv.store.locks import Busy
+from ltbv.harness.chunks import Chunk
+from ltbv.harness.events import Tell
+from ltbv.harness.executors.dispatcher import PATIENCE, Dispatcher
+from ltbv.harness.work import Order, work
 
 
 def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
-    """Carry out `chunks` here; one that another command has in hand goes to the end of the queue."""
+    """Do `chunks` here; one whose runs another command has in hand waits for it."""
     import torch
 
-    do, crew = work(order), Crew(order, tell)
-    crew.wait(*chunks)
-    while crew.waiting:
-        chunk = crew.waiting.popleft()
-        try:
-            with guest():
-                do(chunk, tell)
-        except Busy as busy:
-            crew.put_off(chunk, str(busy))
-            time.sleep(PATIENCE)
-        except torch.OutOfMemoryError as error:
-            crew.split(chunk, str(error))
+    do = work(order)
+    with Dispatcher(order, tell) as dispatcher:
+        dispatcher.add(*chunks)
+        while not dispatcher.is_over:
+            if (chunk := dispatcher.take()) is None:
+                time.sleep(PATIENCE)
+                continue
+            try:
+                with guest():
+                    do(chunk, tell)
+            except torch.OutOfMemoryError as error:
+                dispatcher.halve(chunk, str(error))
+            dispatcher.finish(chunk)

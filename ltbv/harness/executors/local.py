@@ -17,9 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ltbv.harness.executors.crew import Crew
-from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.work import PATIENCE, Order
+from ltbv.harness.chunks import Chunk
+from ltbv.harness.events import Ended, Event, Tell
+from ltbv.harness.executors.dispatcher import PATIENCE, Dispatcher
+from ltbv.harness.work import Order
 
 ENVIRONMENT = {
     # Read when torch is imported. Threads that spin for work can be 15 times slower than none on a shared machine.
@@ -32,60 +33,47 @@ ENDING = 10.0  # seconds in which killed workers have to end
 
 
 def local(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
-    """Carry out `chunks` in `order.jobs` processes."""
-    crew = _Crew(order)
-    crew.wait(*chunks)
-    workers = [
-        threading.Thread(target=crew.serve, args=(number,), daemon=True)
-        for number in range(min(order.jobs, len(chunks)))
-    ]
-    for worker in workers:
-        worker.start()
-    try:
-        for _ in workers:
-            while (event := crew.events.get()) is not None:
-                tell(event)
-    finally:
-        crew.end(workers)
+    """Do `chunks` in `order.jobs` processes."""
+    with _Processes(order) as processes:
+        processes.add(*chunks)
+        feeders = [
+            threading.Thread(target=processes.feed, args=(number,), daemon=True)
+            for number in range(min(order.jobs, len(chunks)))
+        ]
+        for feeder in feeders:
+            feeder.start()
+        try:
+            for _ in feeders:
+                while (event := processes.events.get()) is not None:
+                    tell(event)
+        finally:
+            processes.stop(feeders)
 
 
-class _Crew(Crew):
+class _Processes(Dispatcher):
     """What the threads that feed workers share; what they tell is queued, for one thread to hear."""
 
     def __init__(self, order: Order):
-        self.events: queue.SimpleQueue[dict | None] = queue.SimpleQueue()
-        self.stop = threading.Event()
-        self.hired: list[subprocess.Popen] = []
+        self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self.stopping = threading.Event()
+        self.turn = threading.Condition()
+        self.started: list[subprocess.Popen] = []
         super().__init__(order, self.events.put)
 
-    def serve(self, number: int) -> None:
-        """One worker after another until nothing is waiting; ends with None."""
-        worker = None
-        log = Path(self.order.store) / "logs" / f"worker-{number}.log"
+    def feed(self, number: int) -> None:
+        """Feed one worker, or one after another, until all is over; ends with None."""
+        worker, log = None, Path(self.order.study) / "logs" / f"worker-{number}.log"
         try:
-            while not self.stop.is_set():
+            while (chunk := self._next()) is not None:
                 try:
-                    chunk = self.waiting.popleft()
-                except IndexError:
-                    break
-                try:
-                    worker = worker or self.hire(log, number)
+                    worker = worker or self._start(log, number)
                 except OSError as error:
                     self.fail(chunk, f"no worker process with its log in {log}: {error}")
-                    continue
-                end = _one(worker, chunk, self.tell, self.stop)
-                if end is None:
-                    worker.kill()
-                    code = _dismiss(worker)
-                    worker = None
-                    if not self.stop.is_set():
-                        cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-                        self.bury(chunk, cause, f"; its output is in {log.with_name(chunk.name)}.log")
-                elif end["end"] == "busy":
-                    self.put_off(chunk, end["why"])
-                    self.stop.wait(PATIENCE)
-                elif end["end"] == "memory":
-                    self.split(chunk, end["why"])
+                else:
+                    worker = self._feed(worker, chunk, log)
+                with self.turn:
+                    self.finish(chunk)
+                    self.turn.notify_all()
         finally:
             if worker is not None:
                 _dismiss(worker)
@@ -93,26 +81,51 @@ class _Crew(Crew):
                 log.unlink()
             self.events.put(None)
 
-    def hire(self, log: Path, number: int) -> subprocess.Popen:
-        worker = _hire(self.order, log, number)
-        self.hired.append(worker)
+    def _next(self) -> Chunk | None:
+        """The next chunk, waited for; None when all is over."""
+        with self.turn:
+            while not self.stopping.is_set() and not self.is_over:
+                if (chunk := self.take()) is not None:
+                    return chunk
+                self.turn.wait(PATIENCE)
+        return None
+
+    def _feed(self, worker: subprocess.Popen, chunk: Chunk, log: Path) -> subprocess.Popen | None:
+        """Have a chunk done by a worker; gives it back while it lives."""
+        end = _one(worker, chunk, self.tell, self.stopping)
+        if end is None:
+            worker.kill()
+            code = _dismiss(worker)
+            if not self.stopping.is_set():
+                cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
+                with self.turn:
+                    self.lose(chunk, cause, f"; its output is in {log.with_name(chunk.log)}")
+            return None
+        if end.how == "memory":
+            with self.turn:
+                self.halve(chunk, end.why)
         return worker
 
-    def end(self, threads: Sequence[threading.Thread]) -> None:
+    def _start(self, log: Path, number: int) -> subprocess.Popen:
+        worker = _start_worker(self.order, log, number)
+        self.started.append(worker)
+        return worker
+
+    def stop(self, feeders: Sequence[threading.Thread]) -> None:
         """Where something is still in hand, it is not wanted any more.
 
         A worker may say nothing for long, or be stopped: it is killed. One that does not end even then (a disk that
         does not answer) is not waited for.
         """
-        self.stop.set()
+        self.stopping.set()
         last = time.monotonic() + ENDING
-        while (alive := [thread for thread in threads if thread.is_alive()]) and time.monotonic() < last:
-            for worker in self.hired:
+        while (alive := [feeder for feeder in feeders if feeder.is_alive()]) and time.monotonic() < last:
+            for worker in self.started:
                 worker.kill()
             alive[0].join(0.1)
 
 
-def _hire(order: Order, log: Path, number: int) -> subprocess.Popen:
+def _start_worker(order: Order, log: Path, number: int) -> subprocess.Popen:
     log.parent.mkdir(exist_ok=True)
     device = {"CUDA_VISIBLE_DEVICES": _device(number, order.devices)} if order.devices > 1 else {}
     with log.open("ab") as errors:
@@ -146,7 +159,7 @@ def _dismiss(worker: subprocess.Popen) -> int:
     return worker.wait()
 
 
-def _one(worker: subprocess.Popen, chunk: Chunk, put: Tell, stop: threading.Event) -> dict | None:
+def _one(worker: subprocess.Popen, chunk: Chunk, tell: Tell, stop: threading.Event) -> Ended | None:
     """Hand a chunk over and pass its events on; how it ended, or None if the worker died or was told to stop."""
     try:
         worker.stdin.write(json.dumps(chunk.as_json()) + "\n")
@@ -156,8 +169,8 @@ def _one(worker: subprocess.Popen, chunk: Chunk, put: Tell, stop: threading.Even
     for line in worker.stdout:
         if stop.is_set():
             return None
-        event = json.loads(line)
-        if event["event"] == "end":
+        event = Event.read(json.loads(line))
+        if isinstance(event, Ended):
             return event
-        put(event)
+        tell(event)
     return None

@@ -2,7 +2,7 @@
 
 A node that sees the study directory (it finds the token that the driver put there) works in it, as a process of this
 machine would. One that does not is handed the chunk a second time, with what is there of its stages: it works in a
-directory of its own and gives the files back, and the driver, which holds the chunk's locks meanwhile, writes them.
+directory of its own and gives the files back, and the driver, which holds the locks of the runs, writes them.
 
 A task whose process or node is lost is handed out again, at most `order.retries` times; what Python raises in it is not
 tried again. Ray's own retries are off: they would not be told, and after the memory of a node ran out they never end.
@@ -24,9 +24,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,12 +35,13 @@ import ltbv
 from ltbv.errors import Refusal, reason, words_of
 from ltbv.files import write_bytes
 from ltbv.harness.attempt import attempt
-from ltbv.harness.executors.crew import Crew
+from ltbv.harness.chunks import Chunk
+from ltbv.harness.events import Ended, Event, ImagesSeen, Tell
+from ltbv.harness.executors.dispatcher import PATIENCE, Dispatcher
 from ltbv.harness.executors.local import ENVIRONMENT, search_path
-from ltbv.harness.plan import Chunk, Tell
-from ltbv.harness.work import PATIENCE, Order, work
+from ltbv.harness.work import Order, work
 from ltbv.store import Store
-from ltbv.store.locks import Busy, is_alive
+from ltbv.store.locks import is_alive
 
 CONNECT = 30.0  # seconds in which a cluster has to answer
 GONE = 40.0  # seconds after which a cluster without its head, or a fitting node, is given up; Ray ends us after 60
@@ -59,20 +60,20 @@ except BaseException as error:
 
 
 def ray(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
-    """Carry out `chunks` as tasks of the cluster at `order.address`; without one, of an instance started here."""
+    """Do `chunks` as tasks of the cluster at `order.address`; without one, of an instance started here."""
     library = _library()
     order = replace(
         order,
-        store=str(Path(order.store).resolve()),
+        study=str(Path(order.study).resolve()),
         data_dir=order.data_dir and str(Path(order.data_dir).resolve()),
         device=order.device.partition(":")[0],  # which GPU, Ray says
     )
-    with _connected(library, order):
-        crew = _Crew(library, order, tell, wants(order))
-        if not crew.places():
-            raise Refusal(f"no node of the Ray cluster can do a task: it needs {crew.needed()}, there is {crew.had()}")
-        with _token(Path(order.store)) as crew.token:
-            crew.serve(chunks)
+    with _connected(library, order), _Cluster(library, order, tell, wants(order)) as cluster:
+        if not cluster.most_tasks():
+            needed, had = cluster.needed(), cluster.had()
+            raise Refusal(f"no node of the Ray cluster can do a task: it needs {needed}, there is {had}")
+        with _token(Path(order.study)) as cluster.token:
+            cluster.serve(chunks)
 
 
 def wants(order: Order) -> dict[str, float]:
@@ -189,23 +190,21 @@ def _token(study: Path) -> Iterator[Token]:
 # the driver
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Task:
-    """A chunk in the hands of the cluster; `apart` from the study, the locks of its runs are held here."""
+    """A chunk in the hands of the cluster, or `apart`: of a node that does not see the study."""
 
     chunk: Chunk
     apart: bool = False
-    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
 
-class _Crew(Crew):
+class _Cluster(Dispatcher):
     """Hands tasks out and takes in what comes back."""
 
     def __init__(self, library: ModuleType, order: Order, tell: Tell, wants: dict[str, float]):
         super().__init__(order, tell)
         self.library, self.wants = library, wants
         self.token: Token | None = None
-        self.later: deque[tuple[float, Chunk]] = deque()
         self.tasks: dict[Any, _Task] = {}
         self.head = library.get_runtime_context().gcs_address
         own = {name: value for name, value in os.environ.items() if name.startswith("LTBV_")}
@@ -214,7 +213,7 @@ class _Crew(Crew):
             num_gpus=wants.get("GPU", 0),
             max_retries=0,
             runtime_env={"env_vars": {**own, **ENVIRONMENT}},
-        )(carry_out)
+        )(do_on_node)
 
     # what the cluster has
 
@@ -231,7 +230,7 @@ class _Crew(Crew):
             return False
         return True
 
-    def places(self) -> int:
+    def most_tasks(self) -> int:
         """How many tasks the cluster can do at a time, if it does nothing else."""
         if not self.is_led():
             return 0
@@ -249,41 +248,35 @@ class _Crew(Crew):
 
     def serve(self, chunks: Sequence[Chunk]) -> None:
         """Until every chunk is done or has failed. What is under way when this is left is cancelled."""
-        self.wait(*chunks)
+        self.add(*chunks)
         fitting = time.monotonic()
         try:
-            while self.waiting or self.later or self.tasks:
-                places = self.places()
-                fitting = time.monotonic() if places else fitting
+            while not self.is_over:
+                most_tasks = self.most_tasks()
+                fitting = time.monotonic() if most_tasks else fitting
                 if time.monotonic() - fitting > GONE:
                     self.give_up()
                     return
-                while self.later and self.later[0][0] <= time.monotonic():
-                    self.waiting.append(self.later.popleft()[1])
-                while self.waiting and len(self.tasks) < 2 * places:  # the second of each is there when it is wanted
-                    self.hand_out(_Task(self.waiting.popleft()))
+                # The second of each is there when it is wanted.
+                while len(self.tasks) < 2 * most_tasks and (chunk := self.take()) is not None:
+                    self.hand_out(_Task(chunk))
                 if not self.tasks:
                     time.sleep(PATIENCE)
                     continue
                 ready, _ = self.library.wait(list(self.tasks), timeout=PATIENCE)
                 for reference in ready:
                     task = self.tasks.pop(reference)
-                    with task.held:
-                        again = self.take_in(task, reference)
-                    if again:
+                    if again := self.take_in(task, reference):
                         self.hand_out(again)
+                    else:
+                        self.finish(task.chunk)
         finally:
             self.cancel()
 
     def hand_out(self, task: _Task) -> None:
         brought = None
         if task.apart:
-            store = self.order.place()
-            try:
-                task.held.enter_context(store.working(task.chunk.runs))
-            except Busy as busy:
-                self.put_off(task.chunk, str(busy))
-                return
+            store = self.order.store()
             there = ["study.json", *(name for name in names(store, task.chunk) if name.startswith("stages/"))]
             brought = {name: (store.path / name).read_bytes() for name in there if (store.path / name).exists()}
         reference = self.remote.remote(task.chunk, self.order, ltbv.__version__, search_path(), self.token, brought)
@@ -296,14 +289,11 @@ class _Crew(Crew):
                 self.library.cancel(reference)
             if self.tasks:
                 self.library.wait(list(self.tasks), num_returns=len(self.tasks), timeout=CANCEL)
-        for task in self.tasks.values():
-            task.held.close()
 
     def give_up(self) -> None:
         """No node can do a task any more, and none came back."""
-        left = [*self.waiting, *(chunk for _, chunk in self.later), *(task.chunk for task in self.tasks.values())]
         lost = f"no node has {self.needed()} any more" if self.is_led() else f"its head, {self.head}, is gone"
-        for chunk in left:
+        for chunk in (*self.waiting, *self.in_hand):
             self.fail(chunk, f"the Ray cluster was lost: {lost}")
 
     # taking in
@@ -319,36 +309,30 @@ class _Crew(Crew):
             return None
         except errors.RayError as error:
             cause = f"was lost: {type(error).__name__} ({words_of(error).partition('. ')[0][:200]})"
-            self.bury(chunk, cause, kept=not task.apart)
+            self.lose(chunk, cause, kept=not task.apart)
             return None
-        if result["end"] == "unseen":
+        if result is None:
             return _Task(chunk, apart=True)
-        if result["end"] == "busy":
-            self.put_off(chunk, result["why"])
-            return None
         try:
-            write_back(self.order.place(), chunk, result["files"])
+            write_back(self.order.store(), chunk, result["files"])
         except Refusal as refusal:
             self.fail(chunk, str(refusal))
             return None
         self.log(chunk, result["log"])
         for event in result["events"]:
             self.tell(event)
-        if result["end"] == "memory":
-            self.split(chunk, result["why"])
+        if result["end"].how == "memory":
+            self.halve(chunk, result["end"].why)
         return None
 
     def log(self, chunk: Chunk, text: bytes) -> None:
         """What was printed where the study is not seen."""
         if text:
             with contextlib.suppress(OSError):
-                path = Path(self.order.store) / "logs" / f"{chunk.name}.log"
+                path = Path(self.order.study) / "logs" / chunk.log
                 path.parent.mkdir(exist_ok=True)
                 with path.open("ab") as file:
                     file.write(text)
-
-    def wait_longer(self, chunk: Chunk) -> None:
-        self.later.append((time.monotonic() + PATIENCE, chunk))
 
 
 def names(store: Store, chunk: Chunk) -> set[str]:
@@ -356,7 +340,8 @@ def names(store: Store, chunk: Chunk) -> set[str]:
     from ltbv.methods import find
 
     keys = [find(name).key for name in chunk.methods]
-    stages = {stage["key"] for key in keys for stage in store.recipe(key)["stages"]}
+    everyone = [find(name).key for name in chunk.names]
+    stages = {stage["key"] for key in everyone for stage in store.recipe(key)["stages"]}
     paths = [store.prediction_file(key, run) for key in keys for run in chunk.runs]
     paths += [store.stage_file(key, run) for key in stages for run in chunk.runs]
     return {path.relative_to(store.path).as_posix() for path in paths}
@@ -379,12 +364,13 @@ def write_back(store: Store, chunk: Chunk, files: dict[str, bytes]) -> None:
 # on a node
 
 
-def carry_out(
+def do_on_node(
     chunk: Chunk, order: Order, version: str, path: list[str], token: Token, brought: dict[str, bytes] | None
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """The task: do one chunk, in the study if it is seen here, else apart from it with the files `brought`.
 
-    end      done, unseen (nothing was done), busy or memory, and `why`
+    None: the study is not seen here, and nothing was brought. Else
+    end      how it ended
     events   what was told, images in one sum
     files    by name in the study, and
     log      what was printed, where it was done apart
@@ -396,34 +382,34 @@ def carry_out(
     if version != ltbv.__version__:
         raise Refusal(f"{socket.gethostname()} has ltbv {ltbv.__version__}, the driver {version}; install the same")
     if brought is None:
-        return {**_do(chunk, order), "files": {}, "log": b""} if token.is_seen() else {"end": "unseen"}
-    place = _place()
-    place.mkdir(mode=0o700, exist_ok=True)
+        return {**_do(chunk, order), "files": {}, "log": b""} if token.is_seen() else None
+    folder = _apart()
+    folder.mkdir(mode=0o700, exist_ok=True)
     try:
         for name, content in brought.items():
-            write_bytes(place / name, content)
-        result = _do(chunk, replace(order, store=str(place)))
-        made = [file for kind in ("predictions", "stages") for file in place.glob(f"{kind}/*/r*.npz")]
-        files = {file.relative_to(place).as_posix(): file.read_bytes() for file in made}
-        log = b"".join(file.read_bytes() for file in place.glob("logs/*.log"))
+            write_bytes(folder / name, content)
+        result = _do(chunk, replace(order, study=str(folder)))
+        made = [file for kind in ("predictions", "stages") for file in folder.glob(f"{kind}/*/r*.npz")]
+        files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in made}
+        log = b"".join(file.read_bytes() for file in folder.glob("logs/*.log"))
         return {**result, "files": {name: files[name] for name in files.keys() - brought.keys()}, "log": log}
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _do(chunk: Chunk, order: Order) -> dict[str, Any]:
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     images = 0
 
-    def tell(event: dict[str, Any]) -> None:
+    def tell(event: Event) -> None:
         nonlocal images
-        if event["event"] == "images":
-            images += event["images"]
+        if isinstance(event, ImagesSeen):
+            images += event.images
         else:
             events.append(event)
 
-    end = attempt(lambda: _work(json.dumps(order.as_json())), chunk, order.place(), tell)
-    return {**end, "events": [*events, {"event": "images", "images": images}]}
+    end: Ended = attempt(lambda: _work(json.dumps(order.as_json())), chunk, order, tell)
+    return {"end": end, "events": [*events, ImagesSeen(images)]}
 
 
 @functools.lru_cache(maxsize=1)
@@ -433,6 +419,6 @@ def _work(order: str) -> Callable[[Chunk, Tell], None]:
 
 
 @functools.cache
-def _place() -> Path:
+def _apart() -> Path:
     """Where this process works that does not see the study: always the same, so that `_work` knows its order."""
     return Path(tempfile.mkdtemp(prefix="ltbv-"))

@@ -28,7 +28,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.report import published
 from ltbv.report.elsewhere import files
-from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs
+from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs, without_counts
 from ltbv.report.elsewhere.classes import Classes
 from ltbv.report.elsewhere.clusters import read_clusters
 from ltbv.report.elsewhere.counts import read_counts
@@ -105,10 +105,7 @@ def read_elsewhere(
         notes.append(known.line)
         names = known.names
     if counts is None:
-        notes.append(
-            "no training counts are given, so nothing is said of many, medium and few, and nothing is claimed;"
-            f" {known.number} classes are taken from {classes or 'what the files speak of'}."
-        )
+        notes.append(without_counts(known.number, str(classes or "what the files speak of")))
     evidence = evidence_of(
         methods,
         points.labels,

@@ -3,18 +3,19 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ltbv import stats
 from ltbv.errors import Refusal, unknown
-from ltbv.report.elsewhere.rows import Judged
-from ltbv.report.evidence import REFERENCE, SPLITS, Evidence, MethodRuns, Setting
+from ltbv.report.elsewhere.rows import PROBS, Judged
+from ltbv.report.evidence import MOST_LOGITS, REFERENCE, SPLITS, Evidence, MethodRuns, Setting
 from ltbv.report.names import encoded
 
 UNKNOWN = "unknown"
-FIELDS = ("p_true", "p_negative", "negatives", "experts_used")
+FIELDS = ("p_true", "p_negative", "negatives", "experts_used", "sum_p2", "ranks")
 FROM_ZERO = "count class ids from 0 everywhere"
 
 
@@ -22,12 +23,14 @@ FROM_ZERO = "count class ids from 0 everywhere"
 class Run:
     """One run: `predictions` (N,) in the order of the test points, and what its scores say, if it has any.
 
-    `of` makes one: predictions that are known need not be those of the highest score.
+    `of` makes one: predictions that are known need not be those of the highest score. `table` are the scores (N, C)
+    themselves, of the kind that `scores` says, where they are in memory anyway.
     """
 
     name: str
     predictions: np.ndarray
     scores: Judged | None
+    table: np.ndarray | None = None
 
     @classmethod
     def of(cls, name: str, predictions: np.ndarray | None, scores: Judged | None) -> "Run":
@@ -119,19 +122,39 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
         notes.append(
             f"{key}: probabilities are rounded, their sums are up to {off_by:.2g} from 1; they are taken as they are."
         )
+    known: dict[str, Any] = {}
+    if not unscored:
+        known = {name: _stack([getattr(one, name) for one in scores]) for name in FIELDS}
+    tables = {number: (run.scores.kind, run.table) for number, run in in_order if run.scores and run.table is not None}
+    if len(tables) == len(runs) and sum(table.size for _, table in tables.values()) <= MOST_LOGITS:
+        known["logits"] = partial(_logits, tables)
     small = np.uint16 if max(int(run.predictions.max()) for run in runs) < 2**16 else np.uint32
     return MethodRuns(
         key,
         key,
         tuple(number for number, _ in in_order),
         np.stack([run.predictions.astype(small) for _, run in in_order]),
-        **{} if unscored else {name: _stack([getattr(one, name) for one in scores]) for name in FIELDS},
+        **known,
     )
 
 
 def _stack(rows: list[np.ndarray | None]) -> np.ndarray | None:
     """(R, N), or None where a run has none."""
     return None if any(row is None for row in rows) else np.stack(rows)
+
+
+def _logits(tables: Mapping[int, tuple[str, np.ndarray]], runs: Sequence[int]) -> np.ndarray:
+    """Logits (R, N, C) of the runs of these numbers, of a kind and a table each: of probabilities, their logarithms."""
+    with np.errstate(divide="ignore"):
+        return np.stack([np.log(table) if kind == PROBS else table for kind, table in map(tables.__getitem__, runs)])
+
+
+def without_counts(num_classes: int, source: str) -> str:
+    """What a reader must know where training images of the classes are not known."""
+    return (
+        "no training counts are given, so nothing is said of many, medium and few, and nothing is claimed;"
+        f" {num_classes} classes are taken from {source}."
+    )
 
 
 def evidence_of(

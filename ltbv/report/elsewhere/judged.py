@@ -4,6 +4,7 @@
     p_true, p_negative   softmax probability of the true class, and of the most likely other one
     negative             that class; optional
     experts_used         how many experts a router asked, from 1; optional
+    sum_p2               sum of the squared probabilities of all classes; optional
 `labels` and names of the test points may stand beside, (N,), and with (R, N) the numbers of the runs, `runs` (R,).
 """
 
@@ -15,14 +16,14 @@ from ltbv.report.elsewhere.arrays import class_ids
 from ltbv.report.elsewhere.rows import PROBS, Judged, Rows
 
 FIELDS = {"label", "p_true", "p_negative"}
-NEGATIVE = "negative"
+NEGATIVE, SQUARES = "negative", "sum_p2"
 EXPERTS, MOST_EXPERTS = "experts_used", 1000
 
 
 def read(archive: Archive, run: str, *, several: bool) -> Rows:
     """The runs of such a file; refused where it has several and may have one only."""
     path, found = archive.path, archive.found
-    own = (*sorted(FIELDS), *(name for name in (NEGATIVE, EXPERTS) if name in archive.names))
+    own = (*sorted(FIELDS), *(name for name in (NEGATIVE, EXPERTS, SQUARES) if name in archive.names))
     if missing := [name for name in own if name not in found]:
         raise Refusal(f"{path}: {missing[0]} cannot be read")
     if differ := [name for name in own if found[name].shape != found["label"].shape]:
@@ -36,6 +37,7 @@ def read(archive: Archive, run: str, *, several: bool) -> Rows:
         negatives=class_ids(found[NEGATIVE], several=several).ravel() if NEGATIVE in own else None,
         kind=PROBS,
         experts_used=_experts(archive, several) if EXPERTS in own else None,
+        sum_p2=_probabilities(archive, SQUARES) if SQUARES in own else None,
     )
     names, of_runs = archive.names_of_runs(runs) if label.ndim == 2 else ((run,), None)
     roles, _ = archive.roles(points, without=own)

@@ -105,7 +105,7 @@ class Guesses:
 
 @dataclass(frozen=True)
 class Judged:
-    """What scores amount to, arrays (N,) as in `MethodRuns`.
+    """What scores amount to, arrays (N,) as in `MethodRuns`; None: not known.
 
     kind    what the scores were taken for, 'logits' or 'probs'
     tied    does another score tie with the highest? Asked where they are `coarse`: 'float16', 'bfloat16', 'rounded'
@@ -123,12 +123,13 @@ class Judged:
     coarse: str = ""
     off_by: float = 0.0
     experts_used: np.ndarray | None = None
+    sum_p2: np.ndarray | None = None
+    ranks: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> "Judged":
         """The same of some rows, in the order given."""
-        names = ("predictions", "p_true", "p_negative", "negatives", "tied", "differs", "experts_used")
-        arrays = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: values[rows] for name, values in arrays.items() if values is not None})
+        arrays = {name: values for name, values in vars(self).items() if isinstance(values, np.ndarray)}
+        return replace(self, **{name: values[rows] for name, values in arrays.items()})
 
 
 def check_range(ids: np.ndarray, num_classes: int, where: str) -> None:

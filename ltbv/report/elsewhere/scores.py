@@ -11,6 +11,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere.digits import ROUNDED, coarseness, is_rounded
 from ltbv.report.elsewhere.rows import LOGITS, PROBS, Judged
+from ltbv.stats.ranks import count
 
 TOLERANCE, TOLERANCE_FLOAT16 = 1e-3, 1e-2  # of the sum of probabilities; as in `stats.probability`
 
@@ -33,7 +34,8 @@ def judge(
     """
     small = np.uint16 if num_classes <= 2**16 else np.uint32
     predictions, negatives = np.empty(labels.size, small), np.empty(labels.size, small)
-    p_true, p_negative = np.empty(labels.size, np.float32), np.empty(labels.size, np.float32)
+    p_true, p_negative, sum_p2 = (np.empty(labels.size, np.float32) for _ in range(3))
+    ranks = np.empty(labels.size, np.min_scalar_type(num_classes))
     tied, differs, start = np.zeros(labels.size, bool), np.zeros(labels.size, bool), 0
     told, coarse, off_by = kind, "", 0.0
     for block in blocks:
@@ -45,7 +47,7 @@ def judge(
         here = slice(start, start + len(block))
         if here.stop > labels.size:
             raise Refusal(f"{where} has more rows of scores than its {labels.size} test points")
-        z = block.astype(np.float64 if block.dtype.itemsize > 4 else np.float32)  # a copy, changed below
+        z: np.ndarray = block.astype(np.float64 if block.dtype.itemsize > 4 else np.float32)  # a copy, changed below
         points, own = np.arange(len(z)), labels[here]
         coarse = coarse or coarseness(z, block.dtype)
         if told == PROBS:
@@ -60,14 +62,19 @@ def judge(
         top = np.maximum(true, rival)
         if coarse:
             tied[here] = np.count_nonzero(z == top[:, None], axis=1) + (true == top) > 1
+        ranks[here] = _ranks(z, true, own)
         if of_said is not None:
             differs[here] = of_said < top - ROUNDING * np.finfo(z.dtype).eps * np.abs(top)
         if told == LOGITS:
             _check_top(top, start, where)
             total = _shares(z, top, true)
             own_score, rival_score = (np.exp(_minus(score, top)) / total for score in (true, rival))
+            squares = np.einsum("nc,nc->n", z, z) / total**2
         else:
             own_score, rival_score = true, rival
+            z[points, own] = 0
+            squares = np.einsum("nc,nc->n", z, z)
+        sum_p2[here] = (squares + own_score**2).clip(0, 1)
         negatives[here] = negative
         # a tie goes to the lower class, as in argmax
         predictions[here] = np.where(true == rival, np.minimum(own, negative), np.where(true > rival, own, negative))
@@ -76,7 +83,17 @@ def judge(
     if start < labels.size:
         raise Refusal(f"{where} has scores of {start} test points, but there are {labels.size}")
     return Judged(
-        predictions, p_true, p_negative, negatives, told, tied, differs, ROUNDED if off_by else coarse, off_by
+        predictions,
+        p_true,
+        p_negative,
+        negatives,
+        told,
+        tied,
+        differs,
+        ROUNDED if off_by else coarse,
+        off_by,
+        sum_p2=sum_p2,
+        ranks=ranks,
     )
 
 
@@ -85,6 +102,14 @@ def differing(judged: Judged, true: np.ndarray) -> np.ndarray:
     right, said = judged.predictions == true, judged.negatives
     another = np.zeros(true.size, bool) if said is None else ~right & (judged.predictions != said)
     return np.where(right, judged.p_true < judged.p_negative, judged.p_negative < judged.p_true) | another
+
+
+def _ranks(z: np.ndarray, true: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """How many classes are above the true one, whose place in `z` (n, C) is masked: see `stats.true_class_ranks`."""
+    above, at_least = (count(compare(z, true[:, None])) for compare in (np.greater, np.greater_equal))
+    for row in np.flatnonzero(at_least > above):
+        above[row] += (z[row, : own[row]] == true[row]).sum()
+    return above
 
 
 def _shares(z: np.ndarray, top: np.ndarray, true: np.ndarray) -> np.ndarray:

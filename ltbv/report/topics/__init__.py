@@ -13,6 +13,7 @@ from ltbv.report.topics import (
     additions,
     confusion_flow,
     cost,
+    differences,
     every_class,
     experts_asked,
     hardest_negatives,
@@ -21,6 +22,7 @@ from ltbv.report.topics import (
     nine_claims,
     number_of_experts,
     other_scores,
+    probability_losses,
     published,
     splits,
     training,
@@ -28,6 +30,7 @@ from ltbv.report.topics import (
 
 TOPICS = (
     splits.TOPIC,
+    differences.TOPIC,
     every_class.TOPIC,
     nine_claims.TOPIC,
     identity.TOPIC,
@@ -40,6 +43,7 @@ TOPICS = (
     lost_classes.TOPIC,
     training.TOPIC,
     other_scores.TOPIC,
+    probability_losses.TOPIC,
     published.TOPIC,
 )
 

@@ -12,6 +12,7 @@ from ltbv.report.measured import Measured
 from ltbv.report.rows import LEVEL
 from ltbv.report.sheet import METHOD, SHORT, SPLIT, Column, Sheet, difference, estimate, indexed, word
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
+from ltbv.report.written import formatted
 
 COLUMNS = (
     *("base", "method", "group", "quantity", "base_estimate", "base_low", "base_high", "estimate", "low", "high"),
@@ -88,16 +89,29 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
 def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     from ltbv.report import experts
 
-    del evidence
     return Drawing(
         "additions",
         experts.additions(tables.additions, looks),
         tables.additions,
-        "What a method brings on top of another: accuracy by split with and without it, with intervals, and the"
-        " difference paired by run.",
-        "Points with intervals in a block for each method that others are built on; the numbers are in the table of"
-        " what a method brings on top of another.",
+        "What a method brings on top of another: accuracy by split without it (hollow) and with it, with intervals, and"
+        " the difference paired by run.",
+        f"{_finding(tables, evidence)} The numbers are in the table of what a method brings on top of another.",
     )
+
+
+def _finding(tables: Tables, evidence: Evidence) -> str:
+    """How many bring accuracy in few, and which brings most."""
+    own = tables.additions
+    own = own[(own["quantity"] == "accuracy") & (own["group"] == "few")]
+    clear = own[(own["difference_low"] > 0) | (own["difference_high"] < 0)]
+    said = f"Of {len(own)} additions {int((clear['difference'] > 0).sum())} raise accuracy in few by their interval"
+    said += f", {int((clear['difference'] < 0).sum())} lower it"
+    if not own["difference"].notna().any():
+        return f"{said}."
+    most = own.loc[own["difference"].idxmax()]
+    names = evidence.names
+    by = formatted(most["difference"], "accuracy", sign="+")
+    return f"{said}; most brings {names[most['method']]} on {names[most['base']]}: {by} points."
 
 
 TOPIC = Topic(measure, sheets={"additions": (sheet,)}, figures={"additions": draw})

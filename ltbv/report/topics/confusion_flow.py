@@ -117,15 +117,28 @@ def pairs_sheet(tables: Tables, evidence: Evidence) -> Sheet:
 
 
 def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
-    from ltbv.report import figures, lines
+    from ltbv.report import flows as figures
+    from ltbv.report import lines
 
     return Drawing(
         "flow",
-        (lines.flow if lines.are_many(looks) else figures.flow)(tables.flows, looks),
+        (figures.many if lines.are_many(looks) else figures.flow)(tables.flows, looks),
         tables.flows,
-        "Confusion flow: which split do the hardest negatives of a split lie in?",
-        f"Three by three numbers for each of {captions.methods(evidence)}; they are in the table of confusion flow.",
+        "Confusion flow: which split do the hardest negatives of a split lie in? From the split of the true class (row)"
+        " to that of its hardest negative (column); 1, white, is what equally likely wrong classes would take.",
+        f"{_finding(tables, evidence)} The numbers are in the table of confusion flow.",
     )
+
+
+def _finding(tables: Tables, evidence: Evidence) -> str:
+    """What tail classes lose to the head, beside what is expected, at the reference and at its extremes."""
+    of = tables.flows[(tables.flows["true"] == SPLITS[-1]) & (tables.flows["negative"] == SPLITS[0])]
+    own = of.set_index("method")["ratio"].dropna()
+    if own.empty:
+        return "Nothing is known of what few loses to many."
+    named = dict.fromkeys((evidence.reference.key, own.idxmin(), own.idxmax()))
+    words = [f"{evidence.names[key]} {own[key]:.2f}" for key in named if key in own]
+    return f"What classes of few lose to those of many, times what is expected: {', '.join(words)}."
 
 
 TOPIC = Topic(measure, sheets={"flows": (flow_sheet,), "pairs": (pairs_sheet,)}, figures={"flows": draw})

@@ -24,6 +24,7 @@ from ltbv.report.sheet import (
     word,
 )
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
+from ltbv.report.written import formatted
 
 OF_BIN = ["method", "quantity", "estimate", "low", "high", *DIFFERENCE, "first", "last"]
 
@@ -122,16 +123,34 @@ def draw_curves(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     reference = evidence.reference.label
     if lines.are_many(looks):
         figure = lines.by_class(tables.curves, tables.profile, looks)
-        caption = f"Along the tail: difference of each method from {reference}, means of neighbouring classes."
+        caption = (
+            f"Along the tail: difference of each method from {reference}, means of neighbouring classes. Blue is"
+            " better, red worse, whatever the quantity."
+        )
     else:
         figure = curves.by_class(tables.classes, tables.curves, tables.profile, looks)
-        caption = f"Along the tail: each method in colour over {reference} in grey."
-    order = "classes in the order of their ids" if evidence.train_counts is None else "classes with most images first"
-    alt = (
-        f"Accuracy, bias and variance of every class for {captions.methods(evidence)}, {order};"
-        " the numbers are in the table of every class."
-    )
+        caption = (
+            f"Along the tail: each method in colour over {reference} in grey. A dot is a class; lines run through means"
+            " of neighbouring classes, within their intervals."
+        )
+    alt = f"{_finding(tables, evidence)} The numbers are in the table of every class."
     return Drawing("by_class", figure, tables.curves, caption, alt)
+
+
+def _finding(tables: Tables, evidence: Evidence) -> str:
+    """Accuracy at both ends of the tail: of the reference, and the best."""
+    own = tables.curves[tables.curves["quantity"] == "accuracy"]
+    of = own.pivot(index="method", columns="first", values="estimate")
+    words = []
+    for place, end in ((of.columns[0], "first"), (of.columns[-1], "last")):
+        known = of[place].dropna()
+        if len(known):
+            of_reference = known.get(evidence.reference.key, math.nan)
+            best = f"{evidence.names[known.idxmax()]} {formatted(known.max(), 'accuracy')}"
+            at_reference = f"{evidence.reference.label} {formatted(of_reference, 'accuracy')}"
+            words.append(f"in the {end} classes {', '.join(dict.fromkeys((at_reference, f'at best {best}')))}")
+    order = "in the order of their ids" if evidence.train_counts is None else "those with most images first"
+    return f"Accuracy along the classes, {order}: {'; '.join(words)}."
 
 
 def draw_profile(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing | None:
@@ -144,10 +163,19 @@ def draw_profile(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing | 
         "counts",
         curves.counts(tables.profile),
         tables.profile,
-        "Training images of every class, and what two runs share of them.",
-        "Bars over the classes, most training images first, dark to light for many, medium and few; the numbers of"
-        " images are in the table of every class.",
+        "Training images of every class, and what two runs share of them: where they share much, runs are alike, and"
+        " the variance is less than that of new data.",
+        f"{_images(tables.profile)}. The numbers of images are in the table of every class.",
     )
+
+
+def _images(profile: pd.DataFrame) -> str:
+    """How many images a class has, and what two runs share of them."""
+    counts, shared = profile["train_count"], profile["shared"].dropna()
+    ends = f"From {int(counts.max()):,} training images of a class to {int(counts.min()):,}"
+    if shared.empty:
+        return f"{ends}; what two runs share is not known"
+    return f"{ends}; two runs share {shared.min():.1%} to {shared.max():.1%} of a class"
 
 
 TOPIC = Topic(

@@ -138,14 +138,18 @@ def usage_sheet(tables: Tables, evidence: Evidence) -> Sheet:
 def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     from ltbv.report import experts
 
-    del evidence
+    asked = tables.experts[tables.experts["quantity"] == EXPERTS].set_index(["method", "group"])["estimate"]
+    means = [
+        f"{evidence.names[key]} {', '.join(f'{asked.get((key, group), np.nan):.2f} in {group}' for group in GROUPS)}"
+        for key in dict.fromkeys(tables.experts["method"])
+    ]
     return Drawing(
         "usage",
         experts.usage(tables.usage, looks),
         tables.usage,
         "Experts used by split: for which share of the test images a router asked 1, 2 and more experts.",
-        "Stacked bars by split for each method with a router; the numbers are in the table of test images by the number"
-        " of experts asked.",
+        f"Experts asked on average: {'; '.join(means[: captions.MOST_NAMED])}. The numbers are in the table of test"
+        " images by the number of experts asked.",
     )
 
 

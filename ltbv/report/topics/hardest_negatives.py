@@ -244,19 +244,33 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing | None:
 
     if evidence.train_counts is None:
         return None
-    methods, reference = captions.methods(evidence), evidence.reference
+    reference = evidence.reference
     if lines.are_many(looks):
         figure, data = lines.hardest_negatives(tables.hardest_negatives, looks), tables.hardest_negatives
-        caption, kind = "Hardest negatives by split: mean, median, and quantiles of the scores.", "Quantiles"
+        caption = "mean, median, and quantiles of the scores. Further left, the strongest wrong class gets less."
     else:
         figure, data = figures.hardest_negatives(tables.histogram, tables.hardest_negatives, looks), tables.histogram
-        in_colour = f"each method in colour over {reference.label} in grey"
-        caption, kind = f"Hardest negatives by split: {in_colour if reference.p_negative is not None else methods}.", ""
-    alt = (
-        f"{kind or 'Histograms'} of the largest softmax score of a wrong class for {methods}, by split; means and"
-        " quantiles are in the table of hardest negatives."
+        known = reference.p_negative is not None
+        over = f"each method in colour over {reference.label} in grey" if known else captions.methods(evidence)
+        caption = f"{over}. Further left, the strongest wrong class gets less."
+    return Drawing(
+        "hardest_negatives",
+        figure,
+        data,
+        f"Hardest negatives by split: {caption}",
+        f"{_finding(tables, evidence)} Means and quantiles are in the table of hardest negatives.",
     )
-    return Drawing("hardest_negatives", figure, data, caption, alt)
+
+
+def _finding(tables: Tables, evidence: Evidence) -> str:
+    """The mean score in few: of the reference, the lowest and the highest."""
+    own = tables.hardest_negatives
+    own = own[(own["quantity"] == "mean") & (own["group"] == "few")].set_index("method")["estimate"].dropna()
+    if own.empty:
+        return "No score is known in few."
+    named = dict.fromkeys((evidence.reference.key, own.idxmin(), own.idxmax()))
+    words = [f"{evidence.names[key]} {own[key]:.3f}" for key in named if key in own]
+    return f"Mean of the largest softmax score of a wrong class, in few: {', '.join(words)}."
 
 
 TOPIC = Topic(

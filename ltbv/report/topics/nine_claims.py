@@ -48,9 +48,8 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
         f"Differences from {evidence.reference.label}, corrected, with their intervals; p after Holm's correction for"
         " nine claims, from t, and from the exact sign-flip test of whether the methods differ at all on these test"
         " images: where that was done, a claim of error or variance needs both. No claim is made of a bias with fewer"
-        f" than {RECOMMENDED} runs, or where the votes of one side are near uniform or near a tie. Nothing is corrected"
-        " for reading a study again after it has grown: say how often it was read (of two methods that do not differ,"
-        " at most 2 % of simulated studies have a claim at 10, 15 or 20 runs). Detectable: the true difference that"
+        f" than {RECOMMENDED} runs, or where the votes of one side are near uniform or near a tie."
+        f" {captions.looks(evidence)} Detectable: the true difference that"
         " four of five such studies find, before Holm's correction. Pairing: standard error without"
         f" pairing over that with it. {captions.short(evidence)}",
         (

@@ -5,6 +5,7 @@ import pandas as pd
 from ltbv.report.evidence import SHOWN, Evidence
 from ltbv.report.measured import Measured
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
+from ltbv.report.written import formatted
 
 
 def measure(measured: Measured) -> Finding:
@@ -35,9 +36,21 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
         tables.families,
         "Accuracy against the number of experts, by split: differences from"
         f" {evidence.reference.label}, so that all splits share a scale and intervals are paired by run.",
-        "A line for each family of methods that differ in their number of experts; the numbers are in the table of"
-        " accuracy, bias and variance by split.",
+        f"{_finding(tables)} The numbers are in the table of accuracy, bias and variance by split.",
     )
+
+
+def _finding(tables: Tables) -> str:
+    """Accuracy over all classes with the fewest and the most experts of each family."""
+    own = tables.families[(tables.families["quantity"] == "accuracy") & (tables.families["group"] == "all")]
+    words = []
+    for family, rows in own.groupby("family", sort=False):
+        ends = (rows.iloc[at] for at in (0, -1))
+        words.append(
+            f"{family} "
+            + ", ".join(f"{formatted(one['estimate'], 'accuracy')} with {one['experts']} experts" for one in ends)
+        )
+    return f"Accuracy over all classes: {'; '.join(words)}."
 
 
 TOPIC = Topic(measure, figures={"families": draw})

@@ -6,7 +6,7 @@ Means over test points (`varies` says "runs and points") have the intervals of e
 vary over runs alone, and say nothing of new test images (`stats.over_runs`).
 
 The Brier score of a run is 1 - 2 p_true + sum_k p_k^2 at each point, which prediction files hold. Its bias is the score
-of the mean probabilities, which they hold only with the logits; so it is not parted here (`stats.brier` does).
+of the mean probabilities, which they hold only with the logits: `probability_losses` parts it where these are kept.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

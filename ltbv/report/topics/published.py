@@ -1,40 +1,64 @@
 """How do measured numbers compare with those of the literature? Published tables beside a study of the same data set,
 where one asks for them."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
 from ltbv.report.evidence import GROUPS, Evidence
 from ltbv.report.measured import Measured
 from ltbv.report.names import printable
 from ltbv.report.published import SETTINGS, read
-from ltbv.report.sheet import Column, Sheet, number, word
+from ltbv.report.sheet import SHORT, Column, Sheet, number, word
 from ltbv.report.topic import Finding, Tables, Topic
 from ltbv.report.written import NOTHING
 
+RESNET_WIDTH = 16  # channels of the first stage of CIFAR's residual networks, of depth 6 * blocks + 2
+
 
 def measure(measured: Measured) -> Finding:
-    """`published`: rows of the study's data set and imbalance, as `report.published` has them, with `measured`, the
-    plug-in value of the same method, split and quantity; or a line that says that there are none."""
+    """`published`: rows of the study's data set, imbalance and (unless another is asked for) protocol, as
+    `report.published` has them, with `here`, the method that was measured, and `measured`, its plug-in value of the
+    same split and quantity; or a line that says that there are none."""
     if not measured.published:
         return Finding({"published": pd.DataFrame()})
-    found, missing = fitting(measured.evidence)
+    found, said = fitting(measured.evidence, measured.published)
+    names = measured.evidence.names
+    here = [next((key for key in keys.split() if key in names), "") for keys in found["key"]]
     own = measured.by_split[["method", "group", "quantity", "plug_in"]]
-    own = own.rename(columns={"method": "key", "plug_in": "measured"})
-    return Finding({"published": found.merge(own, how="left", on=["key", "group", "quantity"])}, missing)
+    own = own.rename(columns={"method": "here", "plug_in": "measured"})
+    return Finding(
+        {"published": found.assign(here=here).merge(own, how="left", on=["here", "group", "quantity"])}, said
+    )
 
 
-def fitting(evidence: Evidence) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Published rows of the data set and imbalance of a study, and what is to be said where there are none."""
+def fitting(evidence: Evidence, asked: bool | str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Published rows to compare a study with, and what is to be said of those that are not shown.
+
+    asked  True: those of its own protocol; the name of its data set: of any, its own first
+    """
     everything, of = read(), evidence.setting
+    if isinstance(asked, str) and asked != of.dataset:
+        return everything[:0], (f"published numbers of {asked} stand beside no study of {printable(of.dataset)}.",)
     same = everything[everything["dataset"] == of.dataset]
     if same.empty:
         known = ", ".join(sorted(set(everything["dataset"])))
-        return same, (f"no published numbers for {of.dataset}; there are for: {known}.",)
+        return same, (f"no published numbers for {printable(of.dataset)}; there are for: {known}.",)
     found = same[same["imbalance"].isna() | (same["imbalance"] == of.imbalance)]
     if found.empty:
         known = ", ".join(f"{value:g}" for value in sorted(set(same["imbalance"])))
         return found, (f"no published numbers for {of.dataset} at imbalance {of.imbalance}; there are for: {known}.",)
-    return found, ()
+    other = [bool(_other_protocol(row, evidence)) for _, row in found.iterrows()]
+    own, others = found[[not one for one in other]], found[other]
+    if isinstance(asked, str):
+        return pd.concat([own, others]), ()
+    left = [
+        f"{rows['source'].iloc[0]} ({', '.join(_other_protocol(rows.iloc[0], evidence))})"
+        for _, rows in others.groupby(SETTINGS, dropna=False, sort=False)
+    ]
+    more = f"published tables of another protocol are left out: {'; '.join(left)}. --published {of.dataset} shows them."
+    return own, (more,) if left else ()
 
 
 def sheets(tables: Tables, evidence: Evidence) -> list[Sheet]:
@@ -44,72 +68,97 @@ def sheets(tables: Tables, evidence: Evidence) -> list[Sheet]:
 
 
 def _sheet(evidence: Evidence, at: int, rows: pd.DataFrame) -> Sheet:
-    labels = evidence.names
+    """A row for each published method and split: what is published, what was measured, and the difference."""
+    quantities = [quantity for quantity in SHORT if quantity in set(rows["quantity"])]
+    costs = bool((rows["cost"] != "").any())
     lines = []
-    for row in rows.itertuples():
+    for (method, group), own in rows.groupby(["method", "group"], sort=False):
+        first, of = own.iloc[0], own.set_index("quantity")
+        here = evidence.names.get(first["here"], method)
+        published, measured = (of[name].reindex(quantities) for name in ("value", "measured"))
         lines.append(
             (
-                word(row.method),
-                word(labels.get(row.key, NOTHING)),
-                word(row.group, GROUPS.index(row.group)),
-                word(row.quantity),
-                number(row.value, row.quantity),
-                number(row.measured, row.quantity),
-                number(row.measured - row.value, row.quantity, sign="+"),
-                word(row.cost or NOTHING),
+                word(method if here == method else f"{method} / {here}"),
+                word(group, GROUPS.index(group)),
+                *(number(published[quantity], quantity, digits=2) for quantity in quantities),
+                *(number(measured[quantity], quantity) for quantity in quantities),
+                *(number(measured[quantity] - published[quantity], quantity, sign="+") for quantity in quantities),
+                *([word(first["cost"] or NOTHING)] if costs else []),
             )
         )
     first = rows.iloc[0]
+    over = ("paper", "here", "here - paper")
     return Sheet(
         f"published_{at}",
-        f"Published: {first['source']}, {first['dataset']}",
-        "Accuracy in percent; measured values are plug-in, as the published ones."
-        f" {' '.join(differences(first, evidence))}",
+        f"Published beside measured: {first['source']}, {first['dataset']}",
+        f"{_plug_in(quantities)} {' '.join([*differences(first, evidence), *_open(rows, evidence)])}",
         (
-            Column("published method", numeric=False, filtered=True),
-            Column("measured method", numeric=False),
+            Column("method in paper / here", numeric=False, filtered=True),
             Column("split", numeric=False, filtered=True),
-            Column("quantity", numeric=False, filtered=True),
-            Column("published"),
-            Column("measured"),
-            Column("measured - published"),
-            Column("published cost", numeric=False),
+            *(Column(SHORT[quantity], name) for name in over for quantity in quantities),
+            *([Column("cost in paper", numeric=False)] if costs else []),
         ),
         tuple(lines),
         asked=True,
     )
 
 
+def _plug_in(quantities: list[str]) -> str:
+    if quantities == ["accuracy"]:
+        return "Accuracy in percent."
+    return "Accuracy in percent; bias and variance are plug-in values, as the published ones, and depend on the runs."
+
+
+def _open(rows: pd.DataFrame, evidence: Evidence) -> list[str]:
+    """Which method was taken, where the paper leaves it open."""
+    taken = dict.fromkeys(zip(rows["method"], rows["key"], rows["here"], strict=True))
+    return [
+        f"Beside {method} stands {printable(evidence.names[here])}: the paper leaves open which it is."
+        for method, keys, here in taken
+        if here and len(keys.split()) > 1
+    ]
+
+
 def differences(published: pd.Series, evidence: Evidence) -> list[str]:
     """How the protocols differ, or that the paper leaves it open: a sentence each."""
-    of = evidence.setting
+    of, theirs = evidence.setting, published
+    said = [f"The paper has {words}." for words in _other_protocol(published, evidence)]
+    if theirs["scheme"] != of.scheme:
+        paper = f"draws each run by the scheme {theirs['scheme']}" if theirs["scheme"] else "has one training set"
+        said.append(f"The paper {paper}, here the scheme is {printable(of.scheme)}.")
     runs = sorted({len(method.runs) for method in evidence.methods})
-    backbone = of.protocol.get("backbone") if isinstance(of.protocol, dict) else None
-    ours = {
-        "imbalance": of.imbalance,
-        "head": of.head,
-        "scheme": of.scheme,
-        "runs": runs[0] if len(runs) == 1 else f"{runs[0]} to {runs[-1]}",
-        "network": printable(str(backbone)) if backbone else "not known",
-    }
-    names = {
-        "imbalance": "Imbalance",
-        "head": "Images of the largest class",
-        "scheme": "Scheme",
-        "runs": "Runs",
-        "network": "Network",
-    }
-    lines = []
-    for field, own in ours.items():
-        theirs = published[field]
-        if pd.isna(theirs) or theirs == "":
-            theirs = "not said" if field != "scheme" else "one training set"
-        elif isinstance(theirs, float):
-            theirs = f"{theirs:g}"
-        own = f"{own:g}" if isinstance(own, float) else str(own)
-        if theirs != own:
-            lines.append(f"{names[field]}: {theirs} published, {own} here.")
-    return ["Differences of protocol:", *lines] if lines else ["No difference of protocol is known."]
+    ours = str(runs[0]) if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    if pd.isna(theirs["runs"]):
+        said.append(f"The paper does not say how many runs it has, here there are {ours}.")
+    elif runs != [int(theirs["runs"])]:
+        said.append(f"The paper has {theirs['runs']:g} runs of each method, here there are {ours}.")
+    if theirs["network"] and not network(of.protocol):
+        said.append(f"The paper trains {theirs['network']}; which network was trained here is not known.")
+    return said or ["No difference of protocol is known."]
+
+
+def _other_protocol(published: pd.Series, evidence: Evidence) -> list[str]:
+    """In what the trained problem is another one, as far as both are known."""
+    found, of = [], evidence.setting
+    if pd.notna(published["head"]) and of.head is not None and int(published["head"]) != of.head:
+        found.append(f"{published['head']:g} images of the largest class, here {of.head}")
+    ours = network(of.protocol)
+    if published["network"] and ours and ours != published["network"]:
+        found.append(f"{published['network']}, here {ours}")
+    return found
+
+
+def network(protocol: Mapping[str, Any]) -> str:
+    """The network of a protocol as papers call it: 'ResNet-32', 'ResNet-8, .5 times as wide', 'torchvision resnet18';
+    empty where it is not known."""
+    backbone = protocol.get("backbone") if isinstance(protocol, Mapping) else None
+    if not isinstance(backbone, Mapping):
+        return ""
+    blocks, widths, name = (backbone.get(field) for field in ("blocks", "widths", "name"))
+    if isinstance(blocks, int) and isinstance(widths, Sequence) and widths:
+        times = widths[0] / RESNET_WIDTH
+        return f"ResNet-{6 * blocks + 2}" + (f", {times:g} times as wide" if times != 1 else "")
+    return f"torchvision {printable(name)}" if isinstance(name, str) else ""
 
 
 TOPIC = Topic(measure, sheets={"published": (sheets,)}, inner=("published",))

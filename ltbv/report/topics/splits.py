@@ -1,7 +1,9 @@
 """How accurate is a method, how biased, how variable, over all classes and in each split?"""
 
+import pandas as pd
+
 from ltbv.report import captions
-from ltbv.report.evidence import GROUPS, Evidence
+from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, Evidence
 from ltbv.report.measured import Measured
 from ltbv.report.sheet import (
     METHOD,
@@ -19,8 +21,7 @@ from ltbv.report.sheet import (
     word,
 )
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
-
-DRAWN = ("bias", "variance")
+from ltbv.report.written import formatted
 
 
 def measure(measured: Measured) -> Finding:
@@ -96,19 +97,42 @@ def plug_in(tables: Tables, evidence: Evidence) -> Sheet:
     )
 
 
+def with_cautions(tables: Tables) -> pd.DataFrame:
+    """Rows of SHOWN, each with its `state` and the caution that stands at it, `why`."""
+    judged = tables.grid[["method", "group", "quantity", "state", "why"]]
+    return tables.splits[tables.splits["quantity"].isin(SHOWN)].merge(judged, on=["method", "group", "quantity"])
+
+
 def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     from ltbv.report import figures, lines
 
-    shown = tables.splits[tables.splits["quantity"].isin(DRAWN)]
-    draws = lines.bias_variance if lines.are_many(looks) else figures.bias_variance
+    shown, many = with_cautions(tables), lines.are_many(looks)
+    cautions = " Hollow: a caution stands at the number." if (shown["why"] != "").any() else ""
+    scale = " Each panel has its own scale; what lies beyond it is an arrow with its value." if many else ""
     return Drawing(
         "bias_variance",
-        draws(shown, looks),
+        (lines if many else figures).bias_variance(shown, looks),
         shown,
-        "Bias and variance by split, with intervals for new training runs and new test images.",
-        f"Points with intervals for {captions.methods(evidence)}, for all classes and for many, medium and few training"
-        " images; the numbers are in the table of accuracy, bias and variance by split.",
+        "Accuracy (higher is better), bias and variance (lower is better) by split, with intervals for new training"
+        f" runs and new test images.{cautions}{scale}",
+        f"{_finding(tables, evidence)} The numbers are in the table of accuracy, bias and variance by split.",
     )
+
+
+def _finding(tables: Tables, evidence: Evidence) -> str:
+    """Where each number is best."""
+    of = tables.grid[(tables.grid["why"] == "") & tables.grid["estimate"].notna()]
+    found = []
+    for quantity in SHOWN:
+        best = []
+        for group in GROUPS:
+            own = of[(of["quantity"] == quantity) & (of["group"] == group)].set_index("method")["estimate"]
+            if len(own):
+                key = own.idxmax() if quantity in HIGHER_IS_BETTER else own.idxmin()
+                best.append(f"{evidence.names[key]} in {group} ({formatted(own[key], quantity)})")
+        side = "Highest" if quantity in HIGHER_IS_BETTER else "Lowest"
+        found += [f"{side} {quantity}: {', '.join(best)}."] if best else []
+    return " ".join(found)
 
 
 TOPIC = Topic(measure, sheets={"splits": (overview, by_split, plug_in)}, figures={"splits": draw}, always=True)

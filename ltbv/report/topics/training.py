@@ -176,7 +176,7 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
         tables.epochs,
         "Loss (line, left axis) and share of training images right (dashed, right axis) by epoch of each stage: mean"
         f" and range over runs; red: runs that collapsed.{some}",
-        "A panel for each stage; first and last values are in the table below.",
+        f"{answer(tables.training)} First and last values are in the table below.",
     )
 
 

@@ -1,4 +1,4 @@
-"""How is a chunk carried out? Its missing stages are trained as one stack, then every method's predictions are written.
+"""How is a chunk done? Its missing stages are trained as one stack, then every method's predictions are written.
 
 Whatever is already in the store is taken, not made again; what is made twice after an interruption is made alike.
 What the files of a stage hold is what predicts: where some runs of a stack were kept before, the kept weights go on,
@@ -9,7 +9,7 @@ import contextlib
 import platform
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,15 +19,17 @@ import numpy as np
 import torch
 
 from ltbv.data.batches import Feed
-from ltbv.data.dataset import Dataset
+from ltbv.data.dataset import Augmentation, Dataset
 from ltbv.data.readers import OnDevice
 from ltbv.engine.cost import build
 from ltbv.engine.predict import predict, record
 from ltbv.engine.snapshot import Keeper
+from ltbv.engine.terms import of_stage
 from ltbv.engine.train import train
 from ltbv.errors import Refusal, reason
 from ltbv.files import Damaged, read_arrays, set_aside
-from ltbv.harness.plan import Chunk, Tell
+from ltbv.harness.chunks import Chunk
+from ltbv.harness.events import Event, Failed, FoundDamaged, ImagesSeen, Predicted, StageBegun, Tell
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
 from ltbv.models.experts import Experts
@@ -63,8 +65,12 @@ class Checkpoint(Keeper):
         self.last = time.monotonic()
 
 
-class Workshop:
-    """The data of one chunk on a device, and what is done there. `tell` hears of progress, one event at a time."""
+def _nobody(event: Event) -> None:
+    """Hears nothing."""
+
+
+class Trainer:
+    """Trains the stages of one stack of runs on a device, and predicts. `tell` hears of progress."""
 
     def __init__(
         self,
@@ -74,7 +80,7 @@ class Workshop:
         runs: tuple[int, ...],
         *,
         device: torch.device,
-        tell: Tell = lambda event: None,
+        tell: Tell = _nobody,
         dtype: torch.dtype = torch.float32,
         checkpoint_minutes: float = float("inf"),
         keep_logits: bool = True,
@@ -85,12 +91,13 @@ class Workshop:
         self.setup = setup(runs, device, dtype)
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
-        self.feeds: dict[tuple[int, bool], Feed] = {}
+        self.feeds: dict[tuple[int, bool, Augmentation], Feed] = {}
         self.test = OnDevice(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
 
     def feed_of(self, stage: Stage) -> Feed:
         """The training images of a stage, and what is held out of them."""
-        known = stage.held, stage.with_held
+        augmentation = of_stage(stage, self.study.protocol).augmentation
+        known = stage.held, stage.with_held, augmentation
         if known not in self.feeds:
             parts = [self._sample(run, stage) for run in self.runs]
             if len(lengths := {len(ids) for ids, _ in parts}) > 1:
@@ -100,7 +107,6 @@ class Workshop:
                     " cannot be trained side by side; give a smaller head, or --stack 1"
                 )
             ids, held = (np.stack(part) for part in zip(*parts, strict=True))
-            augmentation = self.study.protocol.augmentation
             self.feeds[known] = Feed(
                 self.dataset, ids, held, augmentation=augmentation, device=self.device, dtype=self.dtype
             )
@@ -113,9 +119,9 @@ class Workshop:
         ids, held = self.study.held_out(run, stage.held)
         return (np.sort(np.concatenate([ids, held])) if stage.with_held else ids), held
 
-    def carry_out(self, methods: dict[str, Method]) -> None:
+    def write_missing(self, methods: Iterable[Method]) -> None:
         """Write the predictions that are missing. What a method's code raises costs that method and no other."""
-        for method in methods.values():
+        for method in methods:
             if missing := self.store.missing(method.key, self.runs):
                 try:
                     self.write_predictions(method, missing)
@@ -131,12 +137,12 @@ class Workshop:
         recipe = self.store.recipe_of(method.key) or self.study.recipe(method, 0)
         last = self.study.stage_key(method, method.stages[-1])
         logits, asked = predict(network, self.test, method.predict)
-        for position, run in enumerate(self.runs):
-            if not np.isfinite(logits[position]).all():
-                bad = int((~np.isfinite(logits[position])).any(1).sum())
+        for slot, run in enumerate(self.runs):
+            if not np.isfinite(logits[slot]).all():
+                bad = int((~np.isfinite(logits[slot])).any(1).sum())
                 self.fail(method, [run], f"training diverged: logits of {bad} test images are not finite")
             elif run in missing:
-                of_run = logits[position], self.dataset.test.labels, None if asked is None else asked[position]
+                of_run = logits[slot], self.dataset.test.labels, None if asked is None else asked[slot]
                 kept = self.kept.get((last, run), {})
                 said = provenance.of_prediction(recipe, self.study.settings.seed, run) | {
                     "weights": {last: kept.get("weights")},
@@ -147,7 +153,7 @@ class Workshop:
                     self.store.prediction_file(method.key, run),
                     provenance.sealed(record(*of_run, keep_logits=self.keep_logits), said),
                 )
-                self.tell({"event": "done", "method": method.key, "run": run})
+                self.tell(Predicted(method.key, run))
 
     def finished(self, method: Method) -> Experts:
         """The network that predicts: of the last stage, changed as the method says."""
@@ -170,7 +176,7 @@ class Workshop:
         self.start(network, method, stage)
         given = tuple(self.obtain(method, method.stage(name)).eval().requires_grad_(False) for name in stage.given)
         keeper = Checkpoint(self.store, self.store.checkpoint_file(key, self.runs), self.checkpoint_minutes * 60)
-        self.tell({"event": "stage", "method": method.key, "stage": stage.name, "runs": self.runs})
+        self.tell(StageBegun(method.key, stage.name, self.runs))
         history = train(
             stage,
             network,
@@ -181,15 +187,15 @@ class Workshop:
             draws=_draws(method, stage),
             groups=self.study.groups,
             given=given,
-            report=lambda images: self.tell({"event": "images", "images": images}),
+            report=lambda images: self.tell(ImagesSeen(images)),
             keeper=keeper,
         )
         below = [self.study.stage_key(method, method.stage(name)) for name in stage.stands_on]
-        for position, run in enumerate(self.runs):
-            if self.fill(network, key, run) or not np.isfinite(history.losses[position]).all():
+        for slot, run in enumerate(self.runs):
+            if self.fill(network, key, run) or not np.isfinite(history.losses[slot]).all():
                 continue
-            told = {"loss_by_epoch": history.losses[position], "accuracy_by_epoch": history.accuracy[position]}
-            state = {**run_state(network, position, len(self.runs)), **told}
+            told = {"loss_by_epoch": history.losses[slot], "accuracy_by_epoch": history.accuracy[slot]}
+            state = {**run_state(network, slot, len(self.runs)), **told}
             said = {
                 "stage": key,
                 "run": run,
@@ -208,7 +214,7 @@ class Workshop:
 
     def fill(self, network: Experts, key: str, run: int) -> bool:
         """Fill one run of a network from its file. False: there is none, or it was damaged and is set aside now."""
-        path, position = self.store.stage_file(key, run), self.runs.index(run)
+        path, slot = self.store.stage_file(key, run), self.runs.index(run)
         if not path.exists():
             return False
         try:
@@ -216,11 +222,11 @@ class Workshop:
             said = provenance.said(state) or {}
             if strange := provenance.stranger(said, {"stage": key, "run": run, "seed": self.study.settings.seed}):
                 raise Refusal(f"{path} is another file than its name says ({strange}); move it away and try again")
-            load_run_state(network, position, len(self.runs), state)
+            load_run_state(network, slot, len(self.runs), state)
         except (KeyError, RuntimeError, ValueError) as error:
             if isinstance(error, Refusal) and not isinstance(error, Damaged):
                 raise
-            self.tell({"event": "damaged", "path": str(path), "why": reason(error)})
+            self.tell(FoundDamaged(str(path), reason(error)))
             set_aside(path)
             return False
         self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": said.get("trained")}
@@ -229,17 +235,17 @@ class Workshop:
     def start(self, network: Experts, method: Method, stage: Stage) -> None:
         """Weights before the first step: an earlier stage's, with the `reset` parts drawn anew, or all drawn."""
         draws = [generator(self.study.settings.seed, run, "init", *_draws(method, stage)) for run in self.runs]
-        for position, own in enumerate(draws):
-            draw_run(network, position, len(self.runs), own)
+        for slot, own in enumerate(draws):
+            draw_run(network, slot, len(self.runs), own)
         if stage.start:
             # What the earlier network has no part for (a router, scales) stays as drawn.
             network.load_state_dict(self.obtain(method, method.stage(stage.start)).state_dict(), strict=False)
-            for position, own in enumerate(draws):
+            for slot, own in enumerate(draws):
                 for name in stage.reset:
-                    draw_run(getattr(network, name), position, len(self.runs), own)
+                    draw_run(getattr(network, name), slot, len(self.runs), own)
 
     def fail(self, method: Method, runs: Sequence[int], why: str) -> None:
-        self.tell({"event": "failed", "method": method.key, "runs": list(runs), "why": why})
+        self.tell(Failed((method.key,), tuple(runs), why))
 
 
 def _draws(method: Method, stage: Stage) -> tuple[int, ...]:
@@ -247,7 +253,7 @@ def _draws(method: Method, stage: Stage) -> tuple[int, ...]:
     return (method.depth(stage), *([stage.salt] if stage.salt else []))
 
 
-def carry_out(
+def do_chunk(
     chunk: Chunk,
     study: Study,
     store: Store,
@@ -259,15 +265,30 @@ def carry_out(
     checkpoint_minutes: float = float("inf"),
     keep_logits: bool = True,
 ) -> None:
-    """Do one chunk: the only thing an executor has to call, in whatever process.
+    """Do one chunk, in whatever process: the only thing an executor has to call.
 
-    `Busy` if another command has one of its runs in hand; what is there already is not made again.
+    What is there already is not made again. Its runs are held by whoever handed it out.
     """
-    with store.working(chunk.runs), one_thread(device):
-        store.sweep(chunk.runs)
-        if any(store.missing(method.key, chunk.runs) for method in methods.values()):
-            more = {"checkpoint_minutes": checkpoint_minutes, "keep_logits": keep_logits}
-            Workshop(study, store, dataset, chunk.runs, device=device, tell=tell, **more).carry_out(methods)
+    lacking = [methods[name] for name in chunk.methods if store.missing(methods[name].key, chunk.runs)]
+    asked = [(methods[name], methods[name].stage(stage)) for name, stage in chunk.stages]
+    stages = [one for one in asked if not store.has_stage(study.stage_key(*one), chunk.runs)]
+    if not lacking and not stages:
+        return
+    store.must_be_there()
+    with one_thread(device):
+        trainer = Trainer(
+            study,
+            store,
+            dataset,
+            chunk.runs,
+            device=device,
+            tell=tell,
+            checkpoint_minutes=checkpoint_minutes,
+            keep_logits=keep_logits,
+        )
+        for method, stage in stages:
+            trainer.obtain(method, stage)
+        trainer.write_missing(lacking)
 
 
 @contextlib.contextmanager

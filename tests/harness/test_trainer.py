@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ltbv.engine.cost import build
-from ltbv.harness.chunk import Workshop
 from ltbv.harness.study import resolve
+from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
 from ltbv.methods.base import Method
 from ltbv.models.stack import draw_run, run_state
@@ -16,11 +16,11 @@ from ltbv.seeds import generator
 from ltbv.store import Store
 
 
-def shop(dataset, path, runs=(0, 1, 2), **asked) -> Workshop:
-    return Workshop(resolve(dataset.name, **asked), Store(path), dataset, runs, device=torch.device("cpu"))
+def shop(dataset, path, runs=(0, 1, 2), **asked) -> Trainer:
+    return Trainer(resolve(dataset.name, **asked), Store(path), dataset, runs, device=torch.device("cpu"))
 
 
-def begun(here: Workshop, method: Method, place: int = 0) -> list[dict[str, np.ndarray]]:
+def begun(here: Trainer, method: Method, place: int = 0) -> list[dict[str, np.ndarray]]:
     """The weights of each run before the first step of a stage."""
     stage = method.stages[place]
     protocol, shape = here.study.protocol, here.dataset.image_shape

@@ -1,0 +1,42 @@
+"""Which network of one's own? `package.module:function`, which makes a classifier; its source is its key."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from ltbv.errors import Refusal, reason
+from ltbv.guest import guest
+from ltbv.models.foreign import Foreign
+
+
+@dataclass(frozen=True)
+class OwnBackbone(Foreign):
+    """A function, or a class, without arguments: it makes a module, images [B, 3, H, W] -> logits, weights drawn."""
+
+    make: Callable[[], nn.Module] = nn.Module
+
+    @property
+    def source(self) -> str:
+        return self.make.__module__
+
+    def whole(self) -> nn.Module:
+        network = self.make()
+        if not isinstance(network, nn.Module):
+            raise Refusal(f"network {self} made a {type(network).__name__}; it has to make a torch.nn.Module")
+        return network
+
+
+def own(name: str, cut: str) -> OwnBackbone:
+    """The network that `package.module:function` makes."""
+    module, _, attribute = name.partition(":")
+    try:
+        with guest():
+            make = getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:  # importing runs whatever the module holds
+        cure = "give torchvision:NAME, timm:NAME, or package.module:function of one's own"
+        raise Refusal(f"network {name!r} cannot be imported ({reason(error)}); {cure}") from error
+    if not callable(make):
+        raise Refusal(f"network {name!r} is a {type(make).__name__}; give a function that makes a torch.nn.Module")
+    return OwnBackbone(attribute, cut, make)
