@@ -1,15 +1,25 @@
-# make demo: CE and RIDE on the embedded data, then the report.   make test: what CI runs.
+# make demo: CE and RIDE on the embedded data, then the report.   make test: what CI runs.   make test-all: hours.
 PYTHON ?= python3
 BIN = .venv/bin
 TORCH = $(shell grep -E '^torch(vision)?==' constraints.txt)
 
-.PHONY: demo test lint format clean
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+.PHONY: demo test test-all lint format clean
 
 demo: .venv/installed
 	$(BIN)/ltbv demo
 
 test: .venv/installed-test lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# As other processors round, on one thread and on two; and an hour of fuzzing.
+test-all: test
+	set -e; for capability in default avx2; do for threads in 1 2; do \
+		echo "ATEN_CPU_CAPABILITY=$$capability OMP_NUM_THREADS=$$threads"; \
+		ATEN_CPU_CAPABILITY=$$capability OMP_NUM_THREADS=$$threads $(PYTEST); \
+	done; done
+	$(BIN)/python tests/fuzz/campaign.py --seconds 3600
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """How long does a report take, how much memory, and does it import torch? `ltbv report` as a user runs it.
 
     python benchmarks/report.py [--rounds 3] [--seed 0] [--only study|logits]
+    python benchmarks/report.py --against 40041a2 [--rounds 3]
 
 study    a study directory: 10,000 test points x 20 runs x 100 classes x 6 methods; promised: under 5 s
 logits   `ltbv report ce=DIR mine=DIR --train-counts FILE`: float16 logits of 50,000 points x 1,000 classes x 20 runs of
@@ -8,6 +9,10 @@ logits   `ltbv report ce=DIR mine=DIR --train-counts FILE`: float16 logits of 50
 
 Inputs are drawn from the seed into a temporary directory. Every round is a process of its own with one thread; printed
 are its seconds (wall, and CPU: user and system), its peak memory, and whether torch was imported. Medians over rounds.
+
+--against REVISION: the study with five methods, by this code and by that of an earlier revision (checked out into a
+temporary directory), in turns; printed is the ratio of their processor seconds, promised to be 1.3 at most against
+40041a2. Both read one directory, which has no training curves, as none had then.
 """
 
 import argparse
@@ -30,21 +35,24 @@ from ltbv.data.profile import long_tail_counts
 from ltbv.files import write_arrays
 from ltbv.store import Store
 
+HERE = Path(__file__).resolve().parents[1]
 RUNS = 20
 METHODS = {"ce": "CE", "tau_norm": "tau-norm", "crt": "cRT", "ldam": "LDAM", "ldam_drw": "LDAM-DRW", "ride": "RIDE"}
 CHILD = """
-import resource, sys
+import os, resource, sys
 sys.argv = ["ltbv", *sys.argv[1:]]
 from ltbv.cli import main
 try:
     main(standalone_mode=False)
 finally:
     used = resource.getrusage(resource.RUSAGE_SELF)
+    import ltbv
+    assert os.path.dirname(ltbv.__file__).startswith(os.environ["PYTHONPATH"]), ltbv.__file__
     print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, int("torch" in sys.modules), file=sys.stderr)
 """
 
 
-def make_study(path: Path, seed: int, points: int = 100, classes: int = 100) -> list[str]:
+def make_study(path: Path, seed: int, points: int = 100, classes: int = 100, methods: int = 6) -> list[str]:
     """A study directory as `ltbv bootstrap` writes it, `points` test points a class; arguments of `ltbv report`."""
     draw = np.random.default_rng(np.random.SeedSequence((seed, 0)))
     counts = long_tail_counts(classes, 500, 100)
@@ -60,7 +68,7 @@ def make_study(path: Path, seed: int, points: int = 100, classes: int = 100) -> 
     store.write_test_labels(labels)
     taste = draw.gumbel(size=(labels.size, classes)).astype(np.float32)
     at = np.arange(labels.size)
-    for order, (key, label) in enumerate(METHODS.items()):
+    for order, (key, label) in enumerate([*METHODS.items()][:methods]):
         store.open_method(key, {"key": key, "label": label, "order": order, "stages": []})
         for run in range(RUNS):
             logits = taste + (1.8 - 0.1 * order) * draw.standard_normal(taste.shape, np.float32)
@@ -100,10 +108,11 @@ def make_logits(path: Path, seed: int, points: int = 50, classes: int = 1000) ->
 CASES = {"study": make_study, "logits": make_logits}
 
 
-def measure(arguments: list[str], output: Path) -> dict[str, float]:
-    """One `ltbv report` in a process of its own."""
+def measure(arguments: list[str], output: Path, code: Path = HERE) -> dict[str, float]:
+    """One `ltbv report` in a process of its own, by the checkout `code`."""
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    command = [sys.executable, "-c", CHILD, *arguments, "--output", str(output)]
+    environment["PYTHONPATH"] = str(code)
+    command = [sys.executable, "-P", "-c", CHILD, *arguments, "--output", str(output)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     wall = time.perf_counter() - start
@@ -113,13 +122,36 @@ def measure(arguments: list[str], output: Path) -> dict[str, float]:
     return {"wall": wall, "cpu": cpu, "megabytes": megabytes, "torch": torch}
 
 
+def against(revision: str, rounds: int, seed: int) -> None:
+    """Print how many times the processor seconds of a revision a report takes."""
+    with tempfile.TemporaryDirectory() as name:
+        earlier, study = Path(name) / "earlier", Path(name) / "study"
+        earlier.mkdir()
+        git = subprocess.run(["git", "-C", HERE, "archive", revision, "ltbv"], capture_output=True)
+        if git.returncode:
+            raise SystemExit(git.stderr.decode())
+        subprocess.run(["tar", "-x", "-C", earlier], input=git.stdout, check=True)
+        arguments = make_study(study, seed, methods=5)
+        of: dict[str, list[float]] = {"now": [], revision: []}
+        for turn in range(rounds):
+            for which, code in sorted({"now": HERE, revision: earlier}.items(), reverse=turn % 2 == 0):
+                of[which].append(measure(arguments, Path(name) / f"report-{which}", code)["cpu"])
+    for which, seconds in of.items():
+        print(f"{which:8} {statistics.median(seconds):.2f} CPU seconds ({min(seconds):.2f}-{max(seconds):.2f})")
+    pairs = [now / then for now, then in zip(of["now"], of[revision], strict=True)]
+    print(f"ratio    {statistics.median(pairs):.2f} ({min(pairs):.2f}-{max(pairs):.2f}), median of {rounds} pairs")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=CASES)
+    parser.add_argument("--against", metavar="REVISION")
     options = parser.parse_args()
     print(f"ltbv {ltbv.__version__}, Python {platform.python_version()}, {platform.machine()}, n = {options.rounds}")
+    if options.against:
+        return against(options.against, options.rounds, options.seed)
     print(f"{'case':8}{'seconds (min-max)':>22}{'CPU seconds (min-max)':>26}{'peak MB':>10}{'torch':>8}")
     for case in [options.only] if options.only else CASES:
         with tempfile.TemporaryDirectory() as name:

@@ -11,8 +11,10 @@
     sheet, written       a table laid out for reading, and how its values are written
     terminal, markdown, latex, machine (CSV, JSON), page and notebook (HTML, by gridview)    show these forms, and know
                          no topic
+    questions            under which the page folds topics; `spoken`, what the verdicts say to one of them
     figures, curves, flows, differences      draw; `lines` does where there are many methods, `experts` what is about
-                         experts, `epochs` how training went; `style` says how, `hover` what marks say
+                         experts, `epochs` how training went; `style` says how, `vector` makes the page's figures,
+                         `hover` what their marks say
     published            numbers of the literature
     manifest             what an earlier report left in the same place
 
@@ -63,7 +65,7 @@ def write_report(
     """
     from ltbv.errors import one_line
     from ltbv.files import refuse_if_closed, write_together
-    from ltbv.report import captions, latex, machine, manifest, markdown, page, tables, terminal, topics
+    from ltbv.report import captions, latex, machine, manifest, markdown, page, tables, terminal, topics, vector
     from ltbv.report.answer import answer
     from ltbv.report.evidence import Evidence
     from ltbv.report.grid import OTHER, grid, ranking
@@ -81,24 +83,26 @@ def write_report(
     found = tables.build(evidence, margin=margin, exact=exact, allow_scale=allow_scale, published=published)
     first = grid(found, evidence, rank)
     sheets = topics.printed(found, evidence)
+    printed = [sheet for sheet in sheets if not sheet.in_words]
     files = {f"tables/{name}.csv": machine.csv(table) for name, table in found.tidy.items()}
-    files |= {f"tables/{sheet.key}.tex": encoded(latex.table(sheet)) for sheet in sheets}
+    files |= {f"tables/{sheet.key}.tex": encoded(latex.table(sheet)) for sheet in printed}
     files["tables/table1.tex"] = encoded(latex.grid(first, evidence))
     table1 = markdown.grid(first, evidence)
     files["tables/table1.md"] = encoded(table1)
     said = {"answer": answer(found, first, evidence), "first": table1}
-    of = (captions.setting(evidence), found.verdicts, sheets, found.cautions)
+    of = (captions.setting(evidence), found.verdicts, printed, found.cautions)
     files["report.md"] = encoded(markdown.document(*of, **said))
     with house_style():
         found_looks = looks(evidence.names, {method.key: method.kind or OTHER for method in evidence.methods})
         look = {row.key: found_looks[row.key] for row in first.rows}  # in the order of the grid
-        images = []
+        drawings = []
         for drawing in topics.drawn(found, evidence, look):
             files[f"figures/{drawing.key}.csv"] = machine.csv(drawing.data)
-            files[f"figures/{drawing.key}.png"] = image = rendered(drawing.figure, "png")
+            files[f"figures/{drawing.key}.png"] = rendered(drawing.figure, "png")
             files[f"figures/{drawing.key}.pdf"] = rendered(drawing.figure, "pdf")
-            images.append((drawing, image))
-    files["report.html"] = encoded(page.page(found, evidence, first, sheets, images, look))
+            drawings.append((drawing, vector.rendered(drawing.figure)))
+    whole_page = page.page(found, evidence, first, sheets, drawings, topics.answered(found, evidence))
+    files["report.html"] = encoded(whole_page)
     whole = machine.document(found, evidence, manifest.digests(files))
     shown = whole if as_json else terminal.show(found, evidence, first, [sheet for sheet in sheets if sheet.asked])
 

@@ -115,8 +115,8 @@ def short(evidence: Evidence) -> str:
 
 
 INTERVAL = (
-    f"± half the {LEVEL:.0%} interval, for new training runs and new test images, which ends at 0 and 1 where it"
-    " reaches beyond"
+    f"± half the {LEVEL:.0%} interval, for new training runs and new test images, which may reach below 0 or above 1,"
+    " where no share is"
 )
 
 

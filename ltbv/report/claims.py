@@ -120,7 +120,7 @@ def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
 
 def _of_copies(evidence: Evidence, side: MethodRuns) -> dict[tuple[str, str], str]:
     """(group, quantity) -> why it is no claim, where runs of a method are copies."""
-    same = len(side.predictions) - len(np.unique(side.predictions, axis=0))
+    same = len(side.predictions) - len({row.tobytes() for row in side.predictions})
     why = f"{same} of {len(side.predictions)} runs of {side.label} predict what another one does"
     return {(group, quantity): why for group in GROUPS for quantity in QUANTITIES} if same else {}
 

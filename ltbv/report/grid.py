@@ -83,12 +83,14 @@ class Grid:
                few methods, or no kinds
     limits     half the axis of each quantity, on which differences are drawn; NaN without any
     rank       what they are ranked by: a group and a quantity
+    groups     that have classes; only these are shown
     """
 
     reference: GridRow
     families: tuple[tuple[str, tuple[GridRow, ...]], ...]
     limits: dict[str, float]
     rank: tuple[str, str]
+    groups: tuple[str, ...] = GROUPS
 
     @property
     def others(self) -> tuple[GridRow, ...]:
@@ -97,6 +99,10 @@ class Grid:
     @property
     def rows(self) -> tuple[GridRow, ...]:
         return (self.reference, *self.others)
+
+    def shown(self, row: GridRow) -> tuple[GridCell, ...]:
+        """The cells of a row in groups that have classes."""
+        return tuple(cell for cell in row.cells if cell.group in self.groups)
 
     @property
     def dense(self) -> bool:
@@ -153,7 +159,9 @@ def grid(tables: Tables, evidence: Evidence, rank: str = BEST) -> Grid:
     by_kind = len(rows) > MOST_ROOMY and any(row.kind != OTHER for row in others)
     for row in others:  # best first, so families are in the order of their best member
         families.setdefault(row.kind if by_kind else "", []).append(row)
-    return Grid(reference, tuple((kind, tuple(own)) for kind, own in families.items()), limits, (group, quantity))
+    of_kind = tuple((kind, tuple(own)) for kind, own in families.items())
+    groups = tuple(name for name in GROUPS if len(evidence.groups[name]))
+    return Grid(reference, of_kind, limits, (group, quantity), groups)
 
 
 def _cells(records: Sequence[dict], limits: dict[str, float]) -> tuple[GridCell, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ltbv.report import legend
-from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, Evidence
+from ltbv.report.evidence import HIGHER_IS_BETTER, SHOWN, Evidence
 from ltbv.report.grid import Grid, GridCell, GridRow
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, REFERENCE, UNJUDGED
 from ltbv.report.names import printable, shortened
@@ -34,7 +34,8 @@ def view(grid: Grid, evidence: Evidence) -> dict[str, Any]:
         "dense": grid.dense,
         "beyond": grid.beyond,
         "groups": [
-            {"key": name, "aside": ASIDE.get(name, ""), "classes": legend.classes(evidence, name)} for name in GROUPS
+            {"key": name, "aside": ASIDE.get(name, ""), "classes": legend.classes(evidence, name)}
+            for name in grid.groups
         ],
         "columns": [
             {
@@ -46,24 +47,29 @@ def view(grid: Grid, evidence: Evidence) -> dict[str, Any]:
                 if (of_group, name) == (group, quantity)
                 else "",
             }
-            for of_group in GROUPS
+            for of_group in grid.groups
             for at, name in enumerate(SHOWN)
         ],
         "notes": notes(grid),
     }
 
 
-def notes(grid: Grid) -> list[str]:
-    """What must be known to read it, a paragraph each."""
+def notes(grid: Grid) -> list[list[tuple[str, str]]]:
+    """What must be known to read it, a paragraph each: texts, and on which screens they are true. 'wide' is said where
+    axes are drawn, 'narrow' where marks stand in their place, 'numbers' where the reference's row is shown."""
     reference = printable(grid.reference.label)
     drawn = legend.axes(grid)
-    on = f" Marks and whiskers show the paired difference from {reference} with its 95 % interval, on one axis for each"
-    on += f" quantity ({drawn}); {legend.NEVER[:-1]}, so its marks stay hollow."
-    first = f"{legend.ranked(grid, halves=True)} Bias and variance are shares, corrected for the number of runs."
+    order = [(legend.order(grid), ""), (legend.on_top(grid), "numbers"), (" with ± half its 95 % interval", "wide")]
+    order.append((". Bias and variance are shares, corrected for the number of runs.", ""))
+    if drawn:
+        of = f"the paired difference from {reference}"
+        order.append((f" Marks and whiskers show {of} with its 95 % interval, on one axis for each quantity", "wide"))
+        order += [(f" ({drawn}).", "wide"), (f" Marks show to which side {of} lies.", "narrow")]
+        order += [(f" {legend.NEVER[:-1]}, so its marks stay hollow.", "")] if len(grid.groups) > 1 else []
     return [
-        first + (on if drawn else ""),
-        *(f"† Not judged. {line}" for line in legend.unjudged(grid)),
-        *filter(None, [legend.doubtful(grid)]),
+        order,
+        *([(f"† Not judged. {line}", "")] for line in legend.unjudged(grid)),
+        *([(line, "")] for line in filter(None, [legend.doubtful(grid)])),
     ]
 
 
@@ -94,7 +100,11 @@ def estimate(cell: GridCell) -> str:
 def _row(row: GridRow, grid: Grid) -> dict[str, Any]:
     label = printable(row.label)
     name = shortened(label, LETTERS_DENSE if grid.dense else LETTERS)
-    return {"label": label, "name": name, "cells": [_cell(cell, grid.limits[cell.quantity]) for cell in row.cells]}
+    return {
+        "label": label,
+        "name": name,
+        "cells": [_cell(cell, grid.limits[cell.quantity]) for cell in grid.shown(row)],
+    }
 
 
 def _cell(cell: GridCell, limit: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ before the \\input to print them in colours. \\ltbvdoubtful is grey where a pack
 import unicodedata
 
 from ltbv.report import captions, legend
-from ltbv.report.evidence import GROUPS, SHOWN, Evidence
+from ltbv.report.evidence import SHOWN, Evidence
 from ltbv.report.grid import Grid, GridCell, GridRow
 from ltbv.report.judgement import CLAIM, INTERVAL, UNJUDGED
 from ltbv.report.names import printable
@@ -166,15 +166,15 @@ GRID_COLUMNS = {"accuracy": "acc.", "bias": "bias", "variance": "var."}
 
 def grid(of: Grid, evidence: Evidence) -> str:
     """The grid: a row a method, marks in boxes without width; bold is better, italic worse, and both have a mark."""
-    columns = len(GROUPS) * len(SHOWN)
-    over = " & ".join(rf"\multicolumn{{{len(SHOWN)}}}{{c}}{{{escaped(legend.NAMES[group])}}}" for group in GROUPS)
+    columns = len(of.groups) * len(SHOWN)
+    over = " & ".join(rf"\multicolumn{{{len(SHOWN)}}}{{c}}{{{escaped(legend.NAMES[group])}}}" for group in of.groups)
     rules = "".join(rf"\cmidrule(lr){{{2 + at}-{1 + at + len(SHOWN)}}}" for at in range(0, columns, len(SHOWN)))
-    heads = " & ".join([*GRID_COLUMNS.values()] * len(GROUPS))
-    rows = [_grid_row(of.reference), r"\midrule"]
+    heads = " & ".join([*GRID_COLUMNS.values()] * len(of.groups))
+    rows = [_grid_row(of, of.reference), r"\midrule"]
     for at, (kind, own) in enumerate(of.families):
         rows += [r"\addlinespace[2pt]"] * bool(kind and at)
         rows += [rf"\multicolumn{{{columns + 1}}}{{@{{}}l}}{{\scriptsize {escaped(kind)}}} \\*"] if kind else []
-        rows += map(_grid_row, own)
+        rows += (_grid_row(of, row) for row in own)
     return GRID_HEAD + "\n".join(
         [
             r"\begin{table}[t]",
@@ -211,8 +211,8 @@ def _grid_caption(of: Grid, evidence: Evidence) -> str:
     return " ".join(parts)
 
 
-def _grid_row(row: GridRow) -> str:
-    return " & ".join([escaped(row.label), *map(_grid_cell, row.cells)]) + r" \\"
+def _grid_row(of: Grid, row: GridRow) -> str:
+    return " & ".join([escaped(row.label), *map(_grid_cell, of.shown(row))]) + r" \\"
 
 
 def _grid_cell(cell: GridCell) -> str:

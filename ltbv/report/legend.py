@@ -34,13 +34,17 @@ def said(cell: GridCell) -> str:
 
 def ranked(grid: Grid, *, halves: bool = False) -> str:
     """In what order methods stand; `halves` where the reference shows half its interval."""
+    return f"{order(grid)}{on_top(grid)}{' with ± half its 95 % interval' * halves}."
+
+
+def order(grid: Grid) -> str:
     group, quantity = grid.rank
     by = f"{quantity} {IN_ALL[group]}"
-    reference = printable(grid.reference.label)
-    top = f"; {reference}, the reference, on top" + (" with ± half its 95 % interval" if halves else "")
-    if len(grid.families) > 1:
-        return f"Kinds by their best member, methods by {by}{top}."
-    return f"Methods by {by}, best first{top}."
+    return f"Kinds by their best member, methods by {by}" if len(grid.families) > 1 else f"Methods by {by}, best first"
+
+
+def on_top(grid: Grid) -> str:
+    return f"; {printable(grid.reference.label)}, the reference, on top"
 
 
 def axes(grid: Grid) -> str:
@@ -60,8 +64,8 @@ def unjudged(grid: Grid) -> list[str]:
     for why, found in grid.unjudged.items():
         about: dict[str, list[str]] = {}
         for row, cells in found:
-            about.setdefault(_cells(cells), []).append(printable(row.label))
-        everywhere = _cells(found[0][1]) if found[0][0] is grid.reference else ""
+            about.setdefault(_cells(cells, grid.groups), []).append(printable(row.label))
+        everywhere = _cells(found[0][1], grid.groups) if found[0][0] is grid.reference else ""
         parts = []
         for cells, labels in about.items():
             whole = cells == everywhere or len(labels) == len(grid.rows)
@@ -77,14 +81,14 @@ def doubtful(grid: Grid) -> str:
     return WHY_DOUBTFUL if any(cell.doubtful for row in grid.rows for cell in row.cells) else ""
 
 
-def _cells(cells: Sequence[GridCell]) -> str:
+def _cells(cells: Sequence[GridCell], all_groups: tuple[str, ...]) -> str:
     """'bias and variance in few', 'bias' where it is all groups."""
     groups_of: dict[tuple[str, ...], list[str]] = {}
     for quantity in SHOWN:
         if groups := tuple(group for group in GROUPS if any((group, quantity) == (c.group, c.quantity) for c in cells)):
             groups_of.setdefault(groups, []).append(quantity)
     return ", ".join(
-        " and ".join(quantities) + ("" if groups == GROUPS else f" in {', '.join(groups)}")
+        " and ".join(quantities) + ("" if groups == all_groups else f" in {', '.join(groups)}")
         for groups, quantities in groups_of.items()
     )
 

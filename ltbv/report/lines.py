@@ -116,8 +116,9 @@ def _apart(panels: Sequence[Axes] | np.ndarray, blocks: int) -> None:
 
 
 def guide(panel: Axes, at: Sequence[float] | np.ndarray) -> None:
-    """Thin lines that lead the eye from a name to its marks."""
-    panel.hlines(at, 0, 1, transform=panel.get_yaxis_transform(), color=GUIDE, linewidth=0.6, zorder=0)
+    """Thin lines that lead the eye from a name to its marks: one path, which a page holds in a third of the bytes."""
+    x, y = np.tile([0, 1, np.nan], len(at)), np.repeat(at, 3)
+    panel.plot(x, y, transform=panel.get_yaxis_transform(), color=GUIDE, linewidth=0.6, zorder=0)
 
 
 def few_ticks(panel: Axes, low: float, high: float, times: float = 1) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from ltbv.report import captions, legend
-from ltbv.report.evidence import GROUPS, SHOWN, Evidence
+from ltbv.report.evidence import SHOWN, Evidence
 from ltbv.report.grid import Grid, GridCell, GridRow
 from ltbv.report.judgement import CLAIM, INTERVAL
 from ltbv.report.names import printable
@@ -60,12 +60,12 @@ MARKED = {CLAIM: ("**{}**", "*{}*"), INTERVAL: ("{}▹", "{}◃")}  # state -> b
 
 def grid(of: Grid, evidence: Evidence) -> str:
     """The grid as a GitHub table: bold is a claim of better, italic of worse; the caption below says the rest."""
-    over = [f"{legend.NAMES[group]}: acc % | bias | variance" for group in GROUPS]
-    lines = [f"| | {' | '.join(over)} |", f"|---|{'---:|' * len(SHOWN) * len(GROUPS)}"]
-    lines.append(_grid_row(of.reference))
+    over = [f"{legend.NAMES[group]}: acc % | bias | variance" for group in of.groups]
+    lines = [f"| | {' | '.join(over)} |", f"|---|{'---:|' * len(SHOWN) * len(of.groups)}"]
+    lines.append(_grid_row(of, of.reference))
     for kind, rows in of.families:
-        lines += [f"| {escaped(kind)}: |{' |' * len(SHOWN) * len(GROUPS)}"] if kind else []
-        lines += map(_grid_row, rows)
+        lines += [f"| {escaped(kind)}: |{' |' * len(SHOWN) * len(of.groups)}"] if kind else []
+        lines += (_grid_row(of, row) for row in rows)
     reference = escaped(of.reference.label)
     caption = [
         f"Bold: better than {reference}, italic: worse, a claim after Holm's correction. ▹ better, ◃ worse by the 95 %"
@@ -79,8 +79,8 @@ def grid(of: Grid, evidence: Evidence) -> str:
     return "\n".join([*lines, "", *caption]) + "\n"
 
 
-def _grid_row(row: GridRow) -> str:
-    return f"| {escaped(row.label)} | {' | '.join(map(_grid_cell, row.cells))} |"
+def _grid_row(of: Grid, row: GridRow) -> str:
+    return f"| {escaped(row.label)} | {' | '.join(map(_grid_cell, of.shown(row)))} |"
 
 
 def _grid_cell(cell: GridCell) -> str:

@@ -78,10 +78,22 @@
     makeFilters(table);
     makeSortable(table);
   });
+  // What a link leads to is shown, though it lies folded.
+  function unfold(element) {
+    for (let of = element; of; of = of.parentElement) if (of.localName === "details") of.open = true;
+  }
+  const show = () => {
+    const target = document.getElementById(location.hash.slice(1));
+    unfold(target);
+    target?.scrollIntoView();
+  };
+  if (location.hash && !location.hash.includes("!")) show();
+  addEventListener("hashchange", () => location.hash.includes("!") || show());
   // A link to a table as somebody sorted it: #splits!3, #splits!-3
   const asked = /^#([\w-]+)!(-?)(\d+)$/.exec(location.hash);
   const table = asked && document.getElementById(asked[1]);
   if (table && asked[3] >= 1 && asked[3] <= table.tBodies[0].rows[0].cells.length) {
+    unfold(table);
     sort(table, asked[3] - 1, asked[2] ? -1 : 1);
     table.scrollIntoView();
   }

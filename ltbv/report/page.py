@@ -1,13 +1,15 @@
 """The page: one HTML file that shows the whole report, fetches nothing and runs no script but its own.
 
-Names are escaped wherever they stand; a content security policy says the same to the browser. Tables can be sorted and
-filtered by `page.js`, and are whole without it.
+The first screen is the answer and the grid; a figure below it, then six questions, which answer in their summary line
+and fold what their topics have to show. Names are escaped wherever they stand; a content security policy says the same
+to the browser. Tables can be sorted and filtered by `page.js`, and are whole without it. One that is too long to be
+read is a link to its file.
 """
 
 import base64
 import hashlib
-import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from itertools import groupby
 from typing import Any
@@ -21,14 +23,14 @@ from ltbv.report.answer import answer
 from ltbv.report.evidence import Evidence
 from ltbv.report.grid import Grid
 from ltbv.report.names import printable
+from ltbv.report.questions import QUESTIONS
 from ltbv.report.sheet import Cell, Column, Sheet
-from ltbv.report.style import Look
 from ltbv.report.tables import Tables
 from ltbv.report.topic import Drawing
+from ltbv.report.vector import Drawn
 from ltbv.store import flat
 
-PIXELS_AN_INCH, SHOWN_AN_INCH = 200, 110
-MOST_ROWS = 4000  # of a table; beyond, the file of the table is for machines
+MOST_ROWS = 600  # of a table; beyond, its file is for looking up
 
 
 def page(
@@ -36,25 +38,32 @@ def page(
     evidence: Evidence,
     grid: Grid,
     sheets: Sequence[Sheet],
-    images: Sequence[tuple[Drawing, bytes]],
-    looks: Mapping[str, Look],
+    drawings: Sequence[tuple[Drawing, bytes]],
+    answers: Mapping[str, str],
 ) -> str:
-    """report.html. `images` are drawings with their PNG files."""
-    style, script = Markup("\n".join(map(_own, ("page.css", "grid.css")))), Markup(_own("page.js"))
-    kinds = range(1, 1 + len(grid.families)) if len(grid.families) > 1 else ()
-    style += "".join(f"body:has(#kind-{i}:checked) .grid .kind:not(.k{i}) {{ display: none; }}\n" for i in kinds)
+    """report.html. `drawings` come with their SVG files, `answers` are those of the topics by question."""
     first, why = answer(tables, grid, evidence)
-    fitting = [sheet for sheet in sheets if len(sheet.rows) <= MOST_ROWS]
-    too_long = [
-        f"{sheet.title}: {len(sheet.rows):,} rows, too many for a page; see tables/{sheet.key}.csv"
-        for sheet in sheets
-        if sheet not in fitting
+    shown = [_without_setting(sheet, evidence) for sheet in sheets if sheet.on_page]
+    drawn = Drawn()
+    figures = [(drawing, _figure(drawing, content, drawn)) for drawing, content in drawings]
+    with_table = {sheet.key for sheet in shown if sheet.answer}  # keys of figures that lie folded with their table
+    beside = [of for of in figures if not of[0].leads and of[0].key not in with_table]
+    questions = [
+        {
+            "key": key,
+            "title": title,
+            "answer": printable(answers.get(key, "")),
+            "figures": [figure for drawing, figure in beside if drawing.question == key],
+            "sheets": [sheet for sheet in shown if sheet.question == key],
+        }
+        for key, (title, _) in QUESTIONS.items()
     ]
-    published = [sheet for sheet in fitting if sheet.asked]
-    figures = {drawing.key: _figure(drawing, content, evidence) for drawing, content in images}
-    answered = {sheet.key for sheet in fitting if sheet.on_page and sheet.answer}
-    sections = {"verdict": "Verdict", "figures": "Figures", "tables": "Tables"}
-    sections |= {"published": "Published numbers"} if published else {}
+    leading = [figure for drawing, figure in figures if drawing.leads]
+    contents = {"grid": "Grid"} | ({"figure": "Figure"} if leading else {})
+    kinds = range(1, 1 + len(grid.families)) if len(grid.families) > 1 else ()
+    only = (f"body:has(#kind-{i}:checked) .grid .kind:not(.k{i}) {{ display: none; }}" for i in kinds)
+    style = Markup("\n".join([*map(_own, ("page.css", "grid.css")), *only, drawn.style]))
+    script = Markup(_own("page.js"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_own))
     return environment.get_template("page.html").render(
         dataset=printable(evidence.setting.dataset),
@@ -64,20 +73,19 @@ def page(
         provenance=captions.provenance(evidence),
         grid=gridview.view(grid, evidence),
         setting=captions.setting(evidence),
-        contents=[*(sections | {"protocol": "Protocol"}).items()],
-        verdicts=tables.verdicts,
-        folded=len(tables.verdicts) > captions.MOST_NAMED,
-        looks=looks,
-        warnings=(*tables.cautions, *too_long),
-        figures=[figure for key, figure in figures.items() if key not in answered],
-        folded_figures={key: figures[key] for key in answered & figures.keys()},
-        sheets=[sheet for sheet in fitting if sheet.on_page and not sheet.asked],
-        published=published,
+        contents=contents | {f"to-{key}": name for key, (_, name) in QUESTIONS.items()},
+        figures=leading,
+        questions=questions,
+        folded_figures={drawing.key: figure for drawing, figure in figures if drawing.key in with_table},
+        warnings=tables.cautions,
         commands=evidence.setting.commands,
         facts={"Training": flat(evidence.setting.protocol), "Made with": flat(evidence.setting.made_with)},
         version=ltbv.__version__,
+        most_rows=MOST_ROWS,
         spans=_spans,
         classes=_classes,
+        sorts_by=_sorts_by,
+        file_of=lambda sheet: _file_of(sheet, tables),
         style=style,
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
@@ -88,6 +96,16 @@ def _own(name: str) -> str:
     return files("ltbv.report").joinpath(name).read_text(encoding="utf-8")
 
 
+def _without_setting(sheet: Sheet, evidence: Evidence) -> Sheet:
+    """A caption says how the runs came about wherever a table may stand alone; on the page the header does, once."""
+    return replace(sheet, caption=sheet.caption.removesuffix(captions.short(evidence)).rstrip())
+
+
+def _file_of(sheet: Sheet, tables: Tables) -> str:
+    """Where the rows of a sheet are, from the page: the CSV file of its table, or where it has none the sheet's own."""
+    return f"tables/{sheet.table}.csv" if sheet.table in tables.tidy else f"tables/{sheet.key}.tex"
+
+
 def _question(evidence: Evidence) -> str:
     """The question of the report, with the method's name where there is one."""
     others = evidence.methods[1:]
@@ -95,15 +113,9 @@ def _question(evidence: Evidence) -> str:
     return f"Does {who} really lower bias and variance, for which classes, and how sure are we?"
 
 
-def _figure(drawing: Drawing, content: bytes, evidence: Evidence) -> dict[str, Any]:
-    width, height = struct.unpack(">II", content[16:24])  # of a PNG
-    return {
-        "image": base64.b64encode(content).decode(),
-        "width": width * SHOWN_AN_INCH // PIXELS_AN_INCH,
-        "height": height * SHOWN_AN_INCH // PIXELS_AN_INCH,
-        "caption": f"{drawing.caption} {captions.short(evidence)}",
-        "alt": f"{drawing.caption} {drawing.alt}",
-    }
+def _figure(drawing: Drawing, content: bytes, drawn: Drawn) -> dict[str, Any]:
+    label = f"{drawing.caption} {drawing.alt}"
+    return {"key": drawing.key, "svg": Markup(drawn.add(drawing.key, content, label=label)), "caption": drawing.caption}
 
 
 def _spans(sheet: Sheet) -> list[tuple[str, int]]:
@@ -114,3 +126,8 @@ def _spans(sheet: Sheet) -> list[tuple[str, int]]:
 
 def _classes(cell: Cell, column: Column) -> str:
     return " ".join(filter(None, (cell.mark, "" if column.numeric else "words")))
+
+
+def _sorts_by(cell: Cell) -> str:
+    """As many digits as a reader could tell apart."""
+    return "" if cell.sorts_by is None else f"{cell.sorts_by:.5g}"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ltbv.report.evidence import HIGHER_IS_BETTER, Evidence
+from ltbv.report.questions import TRUST
 from ltbv.report.written import formatted, p_value, size
 
 BETTER, WORSE, UNCLEAR, DOUBTFUL = "better", "worse", "unclear", "doubtful"
@@ -97,6 +98,8 @@ class Sheet:
     on_page   False: the page has the same numbers in rows that can be sorted
     asked     shown on the terminal too, since one asks for it
     answer    what it says, in a line: the page folds the table under it, and the drawing of the same key with it
+    in_words  sentences that other forms have elsewhere: for the page alone
+    question  of its topic; table: the name of what it lays out
     """
 
     key: str
@@ -108,6 +111,9 @@ class Sheet:
     on_page: bool = True
     asked: bool = False
     answer: str = ""
+    in_words: bool = False
+    question: str = TRUST
+    table: str = ""
 
 
 METHOD = Column("method", numeric=False, filtered=True)

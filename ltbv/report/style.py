@@ -60,6 +60,7 @@ SETTINGS: dict[str, Any] = {
     "axes.unicode_minus": False,
     "figure.dpi": 200,
     "pdf.fonttype": 42,
+    "svg.fonttype": "none",
     "svg.hashsalt": "ltbv",
 }
 

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ltbv.report import captions, legend
 from ltbv.report.answer import answer
-from ltbv.report.evidence import GROUPS, SHOWN, Evidence
+from ltbv.report.evidence import SHOWN, Evidence
 from ltbv.report.grid import Grid, GridCell, GridRow
 from ltbv.report.judgement import CLAIM, REFERENCE, UNJUDGED
 from ltbv.report.names import printable
@@ -127,8 +127,9 @@ def _layout(grid: Grid, width: int) -> tuple[Layout, int]:
     tried = [Layout.of(grid, 3, True, True, 1), Layout.of(grid, 3, True, False, 2)] if few else []
     tried += [Layout.of(grid, 3, False, False, 2), Layout.of(grid, 2, False, False, 0)]
     for layout in tried:
-        if NARROWEST_NAME + len(GROUPS) * layout.of_group <= width + 1:  # nothing stands behind the last mark
-            return layout.narrowed(width + 1, len(GROUPS)), len(GROUPS)
+        number = len(grid.groups)
+        if NARROWEST_NAME + number * layout.of_group <= width + 1:  # nothing stands behind the last mark
+            return layout.narrowed(width + 1, number), number
     plainest = tried[-1]
     beside = 2 if NARROWEST_NAME + 2 * plainest.of_group <= width + 1 else 1
     return plainest.narrowed(width + 1, beside), beside
@@ -136,8 +137,8 @@ def _layout(grid: Grid, width: int) -> tuple[Layout, int]:
 
 def _grid(grid: Grid, layout: Layout, beside: int) -> Iterable[Text]:
     """Its lines; of a narrow terminal, several grids one below the other."""
-    for at in range(0, len(GROUPS), beside):
-        groups = GROUPS[at : at + beside]
+    for at in range(0, len(grid.groups), beside):
+        groups = grid.groups[at : at + beside]
         yield Text()
         yield Text((" " * layout.name + "".join(f"{legend.NAMES[g]:<{layout.of_group}}" for g in groups)).rstrip())
         heads = "".join(f"{HEADS[q]:>{layout.numbers[q]}}".ljust(layout.cells[q]) for q in SHOWN) + " " * layout.gap

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ltbv.report.evidence import Evidence, MethodRuns
 from ltbv.report.measured import Measured
+from ltbv.report.questions import TRUST
 from ltbv.report.sheet import Sheet
 from ltbv.report.verdict import Verdict
 
@@ -60,13 +61,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the table that it shows, and what stands below it; `alt` is for those who do not see it."""
+    """A figure, the table that it shows, and what stands below it; `alt` is for those who do not see it.
+
+    question, leads    of its topic
+    """
 
     key: str
     figure: "Figure"
     data: pd.DataFrame
     caption: str
     alt: str
+    question: str = TRUST
+    leads: bool = False
 
 
 Looks = Mapping[str, "Look"]
@@ -75,6 +81,11 @@ Looks = Mapping[str, "Look"]
 def _nothing(of: MethodRuns) -> dict[str, np.ndarray]:
     del of
     return {}
+
+
+def _silent(tables: Tables, evidence: Evidence) -> str:
+    del tables, evidence
+    return ""
 
 
 SheetMaker = Callable[[Tables, Evidence], Sheet | list[Sheet]]
@@ -91,6 +102,9 @@ class Topic:
               with the intervals and differences of all others, see `Measured.of`
     always    its tables are files even where they have no rows
     inner     tables that are behind figures only
+    question  which of `report.questions` its sheets and figures are folded under
+    answer    what it answers to that in a line, from the judgement that claims and verdicts are of; or nothing
+    leads     its figures stand below the grid, before the questions
     """
 
     measure: Callable[[Measured], Finding]
@@ -99,3 +113,6 @@ class Topic:
     values: Callable[[MethodRuns], Mapping[str, Any]] = _nothing
     always: bool = False
     inner: tuple[str, ...] = ()
+    question: str = TRUST
+    answer: Callable[[Tables, Evidence], str] = _silent
+    leads: bool = False

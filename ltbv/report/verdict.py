@@ -19,15 +19,19 @@ from ltbv.stats.record import OF_ONE_SET
 MARGIN = 0.01  # of accuracy: how much worse the head may be and still count as kept
 YES, NO, OPEN, SAID = "yes", "no", "open", ""
 UNTOLD = "It cannot be said"  # how an open answer begins where nothing is known, rather than nothing shown
+# What an answer is about.
+OF_CLAIMS, OF_TAIL, OF_HEAD, OF_EXACT, OF_UNSEEN = "claims", "tail", "head", "exact", "unseen"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`answer` is yes, no, open (the numbers cannot say) or, where none fits, empty; `text` gives the numbers."""
+    """`answer` is yes, no, open (the numbers cannot say) or, where none fits, empty; `text` gives the numbers;
+    `about` is OF_CLAIMS, OF_TAIL, …"""
 
     question: str
     answer: str
     text: str
+    about: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class Verdict:
     answers: tuple[Answer, ...]
     tail: str = OPEN
     head: str = OPEN
+
+    @property
+    def said(self) -> dict[str, Answer]:
+        """Answers by what they are about."""
+        return {answer.about: answer for answer in self.answers}
 
 
 def check_margin(margin: float) -> None:
@@ -68,7 +77,7 @@ def _verdict(
             key,
             label,
             f"{why}: nothing is claimed.",
-            (Answer(f"Which claims hold against {reference}?", OPEN, f"{why}."),),
+            (Answer(f"Which claims hold against {reference}?", OPEN, f"{why}.", OF_CLAIMS),),
         )
     of_error = own[own["quantity"] == "error"].set_index("group")
     there = {split: evidence.points(split) > 0 for split in SPLITS}
@@ -109,7 +118,7 @@ def _headline(own: pd.DataFrame, reference: str, tail: Answer, head: Answer, the
 def _lowers(own: pd.DataFrame, reference: str) -> Answer:
     question = f"Which claims hold against {reference}?"
     if own.empty or own["p_holm"].isna().all():
-        return Answer(question, OPEN, "None can be tested with so few runs.")
+        return Answer(question, OPEN, "None can be tested with so few runs.", OF_CLAIMS)
     holding = own[own["holds"] != ""]
     judged = own[own["no_claim"] == ""]
     only = judged[(judged["holds"] == "") & ((judged["low"] > 0) | (judged["high"] < 0))]
@@ -125,8 +134,8 @@ def _lowers(own: pd.DataFrame, reference: str) -> Answer:
         ]
         rest += f" No claim is made of {_and(named)}: {why}."
     if holding.empty:
-        return Answer(question, OPEN, f"{text}.{rest}")
-    return Answer(question, SAID, f"{text}: {_by_direction(holding)}.{rest}")
+        return Answer(question, OPEN, f"{text}.{rest}", OF_CLAIMS)
+    return Answer(question, SAID, f"{text}: {_by_direction(holding)}.{rest}", OF_CLAIMS)
 
 
 def _by_direction(claims: pd.DataFrame) -> str:
@@ -147,18 +156,20 @@ def _tail(few: pd.Series, claim: pd.Series | None, there: bool) -> Answer:
     """What the claim of the few-shot error is, in accuracy; `there` says whether there are such test points."""
     question = "Is the tail better?"
     if not there:
-        return Answer(question, OPEN, f"{UNTOLD}: there are no few-shot test images.")
+        return Answer(question, OPEN, f"{UNTOLD}: there are no few-shot test images.", OF_TAIL)
     if claim is None or not np.isfinite(few["difference_low"]):
-        return Answer(question, OPEN, f"{UNTOLD}: no interval of the few-shot accuracy.")
+        return Answer(question, OPEN, f"{UNTOLD}: no interval of the few-shot accuracy.", OF_TAIL)
     text = f"few-shot accuracy {_points(few)}"
     if claim["no_claim"]:
-        return Answer(question, OPEN, f"{UNTOLD}: {text}, but {claim['no_claim']}.")
+        return Answer(question, OPEN, f"{UNTOLD}: {text}, but {claim['no_claim']}.", OF_TAIL)
     if claim["holds"] == "lower":
-        return Answer(question, YES, f"Yes: {text}.")
+        return Answer(question, YES, f"Yes: {text}.", OF_TAIL)
     if claim["holds"] == "higher":
-        return Answer(question, NO, f"No, worse: {text}.")
+        return Answer(question, NO, f"No, worse: {text}.", OF_TAIL)
     within = few["difference_low"] <= 0 <= few["difference_high"]
-    return Answer(question, OPEN, f"Not shown: {text}, {'and 0 lies within' if within else 'which is no claim'}.")
+    return Answer(
+        question, OPEN, f"Not shown: {text}, {'and 0 lies within' if within else 'which is no claim'}.", OF_TAIL
+    )
 
 
 def _head(many: pd.Series, claim: pd.Series | None, margin: float, there: bool) -> Answer:
@@ -166,37 +177,42 @@ def _head(many: pd.Series, claim: pd.Series | None, margin: float, there: bool) 
     allowed = f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
     question = f"Is the head kept, not worse by more than {allowed}?"
     if not there:
-        return Answer(question, OPEN, f"{UNTOLD}: there are no many-shot test images.")
+        return Answer(question, OPEN, f"{UNTOLD}: there are no many-shot test images.", OF_HEAD)
     if claim is None or not np.isfinite(many["difference_low"]):
-        return Answer(question, OPEN, f"{UNTOLD}: no interval of the many-shot accuracy.")
+        return Answer(question, OPEN, f"{UNTOLD}: no interval of the many-shot accuracy.", OF_HEAD)
     text = f"many-shot accuracy {_points(many)}"
     if claim["no_claim"]:
-        return Answer(question, OPEN, f"{UNTOLD}: {text}, but {claim['no_claim']}.")
+        return Answer(question, OPEN, f"{UNTOLD}: {text}, but {claim['no_claim']}.", OF_HEAD)
     low, high = many["difference_low"], many["difference_high"]
     why = f"which reaches below -{allowed}"
     if np.isfinite(claim["high_fallen"]):  # of the error, whatever share of runs falls
         low, high = min(low, -claim["high_fallen"]), max(high, -claim["low_fallen"])
         why = "which may lie to either side of it if more runs fell, or none"
     if low >= -margin:
-        return Answer(question, YES, f"Yes: {text}.")
+        return Answer(question, YES, f"Yes: {text}.", OF_HEAD)
     if high >= -margin:
-        return Answer(question, OPEN, f"Not shown: {text}, {why}.")
+        return Answer(question, OPEN, f"Not shown: {text}, {why}.", OF_HEAD)
     if claim["holds"] == "higher":
-        return Answer(question, NO, f"No: {text}.")
-    return Answer(question, OPEN, f"Not shown: {text}, which is no claim.")
+        return Answer(question, NO, f"No: {text}.", OF_HEAD)
+    return Answer(question, OPEN, f"Not shown: {text}, which is no claim.", OF_HEAD)
 
 
 def _exact(own: pd.DataFrame) -> Answer:
     question = "Does the exact sign-flip test agree?"
     told = own[(own["p_holm"] <= ALPHA) & own["sign_flip_p_holm"].notna() & (own["no_claim"] == "")]
     if told.empty:
-        return Answer(question, OPEN, "There is no claim of error or variance for it to confirm.")
+        return Answer(question, OPEN, "There is no claim of error or variance for it to confirm.", OF_EXACT)
     differing = told[told["sign_flip_p_holm"] > ALPHA]
     if differing.empty:
         return Answer(
-            question, YES, f"Yes, the two differ on these test images: in all {len(told)} claims of error and variance."
+            question,
+            YES,
+            f"Yes, the two differ on these test images: in all {len(told)} claims of error and variance.",
+            OF_EXACT,
         )
-    return Answer(question, NO, f"Not everywhere: it leaves open {_by_direction(differing)}, which is no claim then.")
+    return Answer(
+        question, NO, f"Not everywhere: it leaves open {_by_direction(differing)}, which is no claim then.", OF_EXACT
+    )
 
 
 def _unseen(own: pd.DataFrame) -> Answer | None:
@@ -210,7 +226,7 @@ def _unseen(own: pd.DataFrame) -> Answer | None:
         if len(of := missed[missed["quantity"] == quantity])
     ]
     text = f"At least one such study of five misses true differences below these: {'; '.join(found)}."
-    return Answer("What could the study not have seen?", SAID, text)
+    return Answer("What could the study not have seen?", SAID, text, OF_UNSEEN)
 
 
 def _points(row: pd.Series) -> str:

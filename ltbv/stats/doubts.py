@@ -58,7 +58,7 @@ def cautions(
             f"{runs} runs: the correction of the bias cannot be relied on below {RECOMMENDED} runs, and no claim is"
             " made of it."
         )
-    if runs > 1 and (same := runs - len(np.unique(record.predictions, axis=0))):
+    if runs > 1 and (same := runs - len({row.tobytes() for row in record.predictions})):
         lines.append(f"{same} of {runs} runs predict what another one does at every test point: copies of one run?")
     if fallen := fallen_runs(record, groups or {"all": np.unique(record.labels)}):
         named = f"run {_enumerate([*fallen])} is" if len(fallen) == 1 else f"runs {_enumerate([*fallen])} are"

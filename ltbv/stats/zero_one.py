@@ -8,7 +8,7 @@ it is wrong, so the terms do not simply add up. What does hold, exactly, at ever
     error = bias + unbiased variance - hits          (two classes: hits = biased variance)
 
 The plug-in values are off at any affordable number of runs: at R = 10 the variance is too low by up to .06, the bias
-mostly too high, by up to .08. `variance_mid` and `bias_half_sample` bring that down to .003 and .02 at most
+mostly too high, by up to .08. `variance_mid` and `bias_half_sample` bring that down to .007 and .02 at most
 (reports/coverage, reports/truth). Where votes are near uniform or most points near a tie no correction is that good
 (B_half stays up to .08 off): `cautions` names such groups.
 """

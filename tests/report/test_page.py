@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ltbv.report import page, style, tables, topics, write_report
+from ltbv.report import page, tables, topics, write_report
 from ltbv.report.grid import grid
+from ltbv.report.questions import QUESTIONS
 from ltbv.report.study import read_study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -73,7 +74,9 @@ def test_nothing_is_fetched(report):
     text = report.read_text()
     whole = Elements(text)
     addresses = [of[name] for _, of in whole.elements for name in ("src", "href", "action", "data") if of.get(name)]
-    assert addresses and all(address.startswith(("data:", "#")) for address in addresses)
+    files = [address for address in addresses if not address.startswith(("data:", "#"))]
+    assert files and all((report.parent / address).is_file() for address in files), "only links to the report's files"
+    assert {of["src"] for _, of in whole.elements if "src" in of} == set()
     assert not re.search(r"@import|url\(", text.split("<style>")[1].split("</style>")[0])
     (policy,) = (of["content"] for of in whole.of("meta") if "http-equiv" in of)
     assert "default-src 'none'" in policy and "script-src 'sha256-" in policy
@@ -84,10 +87,11 @@ def test_tables_are_tables(report):
     assert {"splits", "plug_in", "claims", "identity", "hardest_negatives", "classes"} <= whole.tables.keys()
     assert all(of["scope"] in ("col", "colgroup", "row", "rowgroup") for of in whole.of("th"))
     assert len(whole.of("caption")) == len(whole.tables)
-    assert all(of["alt"] and of["width"] and of["height"] for of in whole.of("img"))
+    assert not whole.of("img") and len([of for of in whole.of("svg") if of.get("class") == "figure"]) == 6
+    assert all(of["aria-label"] for of in whole.of("svg") if of.get("role") == "img")
     ids = [of["id"] for _, of in whole.elements if "id" in of]
     assert len(ids) == len(set(ids))
-    linked = [of["href"][1:] for of in whole.of("a")]
+    linked = [of["href"][1:] for of in [*whole.of("a"), *whole.of("use")] if of["href"].startswith("#")]
     assert set(linked) <= set(ids)
 
 
@@ -101,14 +105,19 @@ def test_the_protocol_and_the_command_are_there(report):
     )
 
 
+def shown(built, evidence) -> str:
+    """The page without figures."""
+    of = grid(built, evidence), topics.printed(built, evidence), [], topics.answered(built, evidence)
+    return page.page(built, evidence, *of)
+
+
 def test_a_bias_below_0_is_grey_and_says_why(study):
     evidence = read_study(study(ride="RIDE", runs=5))
     built = tables.build(evidence)
     rows = built.splits
     rows = rows.assign(estimate=rows.estimate.where(rows.quantity != "bias", -0.0123))
     built = built.instead(splits=rows)
-    looks = style.looks(evidence.names)
-    text = page.page(built, evidence, grid(built, evidence), topics.printed(built, evidence), [], looks)
+    text = shown(built, evidence)
     assert len(re.findall(r'class="doubtful"[^>]*>-0\.012\?', text)) == 2 * 4 and "which no bias is" in text
 
 
@@ -116,25 +125,69 @@ def test_a_table_too_long_for_a_page_is_named(study, monkeypatch):
     monkeypatch.setattr(page, "MOST_ROWS", 30)
     evidence = read_study(study(ride="RIDE", runs=4, points=2, num_classes=20))
     built = tables.build(evidence)
-    looks = style.looks(evidence.names)
-    text = page.page(built, evidence, grid(built, evidence), topics.printed(built, evidence), [], looks)
-    assert "Every class: 40 rows, too many for a page; see tables/classes.csv" in text
+    text = shown(built, evidence)
+    assert '<a href="tables/classes.csv">Every class</a>: 40 rows' in text
     assert "classes" not in Elements(text).tables
 
 
-def test_many_methods_are_counted_and_their_numbers_folded(study, tmp_path):
+def test_many_methods_are_counted(study, tmp_path):
     few, many = ({f"m{i}": f"Method {i}" for i in range(n)} for n in (2, 9))
-    for others, folded in ((few, 0), (many, 9)):
-        path = study(runs=4, points=3, recipes={"m1": {"adds_to": "m0"}}, **others).rename(tmp_path / f"s{folded}")
+    for others in (few, many):
+        path = study(runs=4, points=3, recipes={"m1": {"adds_to": "m0"}}, **others).rename(tmp_path / f"s{len(others)}")
         write_report(path, tmp_path / "out")
         text = (tmp_path / "out/report.html").read_text()
         whole = Elements(text)
-        assert len(whole.of("details")) == len(whole.of("summary")) == folded + 2  # and two losses
-        assert ("Runs R: 4 of each of 10 methods." in text) == bool(folded)
-        alt = next(of["alt"] for of in whole.of("img") if of["alt"].startswith("Confusion flow"))
-        assert alt.count("Method") <= 2  # the reference and the extremes, not all
-        assert any(of["alt"].startswith("What a method brings on top of another") for of in whole.of("img"))
+        assert ("Runs R: 4 of each of 10 methods." in text) == (others is many)
+        labels = [of["aria-label"] for of in whole.of("svg") if of.get("class") == "figure"]
+        flow = next(label for label in labels if label.startswith("Confusion flow"))
+        assert flow.count("Method") <= 2  # the reference and the extremes, not all
+        assert any(label.startswith("What a method brings on top of another") for label in labels)
         assert "additions" in whole.tables
+
+
+def before_the_grid(text: str) -> list[tuple[str, str]]:
+    """Class (or tag) and text of what stands in the page before its grid, and is shown."""
+    body = text.split("<body>")[1].split('<table id="grid"')[0]
+    body = re.sub(r'<svg.*?</svg>|<a class="skip".*?</a>', "", body, flags=re.S)
+    block = re.compile(r"<(h1|p|fieldset)(?: class=.([a-z ]+).)?[^>]*>(.*?)</\1>", re.S)
+    assert not re.sub(r"<[^>]+>", "", block.sub("", body)).strip(), "text outside of these"
+    return [(name or tag, re.sub(r"<[^>]+>", "", of).strip()) for tag, name, of in block.findall(body)]
+
+
+def test_the_first_screen_is_question_answer_provenance_and_grid(report):
+    text = report.read_text()
+    shown = before_the_grid(text)
+    assert [name for name, _ in shown] == ["question", "answer", "why", "prov", "key", "pick view"]
+    provenance = shown[3][1]
+    assert provenance.startswith("glyphs-lt: 4 runs of each of 3 methods") and text.count(provenance) == 1
+    assert "N = 30." not in text, "no caption tells again how the runs came about"
+
+
+def test_six_questions_answer_in_their_summary_line(report):
+    text = report.read_text()
+    folds = re.findall(r'<details class="question-of">\s*<summary><b>(.*?)</b> <span>(.*?)</span></summary>', text)
+    assert [question for question, _ in folds] == [question for question, _ in QUESTIONS.values()]
+    assert all(len(answer.split()) > 2 for _, answer in folds)
+    after = text.split("</table>", 1)[1]
+    folded = after[after.index("<details") :]
+    assert after.index("<nav") < after.index('<svg class="figure"') < after.index("<details")
+    assert after.count("<table") == folded.count("<table"), "no other table lies open"
+    assert after.count('<svg class="figure"') == folded.count('<svg class="figure"') + 1, "nor other figure"
+    whole = Elements(text)
+    nav = text.split("<nav")[1].split("</nav>")[0]
+    assert re.findall(r'href="#([\w-]+)"', nav) == ["grid", "figure", *(f"to-{key}" for key in QUESTIONS)]
+    assert len(whole.of("details")) == len(whole.of("summary"))
+
+
+def test_a_page_of_many_methods_is_small(study, tmp_path):
+    others = {f"m{i}": f"Method {i} of a family with a long name" for i in range(41)}
+    recipes = {key: {"adds_to": "ce", "kind": f"kind {i % 5}"} for i, key in enumerate(others)}
+    write_report(study(runs=4, points=1, num_classes=100, recipes=recipes, **others), tmp_path / "out")
+    content = (tmp_path / "out/report.html").read_bytes()
+    assert len(content) < 2_000_000
+    body = re.sub(r"<(style|script|svg).*?</\1>", " ", content.decode(), flags=re.S)
+    outside = re.sub(r"<(thead|tbody).*?</\1>", " ", body, flags=re.S)  # captions count
+    assert len(re.sub(r"<[^>]+>", " ", outside).split()) < 3000
 
 
 @pytest.fixture
@@ -217,3 +270,25 @@ def test_the_grid_is_sorted_within_kinds_and_its_reference_stays(browse, report)
     assert names[0] == "CE" and [row[0] for row in shown.tables["grid"][2:]][0] == "CE"
     values = [float(re.match(r"[\d.]+", row[12])[0]) for row in shown.tables["grid"][3:]]
     assert values == sorted(values, reverse=True)
+
+
+UNFOLDED = """<!doctype html><body style="margin:0">
+<iframe id="page" src="report.html" width="400" height="900"></iframe><p id="found"></p>
+<script>document.getElementById("page").onload = (event) => {
+const inner = event.target.contentDocument, all = (of) => [...inner.querySelectorAll(of)];
+all("details").forEach((of) => (of.open = true));
+const texts = all("caption span, summary, figcaption, h3, nav a, .notes p");
+const cut = texts.filter((of) => of.getBoundingClientRect().right > 400);
+const scroll = inner.getElementById("splits").closest(".scroll");
+scroll.scrollLeft = 200;
+const name = scroll.querySelector("tbody th").getBoundingClientRect().left - scroll.getBoundingClientRect().left;
+const found = [cut.length, inner.documentElement.scrollWidth, name, scroll.scrollLeft];
+document.getElementById("found").textContent = found.join(" ");
+}</script>"""
+
+
+def test_on_a_phone_no_text_is_cut_and_names_stay_in_view(browse, report):
+    (report.parent / "probe.html").write_text(UNFOLDED)
+    cut, wide, name, scrolled = browse(page="probe.html", found=True)
+    assert cut == 0 and wide <= 400, "with everything unfolded, too"
+    assert scrolled == 200 and 0 <= name <= 2, "though the table is scrolled"

@@ -268,7 +268,7 @@ def test_the_page_folds_table_and_figure_under_the_answer(trained, tmp_path):
         "Of 3 stages, 1 had settled, 1 had not settled, 1 too short to tell (under 5 epochs); no run"
         in fold.split("</summary>")[0]
     )
-    assert fold.count("<img") == 1 and '<table id="training"' in fold
+    assert fold.count('<svg class="figure"') == 1 and '<table id="training"' in fold
     assert page.count("Loss (line, left axis)") == 2  # caption and words for those who do not see it, nowhere else
     assert "Did it train?" not in (tmp_path / "report/report.md").read_text()
     assert (

@@ -9,6 +9,7 @@ from ltbv import stats
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, SHOWN, Evidence
 from ltbv.report.measured import Measured
+from ltbv.report.questions import WHY
 from ltbv.report.rows import LEVEL
 from ltbv.report.sheet import METHOD, SHORT, SPLIT, Column, Sheet, difference, estimate, indexed, word
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
@@ -114,4 +115,4 @@ def _finding(tables: Tables, evidence: Evidence) -> str:
     return f"{said}; most brings {names[most['method']]} on {names[most['base']]}: {by} points."
 
 
-TOPIC = Topic(measure, sheets={"additions": (sheet,)}, figures={"additions": draw})
+TOPIC = Topic(measure, sheets={"additions": (sheet,)}, figures={"additions": draw}, question=WHY)

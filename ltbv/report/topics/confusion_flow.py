@@ -5,6 +5,7 @@ import pandas as pd
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
 from ltbv.report.measured import Measured
+from ltbv.report.questions import CONFUSED
 from ltbv.report.rows import LEVEL
 from ltbv.report.sheet import METHOD, Cell, Column, Sheet, indexed, number, word
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
@@ -141,4 +142,6 @@ def _finding(tables: Tables, evidence: Evidence) -> str:
     return f"What classes of few lose to those of many, times what is expected: {', '.join(words)}."
 
 
-TOPIC = Topic(measure, sheets={"flows": (flow_sheet,), "pairs": (pairs_sheet,)}, figures={"flows": draw})
+TOPIC = Topic(
+    measure, sheets={"flows": (flow_sheet,), "pairs": (pairs_sheet,)}, figures={"flows": draw}, question=CONFUSED
+)

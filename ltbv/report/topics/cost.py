@@ -4,6 +4,7 @@ import pandas as pd
 
 from ltbv.report.evidence import Evidence
 from ltbv.report.measured import Measured
+from ltbv.report.questions import ALONE, COST
 from ltbv.report.sheet import Column, Sheet, magnitude, word
 from ltbv.report.topic import Finding, Tables, Topic
 
@@ -47,4 +48,21 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     )
 
 
-TOPIC = Topic(measure, sheets={"costs": (sheet,)})
+def answer(tables: Tables, evidence: Evidence) -> str:
+    """How many ask no more multiply-adds for an image than the reference, to two digits, and which asks most."""
+    known = tables.costs[["method", "macs_ratio"]].dropna()
+    others = known[known["method"] != evidence.reference.key]
+    if others.empty:
+        return "Not known: what the networks cost is not recorded." if evidence.methods[1:] else ALONE
+    reference, number = evidence.reference.label, len(others)
+    most = others.loc[others["macs_ratio"].idxmax()]
+    some = int((others["macs_ratio"].round(2) <= 1).sum())
+    who = f"{some or 'None'} of {number}" if number > 1 else evidence.names[most["method"]]
+    asks = "ask" if some > 1 else "asks"
+    cheap = f"{who} {asks} no more multiply-adds for an image than {reference}" if some or number > 1 else ""
+    dear = f"{evidence.names[most['method']]} asks {most['macs_ratio']:.2f} times as many"
+    dear += f" multiply-adds for an image as {reference}" * (not cheap)
+    return f"{'; '.join([cheap] * bool(cheap) + [dear] * (some < number))}."
+
+
+TOPIC = Topic(measure, sheets={"costs": (sheet,)}, question=COST, answer=answer)

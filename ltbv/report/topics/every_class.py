@@ -8,6 +8,7 @@ import pandas as pd
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, SHOWN, Evidence
 from ltbv.report.measured import Measured
+from ltbv.report.questions import TAIL
 from ltbv.report.rows import DIFFERENCE
 from ltbv.report.sheet import (
     METHOD,
@@ -184,4 +185,5 @@ TOPIC = Topic(
     figures={"curves": draw_curves, "profile": draw_profile},
     always=True,
     inner=("curves", "profile"),
+    question=TAIL,
 )

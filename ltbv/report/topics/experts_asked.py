@@ -13,6 +13,7 @@ import pandas as pd
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, Evidence, MethodRuns
 from ltbv.report.measured import Measured
+from ltbv.report.questions import COST
 from ltbv.report.sheet import METHOD, SPLIT, Cell, Column, Sheet, estimate, indexed, magnitude, word
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 from ltbv.report.topics.cost import MACS
@@ -158,4 +159,5 @@ TOPIC = Topic(
     sheets={"routed_costs": (routed_cost_sheet,), "experts": (experts_sheet,), "usage": (usage_sheet,)},
     figures={"usage": draw},
     values=values,
+    question=COST,
 )

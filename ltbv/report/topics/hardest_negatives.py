@@ -15,6 +15,7 @@ from ltbv import stats
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
 from ltbv.report.measured import Measured
+from ltbv.report.questions import CONFUSED
 from ltbv.report.rows import COLUMNS, DIFFERENCE, LEVEL, record
 from ltbv.report.sheet import (
     METHOD,
@@ -273,10 +274,35 @@ def _finding(tables: Tables, evidence: Evidence) -> str:
     return f"Mean of the largest softmax score of a wrong class, in few: {', '.join(words)}."
 
 
+def answer(tables: Tables, evidence: Evidence) -> str:
+    """Which share of the score of few-shot images' hardest negatives goes to many-shot classes: with the reference, and
+    where it is least, of methods whose scores may be compared."""
+    if evidence.reference.p_negative is None:
+        return "Not known: the scores of wrong classes are not."
+    if not len(tables.flows):
+        return "Not known by split: training images, or which classes the hardest negatives are, are not known."
+    of_few = tables.flows[tables.flows["true"] == SPLITS[-1]].pivot(index="method", columns="negative", values="mass")
+    share = (of_few[SPLITS[0]] / of_few[list(SPLITS)].sum(axis=1)).dropna()
+    reference, scored = evidence.reference, set(of_few.index)
+    if reference.key not in share:
+        return "Not known: there are no few-shot test images, or nothing is lost to wrong classes."
+    compared = tables.hardest_negatives.loc[tables.hardest_negatives["quantity"] == DISTANCE, "method"].unique()
+    others = share[share.index.isin(compared)]
+    said = "Of the score that few-shot images give their strongest wrong class, many-shot classes take"
+    said += f" {100 * share[reference.key]:.0f} % with {reference.label}"
+    if len(others):
+        least = "least with " if len(evidence.methods) > 2 else "with "
+        said += f", {least}{evidence.names[others.idxmin()]}: {100 * others.min():.0f} %"
+    apart = len(scored - set(compared) - {reference.key})
+    return f"{said}{f' ({apart} not compared)' if apart else ''}."
+
+
 TOPIC = Topic(
     measure,
     sheets={"hardest_negatives": (sheet,), "gaps": (gaps_sheet,)},
     figures={"histogram": draw},
     values=values,
     inner=("histogram",),
+    question=CONFUSED,
+    answer=answer,
 )

@@ -3,6 +3,7 @@
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, Evidence
 from ltbv.report.measured import Measured
+from ltbv.report.questions import WHY
 from ltbv.report.sheet import METHOD, SPLIT, Cell, Column, Sheet, indexed, word
 from ltbv.report.topic import Finding, Tables, Topic
 from ltbv.report.written import closing
@@ -37,4 +38,4 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     )
 
 
-TOPIC = Topic(measure, sheets={"splits": (sheet,)})
+TOPIC = Topic(measure, sheets={"splits": (sheet,)}, question=WHY)

@@ -1,14 +1,16 @@
 """Which of the nine claims of a method hold? They are judged in `report.claims`, and what may be said of each number
 of the grid in `report.judgement`; here claims are laid out."""
 
-from ltbv.report import captions
+from ltbv.report import captions, spoken
 from ltbv.report import claims as of_claims
 from ltbv.report.claims import ALPHA
 from ltbv.report.evidence import GROUPS, Evidence
-from ltbv.report.judgement import judged
+from ltbv.report.judgement import UNJUDGED, judged
 from ltbv.report.measured import Measured
+from ltbv.report.questions import TRUST
 from ltbv.report.sheet import BETTER, METHOD, SPLIT, UNCLEAR, WORSE, Cell, Column, Sheet, number, word
 from ltbv.report.topic import Finding, Tables, Topic
+from ltbv.report.verdict import OF_CLAIMS, OF_EXACT, OF_UNSEEN
 from ltbv.stats.doubts import RECOMMENDED
 
 
@@ -67,4 +69,27 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     )
 
 
-TOPIC = Topic(measure, sheets={"claims": (sheet,)}, always=True)
+def in_words(tables: Tables, evidence: Evidence) -> Sheet:
+    """Which claims hold, whether the exact test agrees, and what could not be seen."""
+    del evidence
+    return spoken.sheet(tables, "in_words", "The claims in words", OF_CLAIMS, OF_EXACT, OF_UNSEEN)
+
+
+def answer(tables: Tables, evidence: Evidence) -> str:
+    """Runs, methods that are not judged somewhere, and how many cautions there are."""
+    numbers = sorted({len(evidence.paired_runs(method)) for method in evidence.methods[1:]})
+    runs = sorted({len(method.runs) for method in evidence.methods})
+    least, most = (numbers or runs)[0], (numbers or runs)[-1]
+    parts = [f"{least if least == most else f'{least} to {most}'} {'paired ' * bool(numbers)}run{'s' * (most != 1)}"]
+    partly = tables.grid.loc[tables.grid["state"] == UNJUDGED, "method"].nunique()
+    parts += [f"{partly} of {len(tables.verdicts)} methods partly not judged"] if partly else []
+    if tables.claims["p_holm"].notna().any():
+        parts.append(f"claims corrected for the nine of a method, {(tables.claims['holds'] != '').sum()} hold")
+    elif numbers:
+        parts.append("nothing can be claimed")
+    number = len(tables.cautions)
+    parts.append(f"{number} caution{'s' * (number != 1)}" if number else "no cautions")
+    return f"{'; '.join(parts)}."
+
+
+TOPIC = Topic(measure, sheets={"claims": (in_words, sheet)}, always=True, question=TRUST, answer=answer)

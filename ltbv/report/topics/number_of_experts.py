@@ -4,6 +4,7 @@ import pandas as pd
 
 from ltbv.report.evidence import SHOWN, Evidence
 from ltbv.report.measured import Measured
+from ltbv.report.questions import COST
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 from ltbv.report.written import formatted
 
@@ -53,4 +54,4 @@ def _finding(tables: Tables) -> str:
     return f"Accuracy over all classes: {'; '.join(words)}."
 
 
-TOPIC = Topic(measure, figures={"families": draw})
+TOPIC = Topic(measure, figures={"families": draw}, question=COST)

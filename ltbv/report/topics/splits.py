@@ -4,7 +4,9 @@ import pandas as pd
 
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, Evidence
+from ltbv.report.judgement import CLAIM, UNJUDGED
 from ltbv.report.measured import Measured
+from ltbv.report.questions import ALONE, NO_SPLITS, WHY
 from ltbv.report.sheet import (
     METHOD,
     SHORT,
@@ -22,6 +24,9 @@ from ltbv.report.sheet import (
 )
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 from ltbv.report.written import formatted
+
+DRAWN = ("bias", "variance")
+ENDS = ("few", "many")  # splits that the answer speaks of
 
 
 def measure(measured: Measured) -> Finding:
@@ -135,4 +140,39 @@ def _finding(tables: Tables, evidence: Evidence) -> str:
     return " ".join(found)
 
 
-TOPIC = Topic(measure, sheets={"splits": (overview, by_split, plug_in)}, figures={"splits": draw}, always=True)
+def answer(tables: Tables, evidence: Evidence) -> str:
+    """With how many methods a claim says that bias and variance fall and rise, of those that are judged; of one
+    method, its headline."""
+    if evidence.train_counts is None:
+        return NO_SPLITS
+    if len(tables.verdicts) < 2:
+        return tables.verdicts[0].headline if tables.verdicts else ALONE
+    parts = [f"in {split}, {', '.join(_moved(tables, split, quantity) for quantity in DRAWN)}" for split in ENDS]
+    return f"Claims: {'; '.join(parts)}."
+
+
+def _moved(tables: Tables, split: str, quantity: str) -> str:
+    own = tables.grid[(tables.grid["group"] == split) & (tables.grid["quantity"] == quantity)]
+    judged = own[(own["state"] != UNJUDGED) & own["reference_difference"].notna()]
+    if judged.empty:
+        return f"{quantity} can be judged with none"
+    claimed = judged.loc[judged["state"] == CLAIM, "reference_difference"]
+    falls, rises = (claimed < 0).sum() or "none", (claimed > 0).sum() or "none"
+    return f"{quantity} falls with {falls} and rises with {rises} of {len(judged)}"
+
+
+def in_words(tables: Tables, evidence: Evidence) -> Sheet:
+    """Each method's headline."""
+    lines = tuple((word(verdict.label), word(verdict.headline)) for verdict in tables.verdicts)
+    columns = (Column("method", numeric=False), Column(f"compared with {evidence.reference.label}", numeric=False))
+    return Sheet("verdicts", "Each method in a sentence", "", columns, lines, in_words=True)
+
+
+TOPIC = Topic(
+    measure,
+    sheets={"splits": (overview, in_words, by_split, plug_in)},
+    figures={"splits": draw},
+    always=True,
+    question=WHY,
+    answer=answer,
+)

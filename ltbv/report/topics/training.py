@@ -10,6 +10,7 @@ import pandas as pd
 from ltbv.report import captions
 from ltbv.report.evidence import Evidence
 from ltbv.report.measured import Measured
+from ltbv.report.questions import TRUST
 from ltbv.report.sheet import Cell, Column, Sheet, number, word
 from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 from ltbv.report.training import (
@@ -180,4 +181,14 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
     )
 
 
-TOPIC = Topic(measure, sheets={"training": (sheet,)}, figures={"epochs": draw}, inner=("epochs",))
+def trained(tables: Tables, evidence: Evidence) -> str:
+    """The same for the question that it belongs to; nothing where no curves are known."""
+    del evidence
+    return (
+        f"Training: {answer(tables.training)[0].lower()}{answer(tables.training)[1:]}" if len(tables.training) else ""
+    )
+
+
+TOPIC = Topic(
+    measure, sheets={"training": (sheet,)}, figures={"epochs": draw}, inner=("epochs",), question=TRUST, answer=trained
+)

@@ -1,0 +1,124 @@
+"""Does a figure on the page follow the theme, say its values, and stay small, with equal bytes for equal figures?"""
+
+import re
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from ltbv.report import style, tables, topics, vector
+from ltbv.report.hover import hover
+from ltbv.report.study import read_study
+
+LIGHT_GROUND, DARK_GROUND = "#ffffff", "#121418"
+
+
+def drawn(draw=lambda panel: None, key="one", label="a figure") -> tuple[str, str]:
+    """The SVG and the style of a figure with one panel."""
+    with style.house_style():
+        figure = Figure((3, 2))
+        draw(figure.subplots())
+        found = vector.Drawn()
+        return found.add(key, vector.rendered(figure), label=label), found.style
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours, as the WCAG has it: 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        of = np.array(to_rgb(colour))
+        linear = np.where(of <= 0.04045, of / 12.92, ((of + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_it_is_xml_without_fonts_dates_pictures_or_colours_of_its_own():
+    def draw(panel):
+        panel.plot([0, 1], [0, 1], "o-", color="#4477AA", label='<b>&"')
+        panel.pcolormesh(np.arange(9.0).reshape(3, 3), cmap="PuOr_r")
+        panel.set_title('<b>&" Grüße 名前')
+
+    text, of_style = drawn(draw)
+    root = ElementTree.fromstring(text)
+    assert root.attrib["class"] == "figure" and root.attrib["role"] == "img" and root.attrib["aria-label"] == "a figure"
+    assert '<b>&" Grüße 名前' in {element.text for element in root.iter("text")}
+    known = {"svg", "g", "defs", "path", "use", "text", "clipPath", "rect"}
+    assert {element.tag for element in root.iter()} <= known
+    assert "#4477" not in text and "style=" not in text and "font-family" not in text + of_style
+    assert "@media screen and (prefers-color-scheme: dark)" in of_style and "--m4477aa: #4477aa" in of_style
+    classes = set(re.findall(r'class="(f\d+)"', text))
+    assert classes and classes == set(re.findall(r"\.figure \.(f\d+) ", of_style))
+
+
+def test_coordinates_have_two_decimals_and_bytes_are_equal():
+    def draw(panel):
+        panel.plot(np.linspace(0, 1, 7), np.linspace(0, 1, 7) ** 2, ".")
+
+    once, again = drawn(draw), drawn(draw)
+    assert once == again
+    assert not re.search(r"\d\.\d{3}", once[0]) and re.search(r"\d\.\d\d\b", once[0])
+
+
+def test_figures_share_styles_and_no_id():
+    found, texts = vector.Drawn(), []
+    with style.house_style():
+        for key in ("one", "two"):
+            figure = Figure((3, 2))
+            figure.subplots().plot([0, 1], [0, 1], "s", color="#EE6677")
+            texts.append(found.add(key, vector.rendered(figure), label=key))
+    ids = [set(re.findall(r'\bid="([^"]+)"', text)) for text in texts]
+    assert ids[0] and not ids[0] & ids[1]
+    for own, text in zip(ids, texts, strict=True):
+        assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text)) <= {(i, "") for i in own} | {
+            ("", i) for i in own
+        }
+    assert re.findall(r'class="(f\d+)"', texts[0]) == re.findall(r'class="(f\d+)"', texts[1])
+
+
+def test_marks_say_what_was_hung_on_them():
+    def draw(panel):
+        (several,) = panel.plot([1, 2, 3], [1, 2, 3], "o", color="#4477AA")
+        hover(several, "first, 1 %", "<second>: α", "third & last")
+        hover(panel.axvline(2, color="#228833"), "a line")
+        (wrong,) = panel.plot([1, 2], [1, 2], "^", color="#AA3377")
+        hover(wrong, "one of two", "two of two", "of none")
+
+    text, _ = drawn(draw)
+    root = ElementTree.fromstring(text)
+    titled = [(element.tag, element.find("title").text) for element in root.iter() if element.find("title") is not None]
+    assert titled == [("use", "first, 1 %"), ("use", "<second>: α"), ("use", "third & last"), ("g", "a line")]
+    assert "hover:" not in text
+
+
+def test_a_dark_theme_turns_lightness_round_and_keeps_everything_readable():
+    assert (
+        contrast(vector.darkened("#000000"), DARK_GROUND) > 12
+        and contrast(vector.darkened("#ffffff"), DARK_GROUND) < 1.2
+    )
+    for colour in (*style.COLOURS, style.GREY):
+        assert contrast(vector.darkened(colour, mark=True), DARK_GROUND) > 4.5
+    for at in np.linspace(0, 1, 21):  # letters on coloured cells: black on light ones, white on dark ones
+        cell = matplotlib.colors.to_hex(matplotlib.colormaps[style.FLOW_COLOURS](at))
+        letters = max(("#000000", "#ffffff"), key=lambda of: contrast(of, cell))
+        assert contrast(vector.darkened(cell), vector.darkened(letters)) > 3
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
+@pytest.mark.parametrize("number", [1, 9])
+def test_the_first_figure_says_every_estimate_with_its_interval(study, number):
+    names = {f"m{i}": f"Method {i}" for i in range(number)}
+    evidence = read_study(study(runs=4, points=4, **names))
+    built = tables.build(evidence)
+    with style.house_style():
+        first = next(topics.drawn(built, evidence, style.looks(evidence.names)))
+        text = vector.Drawn().add(first.key, vector.rendered(first.figure), label="")
+    row = built.splits.set_index(["method", "group", "quantity"]).loc["m0", "few", "variance"]
+    wanted = " ".join(f"{value:.3f}".replace("0.", ".") for value in (row.estimate, row.low, row.high))
+    titles = re.findall(r"<title>(.*?)</title>", text)
+    assert f"Method 0, few: variance {wanted.split()[0]} ({wanted.split()[1]} to {wanted.split()[2]})" in titles
+    assert len(set(titles)) == len(titles) == (1 + number) * 4 * len(set(first.data["quantity"]))
