@@ -82,9 +82,7 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "starts from": stage.start,
         "drawn anew": ", ".join(stage.reset),
         "learns": ", ".join(part for part in stage.net.names if part in stage.learning),
-        "experts": None
-        if stage.experts is None
-        else f"{', '.join(map(str, stage.experts))} learn, the others stand still",
+        "experts": _experts(stage),
         "images by": ", ".join(_shown(sampler) for sampler in stage.sampler),
         "consults": ", ".join(stage.given),
         "epochs": f"{stage_epochs(stage, protocol)}, the protocol has {protocol.epochs}",
