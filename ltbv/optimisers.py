@@ -1,4 +1,4 @@
-"""By which rule do parameters move? `SGD` or `AdamW`, as values: of a protocol, of a stage, or of some parts of one.
+"""By which rule do parameters move? `SGD`, `AdamW`, `Adam`, as values: of a protocol, a stage, or some parts of one.
 
 What is None is that of the stage, or of the protocol. In a stack every run is clipped by the norm of its own gradient.
 """
@@ -33,6 +33,14 @@ class SGD(Optimiser):
 @dataclass(frozen=True)
 class AdamW(Optimiser):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+
+
+@dataclass(frozen=True)
+class Adam(Optimiser):
+    """Adam, weight decay as part of the gradient (Kingma and Ba, 2015)."""
 
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ltbv.later import later
+
 Schedule = Callable[[int, int], float]
 Number = float | Schedule
 
@@ -60,13 +62,22 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Warmup:
-    """`then`, scaled by (epoch + 1) / warmup during the first `warmup` epochs (a number of epochs, not a share)."""
+    """`then`, scaled by (epoch + 1) / warmup during the first `warmup` epochs (a number of epochs, not a share).
+
+    first   the scale of the first epoch, from which it grows evenly to 1 when the warm-up is over:
+            first + (1 - first) epoch / warmup
+    """
 
     then: Number
     warmup: int
+    first: float | None = later(None)
 
     def __call__(self, epoch: int, epochs: int) -> float:
-        return value(self.then, epoch, epochs) * min(1.0, (epoch + 1) / self.warmup)
+        grown = (epoch + 1) / self.warmup if self.first is None else self._from(self.first, epoch)
+        return value(self.then, epoch, epochs) * min(1.0, grown)
+
+    def _from(self, first: float, epoch: int) -> float:
+        return first + (1 - first) * epoch / self.warmup
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Settings:
     optimiser: str | None = choice(None, "sgd or adamw.", metavar="NAME")
     seed: int = choice(0, "Of every random draw of the study.")
     protocol: str | None = choice(None, "common, or paper: each method as its authors trained it.", metavar="NAME")
+    development: int | None = choice(None, "Development images a class, where a method looks at such. [its own: 10]")
 
     def __post_init__(self) -> None:
         check(self)

@@ -128,6 +128,18 @@ def tiny_lt(monkeypatch, introduce, tiny):
 
 
 @pytest.fixture
+def two_lt(monkeypatch):
+    """One of two classes only, known by its name."""
+    return introduced(monkeypatch, make_tiny(classes=2, name="two-lt"))[0]
+
+
+@pytest.fixture
+def another_lt(monkeypatch):
+    """A data set like `tiny` but for what is asked, known by its name: another_lt(classes=2) is `another-lt`."""
+    return lambda **asked: introduced(monkeypatch, make_tiny(**asked, name="another-lt"))[0]
+
+
+@pytest.fixture
 def own_methods(monkeypatch):
     """A module of one's own to put methods into: `own_methods.MINE = …` is then `--method own_methods:MINE`."""
     module = types.ModuleType("own_methods")

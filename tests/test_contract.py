@@ -173,6 +173,11 @@ class Watched(Objective):
     objective: Objective
     seen: list
 
+    def __getattribute__(self, name):
+        """What the objective has besides, hooks and draws, is its own."""
+        watched = object.__getattribute__(self, "objective")
+        return object.__getattribute__(self if name in ("objective", "seen", "__class__") else watched, name)
+
     def __call__(self, network, batches, given, now):
         before = copy.deepcopy(network.state_dict())
         loss = self.objective(network, batches, given, now)
@@ -192,7 +197,8 @@ def test_the_weights_after_the_last_step_of_the_last_epoch_are_used(method, smal
     assert [moment[0] for moment in seen] == sorted(moment[0] for moment in seen)
     for name, tensor in network.named_buffers():
         assert torch.equal(tensor, buffers[name]), "statistics of the last step"
-    learned = [name for name, p in network.named_parameters() if name.split(".")[0] in last.learning]
+    late = set(last.learning) - set(last.first)  # what steps first has moved when the objective is asked
+    learned = [name for name, p in network.named_parameters() if name.split(".")[0] in late]
     assert learned and not any(torch.equal(network.state_dict()[name], before[name]) for name in learned)
     for place, run in enumerate(RUNS):
         kept = read_arrays(shop.store.stage_file(last.name, run))
@@ -221,7 +227,7 @@ def test_every_part_that_learns_is_another_than_as_it_began(method, bench):
     begun = fresh.state_dict()
     for name, parameter in trained.named_parameters():
         part = name.split(".")[0]
-        moved = (parameter.detach() != begun[name]).flatten(1).any(1)
+        moved = (parameter.detach() != begun[name]).reshape(len(parameter), -1).any(1)
         assert moved.all() if part in last.learning else not moved.any() or part in last.reset, name
 
 

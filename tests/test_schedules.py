@@ -60,6 +60,7 @@ def test_cosine_starts_whole_halves_in_the_middle_and_nears_zero():
 
 def test_warmup_climbs_to_what_follows():
     assert numbers(Warmup(0.1, warmup=5), 7) == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1, 0.1])
+    assert numbers(Warmup(0.3, warmup=2, first=1 / 3), 4) == pytest.approx([0.1, 0.2, 0.3, 0.3])
     assert numbers(Warmup(Step(1.0, 0.5, at=0.5), warmup=2), 4) == pytest.approx([0.5, 1.0, 0.5, 0.5])
 
 

@@ -22,7 +22,7 @@ from ltbv.schedules import highest, value
 from ltbv.settings import Settings
 from ltbv.store import Store, command
 
-CHOSEN = Settings("tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", 4, "paper")
+CHOSEN = Settings("tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", 4, "paper", 7)
 
 
 def run(*words, config=None, folder=None):

@@ -4,7 +4,7 @@ Order, crops and flips of a run are drawn on the host from its own `order` strea
 epoch) and on nothing else: not on the stack, the device or the number of workers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -56,6 +56,8 @@ class Feed:
     ids           [R, n] the sample of each run
     held          [R, m] its development images
     augmentation  how training images are varied
+
+    `mean` and `std` [channels] are what images are normalised by, of pixels within 0 and 1.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Feed:
         rows = rows.reshape(len(ids), -1)
         self.rows, self.held_rows = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :]
         self.labels, self.held_labels = labels_of(ids), labels_of(held)
+        self.mean, self.std = (torch.tensor(of, dtype=dtype, device=device) for of in (dataset.mean, dataset.std))
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
         self.pad, self.flip, self.rotate = augmentation.pad, augmentation.flip and dataset.mirrors, augmentation.rotate
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
@@ -91,11 +94,13 @@ class Feed:
         *,
         batch: int,
         draws: int = 0,
+        groups: Mapping[str, Sequence[int] | np.ndarray] | None = None,
     ) -> Tables:
         """What one epoch of a stage needs of every image, drawn on the host, for each sampler.
 
         stage   what its draws are keyed by: how many stages it starts from, and a salt if it has one
         draws   numbers that each image brings along, `Batch.draws`
+        groups  class ids by name, `Turn.groups`
         """
         depth, *salt = stage
         tables = []
@@ -110,6 +115,7 @@ class Feed:
                     neighbours=partial(self._neighbours, slot),
                     held=self.held_labels[slot],
                     spans=self.spans(batch),
+                    groups=groups or {},
                 )
                 for slot, run in enumerate(runs)
             ]
@@ -144,10 +150,10 @@ class Feed:
                 found.append(self._batch(table, start, size))
         return tuple(found)
 
-    def plain(self, batch: int) -> Iterator[Batch]:
-        """Every image of each run once, whole and unmirrored, in the order of the sample."""
-        device = self.reader.device
-        rows, labels = (torch.as_tensor(values).to(device) for values in (self.rows, self.labels))
+    def plain(self, batch: int, held: bool = False) -> Iterator[Batch]:
+        """Every image of each run once, whole and unmirrored, in the order of the sample; or of what is held out."""
+        device, both = self.reader.device, (self.held_rows, self.held_labels) if held else (self.rows, self.labels)
+        rows, labels = (torch.as_tensor(values).to(device) for values in both)
         for start in range(0, rows.shape[1], batch):
             here = rows[:, start : start + batch]
             corner = torch.full_like(here, self.pad)

@@ -10,6 +10,8 @@ from ltbv.data.dataset import indices_of, labels_of, make_ids
 from ltbv.errors import Refusal
 from ltbv.seeds import generator
 
+PER_CLASS = 10  # development images a class, as usual for CIFAR and Places-LT
+
 
 def hold_out(
     ids: np.ndarray, pool_sizes: np.ndarray, per_class: int, *, seed: int, run: int

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, unknown
 from ltbv.schedules import Number, reached, value
 
 
@@ -29,6 +29,7 @@ class Turn(NamedTuple):
                 image alone in its class is its own
     held        [m] labels of the run's development images
     spans       where each batch of the epoch starts and ends
+    groups      class ids by name: many, medium and few
     """
 
     labels: np.ndarray
@@ -39,6 +40,7 @@ class Turn(NamedTuple):
     neighbours: Callable[[int], np.ndarray]
     held: np.ndarray = np.zeros(0, np.int64)
     spans: Sequence[tuple[int, int]] = ()
+    groups: Mapping[str, Sequence[int] | np.ndarray] = {}
 
 
 class Order(NamedTuple):
@@ -92,8 +94,7 @@ class ByClass(Sampler):
     power: Number = 0.0
 
     def order(self, turn: Turn) -> Order:
-        counts = np.bincount(turn.labels)
-        chances = np.where(counts > 0, np.maximum(counts, 1) ** value(self.power, turn.epoch, turn.epochs), 0.0)
+        chances = class_chances(np.bincount(turn.labels), value(self.power, turn.epoch, turn.epochs))
         return Order(by_class(turn.labels, chances, turn.draw))
 
 
@@ -150,9 +151,24 @@ class Undersampling(Sampler):
     def order(self, turn: Turn) -> Order:
         counts = np.bincount(turn.labels)
         kept = of_each_class(turn.labels, counts[counts > 0].min(), turn.fixed)
-        rounds = -(-len(turn.labels) // len(kept))
-        order = np.concatenate([turn.draw.permutation(kept) for _ in range(rounds)])
-        return Order(order[: len(turn.labels)])
+        return Order(again_and_again(kept, len(turn.labels), turn.draw))
+
+
+@dataclass(frozen=True)
+class OfGroup(Sampler):
+    """Images of one group of classes, `many`, `medium` or `few`, shuffled, again and again up to n.
+
+    Of a group without images in a run, all images of the run.
+    """
+
+    group: str
+
+    def order(self, turn: Turn) -> Order:
+        if self.group not in turn.groups:
+            raise unknown("group of classes", self.group, turn.groups)
+        members = np.flatnonzero(np.isin(turn.labels, turn.groups[self.group]))
+        kept = members if members.size else np.arange(len(turn.labels))
+        return Order(again_and_again(kept, len(turn.labels), turn.draw))
 
 
 @dataclass(frozen=True)
@@ -204,6 +220,11 @@ class Held(Sampler):
         return Order(np.concatenate(batches)[: len(turn.spans) * size])
 
 
+def class_chances(counts: np.ndarray, power: float) -> np.ndarray:
+    """n_k^power, [C], from the images of each class [C], to which chances are in proportion; 0 for a class without."""
+    return np.where(counts > 0, np.maximum(counts, 1) ** power, 0.0)
+
+
 def by_class(labels: np.ndarray, chances: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """Positions [n]: a class drawn ~ `chances` [C], then its next image in shuffled order, from the start again."""
     counts = np.bincount(labels)
@@ -214,6 +235,12 @@ def by_class(labels: np.ndarray, chances: np.ndarray, draw: np.random.Generator)
     turn = np.empty_like(drawn)
     turn[grouped] = np.arange(len(drawn)) - first[drawn[grouped]]  # how often the class came before
     return shuffled[starts[drawn] + turn % counts[drawn]]
+
+
+def again_and_again(positions: np.ndarray, size: int, draw: np.random.Generator) -> np.ndarray:
+    """`size` of the positions: all of them in shuffled order, then all in another one."""
+    rounds = -(-size // len(positions))
+    return np.concatenate([draw.permutation(positions) for _ in range(rounds)])[:size]
 
 
 def of_each_class(labels: np.ndarray, size: int, draw: np.random.Generator) -> np.ndarray:

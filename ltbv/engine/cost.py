@@ -105,19 +105,23 @@ def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, 
     return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
-def network_cost(net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
-    """What one run's network takes to hold and to ask.
+def network_cost(
+    net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int, apart: bool = False
+) -> dict[str, int]:
+    """What one run's network takes to hold and to ask; `apart`, with an image of its own for each expert.
 
     parameters      numbers that are learnt
     macs            multiply-adds of convolutions and linear layers for one image, all experts and parts
     macs_with_norm  and two for each element that a batch norm puts out: the convention of the papers' tables
     """
-    return dict(_counted(net, backbone, image_shape, classes))
+    return dict(_counted(net, backbone, image_shape, classes, apart))
 
 
 @lru_cache(maxsize=256)
 @torch.no_grad()
-def _counted(net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int) -> dict[str, int]:
+def _counted(
+    net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int, apart: bool
+) -> dict[str, int]:
     height, width, channels = image_shape
     with torch.device("meta"):
         network = net.build(backbone, runs=1, channels=channels, classes=classes, size=(height, width)).eval()
@@ -127,7 +131,7 @@ def _counted(net: Net, backbone: Backbone, image_shape: tuple[int, int, int], cl
         if isinstance(module, (Norm, torch.nn.BatchNorm2d)):
             module.register_forward_hook(lambda module, inputs, output: normed.append(output.numel()))
     with FlopCounterMode(display=False) as counter:
-        output = network(image)
+        output = network([image] * net.experts if apart else image)
         for part in network.parts:
             part.answer(getattr(network, part.name), output.logits, output.features)
     macs = counter.get_total_flops() // 2

@@ -3,9 +3,11 @@
 `train` goes through all epochs of one, `cost` times the first: both open it here.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from ltbv.data.batches import Feed, Tables
 from ltbv.engine.optimise import Optimisers
@@ -44,11 +46,23 @@ class Opened:
         self.step = Step(stage, network, given, Optimisers(stage, network, self.protocol))
         counts = torch.as_tensor(feed.counts).to(self.step.device)
         self.start = Moment(0, self.epochs, counts, groups or {}, stage_rate(stage, protocol))
+        with torch.no_grad():
+            found = stage.objective.from_given(feed, given, self.start)
+        self.start = replace(self.start, memory=_copied(found))
 
     def tables(self, seed: int, runs: tuple[int, ...], draws: tuple[int, ...], epoch: int) -> Tables:
         """What an epoch needs of every image: `Feed.tables`."""
-        more = {"batch": self.protocol.batch, "draws": self.stage.objective.draws}
-        return self.feed.tables(seed, runs, draws, epoch, self.epochs, self.stage.sampler, **more)
+        return self.feed.tables(
+            seed,
+            runs,
+            draws,
+            epoch,
+            self.epochs,
+            self.stage.sampler,
+            batch=self.protocol.batch,
+            draws=self.stage.objective.draws,
+            groups=self.start.groups,
+        )
 
     @torch.no_grad()
     def begin(self) -> None:
@@ -61,7 +75,7 @@ class Opened:
         with torch.no_grad():
             found = self.stage.objective.each_epoch(self.network.eval(), self.feed, self.given, now)
         self.set_learning()
-        return replace(now, memory={name: tensor.detach().clone() for name, tensor in found.items()})
+        return replace(now, memory={**now.memory, **_copied(found)})
 
     def set_learning(self) -> None:
         """Let only the stage's parts learn; the rest is frozen, its batch norm too."""
@@ -72,3 +86,8 @@ class Opened:
     def close(self) -> None:
         """The experts of the network together again."""
         self.network.join()
+
+
+def _copied(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is remembered, as no step moves it."""
+    return {name: tensor.detach().clone() for name, tensor in found.items()}

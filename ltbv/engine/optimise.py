@@ -15,7 +15,7 @@ from ltbv.errors import Refusal
 from ltbv.methods.base import Stage
 from ltbv.models.experts import Experts
 from ltbv.models.stack import by_run
-from ltbv.optimisers import SGD, AdamW, Optimiser
+from ltbv.optimisers import SGD, Adam, AdamW, Optimiser
 from ltbv.schedules import Number, times
 
 
@@ -86,7 +86,7 @@ def _rate(rule: Optimiser, rate: Number, protocol: Protocol) -> Number:
     alike = type(rule) is type(protocol.optimiser)
     if rule.learning_rate is not None:
         return times(rule.learning_rate, protocol.scale) if alike and type(rule) is SGD else rule.learning_rate
-    if not alike and isinstance(rule, (SGD, AdamW)):  # `_made` refuses any other
+    if not alike and isinstance(rule, (SGD, AdamW, Adam)):  # `_made` refuses any other
         raise Refusal(
             f"{rule} has no learning rate, and the stage's is that of {type(protocol.optimiser).__name__}; give it one"
         )
@@ -114,8 +114,9 @@ def clip(network: Experts, parameters: list[nn.Parameter], norm: float) -> None:
 
 def _made(rule: Optimiser, parameters: list[nn.Parameter], decay: float) -> torch.optim.Optimizer:
     """Of torch; the rate is set for each epoch."""
-    if isinstance(rule, AdamW):
-        return torch.optim.AdamW(
+    if isinstance(rule, (AdamW, Adam)):
+        made = torch.optim.AdamW if isinstance(rule, AdamW) else torch.optim.Adam
+        return made(
             parameters,
             lr=1.0,
             betas=rule.betas,
@@ -128,4 +129,4 @@ def _made(rule: Optimiser, parameters: list[nn.Parameter], decay: float) -> torc
         return torch.optim.SGD(
             parameters, lr=1.0, momentum=rule.momentum, weight_decay=decay, nesterov=rule.nesterov, fused=True
         )
-    raise Refusal(f"optimiser {rule!r} says no rule; give SGD(...) or AdamW(...) of ltbv.optimisers")
+    raise Refusal(f"optimiser {rule!r} says no rule; give SGD(...), AdamW(...) or Adam(...) of ltbv.optimisers")

@@ -63,8 +63,7 @@ class Job:
     @property
     def images(self) -> int:
         """Training images still to go through, runs and epochs counted."""
-        n = int(self.study.counts.sum())
-        return sum(training.images(self.study.protocol, n) for training in self.trainings)
+        return sum(training.images(self.study) for training in self.trainings)
 
     @cached_property
     def samples(self) -> np.ndarray:
@@ -165,6 +164,9 @@ class Job:
                 f"{len(self.methods)} methods stand on {stages} stages, {len(distinct)} of them different: what methods"
                 " share is trained once"
             )
+        looking = [method for method in self.methods.values() if method.development]
+        if (number := self.study.settings.development) is not None and not looking:
+            found.append(f"--development {number} changes nothing: none of these methods looks at development images")
         for name, values in hidden().items():
             if name in self.methods:
                 found.append(f"method {name!r} is ltbv's own; that of another package is asked for as {values}")
@@ -191,7 +193,7 @@ class Job:
 
     def summary(self) -> str:
         """One line on what the directory holds now."""
-        done = {method.label: len(self.store.runs(method.key)) for method in self.methods.values()}
+        done = {method.title: len(self.store.runs(method.key)) for method in self.methods.values()}
         return f"{self.store.path}: " + ", ".join(f"{label} {runs} runs" for label, runs in done.items()) + "."
 
 
@@ -213,6 +215,8 @@ def prepare(request: Request) -> Job:
     for method in methods.values():
         for stage in method.stages:
             check(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
+            if stage.held:
+                study.held_out(0, stage.held)  # refused now where the images do not suffice
     study, dataset = study.load(means.data_dir)
     store = Store(request.store)
     recipes = {method.key: study.recipe(method, _place(method)) for method in methods.values()}

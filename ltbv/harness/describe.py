@@ -8,9 +8,11 @@ from ltbv.engine.protocol import Protocol
 from ltbv.engine.terms import as_published, stage_epochs, stage_rate
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
+from ltbv.later import says_nothing
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method, Stage
 from ltbv.methods.registry import brought, hidden
+from ltbv.schedules import value
 
 COLUMNS = ("key", "method", "stages", "parameters", "asking", "training", "paper")
 
@@ -34,7 +36,7 @@ def listing(dataset: str) -> list[tuple[str, ...]]:
         rows.append(
             (
                 name,
-                method.label,
+                method.title,
                 str(len(method.needed())),
                 f"{cost['parameters']:,}",
                 f"{asking:.2f}x",
@@ -52,7 +54,7 @@ def explanation(name: str, dataset: str) -> str:
     """One method: what it is, its stages with every setting, its cost, and what its file says of it."""
     method, study = find(name), resolve(dataset)
     cost = study.cost(method)
-    lines = [*filter(None, (f"{method.label} ({method.key})", method.summary, method.paper)), ""]
+    lines = [*filter(None, (f"{method.title} ({method.key})", method.summary, method.paper)), ""]
     for number, stage in enumerate(method.needed(), 1):
         lines += [f"stage {number}: {stage.name}", *(f"  {line}" for line in _stage(stage, study.protocol)), ""]
     lines += _published(method)
@@ -73,15 +75,14 @@ def explanation(name: str, dataset: str) -> str:
 
 def _stage(stage: Stage, protocol: Protocol) -> list[str]:
     """A line for each thing that is settled about a stage."""
+    held = ", and trained on" if stage.with_held else ", development images, or as --development says"
     found = {
         "minimises": _shown(stage.objective),
         "network": _shown(stage.net),
         "starts from": stage.start,
         "drawn anew": ", ".join(stage.reset),
         "learns": ", ".join(part for part in stage.net.names if part in stage.learning),
-        "experts": None
-        if stage.experts is None
-        else f"{', '.join(map(str, stage.experts))} learn, the others stand still",
+        "experts": _experts(stage),
         "images by": ", ".join(_shown(sampler) for sampler in stage.sampler),
         "consults": ", ".join(stage.given),
         "epochs": f"{stage_epochs(stage, protocol)}, the protocol has {protocol.epochs}",
@@ -89,7 +90,8 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
         "weight decay": None if stage.weight_decay is None else _shown(stage.weight_decay),
         "of their own": ", ".join(f"{part} by {_shown(rule)}" for part, rule in stage.own),
         "step first": ", ".join(stage.first),
-        "held out": f"{stage.held} images of each class" if stage.held else None,
+        "held out": f"{stage.held} images of each class{held}" if stage.held else None,
+        "a step takes": _work(stage, stage_epochs(stage, protocol)),
         "draws' salt": stage.salt,
         "terms": str(stage.terms or ""),
     }
@@ -115,6 +117,16 @@ def _experts(stage: Stage) -> str | None:
     return None if stage.experts is None else f"{', '.join(map(str, stage.experts))} learn, the others stand still"
 
 
+def _work(stage: Stage, epochs: int) -> str | None:
+    """How much more than a plain step of one batch a step takes, where it does; networks consulted count as alike."""
+    each = [value(stage.objective.work(), epoch, epochs) for epoch in range(epochs)]
+    if max(each) == 1:
+        return None
+    late = f", from epoch {each.index(max(each)) + 1} on" if min(each) < max(each) else ""
+    most = max(each) * (1 + len(stage.given) / 3)
+    return f"{most:.2g} times the work of one forward and backward pass{late}"
+
+
 def _shares(method: Method) -> list[str]:
     """Keys of the methods whose first stage is the same."""
     return [key for key, other in METHODS.items() if key != method.key and other.stages[0] == method.stages[0]]
@@ -123,7 +135,8 @@ def _shares(method: Method) -> list[str]:
 def _shown(value: Any) -> str:
     """A value of the vocabulary as it is written: Loss(cross_entropy, beta=Step(0, 0.9999, at=0.8))."""
     if is_dataclass(value) and not isinstance(value, type):
-        inside = ", ".join(f"{f.name}={_shown(getattr(value, f.name))}" for f in fields(value))
+        told = [(f.name, getattr(value, f.name)) for f in fields(value) if not says_nothing(f, getattr(value, f.name))]
+        inside = ", ".join(f"{name}={_shown(of)}" for name, of in told)
         return f"{type(value).__name__}({inside})"
     if isinstance(value, tuple):
         return f"({', '.join(_shown(one) for one in value)}{',' * (len(value) == 1)})"

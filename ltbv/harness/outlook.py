@@ -13,6 +13,7 @@ from ltbv.harness.plan import Predicting
 from ltbv.harness.request import Place, Request
 from ltbv.methods.base import Method, mean
 from ltbv.options import choices, words
+from ltbv.schedules import value
 from ltbv.store import span
 
 BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits where these are kept
@@ -33,7 +34,8 @@ def outlook(job: Job) -> str:
             measured[known] = seconds_per_image(
                 training.stage, protocol, len(training.runs), shape, classes, job.device, given=given
             )
-        took = measured[known] * training.images(protocol, n)
+        later = job.study.work(training.stage) / value(training.stage.objective.work(), 0, 1)  # than the step timed
+        took = measured[known] * training.images(job.study) * later
         of_method[training.method.key] = of_method.get(training.method.key, 0.0) + took
         size += stored_bytes(training.stage, protocol, shape, classes) * len(training.runs)
         lines.append(

@@ -9,7 +9,6 @@ began with, so that later runs round as the earlier ones do.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ltbv.engine.protocol import Protocol
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.files import Damaged, read_arrays
@@ -40,9 +39,9 @@ class Training(Task):
     stage: Stage
     key: str
 
-    def images(self, protocol: Protocol, n: int) -> int:
-        """How many training images it goes through, all runs together; n images a run and epoch."""
-        return stage_epochs(self.stage, protocol) * n * len(self.runs)
+    def images(self, study: Study) -> int:
+        """How many training images it goes through, all runs together."""
+        return stage_epochs(self.stage, study.protocol) * study.images(self.stage) * len(self.runs)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ltbv.errors import Refusal, unknown
 from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
 from ltbv.options import option, split
+from ltbv.schedules import value
 from ltbv.settings import COMMON, PAPER, Settings
 from ltbv.stats.splits import scaled, splits
 
@@ -60,6 +61,16 @@ class Study:
         return splits(self.entry.pool_sizes) if self.settings.profile == OWN else scaled(self.counts)
 
     @property
+    def groups(self) -> dict[str, np.ndarray]:
+        """What methods learn from: `splits`, or thirds of the classes by their nominal counts where fewer than two of
+        the splits have classes."""
+        found = self.splits
+        if sum(ids.size > 0 for ids in found.values()) > 1:
+            return found
+        thirds = np.array_split(np.argsort(-self.counts, kind="stable"), 3)
+        return {name: np.sort(ids) for name, ids in zip(found, thirds, strict=True)}
+
+    @property
     def protocol(self) -> Protocol:
         return changed(protocol_for(self.entry.image_shape), self.settings)
 
@@ -85,7 +96,9 @@ class Study:
         return {**said, **name, "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
 
     def form(self, method: Method) -> Method:
-        """The method as this study trains it: under protocol paper, as its authors published it."""
+        """The method as this study trains it: with as many development images as are asked, and under protocol paper as
+        its authors published it."""
+        method = method.with_development(self.settings.development)
         if self.settings.protocol != PAPER:
             return method
         return as_published(method, self.settings.dataset, self.protocol)
@@ -102,10 +115,19 @@ class Study:
     def stage_key(self, method: Method, stage: Stage) -> str:
         """16 hex digits of all that can change the weights of a stage: study, chain of stages, revision; no device.
 
-        Which protocol was asked is not among it: a stage has the terms that differ from the common ones itself.
+        Which protocol was asked is not among it, nor how many development images: stages say themselves what differs.
         """
-        study = {name: value for name, value in self.asked().items() if name != "protocol_name"}
+        study = {name: value for name, value in self.asked().items() if name not in ("protocol_name", "development")}
         return digest({"study": study, "stage": _chain(method, stage)})
+
+    def images(self, stage: Stage) -> int:
+        """Nominal training images of a run in this stage, with the development images where they are trained on."""
+        return int(self.counts.sum()) + stage.with_held * stage.held * len(self.counts)
+
+    def work(self, stage: Stage) -> float:
+        """How many times the work of a plain step a step of this stage takes, in the mean over its epochs."""
+        epochs = stage_epochs(stage, self.protocol)
+        return sum(value(stage.objective.work(), epoch, epochs) for epoch in range(epochs)) / epochs
 
     def cost(self, method: Method) -> dict[str, Any]:
         """`engine.cost.network_cost` of the network that predicts, and what training takes.
@@ -113,21 +135,25 @@ class Study:
         training_images_times_macs   images gone through, times multiply-adds of a forward pass, summed over the stages
                                      that the method stands on. A backward pass costs twice as much again, so a network
                                      that is only looked at (frozen but for its head, or a teacher) counts a third,
-                                     and so do experts that stand still
+                                     and so do experts that stand still; steps with further passes count as often as
+                                     `Objective.work` says
         macs_by_experts              `costs_by_experts`, where a router chooses among them
         """
         last, of = method.stages[-1], (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes)
-        work = 0.0
-        for stage in method.needed():
-            back = len(stage.experts) / stage.net.experts if stage.experts is not None else 1
-            body = 1 + 2 * back if {"stem", "branches"} & set(stage.learning) else 1
-            macs = body / 3 * network_cost(stage.net, *of)["macs"]
-            macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
-            work += stage_epochs(stage, self.protocol) * int(self.counts.sum()) * macs
+        work = sum(self._work(method, stage) for stage in method.needed())
         routed = (
             {"macs_by_experts": [list(pair) for pair in costs_by_experts(last.net, *of)]} if last.net.chooses else {}
         )
         return {**network_cost(last.net, *of), "training_images_times_macs": round(work), **routed}
+
+    def _work(self, method: Method, stage: Stage) -> float:
+        """`training_images_times_macs` of one stage."""
+        of = self.protocol.backbone, self.entry.image_shape, self.entry.num_classes
+        back = len(stage.experts) / stage.net.experts if stage.experts is not None else 1
+        still = 1 - back if {"stem", "branches"} & set(stage.learning) else 1
+        macs = (3 - 2 * still) / 3 * network_cost(stage.net, *of, apart=stage.objective.batch_each)["macs"]
+        macs += sum(network_cost(method.stage(name).net, *of)["macs"] for name in stage.given) / 3
+        return stage_epochs(stage, self.protocol) * self.images(stage) * self.work(stage) * macs
 
     def recipe(self, method: Method, order: int) -> dict[str, Any]:
         """recipe.json of a method: how to name it, and from which stages its predictions come."""
@@ -137,13 +163,14 @@ class Study:
         return {
             **published,
             "key": digest(whole),
-            "label": method.label,
+            "label": method.title,
             "order": order,
             "cost": self.cost(method),
             "experts": last.net.experts,
             "adds_to": method.adds_to,
             "family": method.family,
             "kind": method.kind,
+            **({"development": method.development} if method.development else {}),
             "stages": [{"name": s.name, "key": self.stage_key(method, s)} for s in method.stages],
         }
 
@@ -160,6 +187,8 @@ def filled_in(asked: Settings) -> Study:
     asked = replace(asked, protocol=_protocol(asked, protocol_for(source.image_shape)))
     if asked.seed < 0:
         raise Refusal(f"seed {asked.seed}: must be 0 or larger")
+    if asked.development is not None and asked.development < 1:
+        raise Refusal(f"development {asked.development}: at least 1 image a class, or leave it out")
     own = {name: getattr(source, name) for name in ("scheme", "head", "imbalance", "profile")}
     own["epochs"] = protocol_for(source.image_shape).epochs
     if OWN in (asked.profile, source.profile if asked.profile is None else None):

@@ -93,14 +93,15 @@ class Trainer:
         self.setup = setup(runs, device, dtype)
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
-        self.feeds: dict[tuple[int, Augmentation], Feed] = {}
+        self.feeds: dict[tuple[int, bool, Augmentation], Feed] = {}
         self.test = OnDevice(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
 
     def feed_of(self, stage: Stage) -> Feed:
         """The training images of a stage, and what is held out of them."""
         augmentation = of_stage(stage, self.study.protocol).augmentation
-        if (stage.held, augmentation) not in self.feeds:
-            parts = [self._sample(run, stage.held) for run in self.runs]
+        known = stage.held, stage.with_held, augmentation
+        if known not in self.feeds:
+            parts = [self._sample(run, stage) for run in self.runs]
             if len(lengths := {len(ids) for ids, _ in parts}) > 1:
                 raise Refusal(
                     f"stage {stage.name!r} holds out {stage.held} images a class, and scheme"
@@ -108,14 +109,17 @@ class Trainer:
                     " cannot be trained side by side; give a smaller head, or --stack 1"
                 )
             ids, held = (np.stack(part) for part in zip(*parts, strict=True))
-            self.feeds[stage.held, augmentation] = Feed(
+            self.feeds[known] = Feed(
                 self.dataset, ids, held, augmentation=augmentation, device=self.device, dtype=self.dtype
             )
-        return self.feeds[stage.held, augmentation]
+        return self.feeds[known]
 
-    def _sample(self, run: int, held: int) -> tuple[np.ndarray, np.ndarray]:
-        ids = self.study.sample(run)
-        return self.study.held_out(run, held) if held else (ids, ids[:0])
+    def _sample(self, run: int, stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+        if not stage.held:
+            ids = self.study.sample(run)
+            return ids, ids[:0]
+        ids, held = self.study.held_out(run, stage.held)
+        return (np.sort(np.concatenate([ids, held])) if stage.with_held else ids), held
 
     def write_missing(self, methods: Iterable[Method]) -> None:
         """Write the predictions that are missing. What a method's code raises costs that method and no other."""
@@ -182,7 +186,7 @@ class Trainer:
             seed=self.study.settings.seed,
             runs=self.runs,
             draws=_draws(method, stage),
-            groups=self.study.splits,
+            groups=self.study.groups,
             given=given,
             report=lambda images: self.tell(ImagesSeen(images)),
             keeper=keeper,

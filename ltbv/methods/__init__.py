@@ -11,11 +11,19 @@ from ltbv.methods import logit_adjustment  # noqa: F401  isort: skip
 from ltbv.methods import vs_loss  # noqa: F401  isort: skip
 from ltbv.methods import range_loss  # noqa: F401  isort: skip
 from ltbv.methods import resampling  # noqa: F401  isort: skip
+from ltbv.methods import m2m  # noqa: F401  isort: skip
 from ltbv.methods import finetuning  # noqa: F401  isort: skip
 from ltbv.methods import decoupling  # noqa: F401  isort: skip
+from ltbv.methods import oltr  # noqa: F401  isort: skip
 from ltbv.methods import ldam  # noqa: F401  isort: skip
+from ltbv.methods import bbn  # noqa: F401  isort: skip
+from ltbv.methods import lfme  # noqa: F401  isort: skip
 from ltbv.methods import ride  # noqa: F401  isort: skip
 from ltbv.methods import ride_on  # noqa: F401  isort: skip
+from ltbv.methods import l2rw  # noqa: F401  isort: skip
+from ltbv.methods import meta_weight_net  # noqa: F401  isort: skip
+from ltbv.methods import jamal  # noqa: F401  isort: skip
+from ltbv.methods import with_dev  # noqa: F401  isort: skip
 from ltbv.methods.registry import METHODS, find, register
 
 __all__ = ["METHODS", "find", "register"]

@@ -65,6 +65,7 @@ class Stage:
     first          parts that take their step before the others, on `Objective.before`
     held           development images of each class: drawn from the pool outside the sample, which gives up what the
                    pool lacks; for the sampler `Held`
+    with_held      they are trained on too, as images of the sample, and counted with it
     salt           sets the stage's draws apart from those of another of the same depth (how many stages it starts from,
                    one on the other), with which it would share them: two networks of one method that are to differ
     """
@@ -83,6 +84,7 @@ class Stage:
     own: tuple[tuple[str, Optimiser], ...] = ()
     first: tuple[str, ...] = ()
     held: int = 0
+    with_held: bool = later(False)
     salt: int = 0
     experts: tuple[int, ...] | None = later(None)
     terms: Terms | None = later(None)
@@ -207,12 +209,14 @@ class Method:
                     f" name parts that learn, each once: {', '.join(stage.learning)}"
                 )
             for name in stage.stands_on:
-                if self.stage(name).held < stage.held:
+                below = self.stage(name)
+                if below.held < stage.held or (below.with_held and not stage.with_held and stage.held):
                     raise Refusal(
                         f"method {self.key!r}: stage {stage.name!r} holds out {stage.held} images a class, which stage"
                         f" {name!r}, on which it stands, is trained on; give it held={stage.held} too"
+                        + (", without with_held" if below.with_held else "")
                     )
-            if stage.held < 0 or any(sampler.held for sampler in stage.sampler) > bool(stage.held):
+            if stage.held < 0 or (stage.with_held or any(s.held for s in stage.sampler)) > bool(stage.held):
                 said = f"holds out {stage.held} images a class; give held=10, for example"
                 raise Refusal(f"method {self.key!r}: stage {stage.name!r} {said}")
             if stage.start:
@@ -222,6 +226,23 @@ class Method:
                         f"method {self.key!r}: stage {stage.name!r} starts from {stage.start!r}, whose network is"
                         f" another one: {earlier} and {stage.net}"
                     )
+
+    @property
+    def development(self) -> int:
+        """Development images of each class that it looks at, beside its training images."""
+        return max(stage.held for stage in self.stages)
+
+    @property
+    def title(self) -> str:
+        """Its label; where it looks at development images it says so, for they are supervision that others lack."""
+        return f"{self.label} ({self.development} dev)" if self.development else self.label
+
+    def with_development(self, per_class: int | None) -> "Method":
+        """The same with so many development images of each class, in all stages that hold some out; None: as it is."""
+        if per_class is None or not self.development:
+            return self
+        stages = (replace(stage, held=per_class) if stage.held else stage for stage in self.stages)
+        return replace(self, stages=tuple(stages))
 
     def stage(self, name: str) -> Stage:
         """The stage of that name."""

@@ -30,9 +30,10 @@ class Moment:
 
     epoch, epochs   the epoch, from 0, of how many of the stage
     counts          [R, C] images of each class in each run's sample
-    groups          class ids of many, medium and few, by the study's nominal counts
+    groups          class ids of many, medium and few, by the study's nominal counts; thirds of the classes where fewer
+                    than two of these have any
     learning_rate   of the stage: `dial` it for what holds now (`rate`)
-    memory          what `Objective.each_epoch` gave
+    memory          what `Objective.each_epoch` and `from_given` gave
     """
 
     epoch: int
@@ -70,14 +71,24 @@ class Objective(ABC):
     On a GPU a step is recorded and repeated, and what Python does in it happens once: so nothing is counted or kept
     from call to call, and nothing drawn; a number that changes is asked of the `Moment`, random numbers of the batch.
 
-    draws   how many numbers, uniform within [0, 1), each image of a batch brings along: `Batch.draws`
+    draws       how many numbers, uniform within [0, 1), each image of a batch brings along: `Batch.draws`
+    batch_each  every expert sees a batch of its own
     """
 
     draws = 0
+    batch_each = False
+
+    def work(self) -> Number:
+        """How many times the work of a plain step, forward and backward on one batch, a step takes; for costs."""
+        return 1.0
 
     def begin(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> None:
         """Once, before the first step: what is set from plain training images (class means), in place, no gradient."""
         return
+
+    def from_given(self, feed: Feed, given: tuple[Experts, ...], now: Moment) -> Mapping[str, Tensor]:
+        """Once, also where a stage resumes: what holds for all of it, from `given` alone; in `Moment.memory` too."""
+        return {}
 
     def each_epoch(self, network: Experts, feed: Feed, given: tuple[Experts, ...], now: Moment) -> Mapping[str, Tensor]:
         """At the start of each epoch: what holds for all of it, from weights alone; `Moment.memory` in the steps."""
@@ -182,7 +193,7 @@ class Sum(OutputObjective):
         if not self.terms:
             raise Refusal("a sum of no objectives; give a tuple of one or more, such as (Loss(cross_entropy),)")
         for term in self.terms:
-            for hook in ("begin", "each_epoch", "before", "draws"):
+            for hook in ("begin", "from_given", "each_epoch", "before", "draws", "batch_each", "work"):
                 if getattr(type(term), hook) is not getattr(Objective, hook):
                     raise Refusal(
                         f"{type(term).__name__} has `{hook}`, which a Sum of terms does not ask; write one objective"

@@ -17,6 +17,7 @@ The temperatures and the class weights (effective number, beta 0.9999) hold from
 as in the code; before it T_k = T = 1. `ride` takes the mean form with weight 0.45. A diversity weight of 0 means no
 diversity term (in the released code it silently means another loss); `distribution_aware=False` keeps T_k = T.
 
+    ride_2_one_temperature   diversity with T_k = T throughout, the ablation's first row
     ride_routed   a second stage trains routers that ask further experts only where needed: see `routing`
     ride_distil   a teacher of six experts, trained as `ride_6`, in evaluation mode:
                   + T^2 KL(softmax(teacher's mean logits / T) || softmax(student's / T)), T = 1.5, counted once (the
@@ -211,5 +212,11 @@ for _number in (2, 3, 4, 6):
     _register(_key, _number, (first_stage(_number),))
     if _number < 6:
         _register(f"{_key}_routed", _number, (first_stage(_number), routing(first_stage(_number))), "routing", _key)
-_register("ride_distil", 3, distilled(3), "distillation", "ride")
-_register("ride_distil_routed", 3, (*distilled(3), routing(distilled(3)[1])), "distillation, routing", "ride_distil")
+for _number in (2, 3, 4):
+    _key, _stages = "ride" if _number == 3 else f"ride_{_number}", distilled(_number)
+    _register(f"{_key}_distil", _number, _stages, "distillation", _key)
+    _register(
+        f"{_key}_distil_routed", _number, (*_stages, routing(_stages[1])), "distillation, routing", f"{_key}_distil"
+    )
+_alike = replace(first_stage(2), objective=Sum((DEFERRED[0], Diversity(by_class=0.0))))
+_register("ride_2_one_temperature", 2, (_alike,), "one temperature for all classes")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbv.errors import Refusal
+from ltbv.later import later
 from ltbv.models.channels import narrow
 from ltbv.models.divided import Divided
 from ltbv.models.parts import BODY, LINEAR, PLACES, Head, Part, Shape
@@ -44,6 +45,14 @@ class Cut(Protocol):
 
     def pool(self, maps: Tensor) -> Tensor:
         """Their features, [copies, B, D]."""
+
+
+@runtime_checkable
+class Ending(Protocol):
+    """A backbone whose experts may part later than where it parts them."""
+
+    def ending(self, blocks: int) -> Backbone:
+        """The same, of which each expert has for itself no more than these last blocks."""
 
 
 class Output(NamedTuple):
@@ -163,11 +172,13 @@ def interleaved(batches: Sequence[Tensor], runs: int) -> Tensor:
 class Net:
     """How many experts, how wide, which head, what beside.
 
-    experts   E
-    width     factor on the widths of the branches; None: 1 for one expert, 3/4 for several (RIDE's `reduce_dimension`)
-    head      LINEAR, COSINE, or a `Head` of one's own
-    apart     experts share nothing, the stem neither: an ensemble
-    parts     further parts, each a `Part`, in the order in which values pass them
+    experts     E
+    width       factor on the widths of the branches; None: 1 for one expert, 3/4 for several (RIDE's
+                `reduce_dimension`)
+    head        LINEAR, COSINE, JOINT, or a `Head` of one's own
+    apart       experts share nothing, the stem neither: an ensemble
+    parts       further parts, each a `Part`, in the order in which values pass them
+    own_blocks  how many blocks, the last ones, an expert has for itself; None: where the backbone parts them
     """
 
     experts: int = 1
@@ -175,6 +186,7 @@ class Net:
     head: Head = LINEAR
     apart: bool = False
     parts: tuple[Part, ...] = ()
+    own_blocks: int | None = later(None)
 
     def __post_init__(self) -> None:
         if self.experts < 1:
@@ -216,6 +228,12 @@ class Net:
         self, backbone: Backbone, *, runs: int, channels: int, classes: int, size: tuple[int, int] | None = None
     ) -> Experts:
         """A stack of `runs` networks for images of `size` (H, W); weights are zero until drawn or loaded."""
+        if self.own_blocks is not None:
+            if not isinstance(backbone, Ending):
+                raise Refusal(
+                    f"{backbone} has no blocks, of which each expert is to have {self.own_blocks}; take a Resnet"
+                )
+            backbone = backbone.ending(self.own_blocks)
         copies, features = runs * self.experts, backbone.features(self.factor)
         shape = Shape(runs, self.experts, features, classes, size and backbone.map_size(size))
         branches = backbone.build_branch(copies, self.factor)

@@ -66,7 +66,24 @@ class CosineHead(Head):
         return CosineLinear(shape.copies, shape.features, shape.classes, self.scale)
 
 
-LINEAR, COSINE = LinearHead(), CosineHead()
+class JointLinear(Linear):
+    """W [f_1, .., f_E] + b, the features of a run's experts side by side: [R, E, B, D] -> [R, 1, B, C]."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features.movedim(1, 2).flatten(2)).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class JointHead(Head):
+    """One linear classifier of a run over the features of all its experts (`JointLinear`)."""
+
+    joint = True
+
+    def build(self, shape: Shape) -> nn.Module:
+        return JointLinear(shape.runs, shape.experts * shape.features, shape.classes)
+
+
+LINEAR, COSINE, JOINT = LinearHead(), CosineHead(), JointHead()
 
 
 class Part(ABC):

@@ -4,10 +4,12 @@
 of a run; the later stages are a branch, one for each expert.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
+from ltbv.errors import Refusal
+from ltbv.later import later
 from ltbv.models.stack import Conv, Norm, conv_norm_add_relu, conv_norm_relu, pad_shortcut
 
 
@@ -83,21 +85,27 @@ class Resnet:
     widths   channels of the stages
     blocks   blocks a stage
     shared   how many stages the experts of a run share (the stem always)
+    own      how many blocks, the last ones, each expert has for itself, instead of all after the shared stages
     """
 
     widths: tuple[int, ...] = (16, 32, 64)
     blocks: int = 5
     shared: int = 1
+    own: int | None = later(None)
 
     def build_shared(self, copies: int, channels: int) -> nn.Module:
-        """Stem and shared stages."""
-        stages = self._stages(copies, self.widths[0], self.widths[: self.shared], first=0)
-        return Stages(Stem(copies, channels, self.widths[0]), *stages)
+        """Stem and shared blocks."""
+        return Stages(Stem(copies, channels, self.widths[0]), *self._between(copies, 0, self._parting, 1.0))
 
     def build_branch(self, copies: int, width_factor: float) -> nn.Module:
-        """The stages after the shared ones, widths times `width_factor`."""
-        widths = tuple(int(width * width_factor) for width in self.widths[self.shared :])
-        return Branch(copies, *self._stages(copies, self.widths[self.shared - 1], widths, first=self.shared))
+        """The blocks after the shared ones, widths times `width_factor`."""
+        return Branch(copies, *self._between(copies, self._parting, self._depth, width_factor))
+
+    def ending(self, blocks: int) -> "Resnet":
+        """The same, of which each expert has for itself no more than these last blocks."""
+        if not 0 < blocks <= self._depth:
+            raise Refusal(f"experts with {blocks} blocks of their own, of {self._depth} in {self}; give 1 or more")
+        return replace(self, own=blocks)
 
     def features(self, width_factor: float) -> int:
         """D, the length of a feature vector."""
@@ -108,10 +116,22 @@ class Resnet:
         halvings = 2 ** (len(self.widths) - 1)
         return -(-size[0] // halvings), -(-size[1] // halvings)
 
-    def _stages(self, copies: int, inputs: int, widths: tuple[int, ...], first: int) -> list[nn.Module]:
-        blocks: list[nn.Module] = []
-        for stage, width in enumerate(widths, start=first):
-            for position in range(self.blocks):
-                blocks.append(Block(copies, inputs, width, stride=2 if stage > 0 and position == 0 else 1))
-                inputs = width
+    @property
+    def _depth(self) -> int:
+        """Blocks, of all stages."""
+        return len(self.widths) * self.blocks
+
+    @property
+    def _parting(self) -> int:
+        """How many blocks experts share."""
+        return self.shared * self.blocks if self.own is None else self._depth - self.own
+
+    def _between(self, copies: int, first: int, end: int, width_factor: float) -> list[nn.Module]:
+        """The blocks from `first` to before `end`, widths times a factor; what the first takes has its full width."""
+        inputs, blocks = self.widths[max(first - 1, 0) // self.blocks], list[nn.Module]()
+        for place in range(first, end):
+            stage, position = divmod(place, self.blocks)
+            outputs = int(self.widths[stage] * width_factor)
+            blocks.append(Block(copies, inputs, outputs, stride=2 if stage > 0 and position == 0 else 1))
+            inputs = outputs
         return blocks

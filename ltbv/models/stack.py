@@ -8,6 +8,7 @@ Experts of a run are the same axis: a branch with E experts of R runs holds K = 
 r*E + e.
 """
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from copy import copy as shallow
@@ -177,6 +178,18 @@ def _conv_norm_add_relu(conv: Conv, norm: Norm, x: Tensor, residual: Tensor | No
         y += narrow(residual, conv.copies, conv.weight.shape[1])
     y = F.relu(y, inplace=True)
     return y, y
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """While it lasts a network answers as after training: batch norm by its running statistics, which stay."""
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 def layers(module: nn.Module) -> list[Layer]:

@@ -1,7 +1,8 @@
 """What would a network say with other weights? Losses at weights that are not its own, and slopes along a direction.
 
 For objectives that take a virtual step: R runs at once, because the losses of runs do not mix. Nothing of the network
-moves: batch norm takes the statistics of the batch, as in training, and the running ones are those of a copy.
+moves: batch norm takes the statistics of the batch, as in training, and the running ones are those of a copy. Nothing
+is rounded to half precision, not on a GPU either: differences of losses are small.
 
     live = virtual.weights(network)
     step = torch.autograd.grad(loss(virtual.outputs(network, live, images)).sum(), live.values())
@@ -35,7 +36,8 @@ def weights(network: Experts) -> dict[str, Tensor]:
 def outputs(network: Experts, at: Weights, images: Tensor) -> Output:
     """What the network says of images [B, R*channels, H, W] with these weights in the place of its own."""
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    return functional_call(network, {**at, **buffers}, (images,))
+    with torch.autocast(images.device.type, enabled=False):
+        return functional_call(network, {**at, **buffers}, (images,))
 
 
 def stepped(at: Weights, losses: Tensor, rate: float | Tensor) -> dict[str, Tensor]:

@@ -1,8 +1,12 @@
 """Which numbers of the literature are there? And which splits of the classes are usual for their data sets?
 
 `published.csv` holds them: accuracy, bias and variance as shares (0-1), plug-in where they depend on the number of
-runs. A field is empty where the paper leaves it open. `key` names a method of ltbv, or several with blanks between,
-where the paper leaves open which of them it means.
+runs. A field is empty where the paper leaves it open.
+
+`key` names the method of ltbv that a row is of, or several with blanks between, where the paper leaves open which of
+them it means; it is empty where there is none: M2m of RIDE's table is on LDAM. RIDE's tables are of experts that are
+distilled and routed: Table 1 repeats the last rows of the ablation, and the authors' model zoo has the four experts of
+Tables 2 and 3 as such. What Jamal et al. star is not their own run: L2RW* is from Meta-Weight-Net's table.
 """
 
 from importlib.resources import files

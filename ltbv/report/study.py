@@ -100,6 +100,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             commands=_commands(store, asked, keys, reference, methods),
             notes=(
                 *notes,
+                *_development(store, keys),
                 *_left_out(left_out),
                 *_origins(store, origins),
                 *provenance.mixtures(known),
@@ -123,6 +124,13 @@ def _published(store: Store, keys: Sequence[str]) -> list[str]:
         by_terms.setdefault(said, []).append(recipe["label"])
     each = [f"{', '.join(map(printable, labels))} {printable(said)}" for said, labels in by_terms.items()]
     return [f"Protocol: each method as published, {'. '.join(each)}."] if each else []
+
+
+def _development(store: Store, keys: list[str]) -> list[str]:
+    """Which methods looked at more than their training images; `study` writes it into their recipes."""
+    labels = [recipe["label"] for recipe in map(store.recipe, keys) if recipe.get("development")]
+    said = "dev: that many development images of each class beside the sample, which other methods do not see"
+    return [f"{', '.join(labels)}: {said}."] if labels else []
 
 
 def _left_out(number: int) -> list[str]:

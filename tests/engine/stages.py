@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ltbv.data.dataset import make_ids
+from ltbv.data.batches import Feed
+from ltbv.data.dataset import Augmentation, Dataset, make_ids
+from ltbv.data.development import hold_out
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.snapshot import Keeper
 from ltbv.losses import cross_entropy
@@ -21,6 +23,7 @@ BACKBONE = Resnet(widths=(4, 8, 8), blocks=1)
 PROTOCOL = Protocol(epochs=3, batch=16, learning_rate=Warmup(Step(0.1, 0.01, at=0.6), warmup=2), backbone=BACKBONE)
 PLAIN = Stage("representation", Loss(cross_entropy))
 COUNTS = [20, 10, 4, 2, 1]
+SPLITS = {"many": [0, 1], "medium": [2], "few": [3, 4]}
 RUNS = (0, 1, 2)
 
 
@@ -33,10 +36,18 @@ def sample(run: int, variant: int = 0) -> np.ndarray:
 
 
 def fresh(stage: Stage, runs=RUNS, dtype=torch.float64):
-    network = stage.net.build(BACKBONE, runs=len(runs), channels=2, classes=5).to(dtype)
+    network = stage.net.build(BACKBONE, runs=len(runs), channels=2, classes=5, size=(8, 8)).to(dtype)
     for place, run in enumerate(runs):
         draw_run(network, place, len(runs), generator(0, run, "init"))
     return network
+
+
+def fed(dataset: Dataset, stage: Stage, runs=RUNS, ids=None, *, dtype=torch.float64, device=CPU) -> Feed:
+    """The samples of these runs, or `ids` [R, n], cropped and mirrored, less what the stage holds out of them."""
+    ids = [sample(run) for run in runs] if ids is None else ids
+    parts = [hold_out(own, dataset.pool_sizes, stage.held, seed=0, run=run) for run, own in zip(runs, ids, strict=True)]
+    left, held = (np.stack(part) for part in zip(*parts, strict=True))
+    return Feed(dataset, left, held, augmentation=Augmentation(pad=1, flip=True), device=device, dtype=dtype)
 
 
 def nan_weights(network) -> None:

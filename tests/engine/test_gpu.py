@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stages import PLAIN, PROTOCOL, RUNS, STAGES, fresh, sample
+from stages import PLAIN, PROTOCOL, RUNS, SPLITS, STAGES, fed, fresh
 
-from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation
 from ltbv.engine import train as engine
 from ltbv.engine.replay import Replayed, drive
@@ -25,13 +24,15 @@ def trained(dataset, stage, way: str, dtype=torch.float32, runs=RUNS):
     """Losses [R, epochs], and weights."""
     device = torch.device("cuda")
     network = fresh(stage, runs, dtype).to(device)
-    feed = Feed(dataset, np.stack([sample(run) for run in runs]), augmentation=CROPS, device=device, dtype=dtype)
+    feed = fed(dataset, stage, runs, dtype=dtype, device=device)
     made, way_of_steps = [], Eager if way == "eager" else drive
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "drive", lambda *given: made.append(way_of_steps(*given)) or made[0])
         if way != "fused":
             patch.setattr(fused, "serves", lambda weight, x: False)
-        losses, _ = train(stage, network, feed, replace(PROTOCOL, backbone=Resnet((4, 8, 8), 1)), seed=0, runs=runs)
+        losses, _ = train(
+            stage, network, feed, replace(PROTOCOL, backbone=Resnet((4, 8, 8), 1)), seed=0, runs=runs, groups=SPLITS
+        )
     assert way == "eager" or (isinstance(made[0], Replayed) and not made[0].gave_up)
     return losses, {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 

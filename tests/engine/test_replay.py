@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from stages import CPU, PLAIN, PROTOCOL, RUNS, STAGES, Interrupted, Shelf, fresh, nan_weights, sample
+from stages import CPU, PLAIN, PROTOCOL, RUNS, SPLITS, STAGES, Interrupted, Shelf, fed, fresh, nan_weights
 from tape import Recorder
 
-from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation
 from ltbv.data.samplers import INSTANCE, Sampler, Smote
 from ltbv.engine import train as engine
@@ -27,12 +26,12 @@ CROPS = Augmentation(pad=1, flip=True)
 def trained(dataset, stage, record=None, spoil=lambda network: None, protocol=PROTOCOL, **settings):
     network = fresh(stage, dtype=torch.float32)
     spoil(network)
-    feed = Feed(dataset, np.stack([sample(run) for run in RUNS]), augmentation=CROPS, device=CPU, dtype=torch.float32)
+    feed = fed(dataset, stage, dtype=torch.float32)
     with pytest.MonkeyPatch.context() as patch:
         made = []
         if record:
             patch.setattr(engine, "drive", lambda *arguments: made.append(Replayed(*arguments, record)) or made[0])
-        losses = np.stack(train(stage, network, feed, protocol, seed=0, runs=RUNS, **settings))
+        losses = np.stack(train(stage, network, feed, protocol, seed=0, runs=RUNS, groups=SPLITS, **settings))
     assert not any(drive.gave_up for drive in made) or not isinstance(record, Recorder)
     return network, losses
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from stages import CPU, PLAIN, PROTOCOL, RUNS, STAGES, Interrupted, Shelf, fresh, nan_weights, sample
+from stages import CPU, PLAIN, PROTOCOL, RUNS, SPLITS, STAGES, Interrupted, Shelf, fed, fresh, nan_weights, sample
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, make_ids
@@ -26,11 +26,12 @@ CROPS = Augmentation(pad=1, flip=True)
 
 def trained(dataset, stage=PLAIN, runs=RUNS, dtype=torch.float64, spoil=lambda network: None, ids=None, **settings):
     """The network of a stage after training, and its losses."""
-    ids = np.stack([sample(run) for run in runs]) if ids is None else ids
     network = fresh(stage, runs, dtype)
     spoil(network)
-    feed = Feed(dataset, ids, augmentation=CROPS, device=CPU, dtype=dtype)
-    losses, _ = train(stage, network, feed, settings.pop("protocol", PROTOCOL), seed=0, runs=runs, **settings)
+    feed = fed(dataset, stage, runs, ids, dtype=dtype)
+    losses, _ = train(
+        stage, network, feed, settings.pop("protocol", PROTOCOL), seed=0, runs=runs, groups=SPLITS, **settings
+    )
     return network, losses
 
 

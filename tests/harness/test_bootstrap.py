@@ -69,7 +69,7 @@ def test_every_method_and_run_has_predictions_of_the_whole_test_set(study, tiny)
     assert sorted(store.methods()) == sorted(ALL)
     for method in ALL:
         assert store.runs(method) == [0, 1, 2]
-        assert store.recipe(method)["label"] == METHODS[method].label
+        assert store.recipe(method)["label"] == METHODS[method].title
         for run in range(3):
             kept = read_arrays(store.prediction_file(method, run))
             asked = kept.get("experts_used")

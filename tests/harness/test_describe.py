@@ -23,6 +23,7 @@ CHANGED = {
     "own": (("heads", SGD(learning_rate=0.2)),),
     "first": ("heads",),
     "held": 7,
+    "with_held": True,
     "salt": 3,
     "experts": (1,),
     "terms": Terms(epochs=3),
@@ -33,7 +34,8 @@ def test_whatever_a_stage_settles_is_told():
     untold = {"name", "objective", "net"}  # which every stage has, and tells
     assert CHANGED.keys() | untold == {one.name for one in fields(Stage)}
     for name, value in CHANGED.items():
-        assert _stage(replace(PLAIN, **{name: value}), GLYPHS) != _stage(PLAIN, GLYPHS), name
+        plain = replace(PLAIN, held=7 * (name == "with_held"))  # which says something of what is held only
+        assert _stage(replace(plain, **{name: value}), GLYPHS) != _stage(plain, GLYPHS), name
 
 
 def test_two_methods_that_differ_in_their_weight_decay_are_told_apart():

@@ -28,7 +28,7 @@ from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Method, Net, Objective, Stage, Sum
 from ltbv.methods.decoupling import Scales
 from ltbv.models import virtual
-from ltbv.models.parts import Head, Part
+from ltbv.models.parts import JOINT, Part
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import Layer, Linear, draw_run
 from ltbv.optimisers import SGD, AdamW
@@ -135,34 +135,35 @@ class Noisy(Objective):
         return (torch.vmap(cross_entropy)(logits, batch.labels) * (1 + tail)).mean(1) + smooth * now.memory["seen"]
 
 
-class JointLinear(torch.nn.Module):
-    """One linear layer of a run over the features of all its experts: [R, E, B, D] -> [R, 1, B, C]."""
-
-    def __init__(self, shape):
-        super().__init__()
-        self.layer = Linear(shape.runs, shape.experts * shape.features, shape.classes)
-
-    def forward(self, features):
-        return self.layer(features.movedim(1, 2).flatten(2)).unsqueeze(1)
-
-
-@dataclass(frozen=True)
-class Joint(Head):
-    joint = True
-
-    def build(self, shape):
-        return JointLinear(shape)
-
-
 @dataclass(frozen=True)
 class Branched(Objective):
     """Each of two experts sees a batch of its own; one head looks at both."""
+
+    batch_each = True
 
     def __call__(self, network, batches, given, now):
         logits = network([batch.images for batch in batches]).logits[:, 0]
         one, two = (torch.vmap(cross_entropy)(logits, batch.labels).mean(1) for batch in batches)
         alpha = 1 - (now.epoch / now.epochs) ** 2
         return alpha * one + (1 - alpha) * two
+
+
+@dataclass(frozen=True)
+class Told(Objective):
+    """Images are weighed by what was said once, when the stage began."""
+
+    def from_given(self, feed, given, now):
+        assert not given and now.epoch == 0
+        return {"rare": 1 / now.counts.clamp(min=1).sqrt()}
+
+    def each_epoch(self, network, feed, given, now):
+        return {"half": now.memory["rare"] / 2}
+
+    def __call__(self, network, batches, given, now):
+        (batch,) = batches
+        weights = (now.memory["rare"] + now.memory["half"]).gather(1, batch.labels)
+        losses = torch.vmap(cross_entropy)(network(batch.images).logits[:, 0], batch.labels)
+        return (weights * losses).sum(1) / weights.sum(1)
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,9 @@ STAGES = {
         first=("weigher",),
     ),
     "noisy": Stage("noisy", Noisy(), own=(("heads", SGD(learning_rate=Cosine(0.02), nesterov=False)),)),
-    "branched": Stage("branched", Branched(), net=Net(experts=2, head=Joint()), sampler=(INSTANCE, ByClass(-1.0))),
-    "apart": Stage(
-        "apart", Branched(), net=Net(experts=2, head=Joint(), apart=True), sampler=(INSTANCE, ByClass(-1.0))
-    ),
+    "told": Stage("told", Told()),
+    "branched": Stage("branched", Branched(), net=Net(experts=2, head=JOINT), sampler=(INSTANCE, ByClass(-1.0))),
+    "apart": Stage("apart", Branched(), net=Net(experts=2, head=JOINT, apart=True), sampler=(INSTANCE, ByClass(-1.0))),
     "gated": Stage("gated", Loss(cross_entropy), net=Net(experts=2, parts=(Gate(),))),
     "clipped": Stage("clipped", Loss(cross_entropy)),
 }
@@ -472,7 +472,7 @@ class Begins(Loss):
     [
         (lambda: Sum((Begins(cross_entropy),)), "Begins has `begin`, which a Sum of terms does not ask"),
         (
-            lambda: Net(experts=2, head=Joint(), parts=(Scales(),)),
+            lambda: Net(experts=2, head=JOINT, parts=(Scales(),)),
             "one head for all experts and a part at their logits",
         ),
         (lambda: check(Stage("s", FIRST.objective, net=Net(parts=(Raw(),))), PROTOCOL, (8, 8, 2), 5), "'raw.weight'"),

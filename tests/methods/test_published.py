@@ -47,6 +47,9 @@ def rates(stage, epochs=(0, 4, 159, 160, 180)):
 CAO = (200, 128, 2e-4, False, 0.0, [0.02, 0.1, 0.1, 0.001, 0.00001])
 RIDE = (200, 128, 5e-4, True, 15.0, [0.02, 0.1, 0.1, 0.001, 0.00001])
 TRICKS = (200, 128, 2e-4, True, 0.0, [0.02, 0.1, 0.1, 0.001, 0.00001])
+SHU = (100, 100, 5e-4, True, 0.0, [0.1, 0.1, 0.001, 0.001, 0.001])
+JAMAL = (200, 100, 5e-4, True, 0.0, [0.1, 0.1, 0.1, 0.001, 0.00001])
+ZHOU = (200, 128, 2e-4, True, 0.0, [0.1 / 3, 0.026 / 0.3, 0.001, 0.00001, 0.00001])
 SLOWER = (*RIDE[:5], [0.005, 0.025, 0.1, 0.001, 0.00001])
 EXPECTED = {
     ("ce", "representation"): CAO,
@@ -57,6 +60,12 @@ EXPECTED = {
     ("cb_focal", "representation"): CAO,
     ("crt", "representation"): TRICKS,
     ("tau_norm", "representation"): TRICKS,
+    ("meta_weight_net", "representation"): SHU,
+    ("jamal_ce", "representation"): JAMAL,
+    ("jamal_focal", "representation"): JAMAL,
+    ("jamal_ldam", "representation"): JAMAL,
+    ("ce_with_dev", "representation"): CAO,
+    ("bbn", "branches"): ZHOU,
     ("ride", "experts"): RIDE,
     ("ride_4_routed", "experts"): RIDE,
     ("ride_distil", "teacher"): RIDE,
@@ -81,6 +90,14 @@ def test_later_stages_have_their_own():
     router = PAPER["cifar100-lt"].form(METHODS["ride_routed"]).stages[1]
     assert (stage_epochs(router, CIFAR), of_stage(router, CIFAR).batch) == (5, 512)
     assert rates(router, (0,)) == [0.01] and router.train == ("router",)
+
+
+def test_a_script_for_one_data_set_is_not_taken_for_another():
+    study = PAPER["cifar10-lt"]
+    m2m, ce = (study.form(METHODS[key]) for key in ("m2m", "ce"))
+    assert m2m.stages[1].terms == ce.stages[0].terms == m2m.stages[0].terms
+    with pytest.raises(Refusal, match="no settings of its authors are known of method 'm2m' for cifar100-lt"):
+        PAPER["cifar100-lt"].form(METHODS["m2m"])
 
 
 def test_a_stage_says_only_what_differs_and_so_does_its_key():

@@ -194,3 +194,48 @@ def test_a_net_that_makes_no_sense_is_refused(wrong, words):
     with pytest.raises(Refusal, match=words) as refusal:
         Net(**wrong)
     assert "\n" not in str(refusal.value)
+
+
+# Blocks of an expert's own
+
+
+@pytest.mark.parametrize(("blocks", "shared"), [(1, 5), (2, 4), (3, 3), (6, 0)])
+def test_experts_may_have_the_last_blocks_only_for_themselves(blocks, shared):
+    backbone = Resnet(widths=(4, 8, 12), blocks=2)
+    network = Net(experts=2, width=1.0, own_blocks=blocks).build(backbone, runs=1, channels=3, classes=5)
+    assert len(network.stem) == 1 + shared and len(network.branches) == blocks
+    assert network(torch.zeros(7, 3, 8, 8)).features.shape == (1, 2, 7, 12)
+
+
+def test_where_the_backbone_parts_them_may_be_said_in_blocks():
+    backbone = Resnet(widths=(4, 8, 12), blocks=2)
+    said, unsaid = (Net(experts=3, own_blocks=own).build(backbone, runs=2, channels=3, classes=5) for own in (4, None))
+    shapes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (said, unsaid)]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(("blocks", "words"), [(0, "0 blocks of their own, of 6 in"), (7, "7 blocks of their own")])
+def test_experts_with_more_blocks_than_there_are_or_none_are_refused(blocks, words):
+    with pytest.raises(Refusal, match=words):
+        Net(experts=2, own_blocks=blocks).build(Resnet((4, 8, 12), 2), runs=1, channels=3, classes=5)
+
+
+def test_a_backbone_without_blocks_cannot_be_parted_by_them():
+    with pytest.raises(Refusal, match="has no blocks, of which each expert is to have 1; take a Resnet"):
+        Net(experts=2, own_blocks=1).build(Whole(), runs=1, channels=3, classes=5)
+
+
+class Whole:
+    """A backbone in one piece."""
+
+    def build_shared(self, copies, channels):
+        return nn.Identity()
+
+    def build_branch(self, copies, width_factor):
+        return nn.Identity()
+
+    def features(self, width_factor):
+        return 3
+
+    def map_size(self, size):
+        return None

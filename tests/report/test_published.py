@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from ltbv.methods import METHODS
 from ltbv.report import published, tables, topics, write_report
 from ltbv.report.evidence import GROUPS
 from ltbv.report.study import read_study
@@ -23,6 +24,47 @@ def test_the_table_is_whole():
     jamal = everything[everything.source.str.startswith("Jamal") & (everything.dataset == "cifar10-lt")]
     row = jamal[(jamal.method == "Jamal, LDAM") & (jamal.imbalance == 200)]
     assert row.value.item() == pytest.approx(1 - 0.2277)
+
+
+def test_each_row_stands_beside_the_method_that_it_is_of():
+    everything = published.read()
+    assert {key for keys in everything.key for key in keys.split(" ")} <= {*METHODS, ""}
+    jamal = everything[everything.source.str.startswith("Jamal")]
+    assert jamal.groupby("method").key.unique().map(list).to_dict() == {
+        "CE": ["ce"],
+        "CE*": ["ce"],
+        "class-balanced CE": ["cb_ce"],
+        "class-balanced fine-tuning": ["cb_finetuning"],
+        "class-balanced fine-tuning*": ["cb_finetuning"],
+        "L2RW": ["l2rw"],
+        "L2RW*": ["l2rw"],
+        "Meta-Weight-Net": ["meta_weight_net"],
+        "focal": ["focal"],
+        "class-balanced focal": ["cb_focal"],
+        "LDAM": ["ldam"],
+        "LDAM-DRW": ["ldam_drw"],
+        **{f"Jamal, {loss}": [f"jamal_{loss.lower()}"] for loss in ("CE", "focal", "LDAM")},
+    }
+    routed = everything[everything.cost.isin(["64.8 MFLOPs", "4.36 GFLOPs", "4.51 GFLOPs"])]
+    of_ride = routed[routed.method.str.startswith("RIDE")]
+    assert {key.replace("_2", "").replace("_4", "") for key in of_ride.key} == {"ride_distil_routed"}
+
+
+def test_what_is_starred_is_beside_their_own_run():
+    of = published.read().set_index(["dataset", "imbalance", "method"]).value
+    assert of["cifar100-lt", 100, "L2RW"] == pytest.approx(1 - 0.6110)
+    assert of["cifar100-lt", 100, "L2RW*"] == pytest.approx(1 - 0.5977)
+    assert of["cifar10-lt", 20, "class-balanced fine-tuning*"] == pytest.approx(1 - 0.1373)
+    assert of["cifar10-lt", 1, "CE*"] == pytest.approx(1 - 0.0711)
+
+
+def test_the_ablation_ends_in_the_rows_of_the_table():
+    everything = published.read()
+    steps = everything[everything.source == "RIDE, ICLR 2021, ablation"].set_index("key").value
+    assert list(steps) == [0.42, 0.45, 0.466, 0.473, 0.47, 0.48, 0.491] and len(set(steps.index)) == 7
+    table = everything[(everything.source == "RIDE, ICLR 2021, Table 1") & (everything.group == "all")]
+    for key in ("ldam_drw", "ride_2_distil_routed", "ride_distil_routed", "ride_4_distil_routed"):
+        assert table[table.key == key].value.item() == steps[key]
 
 
 @pytest.fixture
@@ -74,6 +116,7 @@ def test_another_protocol_is_shown_where_it_is_asked_for_by_name(cifar):
     assert [sheet.title.split(": ", 1)[1].split(", cifar")[0] for sheet in sheets] == [
         "RIDE, ICLR 2021, Figure 1a",
         "RIDE, ICLR 2021, Table 1",
+        "RIDE, ICLR 2021, ablation",
         "Jamal et al., CVPR 2020",
     ]
     assert "The paper has 500 images of the largest class, here 300." in sheets[1].caption

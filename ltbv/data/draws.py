@@ -1,0 +1,29 @@
+"""Where do many random numbers of one image come from? From the one that it brings along, by arithmetic.
+
+`Objective.draws` are drawn on the host, so there can be few of them; a step that is recorded on a GPU draws nothing.
+"""
+
+import torch
+from torch import Tensor
+
+MASK = 0xFFFFFFFF
+
+
+def spread(draws: Tensor, size: int) -> Tensor:
+    """`size` numbers, uniform within [0, 1), of each of `draws`, which are: [...] -> [..., size], float64.
+
+    The same draw gives the same numbers, on any device. 32 bits of each number are random: those of a counter and of
+    the draw's 53 bits, mixed three times by xor, shift and multiplication (Wellons' hash `lowbias32`).
+    """
+    high = draws.double() * 2**32
+    low = (high - high.floor()) * 2**21
+    key = _mixed(high.long() ^ _mixed(low.long()))
+    place = torch.arange(size, device=draws.device) * 0x9E3779B9 & MASK
+    return _mixed(_mixed(key.unsqueeze(-1) ^ _mixed(place))).double() / 2**32
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """A permutation of the numbers of 32 bits, in int64."""
+    x = (x ^ (x >> 16)) * 0x7FEB352D & MASK
+    x = (x ^ (x >> 15)) * 0x846CA68B & MASK
+    return x ^ (x >> 16)

@@ -1,0 +1,35 @@
+"""Numbers made of one number: uniform, of no visible relation to each other, the same again."""
+
+import numpy as np
+import torch
+
+from ltbv.data.draws import spread
+
+DRAWS = torch.as_tensor(np.random.default_rng(0).random((4, 500)))
+
+
+def test_the_same_draw_gives_the_same_numbers_and_another_one_others():
+    found = spread(DRAWS, 64)
+    assert found.shape == (4, 500, 64) and found.dtype == torch.float64
+    assert torch.equal(found, spread(DRAWS, 64)) and torch.equal(found[1, 7], spread(DRAWS[1, 7], 64))
+    assert torch.equal(spread(DRAWS, 200)[..., :64], found)
+    near = spread(DRAWS + 2.0**-50, 64)
+    assert (near != found).double().mean() > 0.999
+
+
+def test_they_are_uniform_and_independent_of_each_other():
+    """Within four standard errors of what is expected, over 128,000 numbers; they are always the same ones."""
+    found = spread(DRAWS.flatten(), 64)
+    n = found.numel()
+    assert found.min() >= 0 and found.max() < 1
+    assert abs(found.mean() - 0.5) < 4 * (1 / 12 / n) ** 0.5
+    shares = torch.histc(found, 64, 0, 1) / n
+    assert (shares - 1 / 64).abs().max() < 5 * (1 / 64 / n) ** 0.5
+    centred = found - 0.5
+    for one, other in (
+        (centred[:, 1:], centred[:, :-1]),
+        (centred[1:], centred[:-1]),
+        (centred, DRAWS.flatten()[:, None] - 0.5),
+    ):
+        product = one * other
+        assert abs(product.mean()) < 4 * (1 / 144 / product.numel()) ** 0.5
