@@ -66,8 +66,9 @@ def outlook(job: Job) -> str:
 
 def prediction_bytes(method: Method, job: Job, classes: int) -> int:
     """Of one file, with the logits that are kept in it."""
-    means, points, experts = job.request.means, len(job.test_labels), method.stages[-1].net.experts
-    each = method.predict is mean and experts > 1 and wants_experts(means.keep_expert_logits, experts, points, classes)
+    means, points, net = job.request.means, len(job.test_labels), method.stages[-1].net
+    experts = 1 if net.head.joint or method.predict is not mean else net.experts
+    each = experts > 1 and wants_experts(means.keep_expert_logits, experts, points, classes)
     return points * (BYTES_A_POINT + 2 * classes * means.keep_logits * (1 + each * experts))
 
 

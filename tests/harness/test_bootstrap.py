@@ -75,7 +75,8 @@ def test_every_method_and_run_has_predictions_of_the_whole_test_set(study, tiny)
             asked = kept.get("experts_used")
             each = kept.get("expert_logits")
             direct = record(kept["logits"].astype(np.float32), tiny.test.labels, asked, expert_logits=each)
-            experts = METHODS[method].stages[-1].net.experts
+            net = METHODS[method].stages[-1].net
+            experts = 1 if net.head.joint else net.experts
             assert (each is not None) == (experts > 1 and METHODS[method].predict is mean)
             if each is not None:
                 assert each.shape == (experts, *kept["logits"].shape)
