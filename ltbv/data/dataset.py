@@ -55,6 +55,7 @@ class Dataset:
     mirrors      a mirrored image is one of the same class (of letters it is not)
     background   value 0-255 of what lies around an image
     endless      ids beyond the pool can be read too (images are made, not stored)
+    content      hex digits that all images, labels and names of classes decide; empty where they are not known
     """
 
     name: str
@@ -67,6 +68,7 @@ class Dataset:
     mirrors: bool
     background: int = 0
     endless: bool = False
+    content: str = ""
 
     @property
     def num_classes(self) -> int:

@@ -81,7 +81,8 @@ class Study:
         """What study.json compares."""
         protocol = canonical(self.protocol)
         del protocol["epochs"]  # stands among the settings
-        return {**self.settings.said(), "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
+        own = {**self.settings.said(), "dataset": self.entry.name}  # wherever it lies
+        return {**own, "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
@@ -146,7 +147,9 @@ def filled_in(asked: Settings) -> Study:
         raise Refusal(f"seed {asked.seed}: must be 0 or larger")
     own = {name: getattr(source, name) for name in ("scheme", "head", "imbalance", "profile")}
     own["epochs"] = protocol_for(source.image_shape).epochs
-    if OWN in (asked.profile, source.profile if asked.profile is None else None):
+    if asked.profile is None and asked.imbalance is not None and source.profile == OWN:  # a tail is cut out of them
+        own |= {"profile": "exp", "scheme": "subsample"}
+    elif OWN in (asked.profile, source.profile if asked.profile is None else None):
         if asked.imbalance is not None:
             raise Refusal(f"imbalance {asked.imbalance:g}: data with their own profile have their own; leave it out")
         counts = own_counts(source.pool_sizes, asked.head)
@@ -160,7 +163,9 @@ def filled_in(asked: Settings) -> Study:
 
 def fingerprint(dataset: Dataset) -> str:
     """16 hex digits of the test set and of the first image of each class: another copy of the data in another order, or
-    drawn by another font library, is another data set."""
+    drawn by another font library, is another data set. Of images from files, of all that is in them."""
+    if dataset.content:
+        return dataset.content
     found = hashlib.sha256()
     first = make_ids(np.arange(dataset.num_classes), np.zeros(dataset.num_classes))
     for array in (dataset.test.pixels, dataset.test.labels.astype(np.int64), dataset.read(first)):
