@@ -73,7 +73,7 @@ def header(data: bytes) -> Header:
     facts = {
         "have a colour profile, which is not used": "icc_profile" in image.info,
         "have several frames, of which the first is taken": bool(getattr(image, "is_animated", False)),
-        "are transparent in places, and laid on the background": image.has_transparency_data,
+        "can be transparent, and are laid on the background": image.has_transparency_data,
         "have 16 bits a channel, scaled to 8": image.mode in SIXTEEN,
     }
     return Header(image.size, image.mode in GREY, tuple(name for name, holds in facts.items() if holds))
@@ -121,8 +121,9 @@ def _plain(image: "Image.Image", mode: str, background: int) -> "Image.Image":
     from PIL import Image
 
     if image.mode in SIXTEEN:
-        wide = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+        wide, clear = np.asarray(image).astype(np.uint32), image.info.get("transparency")
+        narrow = ((wide + 128) // 257).astype(np.uint8)
+        image = Image.fromarray(narrow if clear is None else np.where(wide == clear, np.uint8(background), narrow))
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (background,) * 3 + (255,))
         image = Image.alpha_composite(ground, image.convert("RGBA"))

@@ -37,7 +37,7 @@ CLOSED = "not readable"
 def read_folder(top: Path, *, follow_links: bool = False) -> Found:
     """Every image below a directory, sorted by path; its test images where it has a folder of them."""
     top = Path(os.path.abspath(top))
-    found, walk = Found(top.name or "images", str(top)), _Walk(str(top), follow_links)
+    found, walk = Found(top.name or "images"), _Walk(str(top), follow_links)
     parts = _parts(walk, str(top))
     if "train" not in parts.values():
         _read_classes(walk, str(top), found, test=False)

@@ -36,13 +36,11 @@ class Found:
     """What reading a source gave.
 
     name     what the data set is called unless the user says otherwise
-    root     the directory that `shown` is relative to
     classes  class folders that there are, empty ones too; None where classes are what labels say
     notes    what a reader of results must know
     """
 
     name: str
-    root: str
     items: list[Item] = field(default_factory=list)
     amiss: list[Amiss] = field(default_factory=list)
     classes: list[str] | None = None

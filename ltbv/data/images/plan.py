@@ -19,6 +19,7 @@ from ltbv.data.images.look import Tell, View, complaint, left_out, look
 from ltbv.data.images.recipe import RULES, Recipe
 from ltbv.errors import Refusal
 
+LONGEST_NAME = 1000  # letters
 DECIDES = ("side", "background", "mirrors")  # of the recipe; the others show in what is listed
 
 
@@ -80,7 +81,7 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
         raise Refusal(f"{where} has no test images; give --test, or --test-share 0.2 to set a share aside")
     _refuse_leaks([(row[2], row[3]) for row in rows], where)
     channels = recipe.channels or (1 if all(one.header and one.header.grey for one in view.seen) else 3)
-    shown_names = tuple(_printable(name) for name in names)
+    shown_names = _written(names, where)
     made = Plan(
         name=found.name,
         key=_key(recipe, channels, shown_names, rows, amiss),
@@ -194,6 +195,16 @@ def _doubtful(rows: Sequence[tuple[bool, int, bytes, Item]], names: Sequence[str
     if close := alike(names):
         notes.append(f"{len(close)} class names differ only in how their letters are composed ({some(close)})")
     return notes
+
+
+def _written(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Class names as they can be written anywhere, told apart."""
+    found = tuple(_printable(name) for name in names)
+    if long := [name for name in found if len(name) > LONGEST_NAME]:
+        raise Refusal(f"{where}: a class name of {len(long[0]):,} letters, {long[0][:20]!r}…; at most {LONGEST_NAME}")
+    if twice := [name for name, number in Counter(found).items() if number > 1]:
+        raise Refusal(f"{where}: two classes would both be written {twice[0]!r}; rename one")
+    return found
 
 
 def _printable(name: str) -> str:

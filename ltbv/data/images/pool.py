@@ -210,14 +210,17 @@ def _numbers(values: Any, least: int) -> tuple[int, ...]:
 
 def folder() -> Path:
     """Where pools lie that were made on the way."""
-    return cache.directory() / "pools"
+    try:
+        return cache.directory() / "pools"
+    except RuntimeError as error:
+        raise Refusal("there is no home directory for a pool; set LTBV_CACHE, or `ltbv images … --write`") from error
 
 
 def kept(name: str) -> list[Path]:
     """Pools of that folder with this name, or with this name and key."""
     try:
         every = sorted(path for path in folder().glob("*.pool") if is_pool(path))
-    except (OSError, RuntimeError):  # no home directory
+    except (OSError, Refusal):
         return []
     return [path for path in every if name in (path.stem, path.stem.rpartition("-")[0])]
 

@@ -3,6 +3,7 @@
 The same images with the same labels are the same pool, whatever they came through.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -70,7 +71,8 @@ def images(
     if pool is None:
         place = folder() / f"{found.name}-{planned.key}.pool"
         pool = open_pool(write(planned, place, where, tell, mend=True))
-    write_json(note, {"key": planned.key})
+    with contextlib.suppress(Refusal):  # only time is lost
+        write_json(note, {"key": planned.key})
     return pool
 
 

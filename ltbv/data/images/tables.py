@@ -149,7 +149,7 @@ def _found(rows: list[Row], path: Path, root: Path | None, follow_links: bool) -
         raise Refusal(f"--root {root} is no directory")
     splits = {split for *_, split in rows}
     of_test = "test" if "test" in splits or "val" not in splits else "val"
-    found, places = Found(_name(path, top), top), _Places(top, follow_links)
+    found, places = Found(_name(path, top)), _Places(top, follow_links)
     held = 0
     for where, file, label, split in rows:
         if split == "val" and of_test == "test":

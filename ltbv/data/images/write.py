@@ -28,7 +28,7 @@ from ltbv.data.images.recipe import RULES
 from ltbv.errors import Refusal
 from ltbv.files import read_json, refuse_if_closed, remove, write_arrays, write_bytes, write_json, writing
 
-BLOCK = 512  # images between two marks of what is done
+BLOCK, BLOCK_BYTES = 512, 2**26  # images, and their bytes, between two marks of what is done: at most
 PATIENCE = 600.0  # seconds without a new block after which another command is no longer waited for
 PROGRESS = "blocks.json"
 
@@ -37,7 +37,7 @@ def write(plan: Plan, where: Path, where_from: str, tell: Tell = lambda done, of
     """The pool of a plan at `where`; one that is there already is left as it is, another one is refused.
 
     where_from   what the images were found in, for refusals
-    mend         one that is not whole is made anew
+    mend         one that is not whole is made anew, and what was decoded is not kept where files will not do
     """
     refuse_if_closed(where.parent)
     part = where.with_name(f".{where.name}-{plan.key}.part")
@@ -54,7 +54,11 @@ def write(plan: Plan, where: Path, where_from: str, tell: Tell = lambda done, of
                     remove(old)
             with writing(part):
                 part.mkdir(exist_ok=True)
-            checksums, holes = _decoded(plan, part, where_from, tell)
+            checksums, holes = _decoded(plan, part, tell)
+            if holes and plan.recipe.bad == "refuse":
+                if mend:
+                    remove(part)
+                raise complaint(where_from, _amiss(plan, holes), len(plan.files))
             _describe(plan, part, checksums, holes)
             with writing(where):
                 os.replace(part, where)
@@ -112,12 +116,18 @@ def _check_space(plan: Plan, part: Path) -> None:
 
 
 def _size(plan: Plan) -> int:
+    """Bytes of an image."""
     return plan.recipe.side**2 * plan.channels
 
 
-def _decoded(plan: Plan, part: Path, where_from: str, tell: Tell) -> tuple[list[int], dict[int, str]]:
+def _rows(plan: Plan) -> int:
+    """Images of a block."""
+    return min(BLOCK, BLOCK_BYTES // _size(plan))
+
+
+def _decoded(plan: Plan, part: Path, tell: Tell) -> tuple[list[int], dict[int, str]]:
     """Decode what is missing: checksums of all blocks, and rows of files that will not do with their faults."""
-    starts = range(0, len(plan.files), BLOCK)
+    starts = range(0, len(plan.files), _rows(plan))
     with writing(part / pool.PIXELS), ready():
         descriptor = os.open(part / pool.PIXELS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -127,12 +137,10 @@ def _decoded(plan: Plan, part: Path, where_from: str, tell: Tell) -> tuple[list[
                 if str(start) not in done:
                     done[str(start)] = _block(plan, start, descriptor)
                     write_json(part / PROGRESS, done)
-                tell(min(start + BLOCK, len(plan.files)), len(plan.files))
+                tell(min(start + _rows(plan), len(plan.files)), len(plan.files))
         finally:
             os.close(descriptor)
     holes = {int(row): kind for start in starts for row, kind in done[str(start)]["bad"].items()}
-    if holes and plan.recipe.bad == "refuse":
-        raise complaint(where_from, _amiss(plan, holes), len(plan.files))
     return [done[str(start)]["crc32"] for start in starts], holes
 
 
@@ -143,7 +151,7 @@ def _whole_blocks(plan: Plan, part: Path, descriptor: int) -> dict[str, Any]:
         return {
             start: block
             for start, block in said.items()
-            if zlib.crc32(os.pread(descriptor, BLOCK * _size(plan), int(start) * _size(plan))) == block["crc32"]
+            if zlib.crc32(os.pread(descriptor, _rows(plan) * _size(plan), int(start) * _size(plan))) == block["crc32"]
             and all(int(row) >= 0 and isinstance(kind, str) for row, kind in block["bad"].items())
         }
     except (ValueError, TypeError, KeyError, AttributeError):  # a Refusal is a ValueError
@@ -152,7 +160,7 @@ def _whole_blocks(plan: Plan, part: Path, descriptor: int) -> dict[str, Any]:
 
 def _block(plan: Plan, start: int, descriptor: int) -> dict[str, Any]:
     """Decode and write one block, and wait until the disk has it."""
-    rows = range(start, min(start + BLOCK, len(plan.files)))
+    rows = range(start, min(start + _rows(plan), len(plan.files)))
     bad, parts = {}, []
 
     def one(row: int) -> bytes | Bad:
@@ -210,7 +218,7 @@ def _describe(plan: Plan, part: Path, checksums: list[int], holes: dict[int, str
         "mean": mean,
         "std": std,
         "rows": len(plan.files),
-        "block": BLOCK,
+        "block": _rows(plan),
         "checksums": checksums,
         "notes": [*notes, *left_out(amiss)],
         "made_with": {name: version(name) for name in ("pillow", "numpy")},
@@ -223,8 +231,9 @@ def _moments(plan: Plan, part: Path, rows: np.ndarray) -> tuple[list[float], lis
     shape = (len(plan.files), plan.recipe.side**2, plan.channels)
     mapped = np.memmap(part / pool.PIXELS, np.uint8, "r", shape=shape)
     first, second = (np.zeros(plan.channels, np.int64) for _ in range(2))
-    for start in range(0, len(rows), BLOCK):
-        values = mapped[rows[start : start + BLOCK]].astype(np.int64)
+    step = _rows(plan)
+    for start in range(0, len(rows), step):
+        values = mapped[rows[start : start + step]].astype(np.int64)
         first += values.sum((0, 1))
         second += (values**2).sum((0, 1))
     n = len(rows) * shape[1]

@@ -10,6 +10,8 @@ import zlib
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 from photographs import COUNTS, picture, save
 from PIL import Image
 
@@ -17,6 +19,7 @@ from ltbv.data.images import decode
 from ltbv.data.images.items import natural
 from ltbv.data.images.recipe import Recipe
 from ltbv.data.images.sources import images
+from ltbv.data.images.tables import _Places
 from ltbv.errors import Refusal
 
 
@@ -120,6 +123,13 @@ def test_16_bits_are_scaled_and_not_clipped(form):
     np.testing.assert_array_equal(decoded(buffer.getvalue(), channels=1), found[..., :1])
 
 
+def test_a_clear_value_of_16_bits_is_background():
+    buffer = io.BytesIO()
+    Image.fromarray(RAMP).save(buffer, "PNG", transparency=int(RAMP[3, 4]))
+    found = decoded(buffer.getvalue(), background=90)
+    assert (found[3, 4] == 90).all() and (found[10, 10] == round(RAMP[10, 10] / 257)).all()
+
+
 @pytest.mark.parametrize("ground", [255, 0, 90])
 def test_what_is_transparent_is_laid_on_the_background(ground):
     clear = np.zeros((20, 20, 4), np.uint8)
@@ -185,7 +195,7 @@ def test_what_is_done_to_images_is_counted(photographs):
     notes = "\n".join(images(photographs, side=8).notes)
     for said in (
         "1 images have several frames",
-        "1 images are transparent",
+        "1 images can be transparent",
         "1 images have 16 bits",
         "1 images have a colour",
     ):
@@ -417,3 +427,37 @@ def test_a_path_twice_counts_twice_where_that_is_said(photographs):
 def test_choices_are_checked(choice, message, photographs):
     with pytest.raises(Refusal, match=message):
         images(photographs, **choice)
+
+
+def test_class_names_that_would_be_written_alike_are_refused(photographs):
+    for k, name in enumerate(("a\nb", "a\\nb")):
+        for split in ("train", "test"):
+            save(photographs / split / name / "0.png", picture(np.random.default_rng([k, len(split)])))
+    with pytest.raises(Refusal, match=r"two classes would both be written 'a\\\\nb'; rename one"):
+        images(photographs)
+
+
+def test_nothing_is_left_in_the_cache_of_what_will_not_do(photographs, tmp_path):
+    (photographs / "train" / "ant" / "bad.png").write_bytes(WHOLE[:-60])
+    with pytest.raises(Refusal, match=decode.DAMAGED):
+        images(photographs)
+    assert [path.name for path in (tmp_path / "cache" / "pools").iterdir() if path.is_dir()] == []
+
+
+PATHS = st.lists(st.sampled_from(["..", ".", "a", "b c", "", "train", "ant", "0.png", "é"]), min_size=1, max_size=6)
+
+
+@given(parts=PATHS, absolute=st.booleans())
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_listed_path_leaves_the_root(parts, absolute, tmp_path):
+    path = "/" * absolute + "/".join(parts)
+    assume(path.split())
+    root = tmp_path / "root"
+    root.mkdir(exist_ok=True)
+    (tmp_path / "a").mkdir(exist_ok=True)
+    places = _Places(str(root), follow_links=False)
+    try:
+        full = places.inside(path, "line 1")
+    except Refusal:
+        return
+    assert os.path.realpath(full).startswith(str(root.resolve()))
