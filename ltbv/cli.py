@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ltbv.data.images.recipe import Recipe, Size, Source
+from ltbv.data.images.recipe import Begin, Recipe, Source
 from ltbv.door import NUMBER, Group, config_option, counting, options_of, say, together, warn
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Place, Request
@@ -35,7 +35,7 @@ _WHAT = (
     ),
     *options_of(Settings),
     *options_of(Source),
-    *options_of(Size),
+    *options_of(Begin),
     click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
     config_option("Options by name, from a TOML file; the command line goes first."),
 )
@@ -93,12 +93,15 @@ def run(chunk, quiet, verbose, **options) -> None:
 
 def _prepared(methods, study, **options):
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
+    from ltbv.data.images.named import NAMED
     from ltbv.data.images.sources import settled
     from ltbv.harness.bootstrap import prepare
 
     sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     methods = tuple(key for word in methods for key in word.split(",") if key)
-    of_images = {one.name: options.pop(one.name) for one in (*choices(Source), *choices(Size))}
+    of_images = {one.name: options.pop(one.name) for one in (*choices(Source), *choices(Begin))}
+    if options["dataset"] in NAMED:  # whose pool needs no files any more
+        of_images["data_dir"] = options.pop("data_dir")
     with counting() as tell:
         options["dataset"], name = settled(options["dataset"], of_images, tell)
     where = study or Path("runs") / name
@@ -356,7 +359,7 @@ def datasets(preview, dataset, data_dir) -> None:
     for option, value in {"--dataset": dataset, "--data-dir": data_dir}.items():
         if value is not None and preview is None:
             raise Refusal(f"{option} {value} goes with --preview FILE.png; without it, all data sets are listed")
-    from ltbv.data.catalogue import ENTRIES, entry
+    from ltbv.data.catalogue import ENTRIES, NAMED, entry
     from ltbv.data.resample import SCHEMES
 
     if preview:
@@ -371,6 +374,10 @@ def datasets(preview, dataset, data_dir) -> None:
     for found in ENTRIES.values():
         profile = f"head {found.head}, imbalance {found.imbalance:g}, {found.profile}"
         say(f"{found.name:<12} {found.description}; default: {profile}")
+    for one in NAMED.values():
+        held = f"{one.classes:,} classes, {one.training:,} training images"
+        say(f"{one.name:<16} {held}; its files in --data-dir, its lists there or in --lists")
+    say("DIR, LIST or POOL  images of your own: `ltbv images --help`")
     say("schemes:")
     for name, scheme in SCHEMES.items():
         say(f"  {name:<20} {scheme.description}")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ltbv.data.images.recipe import Size, Source
+from ltbv.data.images.recipe import Begin, Source
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Request
 from ltbv.options import choices, split
@@ -46,14 +46,16 @@ def bootstrap(
     What fails in one method or run leaves the others; it is raised as a Refusal when all that can be done is done.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
-    from ltbv.data.images.sources import settled
+    from ltbv.data.images.sources import NAMED, settled
     from ltbv.display import Display
     from ltbv.harness.bootstrap import prepare
     from ltbv.methods.registry import is_importable
 
-    split(settings, Settings, Means, Source, Size)  # refuses what is none of them
-    of_images = {one.name: settings.pop(one.name, None) for one in (*choices(Source), *choices(Size))}
+    split(settings, Settings, Means, Source, Begin)  # refuses what is none of them
+    of_images = {one.name: settings.pop(one.name, None) for one in (*choices(Source), *choices(Begin))}
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
+    if isinstance(one := settings.get("dataset"), str) and one in NAMED:  # whose pool needs no files any more
+        of_images["data_dir"] = settings.pop("data_dir", None)
     settings["dataset"], known_as = settled(settings.get("dataset", Settings.dataset), of_images)
     store = Path("runs") / known_as if study is None else Path(study)
     wanted = REFERENCE if reference is None else reference

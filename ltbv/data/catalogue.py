@@ -11,6 +11,7 @@ from ltbv.data.dataset import Dataset
 from ltbv.data.entry import Entry
 from ltbv.data.images import pool
 from ltbv.data.images.items import some
+from ltbv.data.images.named import NAMED
 from ltbv.errors import Refusal, unknown
 
 
@@ -70,4 +71,6 @@ def entry(name: str) -> Entry:
         return pool.open_pool(kept[0]).entry()
     if os.path.sep in name:
         raise Refusal(f"--dataset {name} " + ("is no pool of images" if os.path.exists(name) else "does not exist"))
-    raise unknown("dataset", name, ENTRIES)
+    if name in NAMED:
+        raise Refusal(f"{name} is read from files: give --data-dir to `ltbv bootstrap`, which makes a pool of them")
+    raise unknown("dataset", name, {*ENTRIES, *NAMED})

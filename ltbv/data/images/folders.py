@@ -69,7 +69,7 @@ def _parts(walk: "_Walk", top: str) -> dict[str, str]:
 
 
 def _read_classes(walk: "_Walk", place: str, found: Found, *, test: bool) -> None:
-    names = walk.folders(place)
+    names, walk.test = walk.folders(place), test
     if not names:
         raise Refusal(f"{place} has no class folders; images lie in {place}/CLASS/, or give a list of path and label")
     if not test:
@@ -85,6 +85,7 @@ class _Walk:
 
     def __init__(self, top: str, follow_links: bool):
         self.top, self.real, self.follow = top, os.path.realpath(top), follow_links
+        self.test = False  # is it among test images
         self.amiss: list[Amiss] = []
         self.others: Counter[str] = Counter()
 
@@ -152,7 +153,7 @@ class _Walk:
         return "" if inside or self.follow else OUTSIDE
 
     def _note(self, path: str, label: str, kind: str) -> None:
-        self.amiss.append(Amiss(os.path.relpath(path, self.top), label, kind))
+        self.amiss.append(Amiss(os.path.relpath(path, self.top), label, kind, self.test))
 
 
 def _is_litter(name: str) -> bool:

@@ -29,6 +29,7 @@ class Amiss(NamedTuple):
     shown: str
     label: str
     kind: str
+    test: bool = False
 
 
 @dataclass

@@ -65,7 +65,7 @@ def look(items: Sequence[Item], tell: Tell) -> View:
         every = in_threads(_look, (item.file for item in items))
         for done, (item, seen) in enumerate(zip(items, every, strict=True), 1):
             if seen.fault:
-                view.amiss.append(Amiss(item.shown, item.label, seen.fault))
+                view.amiss.append(Amiss(item.shown, item.label, seen.fault, item.test))
             else:
                 assert seen.header is not None
                 view.items.append(item)

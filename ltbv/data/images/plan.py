@@ -101,7 +101,7 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
 
 def _without_empty(found: Found, recipe: Recipe, where: str) -> tuple[Found, list[str]]:
     """Class folders without an image to train on are refused, or left out."""
-    there = {one.label for one in found.items if not one.test} | {one.label for one in found.amiss}
+    there = {one.label for one in found.items if not one.test} | {one.label for one in found.amiss if not one.test}
     empty = [name for name in found.classes or [] if name not in there]
     if not empty:
         return found, []
@@ -161,7 +161,7 @@ def _key(
 ) -> str:
     """16 hex digits; also of what is left out, so that a pool which says nothing of it is not taken for this one."""
     said = {name: value for name, value in asdict(recipe).items() if name in DECIDES}
-    missing = sorted((_printable(one.label), one.kind) for one in amiss)
+    missing = sorted((_printable(one.label), one.kind, one.test) for one in amiss)
     digest = hashlib.sha256(json.dumps([RULES, said, channels, names, missing], sort_keys=True).encode())
     for test, label, content, _ in rows:
         digest.update(bytes([test]) + label.to_bytes(4, "little") + content)

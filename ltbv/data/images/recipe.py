@@ -19,9 +19,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Size:
-    """What of a recipe one may say when a study is begun; the rest is for `ltbv images`."""
+class Begin:
+    """What else one may say of images when a study is begun; the rest of a recipe is for `ltbv images`."""
 
+    lists: Path | None = choice(None, "Of imagenet-lt, places-lt, …: the directory of their lists. [--data-dir]")
     side: int | None = choice(None, "Pixels a side of images from files. [32]")
     test_share: float | None = choice(None, "Share of each class that becomes the test set where there is none, 0-1.")
 

@@ -18,13 +18,15 @@ from ltbv.data.catalogue import ENTRIES, entry
 from ltbv.data.images.folders import read_folder
 from ltbv.data.images.items import Found
 from ltbv.data.images.look import Tell
+from ltbv.data.images.named import NAMED, Named
 from ltbv.data.images.plan import Plan, plan
-from ltbv.data.images.pool import Pool, folder, is_pool, is_whole, open_pool
+from ltbv.data.images.pool import Pool, folder, is_pool, is_whole, kept, open_pool
 from ltbv.data.images.recipe import RULES, Recipe
-from ltbv.data.images.tables import read_csv, read_frame, read_list, read_pairs
+from ltbv.data.images.tables import read_coco, read_csv, read_frame, read_list, read_pairs
 from ltbv.data.images.write import write
 from ltbv.errors import Refusal
 from ltbv.files import read_json, write_json
+from ltbv.options import split
 
 TABLES = (".csv", ".tsv", ".parquet")
 
@@ -55,7 +57,7 @@ def images(
 
     Example: `ltbv.bootstrap(["ce", "ride"], dataset=ltbv.images("photographs", test_share=0.2))`.
     """
-    recipe = Recipe(**{key: value for key, value in choices.items() if value is not None})
+    recipe = _recipe(choices)
     if isinstance(train, (str, os.PathLike)) and is_pool(Path(train)):
         _refuse_beside(train, {"test": test, "root": root, "name": name, "write_to": write_to, **choices})
         return open_pool(Path(train))
@@ -63,6 +65,11 @@ def images(
     found = read(train, test, root, recipe, name)
     if write_to is not None:
         return made(plan(found, recipe, where, tell), Path(write_to), where, tell)
+    return _kept(found, recipe, where, name, tell)
+
+
+def _kept(found: Found, recipe: Recipe, where: str, name: str | None, tell: Tell) -> Pool:
+    """The pool of what was found, among those that are made on the way."""
     note = folder() / "seen" / f"{_state(found, recipe)}.json"
     if known := _known(note, name and found.name):
         return known
@@ -83,6 +90,11 @@ def settled(dataset: Any, beside: dict[str, Any], tell: Tell = silent) -> tuple[
     """
     beside = {key: value for key, value in beside.items() if value is not None}
     is_text = isinstance(dataset, str)
+    if is_text and dataset in NAMED and (beside or not kept(dataset)):
+        pool = _published(NAMED[dataset], tell, **beside)
+        return str(pool.path), pool.name
+    if "lists" in beside:
+        raise Refusal(f"--lists {beside['lists']} goes with {', '.join(NAMED)}, and not with {_shown(dataset)}")
     if is_text and dataset in ENTRIES:
         _refuse_beside(dataset, beside)
         return dataset, dataset
@@ -92,6 +104,35 @@ def settled(dataset: Any, beside: dict[str, Any], tell: Tell = silent) -> tuple[
         return dataset, of_name.name
     pool = images(dataset, tell=tell, **beside)
     return str(pool.path), pool.name
+
+
+def _published(
+    named: Named,
+    tell: Tell,
+    *,
+    data_dir: Path | str | None = None,
+    lists: Path | str | None = None,
+    test: Any = None,
+    root: Any = None,
+    **choices: Any,
+) -> Pool:
+    """The pool of a set that is known by its name; where its lists hold something else, the pool has a note."""
+    for option, value in (("--test", test), ("--root", root)):
+        if value is not None:
+            raise Refusal(f"{option} {value}: {named.name} has its own; leave it out, or give its list as --dataset")
+    if data_dir is None:
+        raise Refusal(f"{named.name} is read from files: give --data-dir, the directory that its lists are relative to")
+    recipe, place = _recipe(choices), Path(data_dir)
+    train, tested = named.lists(place if lists is None else Path(lists))
+    found = read(train, tested, place, recipe, named.name)
+    found.notes += named.differences(found)
+    return _kept(found, recipe, str(train), named.name, tell)
+
+
+def _recipe(choices: dict[str, Any]) -> Recipe:
+    """By name; None is as if it was not said."""
+    (known,) = split(choices, Recipe)
+    return Recipe(**{key: value for key, value in known.items() if value is not None})
 
 
 def made(planned: Plan, where: Path, of: str, tell: Tell = silent) -> Pool:
@@ -126,7 +167,8 @@ def _read(source: Any, root: Path | None, follow_links: bool) -> Found:
             if root is not None:
                 raise Refusal(f"--root {root} goes with a list or table; {path} is a directory")
             return read_folder(path, follow_links=follow_links)
-        reader = read_csv if path.suffix.lower() in TABLES else read_list
+        suffix = path.suffix.lower()
+        reader = read_csv if suffix in TABLES else read_coco if suffix == ".json" else read_list
         return reader(path, root, follow_links=follow_links)
     if (pandas := sys.modules.get("pandas")) and isinstance(source, pandas.DataFrame):
         return read_frame(source, root, follow_links=follow_links)

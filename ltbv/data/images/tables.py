@@ -5,6 +5,7 @@ Paths are relative to the root, and stay inside it: a list from elsewhere opens 
 
 import csv
 import io
+import json
 import os
 import re
 import stat
@@ -78,6 +79,39 @@ def read_csv(path: Path, root: Path | None = None, *, follow_links: bool = False
     except csv.Error as error:
         raise Refusal(f"{path}, line {lines.line_num}: {error}") from error
     return _of_columns(columns, path, root or path.parent, follow_links, [f"line {n}" for n in numbers])
+
+
+def read_coco(path: Path, root: Path | None = None, *, follow_links: bool = False) -> Found:
+    """Annotations as COCO and iNaturalist have them: images by id and file_name, annotations by image_id, category_id.
+
+    Labels are the ids of categories where these are 0 to C - 1, else their names.
+    """
+    try:
+        said = json.loads(_text(path))
+        files = {image["id"]: image["file_name"] for image in said["images"]}
+        names = {one["id"]: one["name"] for one in said.get("categories", ())}
+        labels: dict[Any, set[Any]] = {image: set() for image in files}
+        for one in said["annotations"]:
+            labels[one["image_id"]].add(one["category_id"])
+        known = set(names) | {label for of in labels.values() for label in of}
+        numbered = known == set(range(len(known)))
+        several = [files[image] for image, of in labels.items() if len(of) != 1]
+        named = {} if numbered else {label: names[label] for label in known}
+    except Refusal:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        asked = "images (id, file_name) and annotations (image_id, category_id)"
+        raise Refusal(f"{path} has no {asked} that fit together: {words_of(error)}") from error
+    if several:
+        raise Refusal(f"{path}: {len(several)} images have no category, or several ({some(several)}); one for each")
+    order = sorted(files, key=str)
+    columns = {"path": [files[image] for image in order], "label": [_only(labels[image], named) for image in order]}
+    return _of_columns(columns, path, root or path.parent, follow_links, [f"image {image}" for image in order])
+
+
+def _only(labels: set[Any], names: Mapping[Any, Any]) -> Any:
+    (label,) = labels
+    return names.get(label, label)
 
 
 def read_frame(frame: Any, root: Path | None, path: Path | None = None, *, follow_links: bool = False) -> Found:
@@ -158,7 +192,7 @@ def _found(rows: list[Row], path: Path, root: Path | None, follow_links: bool) -
         full = places.inside(file, where)
         item = Item(full, os.path.relpath(full, top), label, split == of_test)
         if fault := places.fault(full):
-            found.amiss.append(Amiss(item.shown, label, fault))
+            found.amiss.append(Amiss(item.shown, label, fault, item.test))
         else:
             found.items.append(item)
     if held:

@@ -185,7 +185,10 @@ def _block(plan: Plan, start: int, descriptor: int) -> dict[str, Any]:
 
 
 def _amiss(plan: Plan, holes: dict[int, str]) -> list[Amiss]:
-    return [Amiss(plan.shown[row], plan.class_names[plan.labels[row]], kind) for row, kind in sorted(holes.items())]
+    """What was found to be amiss when it was decoded."""
+    labels, tests = (plan.class_names[k] for k in plan.labels[sorted(holes)]), plan.tests[sorted(holes)]
+    rows = zip(sorted(holes), labels, tests, strict=True)
+    return [Amiss(plan.shown[row], label, holes[row], bool(test)) for row, label, test in rows]
 
 
 def _describe(plan: Plan, part: Path, checksums: list[int], holes: dict[int, str]) -> None:
@@ -202,7 +205,7 @@ def _describe(plan: Plan, part: Path, checksums: list[int], holes: dict[int, str
               for r, k, t in zip(rows, labels, tests, strict=True))  # fmt: skip
     write_bytes(part / pool.FILES, pool.table(("path", "class", "split", "sha256"), listed))
     if amiss:
-        write_bytes(part / pool.LEFT_OUT, pool.table(("path", "class", "why"), amiss))
+        write_bytes(part / pool.LEFT_OUT, pool.table(("path", "class", "why"), (one[:3] for one in amiss)))
     mean, std = _moments(plan, part, rows[~tests])
     notes = [note for note in plan.notes if note not in left_out(plan.amiss)]
     said = {

@@ -461,3 +461,27 @@ def test_no_listed_path_leaves_the_root(parts, absolute, tmp_path):
     except Refusal:
         return
     assert os.path.realpath(full).startswith(str(root.resolve()))
+
+
+FORMS = ("JPEG RGB", "JPEG CMYK", "PNG P", "PNG RGBA", "GIF P", "WEBP RGB", "BMP RGB", "PPM L", "TIFF RGB")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_bytes_that_are_anything_are_an_image_or_a_fault_of_the_file(form):
+    draw, buffer, faults = np.random.default_rng(0), io.BytesIO(), set()
+    name, mode = form.split()
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(picture(draw)).convert(mode).save(buffer, name, **({"exif": exif} if name in "JPEG PNG" else {}))
+    assert decoded(buffer.getvalue()).shape == (20, 20, 3)
+    with decode.ready():
+        for _ in range(200):
+            data = bytearray(buffer.getvalue())
+            for _ in range(draw.integers(1, 5)):
+                data[draw.integers(min(len(data), 200))] = draw.integers(256)
+            try:
+                decode.header(bytes(data))
+                assert decode.pixels(bytes(data), Recipe(side=16), 3).shape == (16, 16, 3)
+            except decode.Bad as bad:
+                faults.add(str(bad))
+    assert faults
