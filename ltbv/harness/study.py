@@ -86,7 +86,8 @@ class Study:
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
-        return {
+        notes = {"notes": list(self.entry.notes)} if self.entry.notes else {}
+        return notes | {
             "class_names": list(dataset.class_names),
             "counts": self.counts.tolist(),
             "pool_sizes": np.asarray(self.entry.pool_sizes).tolist(),

@@ -69,6 +69,8 @@ def _parts(walk: "_Walk", top: str) -> dict[str, str]:
 
 
 def _read_classes(walk: "_Walk", place: str, found: Found, *, test: bool) -> None:
+    if os.path.islink(place) and (fault := walk.fault_of_link(os.path.realpath(place))):
+        raise Refusal(f"{place}: {fault}")
     names, walk.test = walk.folders(place), test
     if not names:
         raise Refusal(f"{place} has no class folders; images lie in {place}/CLASS/, or give a list of path and label")
@@ -108,7 +110,7 @@ class _Walk:
     def files(self, place: str, label: str, inside: tuple[str, ...] = ()) -> Iterator[str]:
         """Paths of what is to be read as an image, below one folder."""
         here = os.path.realpath(place)
-        if os.path.islink(place) and (fault := self._fault_of_link(place, here)):
+        if os.path.islink(place) and (fault := self.fault_of_link(here)):
             self._note(place, label, fault)
             return
         if here in inside:
@@ -132,7 +134,7 @@ class _Walk:
                 self._note(entry.path, label, CLOSED)
 
     def _is_image(self, entry: os.DirEntry, label: str) -> bool:
-        if entry.is_symlink() and (fault := self._fault_of_link(entry.path, os.path.realpath(entry.path))):
+        if entry.is_symlink() and (fault := self.fault_of_link(os.path.realpath(entry.path))):
             self._note(entry.path, label, fault)
             return False
         if not stat.S_ISREG(entry.stat().st_mode):
@@ -144,7 +146,8 @@ class _Walk:
         self.others[suffix] += 1
         return False
 
-    def _fault_of_link(self, path: str, target: str) -> str:
+    def fault_of_link(self, target: str) -> str:
+        """What keeps a link from being followed; empty where nothing does."""
         if os.path.islink(target):  # realpath gives up within a circle
             return CIRCLE
         if not os.path.exists(target):

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ltbv.errors import Refusal
 
 MOST_CLASSES = 65_535
@@ -62,10 +64,10 @@ def natural(name: str) -> tuple:
 
 def label_of(value: Any, where: str) -> str:
     """A label as text: a name or a whole number; anything else is refused."""
-    if hasattr(value, "item"):  # a number of numpy
+    if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        missing = value is None or value != value
+        missing = value is None or str(value) in ("nan", "NaT", "<NA>")
         raise Refusal(f"{where} has {'no label' if missing else f'the label {value!r}'}; give names or whole numbers")
     text = str(value).strip()
     if not text:

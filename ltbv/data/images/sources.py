@@ -9,7 +9,6 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -172,7 +171,7 @@ def _read(source: Any, root: Path | None, follow_links: bool) -> Found:
         return reader(path, root, follow_links=follow_links)
     if (pandas := sys.modules.get("pandas")) and isinstance(source, pandas.DataFrame):
         return read_frame(source, root, follow_links=follow_links)
-    if isinstance(source, tuple) and len(source) == 2 and all(isinstance(one, Iterable) for one in source):
+    if isinstance(source, tuple) and len(source) == 2 and not any(isinstance(one, str) for one in source):
         return read_pairs(*source, root, follow_links=follow_links)
     raise Refusal(
         f"images of a {type(source).__name__}: give a directory, a list, a .csv, a DataFrame with columns path and"

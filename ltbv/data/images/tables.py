@@ -123,7 +123,10 @@ def read_frame(frame: Any, root: Path | None, path: Path | None = None, *, follo
 
 def read_pairs(paths: Iterable[Any], labels: Iterable[Any], root: Path | None, *, follow_links: bool = False) -> Found:
     """Paths [n] and labels [n]."""
-    files, wanted = [os.fspath(path) for path in paths], list(labels)
+    try:
+        files, wanted = [os.fspath(path) for path in paths], list(labels)
+    except TypeError as error:
+        raise Refusal(f"images as a tuple are (paths, labels), one label for each path: {words_of(error)}") from error
     if len(files) != len(wanted):
         raise Refusal(f"{len(files)} paths and {len(wanted)} labels; one label for each path")
     where = [f"path {k}" for k in range(len(files))]

@@ -238,6 +238,15 @@ def test_links_inside_are_followed_and_others_are_bad_files(photographs, tmp_pat
     assert images(photographs, bad="skip", follow_links=True).train_counts[0] == 9 + 2
 
 
+def test_a_split_that_is_a_link_out_of_the_directory_is_followed_where_that_is_said(photographs, tmp_path):
+    key = images(photographs).key
+    shutil.move(photographs / "train", tmp_path / "elsewhere")
+    (photographs / "train").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Refusal, match="photographs/train: links that lead out of the directory .--follow-links"):
+        images(photographs)
+    assert images(photographs, follow_links=True).key == key
+
+
 def test_only_regular_files_are_opened(photographs):
     os.mkfifo(photographs / "train" / "ant" / "pipe.png")
     with pytest.raises(Refusal, match="1 no regular files .train/ant/pipe.png"):
@@ -343,6 +352,8 @@ BAD_LABELS = {
     "negative": ([0, -1, 1, 0], "label -1; numbers of classes are 0 to C - 1"),
     "float": ([0.0, 1.0, 0.0, 1.0], "row 0 has the label 0.0; give names or whole numbers"),
     "nothing": ([0, None, 1, 0], "row 1 has no label"),
+    "not available": ([0, pd.NA, 1, 0], "row 1 has no label"),
+    "not a number": ([0, float("nan"), 1, 0], "row 1 has no label"),
     "empty": (["a", " ", "b", "a"], "row 1 has no label"),
     "point": (["3.0", "1", "0", "0"], "row 0 has the label 3.0"),
     "truth": ([True, False, True, False], "row 0 has the label True"),

@@ -122,6 +122,7 @@ def test_a_pool_says_its_counts_and_is_resampled_as_it_is(photographs):
     assert study.splits["few"].tolist() == [0, 1, 2]  # by the thresholds of the field as they stand, not in proportion
     assert (np.bincount(study.sample(0) >> 32) == [9, 5, 3]).all()
     study, dataset = study.load()
+    assert study.data(dataset)["notes"] == list(pool.notes) == ["23 images are smaller than 32 pixels, and enlarged"]
     assert study.fingerprint == pool.key and study.asked()["dataset"] == "photographs"
     assert dataset.read(study.sample(1)).shape == (17, 32, 32, 3) and dataset.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
 
@@ -150,6 +151,9 @@ def test_a_pool_is_found_by_its_name_and_two_of_a_name_are_refused(photographs):
         (("photograph", {}), "unknown dataset 'photograph'"),
         (("glyphs-lt", {"side": 16}), "--side 16 is for images that are read from a directory or list, and glyphs-lt"),
         ((("a.png",), {}), "images of a tuple: give a directory"),
+        ((("a.png", "ant"), {}), "images of a tuple: give a directory"),
+        (((3, ["ant"]), {}), "images as a tuple are .paths, labels., one label for each path"),
+        (((["a.png"], ["ant", "bee"]), {}), "1 paths and 2 labels"),
         ((3.0, {}), "images of a float: give a directory"),
     ],
 )
