@@ -17,7 +17,6 @@ from ltbv.data.images.recipe import Begin, Recipe, Source
 from ltbv.door import NUMBER, Group, config_option, counting, options_of, say, together, warn
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Place, Request
-from ltbv.options import choices
 from ltbv.settings import Settings
 
 DEFAULT_METHODS = ("ce", "ride")
@@ -93,17 +92,13 @@ def run(chunk, quiet, verbose, **options) -> None:
 
 def _prepared(methods, study, **options):
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
-    from ltbv.data.images.named import NAMED
-    from ltbv.data.images.sources import settled
     from ltbv.harness.bootstrap import prepare
+    from ltbv.harness.source import settled
 
     sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     methods = tuple(key for word in methods for key in word.split(",") if key)
-    of_images = {one.name: options.pop(one.name) for one in (*choices(Source), *choices(Begin))}
-    if options["dataset"] in NAMED:  # whose pool needs no files any more
-        of_images["data_dir"] = options.pop("data_dir")
     with counting() as tell:
-        options["dataset"], name = settled(options["dataset"], of_images, tell)
+        options, name = settled(options, tell)
     where = study or Path("runs") / name
     return prepare(Request.of(methods or DEFAULT_METHODS, options.pop("runs"), where, **options))
 

@@ -14,7 +14,7 @@ from typing import Any
 from ltbv.data.images.recipe import Begin, Source
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Request
-from ltbv.options import choices, split
+from ltbv.options import split
 from ltbv.report.analysis import Analysis
 from ltbv.report.evidence import REFERENCE
 from ltbv.report.study import read_study
@@ -46,17 +46,14 @@ def bootstrap(
     What fails in one method or run leaves the others; it is raised as a Refusal when all that can be done is done.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
-    from ltbv.data.images.sources import NAMED, settled
     from ltbv.display import Display
     from ltbv.harness.bootstrap import prepare
+    from ltbv.harness.source import settled
     from ltbv.methods.registry import is_importable
 
     split(settings, Settings, Means, Source, Begin)  # refuses what is none of them
-    of_images = {one.name: settings.pop(one.name, None) for one in (*choices(Source), *choices(Begin))}
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
-    if isinstance(one := settings.get("dataset"), str) and one in NAMED:  # whose pool needs no files any more
-        of_images["data_dir"] = settings.pop("data_dir", None)
-    settings["dataset"], known_as = settled(settings.get("dataset", Settings.dataset), of_images)
+    settings, known_as = settled(settings)
     store = Path("runs") / known_as if study is None else Path(study)
     wanted = REFERENCE if reference is None else reference
     if names and wanted not in names and not (store / "predictions" / wanted / "recipe.json").exists():

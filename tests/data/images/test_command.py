@@ -70,6 +70,22 @@ def test_a_dry_run_names_the_command_that_finds_the_same_images(ltbv):
     assert "17 images a run" in said and "--dataset" in said.splitlines()[-1]
 
 
+def test_a_size_that_no_network_is_for_is_refused_before_anything_is_decoded(ltbv, photographs):
+    said = ltbv("bootstrap", "--dataset", "photographs", "--side", 100, code=2)
+    assert "images of 100 x 100 pixels: there are protocols for images of at most 64 a side" in said
+    assert not (photographs.parent / "cache").exists()
+
+
+def test_a_named_set_is_asked_for_with_its_directory(ltbv):
+    asked = ("bootstrap", "--dataset", "places-lt", "--dry-run")
+    assert "places-lt is read from files: give --data-dir" in ltbv(*asked, code=2)
+    said = ltbv(*asked, "--data-dir", "photographs", code=2)
+    assert "photographs has no Places_LT_train.txt; give --lists, the directory of its lists" in said
+    assert "--lists here goes with imagenet-lt" in ltbv(
+        "bootstrap", "--lists", "here", "--dataset", "photographs", code=2
+    )
+
+
 def test_a_preview_is_drawn(ltbv, photographs):
     ltbv("datasets", "--preview", "sheet.png", "--dataset", "photographs")
     assert (photographs.parent / "sheet.png").stat().st_size > 1000
