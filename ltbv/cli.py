@@ -368,11 +368,11 @@ def datasets(preview, dataset, data_dir) -> None:
         return
     for found in ENTRIES.values():
         profile = f"head {found.head}, imbalance {found.imbalance:g}, {found.profile}"
-        say(f"{found.name:<12} {found.description}; default: {profile}")
+        say(f"{found.name:<15} {found.description}; default: {profile}")
     for one in NAMED.values():
         held = f"{one.classes:,} classes, {one.training:,} training images"
-        say(f"{one.name:<16} {held}; its files in --data-dir, its lists there or in --lists")
-    say("DIR, LIST or POOL  images of your own: `ltbv images --help`")
+        say(f"{one.name:<15} {held}; its files in --data-dir, its lists there or in --lists")
+    say("DIR, LIST, POOL images of your own: `ltbv images --help`")
     say("schemes:")
     for name, scheme in SCHEMES.items():
         say(f"  {name:<20} {scheme.description}")

@@ -98,9 +98,9 @@ def settled(dataset: Any, beside: dict[str, Any], tell: Tell = silent) -> tuple[
         _refuse_beside(dataset, beside)
         return dataset, dataset
     if is_text and not os.path.exists(dataset):
-        of_name = entry(dataset)
+        known = entry(dataset)
         _refuse_beside(dataset, beside)
-        return dataset, of_name.name
+        return (str(kept(dataset)[0]) if kept(dataset) else dataset), known.name
     pool = images(dataset, tell=tell, **beside)
     return str(pool.path), pool.name
 

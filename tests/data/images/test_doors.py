@@ -137,7 +137,7 @@ def test_a_long_tail_is_cut_where_an_imbalance_is_given(photographs):
 def test_a_pool_is_found_by_its_name_and_two_of_a_name_are_refused(photographs):
     pool = images(photographs)
     assert entry("photographs").pool_sizes.tolist() == [9, 5, 3]
-    assert settled("photographs", {}) == ("photographs", "photographs")
+    assert settled("photographs", {}) == (str(pool.path), "photographs")
     other = images(photographs, side=16)
     with pytest.raises(Refusal, match=f"2 pools of images called 'photographs'.*{pool.key}.pool"):
         entry("photographs")
