@@ -5,9 +5,9 @@ on who began.
 """
 
 import contextlib
-import glob
 import hashlib
 import os
+import re
 import shutil
 import time
 import zlib
@@ -30,6 +30,7 @@ from ltbv.files import read_json, refuse_if_closed, remove, write_arrays, write_
 
 BLOCK, BLOCK_BYTES = 512, 2**26  # images, and their bytes, between two marks of what is done: at most
 PATIENCE = 600.0  # seconds without a new block after which another command is no longer waited for
+FORGOTTEN = 14 * 86_400.0  # seconds since a block was added
 PROGRESS = "blocks.json"
 
 
@@ -49,9 +50,7 @@ def write(plan: Plan, where: Path, where_from: str, tell: Tell = lambda done, of
         if mend and os.path.lexists(where) and not pool.is_whole(where, plan.key):
             remove(where)
         if not _is_there(plan, where):
-            for old in where.parent.glob(f".{glob.escape(where.name)}-*.part"):
-                if old != part:  # of other images, begun and never ended
-                    remove(old)
+            _sweep(where, part)
             with writing(part):
                 part.mkdir(exist_ok=True)
             checksums, holes = _decoded(plan, part, tell)
@@ -64,6 +63,21 @@ def write(plan: Plan, where: Path, where_from: str, tell: Tell = lambda done, of
                 os.replace(part, where)
             remove(where / PROGRESS)
     return where
+
+
+def _sweep(where: Path, part: Path) -> None:
+    """Remove what was begun and never ended: of other images at this place, and beside it, what nobody touched long."""
+    mine = f".{where.name}-"
+    for old in where.parent.glob(".*-*.part"):
+        with contextlib.suppress(OSError, Refusal):
+            if (
+                old == part
+                or not re.fullmatch(r"\..*-[0-9a-f]{16}\.part", old.name)
+                or not (old / pool.PIXELS).is_file()
+            ):
+                continue  # in hand, or nothing of ours
+            if old.name.startswith(mine) or time.time() - old.stat().st_mtime > FORGOTTEN:
+                remove(old)
 
 
 def _is_there(plan: Plan, where: Path) -> bool:

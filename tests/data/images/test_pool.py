@@ -109,6 +109,18 @@ def test_a_writer_that_does_not_get_on_is_not_waited_for_for_ever(photographs, t
     assert time.monotonic() - started < 30
 
 
+def test_what_was_begun_and_forgotten_is_removed_and_what_is_in_hand_is_not(photographs, tmp_path):
+    names = ("mine.pool", "old.pool", "new.pool", "not-ours")
+    parts = {name: tmp_path / f".{name}-{'' if name == 'not-ours' else 4 * '0a1b'}.part" for name in names}
+    for part in parts.values():
+        part.mkdir()
+        (part / "pixels.u8").write_bytes(b"half")
+    for name in ("old.pool", "not-ours"):
+        os.utime(parts[name], (0, 0))
+    images(photographs, write_to=tmp_path / "mine.pool")
+    assert [name for name, part in parts.items() if part.exists()] == ["new.pool", "not-ours"]
+
+
 def test_each_file_is_opened_twice_however_many_runs_there_are(photographs, monkeypatch):
     """To be looked at, and to be decoded; runs read the pool."""
     opened, real = [], look.read
