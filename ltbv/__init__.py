@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "analyse": "ltbv.report.analysis",
     "bootstrap": "ltbv.studies",
+    "images": "ltbv.data.images.sources",
     "sklearn": "ltbv.sklearn",
     "Method": "ltbv.methods.base",
     "Stage": "ltbv.methods.base",

@@ -7,11 +7,14 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ltbv.door import NUMBER, Group, config_option, options_of, say, together, warn
+from ltbv.data.images.recipe import Begin, Recipe, Source
+from ltbv.door import NUMBER, Group, config_option, counting, options_of, say, together, warn
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Place, Request
 from ltbv.settings import Settings
@@ -30,6 +33,8 @@ _WHAT = (
         "--method", "methods", multiple=True, metavar="KEY", help="Method to train; KEY,KEY for more. [ce,ride]"
     ),
     *options_of(Settings),
+    *options_of(Source),
+    *options_of(Begin),
     click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
     config_option("Options by name, from a TOML file; the command line goes first."),
 )
@@ -53,6 +58,7 @@ def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
     \b
     ltbv bootstrap --method ce --method ride --runs 10
     ltbv bootstrap --dataset cifar100-lt --data-dir DATA --method ride
+    ltbv bootstrap --dataset photographs --test-share 0.2
     """
     if as_json and not dry_run:
         raise Refusal("--json goes with --dry-run; ltbv status --json says how far a study is")
@@ -87,10 +93,13 @@ def run(chunk, quiet, verbose, **options) -> None:
 def _prepared(methods, study, **options):
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
     from ltbv.harness.bootstrap import prepare
+    from ltbv.harness.source import settled
 
     sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     methods = tuple(key for word in methods for key in word.split(",") if key)
-    where = study or Path("runs") / options["dataset"]
+    with counting() as tell:
+        options, name = settled(options, tell)
+    where = study or Path("runs") / name
     return prepare(Request.of(methods or DEFAULT_METHODS, options.pop("runs"), where, **options))
 
 
@@ -283,6 +292,58 @@ def methods(key, dataset) -> None:
 
 
 @main.command()
+@click.argument("source", metavar="DIR|LIST|CSV|POOL")
+@click.option("--write", type=click.Path(path_type=Path), metavar="POOL", help="Decode the images into this directory.")
+@click.option("--name", help="What the data set is called. [as the directory or list]")
+@together(*options_of(Source), *options_of(Recipe))
+@click.option("--verify", is_flag=True, help="With a pool: read every byte of it.")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+def images(
+    source: str,
+    write: Path | None,
+    name: str | None,
+    test: str | None,
+    root: Path | None,
+    verify: bool,
+    quiet: bool,
+    **chosen: Any,
+) -> None:
+    """Images of one's own: what is there, and what will not do; with --write a pool, which is decoded once.
+
+    DIR/train/CLASS/… and DIR/test/CLASS/…, or DIR/CLASS/… with --test or --test-share; LIST has lines of path and
+    label; a CSV has columns path and label. Without --write nothing is written, and files are opened, not decoded.
+
+    \b
+    ltbv images photographs
+    ltbv images photographs --write photographs.pool --side 48
+    ltbv bootstrap --dataset photographs.pool
+    """
+    from ltbv.data.images import describe, sources
+
+    recipe = Recipe(**chosen)
+    if sources.is_pool(Path(source)):
+        given = {"--write": write, "--name": name, "--test": test, "--root": root}
+        for option in (option for option, value in given.items() if value is not None):
+            raise Refusal(f"{option} goes with a directory or list of images; {source} is a pool")
+        pool = sources.open_pool(Path(source))
+        if verify:
+            pool.verify()
+        lines = [*describe.of_pool(pool), *(["every byte is as it was written"] if verify else [])]
+    elif verify:
+        raise Refusal(f"--verify reads the bytes of a pool, and {source} is none")
+    else:
+        with counting() as tell:
+            found = sources.read(source, test, root, recipe, name)
+            planned = sources.plan(found, recipe if write else replace(recipe, bad="skip"), source, tell)
+            if write:
+                lines = [*describe.of_pool(sources.made(planned, write, source, tell)), f"wrote {write}"]
+            else:
+                lines = describe.of_plan(planned)
+    if not quiet:
+        say("\n".join(lines))
+
+
+@main.command()
 @click.option("--preview", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw a sheet of samples.")
 @click.option("--dataset", metavar="NAME", help="With --preview: of which data set. [glyphs-lt]")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="With --preview: where its files are.")
@@ -291,19 +352,25 @@ def datasets(preview, dataset, data_dir) -> None:
     for option, value in {"--dataset": dataset, "--data-dir": data_dir}.items():
         if value is not None and preview is None:
             raise Refusal(f"{option} {value} goes with --preview FILE.png; without it, all data sets are listed")
-    from ltbv.data.catalogue import ENTRIES, entry
+    from ltbv.data.catalogue import ENTRIES, NAMED, entry
     from ltbv.data.resample import SCHEMES
 
     if preview:
+        from ltbv.data.images.sources import settled
         from ltbv.data.preview import sheet
         from ltbv.files import write_bytes
 
-        write_bytes(preview, sheet(entry(dataset or "glyphs-lt").load(data_dir)))
+        found = entry(settled(dataset or "glyphs-lt", {})[0])
+        write_bytes(preview, sheet(found.load(data_dir), found.counts()))
         say(f"wrote {preview}")
         return
     for found in ENTRIES.values():
         profile = f"head {found.head}, imbalance {found.imbalance:g}, {found.profile}"
-        say(f"{found.name:<12} {found.description}; default: {profile}")
+        say(f"{found.name:<15} {found.description}; default: {profile}")
+    for one in NAMED.values():
+        held = f"{one.classes:,} classes, {one.training:,} training images"
+        say(f"{one.name:<15} {held}; its files in --data-dir, its lists there or in --lists")
+    say("DIR, LIST, POOL images of your own: `ltbv images --help`")
     say("schemes:")
     for name, scheme in SCHEMES.items():
         say(f"  {name:<20} {scheme.description}")

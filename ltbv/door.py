@@ -10,7 +10,7 @@ import os
 import sys
 import tomllib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,20 @@ def warn(text: str) -> None:
     """One line on standard error; where there is none, nobody can be told."""
     with contextlib.suppress(OSError):
         click.echo(f"ltbv: {one_line(text)}", err=True)
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Callable[[int, int], None]]:
+    """Shows how far it is, called with how many are done of how many; only on a terminal, and only what takes long."""
+    if not sys.stderr.isatty():
+        yield lambda done, of: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("images")
+        yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
 class FiniteNumber(click.ParamType):

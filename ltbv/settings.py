@@ -19,7 +19,9 @@ COMMON, PAPER = "common", "paper"  # protocols
 class Settings:
     """None (or no network): what the data set, or the protocol, has."""
 
-    dataset: str = choice("glyphs-lt", "See `ltbv datasets`.", metavar="NAME")
+    dataset: str = choice(
+        "glyphs-lt", "A name (`ltbv datasets`), or a directory or list of images.", metavar="NAME|DIR"
+    )
     scheme: str | None = choice(None, "How runs resample: subsample, fresh, stratified_bootstrap, …", metavar="NAME")
     head: int | None = choice(None, "Training images of the largest class.")
     imbalance: float | None = choice(None, "Largest over smallest class.")

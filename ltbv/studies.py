@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ltbv.data.images.recipe import Begin, Source
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Request
 from ltbv.options import split
@@ -37,8 +38,9 @@ def bootstrap(
     study     the directory; None: runs/DATASET
     quiet     no progress
     reference key of the method that the others are compared with; None: 'ce'
-    settings  of the study (`ltbv.settings.Settings`): dataset, scheme, head, imbalance, profile, epochs, seed, …; and
-              means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …
+    settings  of the study (`ltbv.settings.Settings`): dataset, scheme, head, imbalance, profile, epochs, seed, …;
+              means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …; and test, root,
+              side and test_share, where `dataset` is images of one's own: whatever `ltbv.images` takes, or gives
 
     Methods that only this process knows (registered in a notebook) are trained in it, all others by worker processes.
     What fails in one method or run leaves the others; it is raised as a Refusal when all that can be done is done.
@@ -46,11 +48,13 @@ def bootstrap(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
     from ltbv.display import Display
     from ltbv.harness.bootstrap import prepare
+    from ltbv.harness.source import settled
     from ltbv.methods.registry import is_importable
 
-    split(settings, Settings, Means)  # refuses what is neither
+    split(settings, Settings, Means, Source, Begin)  # refuses what is none of them
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
-    store = Path("runs") / settings.get("dataset", Settings.dataset) if study is None else Path(study)
+    settings, known_as = settled(settings)
+    store = Path("runs") / known_as if study is None else Path(study)
     wanted = REFERENCE if reference is None else reference
     if names and wanted not in names and not (store / "predictions" / wanted / "recipe.json").exists():
         what = "CE" if reference is None else f"reference {reference!r}"

@@ -10,6 +10,7 @@ import pytest
 
 METHODS = Path(__file__).parents[1] / "docs" / "methods.md"
 PREDICTIONS = METHODS.with_name("predictions.md")
+IMAGES = METHODS.with_name("images.md")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -112,6 +113,31 @@ def test_workers_find_a_method_beside_a_notebook(here):
     done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, cwd=here, env=environment)
     assert done.returncode == 0, done.stderr
     assert (here / "study" / "predictions" / "mine" / "r000.npz").exists()
+
+
+def test_images_are_found_as_the_page_says(here):
+    import numpy as np
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for split, number in (("train", 5), ("test", 2)):
+        for name in ("ant", "bee"):
+            (here / "photographs" / split / name).mkdir(parents=True)
+            for k in range(number):
+                pixels = draw.integers(256, size=(20, 20, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(here / "photographs" / split / name / f"{k}.png")
+    for command in re.findall(
+        r"^    ltbv (images .*?|bootstrap --dataset photo.*?)(?: +#.*)?$", IMAGES.read_text(), re.M
+    ):
+        done = ltbv(*command.split(), *(["--runs", "2", "--epochs", "1"] if "boot" in command else ()), cwd=here)
+        assert done.returncode == 0, done.stderr
+    assert {path.parent.name for path in here.glob("runs/photographs/predictions/*/r*.npz")} == {"ce", "ride"}
+    code = (
+        blocks(IMAGES, "python")[0].replace("epochs=1", "epochs=1, study='python'") + "\nprint(len(analysis.splits))\n"
+    )
+    environment = os.environ | {"LTBV_CACHE": str(here.parent / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, env=environment)
+    assert done.returncode == 0 and int(done.stdout.splitlines()[-1]) > 50, done.stderr
 
 
 def test_the_table_of_the_readme_is_one_that_a_report_wrote():

@@ -56,7 +56,7 @@ def test_a_method_of_a_notebook_is_trained_in_its_process(here):
         ([], {}, "no method asked for"),
         (["ce", 3], {}, "a method is 3; give keys"),
         ("ce,rdie", {}, "unknown method 'rdie' .did you mean 'ride'"),
-        (["ce"], {"sede": 1}, "unknown setting 'sede' .did you mean 'seed'"),
+        (["ce"], {"seeds": 1}, "unknown setting 'seeds' .did you mean 'seed'"),
         (["ce"], {"epochs": 0}, "epochs 0: at least 1"),
         ([Method("new", "New", stages=(Stage("all", Loss(doubled)),)), "ce"], {}, "method 'new' is not registered"),
     ],

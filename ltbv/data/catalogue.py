@@ -1,72 +1,18 @@
 """Which data sets are there, and what is asked of each unless one says otherwise?
 
-An entry says enough to check a request (head, imbalance, scheme) before a single image is read; `load` reads them.
+Those that have a name, and pools that were made of image files.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
 from pathlib import Path
 
-import numpy as np
-
-from ltbv.data import cifar, glyphs, resample
+from ltbv.data import cifar, glyphs
 from ltbv.data.dataset import Dataset
-from ltbv.data.profile import long_tail_counts
+from ltbv.data.entry import Entry
+from ltbv.data.images import pool
+from ltbv.data.images.items import some
+from ltbv.data.images.named import NAMED
 from ltbv.errors import Refusal, unknown
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A data set by name: what it holds, its default long-tailed profile, and how to get it.
-
-    pool             images of each class to draw from, or of every class
-    head, imbalance, profile, scheme   the default profile and resampling scheme
-    endless          ids beyond the pool can be read too (images are made, not stored)
-    load             the data directory (of no meaning where `needs_data_dir` is False) -> Dataset
-    """
-
-    name: str
-    description: str
-    num_classes: int
-    pool: int | tuple[int, ...]
-    image_shape: tuple[int, int, int]
-    head: int
-    imbalance: float
-    profile: str
-    scheme: str
-    needs_data_dir: bool
-    endless: bool
-    _load: Callable[[Path], Dataset] = field(repr=False)
-
-    @property
-    def pool_sizes(self) -> np.ndarray:
-        """Images of each class in the pool, [C] int64."""
-        return np.full(self.num_classes, self.pool) if isinstance(self.pool, int) else np.array(self.pool)
-
-    def counts(
-        self,
-        head: int | None = None,
-        imbalance: float | None = None,
-        profile: str | None = None,
-        scheme: str | None = None,
-    ) -> np.ndarray:
-        """Training counts [C] of a profile, checked against the pool under the scheme; None: this entry's default."""
-        counts = long_tail_counts(
-            self.num_classes,
-            self.head if head is None else head,
-            self.imbalance if imbalance is None else imbalance,
-            self.profile if profile is None else profile,
-        )
-        resample.check(self.scheme if scheme is None else scheme, counts, self.pool_sizes, endless=self.endless)
-        return counts
-
-    def load(self, data_dir: str | Path | None = None) -> Dataset:
-        """The data set in memory."""
-        if self.needs_data_dir and data_dir is None:
-            raise Refusal(f"data set {self.name!r} is read from files; give their directory with --data-dir")
-        if not self.needs_data_dir and data_dir is not None:
-            raise Refusal(f"data set {self.name!r} reads no files, and not {str(data_dir)!r}: leave out --data-dir")
-        return self._load(Path() if data_dir is None else Path(data_dir))
 
 
 def _glyphs(data_dir: Path) -> Dataset:
@@ -113,7 +59,18 @@ ENTRIES = {
 
 
 def entry(name: str) -> Entry:
-    """The entry of that name."""
-    if name not in ENTRIES:
-        raise unknown("dataset", name, ENTRIES)
-    return ENTRIES[name]
+    """The entry of that name; or of a pool of images, by its path, or by its name where it was made on the way."""
+    if name in ENTRIES:
+        return ENTRIES[name]
+    if pool.is_pool(Path(name)):
+        return pool.open_pool(Path(name)).entry()
+    kept = pool.kept(name)
+    if len(kept) > 1:
+        raise Refusal(f"there are {len(kept)} pools of images called {name!r}; give one by its path: {some(kept)}")
+    if kept:
+        return pool.open_pool(kept[0]).entry()
+    if os.path.sep in name:
+        raise Refusal(f"--dataset {name} " + ("is no pool of images" if os.path.exists(name) else "does not exist"))
+    if name in NAMED:
+        raise Refusal(f"{name} is read from files: give --data-dir to `ltbv bootstrap`, which makes a pool of them")
+    raise unknown("dataset", name, {*ENTRIES, *NAMED})

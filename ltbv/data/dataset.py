@@ -58,6 +58,7 @@ class Dataset:
     mean, std    of the pixels, one a channel, in units of [0, 1]
     mirrors      a mirrored image is one of the same class (of letters it is not)
     background   value 0-255 of what lies around an image
+    content      hex digits that all images, labels and names of classes decide; empty where they are not known
     """
 
     name: str
@@ -69,6 +70,7 @@ class Dataset:
     std: tuple[float, ...]
     mirrors: bool
     background: int = 0
+    content: str = ""
 
     @property
     def num_classes(self) -> int:

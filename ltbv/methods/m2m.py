@@ -66,7 +66,7 @@ def beta_for(counts: Tensor, beta: float = 0.999, head: float = 5000.0) -> Tenso
     return beta ** (head / counts.double().amax(-1))[..., None, None]
 
 
-class Plan(NamedTuple):
+class Replacement(NamedTuple):
     """Which images of a batch are to be made, and of what: `chosen`, the position of its `seed`, and whether the coin
     of its acceptance fell `well`; all [R, B]."""
 
@@ -75,7 +75,7 @@ class Plan(NamedTuple):
     well: Tensor
 
 
-def planned(labels: Tensor, counts: Tensor, beta: Tensor, draws: Tensor) -> Plan:
+def drawn_replacements(labels: Tensor, counts: Tensor, beta: Tensor, draws: Tensor) -> Replacement:
     """From labels [R, B], counts [R, C], beta [R, 1, 1] and three uniform numbers of each image, draws [R, B, 3]."""
     classes, size = counts.shape[1], labels.shape[1]
     of_target = acceptance(counts, beta).gather(1, labels.unsqueeze(2).expand(-1, -1, classes))
@@ -84,7 +84,7 @@ def planned(labels: Tensor, counts: Tensor, beta: Tensor, draws: Tensor) -> Plan
     seed = (reached <= draws[..., 1:2] * reached[..., -1:]).sum(-1).clamp(max=size - 1)
     accepted = of_seed.gather(2, seed.unsqueeze(2)).squeeze(2)
     chosen = (draws[..., 0] < replacement(counts).gather(1, labels)) & (reached[..., -1] > 0)
-    return Plan(chosen, seed, draws[..., 2] < accepted)
+    return Replacement(chosen, seed, draws[..., 2] < accepted)
 
 
 def random_start(uniform: Tensor, length: float = 0.5) -> Tensor:
@@ -146,7 +146,7 @@ class Translating(Objective):
         runs, labels, draws = network.runs, batch.labels, batch.draws
         assert draws is not None
         mean, std = (now.memory[name][:, None, None] for name in ("mean", "std"))
-        plan = planned(labels, now.counts, beta_for(now.counts, self.beta, self.head), draws[..., :3])
+        plan = drawn_replacements(labels, now.counts, beta_for(now.counts, self.beta, self.head), draws[..., :3])
         own = batch.images.unflatten(1, (runs, -1))  # [B, R, channels, H, W]
         seeds = own[plan.seed.T, torch.arange(runs, device=labels.device)]
         noise = random_start(spread(draws[..., 3].T, seeds[0, 0].numel()).view(seeds.shape)).to(seeds.dtype)

@@ -2,7 +2,7 @@
 command that mends it."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             notes=(
                 *notes,
                 *_development(store, keys),
+                *_of_data(data),
                 *_left_out(left_out),
                 *_origins(store, origins),
                 *provenance.mixtures(known),
@@ -124,6 +125,12 @@ def _published(store: Store, keys: Sequence[str]) -> list[str]:
         by_terms.setdefault(said, []).append(recipe["label"])
     each = [f"{', '.join(map(printable, labels))} {printable(said)}" for said, labels in by_terms.items()]
     return [f"Protocol: each method as published, {'. '.join(each)}."] if each else []
+
+
+def _of_data(data: Mapping[str, Any]) -> list[str]:
+    """What was noted of the data themselves when they were read: images left out, counts that are not as published."""
+    notes = data.get("notes", ())
+    return [printable(note) for note in notes if isinstance(note, str)] if isinstance(notes, list | tuple) else []
 
 
 def _development(store: Store, keys: list[str]) -> list[str]:

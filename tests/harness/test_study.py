@@ -83,7 +83,7 @@ def test_data_with_a_profile_of_their_own_have_their_own_counts_and_thresholds(t
             "few": [3, 4],
         }
     with pytest.raises(Refusal, match="imbalance 10: data with their own profile have their own; leave it out"):
-        resolve("tiny-lt", imbalance=10)
+        resolve("tiny-lt", imbalance=10, profile="own")
 
 
 # Keys

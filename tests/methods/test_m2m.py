@@ -15,7 +15,7 @@ from ltbv.engine import train as engine
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import Replayed
 from ltbv.methods.base import Moment
-from ltbv.methods.m2m import M2M, MAKES, acceptance, beta_for, planned, random_start, replacement, translated
+from ltbv.methods.m2m import M2M, MAKES, acceptance, beta_for, drawn_replacements, random_start, replacement, translated
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
 from ltbv.schedules import value
@@ -51,7 +51,7 @@ def test_seeds_are_drawn_as_often_as_the_code_draws_them(golden):
         draws = torch.zeros(len(grid), size, 3, dtype=torch.float64)
         draws[..., 1] = grid.unsqueeze(1)
         draws[..., 2] = 0.5
-        plan = planned(labels.expand(len(grid), -1), counts.expand(len(grid), -1), beta, draws)
+        plan = drawn_replacements(labels.expand(len(grid), -1), counts.expand(len(grid), -1), beta, draws)
         for i, chances in enumerate(case["seed_choice_probability"]):
             head = replacement(counts)[0, labels[0, i]] == 0
             assert plan.chosen[:, i].all() == (case["has_any_seed"][i] and not head)
@@ -123,7 +123,7 @@ def test_a_lost_class_two_classes_and_classes_alike_have_finite_chances():
         counts = torch.tensor(counts)
         assert replacement(counts).isfinite().all() and acceptance(counts, 0.99).isfinite().all()
     alike = torch.full((1, 3), 4)
-    plan = planned(torch.tensor([[0, 1, 2, 0]]), alike, beta_for(alike), torch.zeros(1, 4, 3, dtype=torch.float64))
+    plan = drawn_replacements(torch.tensor([[0, 1, 2, 0]]), alike, beta_for(alike), torch.zeros(1, 4, 3, dtype=torch.float64))
     assert not plan.chosen.any() and not plan.well.any()
 
 
@@ -178,7 +178,7 @@ def test_images_that_are_made_take_the_places_of_others(stack):
     objective = replace(STAGE.objective, sure=0.0, steps=3)
     mixed = objective._mixed(f, batch, g, now).unflatten(1, (2, 2))
     own = batch.images.unflatten(1, (2, 2))
-    plan = planned(batch.labels, now.counts, beta_for(now.counts), batch.draws[..., :3])
+    plan = drawn_replacements(batch.labels, now.counts, beta_for(now.counts), batch.draws[..., :3])
     made = plan.chosen & plan.well
     assert made.sum() > 10 and not made.all()
     mean, std = (now.memory[name][:, None, None] for name in ("mean", "std"))
@@ -199,7 +199,7 @@ def test_images_that_are_made_take_the_places_of_others(stack):
 
 def test_what_is_made_lowers_what_the_code_lowers(stack):
     g, f, (batch,), now = stack
-    plan = planned(batch.labels, now.counts, beta_for(now.counts), batch.draws[..., :3])
+    plan = drawn_replacements(batch.labels, now.counts, beta_for(now.counts), batch.draws[..., :3])
     made = plan.chosen & plan.well
 
     def loss(steps: int) -> torch.Tensor:

@@ -1,0 +1,124 @@
+"""What is in the files? Each is read once: a digest of its bytes, its header, and what is amiss, before anything is
+written."""
+
+import errno
+import hashlib
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from ltbv.data.images.decode import Bad, Header, header, ready
+from ltbv.data.images.items import Amiss, Item, some
+from ltbv.errors import Refusal
+
+LARGEST_FILE = 2**30  # bytes
+TOO_LARGE = f"larger than {LARGEST_FILE:,} bytes"
+Tell = Callable[[int, int], None]  # done, of how many
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+class Seen(NamedTuple):
+    """One file: sha256 of its bytes and its header, or the kind of fault."""
+
+    digest: bytes
+    header: Header | None
+    fault: str
+
+
+class View(NamedTuple):
+    """Items that will do, and what was seen of each; those that will not; how many have which peculiarity."""
+
+    items: list[Item]
+    seen: list[Seen]
+    amiss: list[Amiss]
+    facts: Counter[str]
+
+
+def read(path: str) -> bytes:
+    """The bytes of a regular file, or `Bad`. A disk that does not answer is refused: no fault of the file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for a writer
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Bad("no regular files")
+            if status.st_size > LARGEST_FILE:
+                raise Bad(TOO_LARGE)
+            return file.read(LARGEST_FILE)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise Bad("missing") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP):
+            raise Bad("not readable") from error
+        raise Refusal(f"cannot read {path}: {error.strerror}; try again") from error
+
+
+def look(items: Sequence[Item], tell: Tell) -> View:
+    """Look at every item, in their order."""
+    view = View([], [], [], Counter())
+    with ready():
+        every = in_threads(_look, (item.file for item in items))
+        for done, (item, seen) in enumerate(zip(items, every, strict=True), 1):
+            if seen.fault:
+                view.amiss.append(Amiss(item.shown, item.label, seen.fault, item.test))
+            else:
+                assert seen.header is not None
+                view.items.append(item)
+                view.seen.append(seen)
+                view.facts.update(seen.header.facts)
+            tell(done, len(items))
+    return view
+
+
+def _look(path: str) -> Seen:
+    try:
+        data = read(path)
+        return Seen(hashlib.sha256(data).digest(), header(data), "")
+    except Bad as bad:
+        return Seen(b"", None, str(bad))
+
+
+def in_threads(do: Callable[[A], B], values: Iterable[A]) -> Iterator[B]:
+    """`do` of each value in their order, some ahead; Pillow decodes without holding the interpreter."""
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    left = iter(values)
+    with ThreadPoolExecutor(workers) as threads:
+        waiting = [threads.submit(do, value) for value in islice(left, 4 * workers)]
+        try:
+            while waiting:
+                yield waiting.pop(0).result()
+                waiting += [threads.submit(do, value) for value in islice(left, 1)]
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def complaint(where: str, amiss: Sequence[Amiss], of: int) -> Refusal:
+    """The refusal of files that will not do: kinds, each with a number and three examples."""
+    kinds = tally(amiss)
+    parts = [
+        f"{number} {kind} ({some(one.shown for one in amiss if one.kind == kind)})" for kind, number in kinds.items()
+    ]
+    return Refusal(
+        f"{where}: {len(amiss):,} of {of:,} files will not do: {'; '.join(parts)}. Mend or remove them; `ltbv images"
+        " … --write POOL --bad skip` leaves them out and lists them"
+    )
+
+
+def tally(amiss: Iterable[Amiss]) -> dict[str, int]:
+    """kind -> how many, the most frequent first."""
+    return dict(Counter(one.kind for one in amiss).most_common())
+
+
+def left_out(amiss: Sequence[Amiss]) -> list[str]:
+    """A note of what was skipped; nothing where nothing was."""
+    if not amiss:
+        return []
+    kinds = ", ".join(f"{number} {kind}" for kind, number in tally(amiss).items())
+    most = Counter(one.label for one in amiss).most_common(1)[0][1]
+    return [f"{len(amiss)} files that will not do are left out, at most {most} of a class: {kinds}"]

@@ -1,0 +1,57 @@
+"""What is made of an image file? Every choice that decides pixels, labels, or what may be left out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ltbv.errors import Refusal
+from ltbv.options import check, choice
+
+RULES = 1  # of listing, order and decoding: another number is another pool
+SMALLEST, LARGEST = 8, 1024  # pixels a side
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images lie, where --dataset is a directory or a list."""
+
+    test: str | None = choice(None, "Test images, where --dataset is a directory or a list.", metavar="DIR|LIST")
+    root: Path | None = choice(None, "What paths of a list or table are relative to. [where it lies]")
+
+
+@dataclass(frozen=True)
+class Begin:
+    """What else one may say of images when a study is begun; the rest of a recipe is for `ltbv images`."""
+
+    lists: Path | None = choice(None, "Of imagenet-lt, places-lt, …: the directory of their lists. [--data-dir]")
+    side: int | None = choice(None, "Pixels a side of images from files. [32]")
+    test_share: float | None = choice(None, "Share of each class that becomes the test set where there is none, 0-1.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The shorter side is brought to `side` pixels (bicubic), and the middle square is kept."""
+
+    side: int = choice(32, "Pixels a side.")
+    test_share: float | None = choice(None, "Where there is no test set: the share of each class that becomes it, 0-1.")
+    channels: int | None = choice(None, "1 or 3. [1 where every image is grey, else 3]")
+    background: int = choice(255, "Behind what is transparent, 0 (black) to 255 (white).")
+    mirrors: bool = choice(True, "A mirrored image is one of the same class, as of photographs; of letters it is not.")
+    bad: str = choice("refuse", "refuse, or skip: leave out files that will not do, and list them.")
+    duplicates: str = choice("refuse", "refuse, or keep: a path that is listed twice counts twice.")
+    follow_links: bool = choice(False, "Follow links that lead out of the directory.")
+    drop_empty: bool = choice(False, "Leave out class folders that hold no training image.")
+    drop_unseen: bool = choice(False, "Leave out test images of classes that are in no training image.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not SMALLEST <= self.side <= LARGEST:
+            raise Refusal(f"--side {self.side}: {SMALLEST} to {LARGEST} pixels")
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise Refusal(f"--test-share {self.test_share:g}: between 0 and 1, for example 0.2")
+        if self.channels not in (None, 1, 3):
+            raise Refusal(f"--channels {self.channels}: 1 (grey) or 3 (colours)")
+        if not 0 <= self.background <= 255:
+            raise Refusal(f"--background {self.background}: 0 (black) to 255 (white)")
+        for name, words in (("bad", ("refuse", "skip")), ("duplicates", ("refuse", "keep"))):
+            if getattr(self, name) not in words:
+                raise Refusal(f"--{name} {getattr(self, name)}: {' or '.join(words)}")

@@ -1,0 +1,259 @@
+"""How is a pool written? Once, by one command, in blocks that a kill does not lose; it has its name when it is whole.
+
+Blocks are decoded by threads in the order of the plan, so the bytes do not depend on how many there are, on kills, or
+on who began.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import time
+import zlib
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from ltbv.data.images import pool
+from ltbv.data.images.decode import Bad, pixels, ready
+from ltbv.data.images.items import Amiss
+from ltbv.data.images.look import Tell, complaint, in_threads, left_out, read
+from ltbv.data.images.plan import Plan
+from ltbv.data.images.recipe import RULES
+from ltbv.errors import Refusal
+from ltbv.files import read_json, refuse_if_closed, remove, write_arrays, write_bytes, write_json, writing
+
+BLOCK, BLOCK_BYTES = 512, 2**26  # images, and their bytes, between two marks of what is done: at most
+PATIENCE = 600.0  # seconds without a new block after which another command is no longer waited for
+FORGOTTEN = 14 * 86_400.0  # seconds since a block was added
+PROGRESS = "blocks.json"
+
+
+def write(plan: Plan, where: Path, where_from: str, tell: Tell = lambda done, of: None, *, mend: bool = False) -> Path:
+    """The pool of a plan at `where`; one that is there already is left as it is, another one is refused.
+
+    where_from   what the images were found in, for refusals
+    mend         one that is not whole is made anew, and what was decoded is not kept where files will not do
+    """
+    refuse_if_closed(where.parent)
+    part = where.with_name(f".{where.name}-{plan.key}.part")
+    with writing(where):
+        where.parent.mkdir(parents=True, exist_ok=True)
+    if not os.path.lexists(where):
+        _check_space(plan, part)
+    with _alone(where, part):
+        if mend and os.path.lexists(where) and not pool.is_whole(where, plan.key):
+            remove(where)
+        if not _is_there(plan, where):
+            _sweep(where, part)
+            with writing(part):
+                part.mkdir(exist_ok=True)
+            checksums, holes = _decoded(plan, part, tell)
+            if holes and plan.recipe.bad == "refuse":
+                if mend:
+                    remove(part)
+                raise complaint(where_from, _amiss(plan, holes), len(plan.files))
+            _describe(plan, part, checksums, holes)
+            with writing(where):
+                os.replace(part, where)
+            remove(where / PROGRESS)
+    return where
+
+
+def _sweep(where: Path, part: Path) -> None:
+    """Remove what was begun and never ended: of other images at this place, and beside it, what nobody touched long."""
+    mine = f".{where.name}-"
+    for old in where.parent.glob(".*-*.part"):
+        with contextlib.suppress(OSError, Refusal):
+            if (
+                old == part
+                or not re.fullmatch(r"\..*-[0-9a-f]{16}\.part", old.name)
+                or not (old / pool.PIXELS).is_file()
+            ):
+                continue  # in hand, or nothing of ours
+            if old.name.startswith(mine) or time.time() - old.stat().st_mtime > FORGOTTEN:
+                remove(old)
+
+
+def _is_there(plan: Plan, where: Path) -> bool:
+    if not os.path.lexists(where):
+        return False
+    if not pool.is_pool(where):
+        raise Refusal(f"{where} exists and is no pool of images; give another name")
+    if (there := pool.open_pool(where)).key != plan.key:
+        raise Refusal(f"{where} holds other images (key {there.key}, not {plan.key}); delete it or give another name")
+    return True
+
+
+@contextlib.contextmanager
+def _alone(where: Path, part: Path) -> Iterator[None]:
+    """Only one command writes a pool; the others wait as long as it gets on."""
+    lock = FileLock(where.with_name(f".{where.name}.lock"))
+    since, seen = time.monotonic(), 0.0
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except Timeout:
+            with contextlib.suppress(OSError):
+                if (newest := (part / PROGRESS).stat().st_mtime) != seen:
+                    since, seen = time.monotonic(), newest
+            if time.monotonic() - since > PATIENCE:
+                raise Refusal(
+                    f"{where} is being made by another command, stuck for {PATIENCE / 60:.0f} minutes"
+                ) from None
+        except (OSError, NotImplementedError) as error:
+            raise Refusal(f"cannot lock {lock.lock_file}: {error}; give another place with --write") from error
+    try:
+        yield
+    finally:
+        if pool.is_pool(where):  # whoever waits finds it made
+            with contextlib.suppress(OSError):
+                os.unlink(lock.lock_file)
+        lock.release()
+
+
+def _check_space(plan: Plan, part: Path) -> None:
+    needed = _size(plan) * len(plan.files)
+    with contextlib.suppress(OSError):
+        there = (part / pool.PIXELS).stat()
+        needed -= min(needed, there.st_blocks * 512)
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        room = f"{part.parent} has {free:,} bytes free"
+        raise Refusal(f"{room}, and the pool needs {needed:,}; give a smaller --side, or another disk with --write")
+
+
+def _size(plan: Plan) -> int:
+    """Bytes of an image."""
+    return plan.recipe.side**2 * plan.channels
+
+
+def _rows(plan: Plan) -> int:
+    """Images of a block."""
+    return min(BLOCK, BLOCK_BYTES // _size(plan))
+
+
+def _decoded(plan: Plan, part: Path, tell: Tell) -> tuple[list[int], dict[int, str]]:
+    """Decode what is missing: checksums of all blocks, and rows of files that will not do with their faults."""
+    starts = range(0, len(plan.files), _rows(plan))
+    with writing(part / pool.PIXELS), ready():
+        descriptor = os.open(part / pool.PIXELS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            os.ftruncate(descriptor, _size(plan) * len(plan.files))
+            done = _whole_blocks(plan, part, descriptor)
+            for start in starts:
+                if str(start) not in done:
+                    done[str(start)] = _block(plan, start, descriptor)
+                    write_json(part / PROGRESS, done)
+                tell(min(start + _rows(plan), len(plan.files)), len(plan.files))
+        finally:
+            os.close(descriptor)
+    holes = {int(row): kind for start in starts for row, kind in done[str(start)]["bad"].items()}
+    return [done[str(start)]["crc32"] for start in starts], holes
+
+
+def _whole_blocks(plan: Plan, part: Path, descriptor: int) -> dict[str, Any]:
+    """Blocks that an earlier command finished and whose bytes are there."""
+    try:
+        said = read_json(part / PROGRESS) if (part / PROGRESS).exists() else {}
+        return {
+            start: block
+            for start, block in said.items()
+            if zlib.crc32(os.pread(descriptor, _rows(plan) * _size(plan), int(start) * _size(plan))) == block["crc32"]
+            and all(int(row) >= 0 and isinstance(kind, str) for row, kind in block["bad"].items())
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):  # a Refusal is a ValueError
+        return {}
+
+
+def _block(plan: Plan, start: int, descriptor: int) -> dict[str, Any]:
+    """Decode and write one block, and wait until the disk has it."""
+    rows = range(start, min(start + _rows(plan), len(plan.files)))
+    bad, parts = {}, []
+
+    def one(row: int) -> bytes | Bad:
+        try:
+            data = read(plan.files[row])
+            if hashlib.sha256(data).digest() != plan.digests[row]:
+                raise Refusal(f"{plan.shown[row]} has changed since it was looked at; run the command again")
+            return pixels(data, plan.recipe, plan.channels).tobytes()
+        except Bad as fault:
+            return fault
+
+    for row, made in zip(rows, in_threads(one, rows), strict=True):
+        if isinstance(made, Bad):
+            bad[str(row)] = str(made)
+        parts.append(bytes(_size(plan)) if isinstance(made, Bad) else made)
+    content = b"".join(parts)
+    written = 0
+    while written < len(content):
+        written += os.pwrite(descriptor, content[written:], start * _size(plan) + written)
+    os.fsync(descriptor)
+    return {"crc32": zlib.crc32(content), "bad": bad}
+
+
+def _amiss(plan: Plan, holes: dict[int, str]) -> list[Amiss]:
+    """What was found to be amiss when it was decoded."""
+    labels, tests = (plan.class_names[k] for k in plan.labels[sorted(holes)]), plan.tests[sorted(holes)]
+    rows = zip(sorted(holes), labels, tests, strict=True)
+    return [Amiss(plan.shown[row], label, holes[row], bool(test)) for row, label, test in rows]
+
+
+def _describe(plan: Plan, part: Path, checksums: list[int], holes: dict[int, str]) -> None:
+    """All files beside the pixels, pool.json last."""
+    rows = np.array([row for row in range(len(plan.files)) if row not in holes], np.int64)
+    labels, tests, classes = plan.labels[rows], plan.tests[rows], len(plan.class_names)
+    train, test = (np.bincount(labels[tests == split], minlength=classes) for split in (False, True))
+    if not train.all():
+        name = plan.class_names[int(np.argmin(train))]
+        raise Refusal(f"class {name!r} has no training image left when what will not do is left out")
+    amiss = [*plan.amiss, *_amiss(plan, holes)]
+    write_arrays(part / pool.INDEX, {"rows": rows, "labels": labels, "tests": tests})
+    listed = ((plan.shown[r], plan.class_names[k], "test" if t else "train", plan.digests[r].hex())
+              for r, k, t in zip(rows, labels, tests, strict=True))  # fmt: skip
+    write_bytes(part / pool.FILES, pool.table(("path", "class", "split", "sha256"), listed))
+    if amiss:
+        write_bytes(part / pool.LEFT_OUT, pool.table(("path", "class", "why"), (one[:3] for one in amiss)))
+    mean, std = _moments(plan, part, rows[~tests])
+    notes = [note for note in plan.notes if note not in left_out(plan.amiss)]
+    said = {
+        "rules": RULES,
+        "name": plan.name,
+        "key": plan.key,
+        "side": plan.recipe.side,
+        "channels": plan.channels,
+        "mirrors": plan.recipe.mirrors,
+        "class_names": list(plan.class_names),
+        "train_counts": train.tolist(),
+        "test_counts": test.tolist(),
+        "mean": mean,
+        "std": std,
+        "rows": len(plan.files),
+        "block": _rows(plan),
+        "checksums": checksums,
+        "notes": [*notes, *left_out(amiss)],
+        "made_with": {name: version(name) for name in ("pillow", "numpy")},
+    }
+    write_json(part / pool.DESCRIPTION, said)
+
+
+def _moments(plan: Plan, part: Path, rows: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of the training pixels by channel, in units of [0, 1]; exact sums, any order."""
+    shape = (len(plan.files), plan.recipe.side**2, plan.channels)
+    mapped = np.memmap(part / pool.PIXELS, np.uint8, "r", shape=shape)
+    first, second = (np.zeros(plan.channels, np.int64) for _ in range(2))
+    step = _rows(plan)
+    for start in range(0, len(rows), step):
+        values = mapped[rows[start : start + step]].astype(np.int64)
+        first += values.sum((0, 1))
+        second += (values**2).sum((0, 1))
+    n = len(rows) * shape[1]
+    mean = first / n
+    variance = np.maximum(second / n - mean**2, 0)
+    return (mean / 255).tolist(), np.maximum(np.sqrt(variance) / 255, 1 / 255).tolist()

@@ -1,0 +1,28 @@
+"""What does --dataset name? A data set, or images of which a pool is made before a request is put together.
+
+Workers are given the pool: they know nothing of directories, lists or DataFrames.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ltbv.data.images import sources
+from ltbv.data.images.look import Tell
+from ltbv.data.images.named import NAMED
+from ltbv.data.images.recipe import Begin, Source
+from ltbv.engine.protocol import protocol_for
+from ltbv.options import choices
+from ltbv.settings import Settings
+
+
+def settled(options: Mapping[str, Any], tell: Tell = sources.silent) -> tuple[dict[str, Any], str]:
+    """The options without those of images, with the `dataset` that workers find; and the name of the data set."""
+    rest = dict(options)
+    of_images = {one.name: rest.pop(one.name, None) for one in (*choices(Source), *choices(Begin))}
+    dataset = rest.pop("dataset", Settings.dataset)
+    if isinstance(side := of_images["side"], int):  # before images are decoded to a size that no network is for
+        protocol_for((side, side, 3))
+    if isinstance(dataset, str) and dataset in NAMED:  # whose pool needs no files any more
+        of_images["data_dir"] = rest.pop("data_dir", None)
+    dataset, name = sources.settled(dataset, of_images, tell)
+    return {**rest, "dataset": dataset}, name

@@ -1,0 +1,210 @@
+"""A directory, a list, a CSV, a DataFrame, paths and labels: the same images are the same pool, and the same study."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ltbv
+from ltbv.data.catalogue import entry
+from ltbv.data.images import pool as pools
+from ltbv.data.images.sources import images, settled
+from ltbv.errors import Refusal
+from ltbv.harness.study import resolve
+
+
+def rows(top, split):
+    return [(str(p.relative_to(top)), p.parent.name) for p in sorted(top.glob(f"{split}/*/*.png"))]
+
+
+def as_directory(top, tmp_path):
+    return {"train": top}
+
+
+def as_two_directories(top, tmp_path):
+    shutil.copytree(top / "train", tmp_path / "one")
+    shutil.copytree(top / "test", tmp_path / "other")
+    return {"train": tmp_path / "one", "test": tmp_path / "other"}
+
+
+def as_lists(top, tmp_path):
+    numbers = {"ant": "ant", "bee": "bee", "cat 10": "cat 10"}
+    for split in ("train", "test"):
+        lines = [f"{path}\t{numbers[label]}" for path, label in rows(top, split) if " " not in label]
+        (tmp_path / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    return {"train": tmp_path / "train.txt", "test": tmp_path / "test.txt", "root": top}
+
+
+def as_csv(top, tmp_path):
+    with open(top / "index.csv", "w", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Split", "File Name", "Class"])
+        writer.writerows([split, *row] for split in ("test", "train") for row in reversed(rows(top, split)))
+    return {"train": top / "index.csv"}
+
+
+def as_frame(top, tmp_path):
+    every = [(split, *row) for split in ("train", "test") for row in rows(top, split)]
+    return {"train": pd.DataFrame(every, columns=["split", "path", "label"]), "root": top}
+
+
+def as_pairs(top, tmp_path):
+    def pairs(split):
+        return [top / path for path, _ in rows(top, split)], np.array([label for _, label in rows(top, split)])
+
+    return {"train": pairs("train"), "test": pairs("test")}
+
+
+DOORS = (as_directory, as_two_directories, as_csv, as_frame, as_pairs)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_gives_the_same_pool(door, photographs, tmp_path):
+    first = images(photographs)
+    asked = door(photographs, tmp_path)
+    assert images(**asked, write_to=tmp_path / "again.pool").key == first.key
+    assert (tmp_path / "again.pool" / pools.PIXELS).read_bytes() == (first.path / pools.PIXELS).read_bytes()
+    assert images(**asked).path == first.path
+
+
+def test_a_list_whose_labels_are_one_word_is_the_same_as_its_folders(photographs, tmp_path):
+    for split in ("train", "test"):
+        shutil.rmtree(photographs / split / "cat 10")
+    assert images(**as_lists(photographs, tmp_path)).key == images(photographs).key
+
+
+def test_files_may_be_listed_in_any_order_and_have_other_names(photographs, monkeypatch, tmp_path):
+    key = images(photographs).key
+    for path in sorted(photographs.glob("*/*/*.png")):
+        path.rename(path.with_name(f"x{99 - int(path.stem)}.jpg"))  # and are read by content
+    real = os.scandir
+
+    class Backwards:
+        def __init__(self, place):
+            self.entries = sorted(real(place), key=lambda entry: entry.name, reverse=True)
+
+        def __enter__(self):
+            return iter(self.entries)
+
+        def __exit__(self, *error):
+            return None
+
+    monkeypatch.setattr(os, "scandir", Backwards)
+    assert images(photographs, write_to=tmp_path / "again.pool").key == key
+
+
+def test_another_label_image_or_choice_is_another_pool(photographs):
+    keys = {images(photographs).key, images(photographs, side=16).key, images(photographs, mirrors=False).key}
+    (photographs / "train" / "ant" / "0.png").rename(photographs / "train" / "bee" / "moved.png")
+    keys.add(images(photographs).key)
+    shutil.copy(photographs / "test" / "ant" / "0.png", photographs / "test" / "ant" / "2.png")
+    keys.add(images(photographs).key)
+    assert len(keys) == 5
+
+
+def test_what_was_decoded_is_not_looked_at_again(photographs, monkeypatch):
+    first = images(photographs)
+    monkeypatch.setattr("ltbv.data.images.sources.plan", lambda *_: pytest.fail("looked again"))
+    assert images(photographs).path == first.path
+
+
+def test_a_pool_says_its_counts_and_is_resampled_as_it_is(photographs):
+    pool = images(photographs)
+    study = resolve(str(pool.path))
+    assert study.counts.tolist() == pool.entry().counts().tolist() == [9, 5, 3]
+    assert pool.class_names == ("ant", "bee", "cat 10") and pool.test_counts == (2, 2, 2)
+    assert study.settings.scheme == "stratified_bootstrap" and study.settings.profile == "own"
+    assert study.splits["few"].tolist() == [0, 1, 2]  # by the thresholds of the field as they stand, not in proportion
+    assert (np.bincount(study.sample(0) >> 32) == [9, 5, 3]).all()
+    study, dataset = study.load()
+    assert study.data(dataset)["notes"] == list(pool.notes) == ["23 images are smaller than 32 pixels, and enlarged"]
+    assert study.fingerprint == pool.key and study.asked()["dataset"] == "photographs"
+    assert dataset.read(study.sample(1)).shape == (17, 32, 32, 3) and dataset.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_long_tail_is_cut_where_an_imbalance_is_given(photographs):
+    study = resolve(str(images(photographs).path), head=4, imbalance=2)
+    assert study.counts.tolist() == [4, 2, 2] and study.settings.scheme == "subsample"
+    with pytest.raises(Refusal, match="class 1 needs 6 images but its pool has 5"):
+        resolve(str(images(photographs).path), imbalance=2)
+
+
+def test_a_pool_is_found_by_its_name_and_two_of_a_name_are_refused(photographs):
+    pool = images(photographs)
+    assert entry("photographs").pool_sizes.tolist() == [9, 5, 3]
+    assert settled("photographs", {}) == (str(pool.path), "photographs")
+    other = images(photographs, side=16)
+    with pytest.raises(Refusal, match=f"2 pools of images called 'photographs'.*{pool.key}.pool"):
+        entry("photographs")
+    assert entry(f"photographs-{other.key}").image_shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [
+        (("nowhere/photographs", {}), "--dataset nowhere/photographs does not exist"),
+        (("photograph", {}), "unknown dataset 'photograph'"),
+        (("glyphs-lt", {"side": 16}), "--side 16 is for images that are read from a directory or list, and glyphs-lt"),
+        ((("a.png",), {}), "images of a tuple: give a directory"),
+        ((("a.png", "ant"), {}), "images of a tuple: give a directory"),
+        (((3, ["ant"]), {}), "images as a tuple are .paths, labels., one label for each path"),
+        (((["a.png"], ["ant", "bee"]), {}), "1 paths and 2 labels"),
+        ((3.0, {}), "images of a float: give a directory"),
+    ],
+)
+def test_what_is_no_source_is_refused(asked, message, photographs):
+    with pytest.raises(Refusal, match=message):
+        settled(*asked)
+
+
+def test_a_share_of_each_class_is_set_aside_where_there_is_no_test_set(photographs):
+    folder = photographs / "train"
+    with pytest.raises(Refusal, match="has no test images; give --test, or --test-share 0.2"):
+        images(folder)
+    pool = images(folder, test_share=0.3)
+    assert (pool.test_counts, pool.train_counts) == ((3, 2, 1), (6, 3, 2))
+    shutil.copy(folder / "ant" / "0.png", folder / "ant" / "copy.png")
+    for share in (0.1, 0.3, 0.5, 0.7):
+        images(folder, test_share=share)  # a copy on the other side would be refused
+    (folder / "owl").mkdir()
+    shutil.copy(folder / "ant" / "0.png", folder / "owl" / "single.png")
+    with pytest.raises(Refusal, match="class 'owl' has 1 image, too few to set 0.3 of them aside"):
+        images(folder, test_share=0.3)
+
+
+def ltbv_command(*words, cwd):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "ltbv", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def test_a_directory_is_one_command_away_from_a_study_and_each_door_predicts_the_same(photographs, tmp_path):
+    asked = ("bootstrap", "--method", "ce", "--runs", "2", "--epochs", "1", "--jobs", "2", "--side", "16", "-q")
+    done = ltbv_command(*asked, "--dataset", "photographs", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / "runs" / "photographs"
+    wanted = {path.name: path.read_bytes() for path in study.glob("predictions/ce/r*.npz")}
+    assert len(wanted) == 2
+    images(**as_csv(photographs, tmp_path), side=16, write_to=tmp_path / "other.pool", name="other")
+    done = ltbv_command(*asked[:-3], "-q", "--dataset", "other.pool", "--study", "other", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in wanted:
+        with np.load(study / "predictions/ce" / name) as a, np.load(tmp_path / "other/predictions/ce" / name) as b:
+            assert all((a[field] == b[field]).all() for field in ("label", "logits"))
+    reported = ltbv_command("report", "runs/photographs", "-q", cwd=tmp_path)
+    assert reported.returncode == 0, reported.stderr
+    assert "photographs" in (tmp_path / "reports" / "photographs" / "report.md").read_text()
+
+
+def test_python_takes_what_images_gives(photographs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = ltbv.images(photographs, side=16)
+    analysis = ltbv.bootstrap("ce", 2, dataset=found, epochs=1, executor="inline", quiet=True)
+    assert (tmp_path / "runs" / "photographs").is_dir() and len(analysis.splits)
+    with pytest.raises(Refusal, match="fingerprint"):  # other images are another study
+        ltbv.bootstrap("ce", 2, dataset=ltbv.images(photographs, side=16, mirrors=False), epochs=1)
