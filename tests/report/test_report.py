@@ -35,7 +35,7 @@ SHEETS = (
     "cross_entropy",
     "table1",
 )
-FIGURES = ("bias_variance", "hardest_negatives", "flow", "by_class", "counts")
+FIGURES = ("bias_variance", "differences", "hardest_negatives", "flow", "by_class", "counts")
 FILES = {
     "report.html",
     "report.md",

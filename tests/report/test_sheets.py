@@ -41,13 +41,14 @@ def made(full):
 def test_every_row_has_every_column(made):
     _, of = made
     assert list(of) == [
-        *("overview", "splits", "plug_in", "claims", "identity", "hardest_negatives", "gaps", "flow", "pairs"),
+        *("overview", "verdicts", "splits", "plug_in", "tail", "head", "in_words"),
+        *("claims", "identity", "hardest_negatives", "gaps", "flow", "pairs"),
         *("cost", "experts", "usage", "other_accuracies", "test_priors", "wins", "calibration"),
         *("brier", "cross_entropy", "classes"),
     ]
     for sheet in of.values():
         assert {len(row) for row in sheet.rows} == {len(sheet.columns)}
-        assert "scheme subsample" in sheet.caption or sheet.key == "cost"
+        assert "scheme subsample" in sheet.caption or sheet.in_words or sheet.key == "cost"
 
 
 def test_marks_follow_the_intervals(made):
