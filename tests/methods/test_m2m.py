@@ -123,7 +123,9 @@ def test_a_lost_class_two_classes_and_classes_alike_have_finite_chances():
         counts = torch.tensor(counts)
         assert replacement(counts).isfinite().all() and acceptance(counts, 0.99).isfinite().all()
     alike = torch.full((1, 3), 4)
-    plan = drawn_replacements(torch.tensor([[0, 1, 2, 0]]), alike, beta_for(alike), torch.zeros(1, 4, 3, dtype=torch.float64))
+    plan = drawn_replacements(
+        torch.tensor([[0, 1, 2, 0]]), alike, beta_for(alike), torch.zeros(1, 4, 3, dtype=torch.float64)
+    )
     assert not plan.chosen.any() and not plan.well.any()
 
 
