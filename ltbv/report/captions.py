@@ -122,7 +122,8 @@ INTERVAL = (
 
 def looks(evidence: Evidence) -> str:
     """How often the study was read, as far as is known, and what that costs: see `stats.compare`."""
-    of, known = evidence.setting.looks, "where two methods do not differ, at most 2 % of simulated studies have a claim"
+    of = evidence.setting.looks
+    known = "where two methods do not differ, at most 2.7 % of simulated studies have a claim"
     if len(of) < 2:
         return (
             "Nothing is corrected for reading a study again after it has grown: say how often it was read"

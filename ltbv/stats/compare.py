@@ -12,9 +12,9 @@ Nine confirmatory tests, {error, bias, variance} x {many, medium, few}, are corr
 Hochberg, 1995): a hundred classes are beyond what ten runs can settle.
 
 A study that grows, 10, 15, 20 runs, and is read each time makes more false claims than one that is read once, and still
-fewer than it may: of two methods that do not differ, 2 % of simulated studies have a claim at any of the three readings
-(reports/coverage), because neighbouring readings see the same runs and intervals are a little wide. So nothing is
-corrected for the looks; a study that is read after every run is another matter.
+fewer than it may: of two methods that do not differ, at most 2.7 % of simulated studies have a claim at any of the
+three readings (reports/coverage), because neighbouring readings see the same runs and intervals are a little wide. So
+nothing is corrected for the looks; a study that is read after every run is another matter.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -38,20 +38,19 @@ never of length 0 for new test images. It is not clipped: what lies beyond 0 or 
 Why not a bootstrap over runs: R runs drawn with replacement hold about .63 R distinct ones, a run drawn twice agrees
 with itself, and the percentile interval of the variance then covers the truth in 0 % of simulated studies.
 
-Coverage of nominal 95 % at R = 10 and 20 in thirteen simulated worlds that no constant was fitted to, though five were
-looked at once (reports/coverage; 150 studies, so a cell is known to 1.8), one method or a paired difference, splits and
-classes: error 90-100 (mean 96), bias 91-100 (98), variance 95-100 (99); in the two worlds written last, 92 or more
-everywhere. Not so in two others: where one run of twenty collapses, error 52-98 and variance 43-100, which no estimator
-mends (`fallen_runs` names such runs); and where runs share a pool and the data matter much, variance 33-100 and, at R =
-10, bias 81-100. At R = 5 the bias covers 64-100: no claim is made of a bias below ten runs. Where classes of the tail
-drift together, `se_bias="conservative"` helps (87 without it in one world). False claims: in at most 1.3 % of the
-studies of any world but `collapse_one` (see `fallen`).
+Coverage of nominal 95 % at R = 10 and 20 (reports/coverage; 150 studies, so a cell is known to 1.8), one method or a
+paired difference, splits and classes. In eleven simulated worlds that no constant was fitted to, though five were
+looked at once: error 90-100 (mean 96; 5 of 306 cells below 92), bias 91-100 (98; one below 92), variance 95-100 (99).
+In the four that constants were once fitted to: error 89-100 (95), bias 87-100 (98; few in `factors` at R = 10 is 87,
+its difference 90), variance 93-100 (99). Much of this is wider than need be: reports/coverage lists the cells above
+99. Not so in three others: where one run of twenty collapses, error 52-97 and variance 43-100, or one of seven of one
+method, 73-97 and 70-100, which no estimator mends (`fallen_runs` names such runs); and where runs share a pool and the
+data matter much, variance 33-100 and, at R = 10, bias 81-100. At R = 5 the bias covers 33-100: no claim is made of a
+bias below ten runs. Where classes of the tail drift together, `se_bias="conservative"` helps (87 without it in one
+world). False claims: in at most 2.7 % of the studies of any world but `collapse_one` (see `fallen`).
 
-That was simulated with the sum of squares for left^2 in differences of the bias too. With the smaller one these are .88
-to 1.00 times as wide (single classes of `clips` .74) and cover 95-100 in the thirteen worlds at R = 10, and in at most
-2.7 % of studies a claim is false; R = 20 was asked of one of them (none below 92). In smooth worlds at R = 10 they
-are .92-1.13 times as wide as with a constant share in left's place (up to 1.32 before) and cover 94-100, but for few in
-`factors`, one of the worlds that .6 was fitted to: 91, as with that share, 94 before (80 studies: known to 3).
+In smooth worlds at R = 10 differences of the bias are .92-1.13 times as wide as with a constant share in left's place
+(up to 1.32 with the sum of squares for left^2).
 """
 
 from collections.abc import Mapping
