@@ -30,6 +30,12 @@ _WHAT = (
         "--method", "methods", multiple=True, metavar="KEY", help="Method to train; KEY,KEY for more. [ce,ride]"
     ),
     *options_of(Settings),
+    click.option(
+        "--features",
+        type=click.Path(path_type=Path),
+        metavar="FILE.npz",
+        help="Instead of --dataset: features of a frozen backbone, on which heads are trained (docs/features.md).",
+    ),
     click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
     config_option("Options by name, from a TOML file; the command line goes first."),
 )
@@ -53,6 +59,7 @@ def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
     \b
     ltbv bootstrap --method ce --method ride --runs 10
     ltbv bootstrap --dataset cifar100-lt --data-dir DATA --method ride
+    ltbv bootstrap --features dino.npz --method ce --method balanced_softmax --runs 100
     """
     if as_json and not dry_run:
         raise Refusal("--json goes with --dry-run; ltbv status --json says how far a study is")
@@ -84,13 +91,16 @@ def run(chunk, quiet, verbose, **options) -> None:
     _do(_prepared(**options, runs=last + 1, only=only, executor="inline"), quiet, verbose)
 
 
-def _prepared(methods, study, **options):
+def _prepared(methods, study, features=None, **options):
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
+    from ltbv.data.features import instead, kept_as
     from ltbv.harness.bootstrap import prepare
 
+    if features is not None:
+        options["dataset"] = instead(features, options["dataset"], Settings.dataset)
     sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     methods = tuple(key for word in methods for key in word.split(",") if key)
-    where = study or Path("runs") / options["dataset"]
+    where = study or Path("runs") / kept_as(options["dataset"])
     return prepare(Request.of(methods or DEFAULT_METHODS, options.pop("runs"), where, **options))
 
 

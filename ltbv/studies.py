@@ -37,20 +37,25 @@ def bootstrap(
     study     the directory; None: runs/DATASET
     quiet     no progress
     reference key of the method that the others are compared with; None: 'ce'
-    settings  of the study (`ltbv.settings.Settings`): dataset, scheme, head, imbalance, profile, epochs, seed, …; and
-              means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …
+    settings  of the study (`ltbv.settings.Settings`): dataset, scheme, head, imbalance, profile, epochs, seed, …;
+              means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …; and, instead of
+              `dataset`, features: an .npz of what a frozen backbone made (docs/features.md)
 
     Methods that only this process knows (registered in a notebook) are trained in it, all others by worker processes.
     What fails in one method or run leaves the others; it is raised as a Refusal when all that can be done is done.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
+    from ltbv.data.features import instead, kept_as
     from ltbv.display import Display
     from ltbv.harness.bootstrap import prepare
     from ltbv.methods.registry import is_importable
 
+    if (features := settings.pop("features", None)) is not None:
+        settings["dataset"] = instead(features, settings.get("dataset", Settings.dataset), Settings.dataset)
     split(settings, Settings, Means)  # refuses what is neither
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
-    store = Path("runs") / settings.get("dataset", Settings.dataset) if study is None else Path(study)
+    known_as = kept_as(settings.get("dataset", Settings.dataset))
+    store = Path("runs") / known_as if study is None else Path(study)
     wanted = REFERENCE if reference is None else reference
     if names and wanted not in names and not (store / "predictions" / wanted / "recipe.json").exists():
         what = "CE" if reference is None else f"reference {reference!r}"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ltbv.data import cifar, glyphs, resample
+from ltbv.data import cifar, features, glyphs, resample
 from ltbv.data.dataset import Dataset
-from ltbv.data.profile import long_tail_counts
+from ltbv.data.profile import OWN, long_tail_counts
 from ltbv.errors import Refusal, unknown
 
 
@@ -23,6 +23,7 @@ class Entry:
     head, imbalance, profile, scheme   the default profile and resampling scheme
     endless          ids beyond the pool can be read too (images are made, not stored)
     load             the data directory (of no meaning where `needs_data_dir` is False) -> Dataset
+    backbone         of features: what made them, '' where that is not said; None where images are images
     """
 
     name: str
@@ -37,6 +38,7 @@ class Entry:
     needs_data_dir: bool
     endless: bool
     _load: Callable[[Path], Dataset] = field(repr=False)
+    backbone: str | None = None
 
     @property
     def pool_sizes(self) -> np.ndarray:
@@ -112,8 +114,31 @@ ENTRIES = {
 }
 
 
+def _of_features(path: Path) -> Entry:
+    """Features of a file: as long-tailed as they are, resampled as they are."""
+    found = features.open_features(path)
+    largest, smallest = found.pool_sizes.max(), found.pool_sizes.min()
+    return Entry(
+        name=path.name,
+        description=f"features of {path}",
+        num_classes=len(found.class_names),
+        pool=tuple(found.pool_sizes.tolist()),
+        image_shape=(1, 1, found.width),
+        head=int(largest),
+        imbalance=float(largest / smallest),
+        profile=OWN,
+        scheme="stratified_bootstrap",
+        needs_data_dir=False,
+        endless=False,
+        _load=lambda data_dir: found.dataset(),
+        backbone=found.about,
+    )
+
+
 def entry(name: str) -> Entry:
-    """The entry of that name."""
+    """The entry of that name; or of a file of features, by its path."""
+    if name not in ENTRIES and name.endswith(features.SUFFIX):
+        return _of_features(Path(name))
     if name not in ENTRIES:
         raise unknown("dataset", name, ENTRIES)
     return ENTRIES[name]

@@ -13,9 +13,11 @@ from ltbv.models.experts import Experts
 def predict(network: Experts, test: Reader, rule: Rule, *, block: int = 250) -> tuple[np.ndarray, np.ndarray | None]:
     """Float32 logits [R, N, C] by the method's rule, and the experts asked [R, N] where the rule chooses among them."""
     network.eval()
+    held = (*network.parameters(), *network.buffers())  # class means on features are buffers alone
+    dtype = next(values.dtype for values in held if values.is_floating_point())
     answers = []
     for start in range(0, len(test), block):
-        with precision(test.device, next(network.parameters()).dtype):
+        with precision(test.device, dtype):
             logits, used = Answer(*rule(network, test.block(slice(start, start + block), network.runs)))
         answers.append(Answer(logits.cpu(), None if used is None else used.cpu()))
     whole = torch.cat([answer.logits.float() for answer in answers], 1).numpy()

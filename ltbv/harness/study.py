@@ -93,6 +93,7 @@ class Study:
         protocol, said = canonical(self.protocol), self.settings.said()
         del protocol["epochs"]  # stands among the settings
         name = {"protocol_name": said.pop("protocol")} if "protocol" in said else {}
+        said["dataset"] = self.entry.name  # wherever it lies
         return {**said, **name, "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
 
     def form(self, method: Method) -> Method:
@@ -105,7 +106,9 @@ class Study:
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
+        backbone = {} if self.entry.backbone is None else {"backbone": self.entry.backbone}
         return {
+            **backbone,
             "class_names": list(dataset.class_names),
             "counts": self.counts.tolist(),
             "pool_sizes": np.asarray(self.entry.pool_sizes).tolist(),
@@ -191,7 +194,9 @@ def filled_in(asked: Settings) -> Study:
         raise Refusal(f"development {asked.development}: at least 1 image a class, or leave it out")
     own = {name: getattr(source, name) for name in ("scheme", "head", "imbalance", "profile")}
     own["epochs"] = protocol_for(source.image_shape).epochs
-    if OWN in (asked.profile, source.profile if asked.profile is None else None):
+    if asked.profile is None and asked.imbalance is not None and source.profile == OWN:  # a tail is cut out of them
+        own |= {"profile": "exp", "scheme": "subsample"}
+    elif OWN in (asked.profile, source.profile if asked.profile is None else None):
         if asked.imbalance is not None:
             raise Refusal(f"imbalance {asked.imbalance:g}: data with their own profile have their own; leave it out")
         counts = own_counts(source.pool_sizes, asked.head)
@@ -222,7 +227,9 @@ def _protocol(asked: Settings, common: Protocol) -> str | None:
 
 def fingerprint(dataset: Dataset) -> str:
     """16 hex digits of the test set and of the first image of each class: another copy of the data in another order, or
-    drawn by another font library, is another data set."""
+    drawn by another font library, is another data set. Of features from a file, of all that is in it."""
+    if dataset.content:
+        return dataset.content
     found = hashlib.sha256()
     first = make_ids(np.arange(dataset.num_classes), np.zeros(dataset.num_classes))
     for array in (dataset.test.pixels, dataset.test.labels.astype(np.int64), dataset.read(first)):
