@@ -169,3 +169,17 @@ def test_workers_read_the_file_too(file, tmp_path):
     assert done.exit_code == 0, done.output
     assert Store(tmp_path / "study").runs("ce") == [0, 1]
     assert "nothing is missing" in CliRunner().invoke(main, [*asked, "--dry-run"]).output
+
+
+def test_other_commands_take_such_a_file_or_say_why_not(file, tmp_path):
+    listed = CliRunner().invoke(main, ["methods", "--dataset", str(file)])
+    assert listed.exit_code == 0, listed.output
+    lines = {line.split()[0]: line for line in listed.output.splitlines() if line.strip()}
+    assert "65" in lines["ce"].split() and "not on features: its 3 experts need" in lines["ride"]  # 12 x 5 and 5
+    told = CliRunner().invoke(main, ["methods", "balanced_softmax", "--dataset", str(file)])
+    assert told.exit_code == 0 and "65 parameters, 60 multiply-adds" in told.output, told.output
+    refused = CliRunner().invoke(main, ["methods", "m2m", "--dataset", str(file)])
+    assert refused.exit_code == 2 and "method 'm2m': it makes images" in refused.output
+    drawn = CliRunner().invoke(main, ["datasets", "--preview", str(tmp_path / "x.png"), "--dataset", str(file)])
+    assert drawn.exit_code == 2 and "net.npz holds features, which cannot be drawn" in drawn.output
+    assert not list(tmp_path.iterdir())
