@@ -35,6 +35,12 @@ _WHAT = (
     *options_of(Settings),
     *options_of(Source),
     *options_of(Begin),
+    click.option(
+        "--features",
+        type=click.Path(path_type=Path),
+        metavar="FILE.npz",
+        help="Instead of --dataset: features of a frozen backbone, on which heads are trained (docs/features.md).",
+    ),
     click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
     config_option("Options by name, from a TOML file; the command line goes first."),
 )
@@ -59,6 +65,7 @@ def bootstrap(dry_run, as_json, quiet, verbose, **options) -> None:
     ltbv bootstrap --method ce --method ride --runs 10
     ltbv bootstrap --dataset cifar100-lt --data-dir DATA --method ride
     ltbv bootstrap --dataset photographs --test-share 0.2
+    ltbv bootstrap --features dino.npz --method ce --method balanced_softmax --runs 100
     """
     if as_json and not dry_run:
         raise Refusal("--json goes with --dry-run; ltbv status --json says how far a study is")

@@ -39,8 +39,9 @@ def bootstrap(
     quiet     no progress
     reference key of the method that the others are compared with; None: 'ce'
     settings  of the study (`ltbv.settings.Settings`): dataset, scheme, head, imbalance, profile, epochs, seed, …;
-              means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …; and test, root,
-              side and test_share, where `dataset` is images of one's own: whatever `ltbv.images` takes, or gives
+              means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …; test, root, side
+              and test_share, where `dataset` is images of one's own: whatever `ltbv.images` takes, or gives; and,
+              instead of `dataset`, features: an .npz of what a frozen backbone made (docs/features.md)
 
     Methods that only this process knows (registered in a notebook) are trained in it, all others by worker processes.
     What fails in one method or run leaves the others; it is raised as a Refusal when all that can be done is done.
@@ -51,9 +52,10 @@ def bootstrap(
     from ltbv.harness.source import settled
     from ltbv.methods.registry import is_importable
 
+    features = settings.pop("features", None)
     split(settings, Settings, Means, Source, Begin)  # refuses what is none of them
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
-    settings, known_as = settled(settings)
+    settings, known_as = settled({**settings, "features": features})
     store = Path("runs") / known_as if study is None else Path(study)
     wanted = REFERENCE if reference is None else reference
     if names and wanted not in names and not (store / "predictions" / wanted / "recipe.json").exists():

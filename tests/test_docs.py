@@ -11,6 +11,7 @@ import pytest
 METHODS = Path(__file__).parents[1] / "docs" / "methods.md"
 PREDICTIONS = METHODS.with_name("predictions.md")
 IMAGES = METHODS.with_name("images.md")
+FEATURES = METHODS.with_name("features.md")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -146,3 +147,14 @@ def test_the_table_of_the_readme_is_one_that_a_report_wrote():
     table = [line for line in lines if line.startswith("|")]
     written = (root / "reports/published-shape-subsample/tables/table1.md").read_text().splitlines()
     assert table == [line for line in written if line.startswith("|")] and len(table) == 7
+
+
+def test_the_file_of_features_of_the_page_is_one(here, monkeypatch):
+    monkeypatch.chdir(here)
+    (block,) = blocks(FEATURES, "python")
+    exec(block, {})
+    asked = ("bootstrap", "--features", "mine.npz", "--method", "ce,balanced_softmax", "--runs", "2", "--epochs", "2")
+    done = ltbv(*asked, "-q", cwd=here, path=METHODS.parents[1])
+    assert done.returncode == 0, done.stderr
+    told = ltbv("report", "runs/mine", cwd=here, path=METHODS.parents[1])
+    assert told.returncode == 0 and "given this backbone" in " ".join(told.stdout.split()), told.stderr

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Augmentation, Dataset, labels_of
-from ltbv.data.readers import OnDevice, Reader
+from ltbv.data.readers import Reader, on_device
 from ltbv.data.samplers import Sampler, Turn, nearest_of_class
 from ltbv.errors import Refusal
 from ltbv.seeds import generator
@@ -73,7 +73,7 @@ class Feed:
         held = ids[:, :0] if held is None else held
         distinct, rows = np.unique(np.concatenate([ids, held], axis=1), return_inverse=True)
         pixels = dataset.read(distinct)
-        self.reader: Reader = OnDevice(dataset, pixels, pad=augmentation.pad, device=device, dtype=dtype)
+        self.reader: Reader = on_device(dataset, pixels, pad=augmentation.pad, device=device, dtype=dtype)
         rows = rows.reshape(len(ids), -1)
         self.rows, self.held_rows = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :]
         self.labels, self.held_labels = labels_of(ids), labels_of(held)

@@ -6,12 +6,13 @@ Those that have a name, and pools that were made of image files.
 import os
 from pathlib import Path
 
-from ltbv.data import cifar, glyphs
+from ltbv.data import cifar, features, glyphs
 from ltbv.data.dataset import Dataset
 from ltbv.data.entry import Entry
 from ltbv.data.images import pool
 from ltbv.data.images.items import some
 from ltbv.data.images.named import NAMED
+from ltbv.data.profile import OWN
 from ltbv.errors import Refusal, unknown
 
 
@@ -58,10 +59,34 @@ ENTRIES = {
 }
 
 
+def _of_features(path: Path) -> Entry:
+    """Features of a file: as long-tailed as they are, resampled as they are."""
+    found = features.open_features(path)
+    largest, smallest = found.pool_sizes.max(), found.pool_sizes.min()
+    return Entry(
+        name=path.name,
+        description=f"features of {path}",
+        num_classes=len(found.class_names),
+        pool=tuple(found.pool_sizes.tolist()),
+        image_shape=(1, 1, found.width),
+        head=int(largest),
+        imbalance=float(largest / smallest),
+        profile=OWN,
+        scheme="stratified_bootstrap",
+        needs_data_dir=False,
+        endless=False,
+        _load=lambda data_dir: found.dataset(),
+        backbone=found.about,
+    )
+
+
 def entry(name: str) -> Entry:
-    """The entry of that name; or of a pool of images, by its path, or by its name where it was made on the way."""
+    """The entry of that name, of a file of features by its path, or of a pool of images by its path, or by its name
+    where it was made on the way."""
     if name in ENTRIES:
         return ENTRIES[name]
+    if name.endswith(features.SUFFIX):
+        return _of_features(Path(name))
     if pool.is_pool(Path(name)):
         return pool.open_pool(Path(name)).entry()
     kept = pool.kept(name)

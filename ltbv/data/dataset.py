@@ -14,6 +14,11 @@ from ltbv.later import later
 CLASS_SHIFT = 32
 
 
+def are_vectors(image_shape: tuple[int, ...]) -> bool:
+    """Are images of (H, W, channels) features, one pixel of D channels?"""
+    return image_shape[:2] == (1, 1)
+
+
 def make_ids(labels: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Ids [n] int64 of the images `indices` [n] of the classes `labels` [n]."""
     return (np.asarray(labels, np.int64) << CLASS_SHIFT) | np.asarray(indices, np.int64)
@@ -31,7 +36,7 @@ def indices_of(ids: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Images:
-    """Images in memory: `pixels` [n, H, W, channels] uint8 and `labels` [n] int64."""
+    """Images in memory: `pixels` [n, H, W, channels] uint8 (features: [n, 1, 1, D] float32) and `labels` [n] int64."""
 
     pixels: np.ndarray
     labels: np.ndarray
@@ -53,9 +58,9 @@ class Dataset:
     """A pool and a test set, ready to read.
 
     pool_sizes   [C] images of each class in the pool
-    read         ids [n] -> pixels [n, H, W, channels] uint8
+    read         ids [n] -> pixels [n, H, W, channels] uint8, or float32 where they are features
     test         the fixed test set
-    mean, std    of the pixels, one a channel, in units of [0, 1]
+    mean, std    of the pixels, one a channel, in units of [0, 1]; of features in their own
     mirrors      a mirrored image is one of the same class (of letters it is not)
     background   value 0-255 of what lies around an image
     content      hex digits that all images, labels and names of classes decide; empty where they are not known

@@ -20,6 +20,7 @@ class Entry:
     head, imbalance, profile, scheme   the default profile and resampling scheme
     endless          ids beyond the pool can be read too (images are made, not stored)
     notes            what a reader of results must know of these data
+    backbone         of features: what made them, '' where that is not said; None where images are images
     load             the data directory (of no meaning where `needs_data_dir` is False) -> Dataset
     """
 
@@ -36,6 +37,7 @@ class Entry:
     endless: bool
     _load: Callable[[Path], Dataset] = field(repr=False)
     notes: tuple[str, ...] = ()
+    backbone: str | None = None
 
     @property
     def pool_sizes(self) -> np.ndarray:

@@ -5,7 +5,8 @@ import io
 import numpy as np
 
 from ltbv.data.catalogue import entry
-from ltbv.data.dataset import Dataset, make_ids
+from ltbv.data.dataset import Dataset, are_vectors, make_ids
+from ltbv.errors import Refusal
 
 ROWS = 12
 COLUMNS = 16
@@ -16,6 +17,9 @@ def sheet(dataset: Dataset, counts: np.ndarray | None = None) -> bytes:
 
     counts [C] training images of each class, written beside its row; None means the default profile of the catalogue.
     """
+    if are_vectors(dataset.image_shape):
+        raise Refusal(f"{dataset.name} holds features, which cannot be drawn; give a data set of images")
+
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,6 +1,6 @@
 """How do images come from where they lie? A `Reader` is asked for rows, and gives batches of them on the device.
 
-The one there is holds all pixels on the device. One that streams from disk gives the same batches.
+They hold all pixels, or all feature vectors, on the device. One that streams from disk gives the same batches.
 """
 
 from abc import ABC, abstractmethod
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ltbv.data.dataset import Dataset
+from ltbv.data.dataset import Dataset, are_vectors
 
 
 class Reader(ABC):
@@ -28,7 +28,7 @@ class Reader(ABC):
 
     @abstractmethod
     def raw(self, rows: np.ndarray) -> np.ndarray:
-        """Pixels [n, H, W, channels] uint8 as they are stored."""
+        """Pixels [n, H, W, channels] uint8 as they are stored; features as a network sees them."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -90,3 +90,37 @@ class OnDevice(Reader):
         """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory."""
         values = crops.permute(0, 2, 3, 1, 4).to(self.scale.dtype) * self.scale + self.shift
         return values.flatten(3).permute(0, 3, 1, 2)
+
+
+class Vectors(Reader):
+    """All feature vectors in the memory of the device, normalised once; there is nothing to crop or to mirror.
+
+    pixels   [P, 1, 1, D]
+    """
+
+    def __init__(self, dataset: Dataset, pixels: np.ndarray, *, device: torch.device, dtype: torch.dtype):
+        mean, std = (torch.tensor(of, dtype=dtype, device=device) for of in (dataset.mean, dataset.std))
+        self.values = (torch.as_tensor(pixels).to(device, dtype).flatten(1) - mean) / std  # [P, D]
+        self.device = self.values.device
+
+    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor, degrees: Tensor | None = None) -> Tensor:
+        del tops, lefts, flips, degrees
+        return self.values.index_select(0, rows.T.flatten()).view(rows.shape[1], -1, 1, 1)
+
+    def block(self, rows: slice, runs: int) -> Tensor:
+        return self.values[rows].repeat(1, runs)[..., None, None]
+
+    def raw(self, rows: np.ndarray) -> np.ndarray:
+        return self.values[torch.as_tensor(rows).to(self.device)][:, None, None].cpu().numpy()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def on_device(
+    dataset: Dataset, pixels: np.ndarray, *, pad: int, device: torch.device, dtype: torch.dtype
+) -> OnDevice | Vectors:
+    """The reader that suits a data set."""
+    if are_vectors(dataset.image_shape):
+        return Vectors(dataset, pixels, device=device, dtype=dtype)
+    return OnDevice(dataset, pixels, pad=pad, device=device, dtype=dtype)

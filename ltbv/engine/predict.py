@@ -33,11 +33,13 @@ def predict(
 ) -> Predictions:
     """What a stack answers to the whole test set; `experts`: also what each of them says, see `wants_experts`."""
     network.eval()
+    held = (*network.parameters(), *network.buffers())  # class means on features are buffers alone
+    dtype = next(values.dtype for values in held if values.is_floating_point())
     logits: list[torch.Tensor] = []
     asked: list[torch.Tensor | None] = []
     each: list[torch.Tensor | None] = []
     for start in range(0, len(test), block):
-        with precision(test.device, next(network.parameters()).dtype):
+        with precision(test.device, dtype):
             answer = Answer(*rule(network, test.block(slice(start, start + block), network.runs)))
         said = answer.expert_logits
         if said is not None and not wants_experts(experts, said.shape[1], len(test), said.shape[3]):

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ltbv.data.dataset import Augmentation
+from ltbv.data.dataset import Augmentation, are_vectors
 from ltbv.errors import Refusal, unknown
 from ltbv.models.foreign import Foreign
+from ltbv.models.given import Given
 from ltbv.models.resnet import Resnet
 from ltbv.models.vision import backbone
 from ltbv.optimisers import OPTIMISERS, SGD, Optimiser
-from ltbv.schedules import Drops, Number, Warmup, highest, times
+from ltbv.schedules import Cosine, Drops, Number, Warmup, highest, times
 from ltbv.settings import Settings
 
 
@@ -25,7 +26,7 @@ class Protocol:
     epochs: int
     batch: int
     learning_rate: Number
-    backbone: Resnet | Foreign
+    backbone: Resnet | Foreign | Given
     augmentation: Augmentation = Augmentation()
     weight_decay: float = 5e-4
     optimiser: Optimiser = SGD()
@@ -65,6 +66,8 @@ def changed(protocol: Protocol, settings: Settings) -> Protocol:
             " --learning-rate too, for example 0.001"
         )
     if settings.network:
+        if isinstance(protocol.backbone, Given):
+            raise Refusal(f"network {settings.network}: features have a backbone already; leave out --network")
         found |= {"backbone": backbone(settings.network), "stack": 1}
     return replace(protocol, **found)
 
@@ -94,8 +97,15 @@ GLYPHS = Protocol(
 PROTOCOLS = {24: GLYPHS, 64: CIFAR}  # by the longest side of images that they are for
 
 
+# A head on features, a convex problem for most losses: small steps at the end, for the last epoch is what counts. A
+# cosine and no drops, so that what is deferred to the last fifth still moves it.
+HEAD = Protocol(epochs=50, batch=256, learning_rate=Cosine(0.1), backbone=Given(1), stack=25)
+
+
 def protocol_for(image_shape: tuple[int, int, int]) -> Protocol:
-    """The protocol for images of (H, W, channels), by their longer side."""
+    """The protocol for images of (H, W, channels), by their longer side; for features, that of a head."""
+    if are_vectors(image_shape):
+        return replace(HEAD, backbone=Given(image_shape[2]))
     longest = max(image_shape[:2])
     for side, protocol in sorted(PROTOCOLS.items()):
         if longest <= side:

@@ -52,6 +52,19 @@ def names_of(path: Path) -> tuple[str, ...]:
             return tuple(members(archive))
 
 
+def read_given(path: Path, names: Iterable[str], *, optional: Iterable[str] = (), cure: str) -> dict[str, np.ndarray]:
+    """The arrays of an .npz that somebody else wrote, compressed or not: those of `names`, and of `optional` if there.
+
+    cure   what to do about a file that is not whole, or lacks an array
+    """
+    with reading(path, lambda why: f"is not a whole .npz of plain arrays ({why}); {cure}"):
+        check_regular(path)
+        with zipfile.ZipFile(path) as archive:
+            infos = members(archive, deflated=True)
+            wanted = [*names, *(name for name in optional if name in infos)]
+            return {name: _read(archive, infos, name) for name in wanted}
+
+
 def shape_of(path: Path, name: str) -> tuple[int, ...]:
     """The shape of one array of an uncompressed .npz, without reading its values."""
     with _ours(path):

@@ -11,6 +11,7 @@ import numpy as np
 from ltbv.data.resample import lost_classes, overlap
 from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
+from ltbv.engine.probe import check_on_features
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.chunks import Chunk, cut, whole
 from ltbv.harness.events import Event, Failed, Predicted, Tell
@@ -213,6 +214,7 @@ def prepare(request: Request) -> Job:
     device = choose(means.device)
     devices = count(device)
     for method in methods.values():
+        check_on_features(method, study.protocol)
         for stage in method.stages:
             check(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
             if stage.held:

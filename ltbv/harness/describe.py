@@ -4,6 +4,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ltbv.data.catalogue import ENTRIES
+from ltbv.engine.probe import check_on_features, why_not
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.terms import as_published, stage_epochs, stage_rate
 from ltbv.errors import Refusal
@@ -12,6 +13,7 @@ from ltbv.later import says_nothing
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method, Stage
 from ltbv.methods.registry import brought, hidden
+from ltbv.models.given import Given
 from ltbv.schedules import value
 
 COLUMNS = ("key", "method", "stages", "parameters", "asking", "training", "paper")
@@ -20,15 +22,19 @@ COLUMNS = ("key", "method", "stages", "parameters", "asking", "training", "paper
 def listing(dataset: str) -> list[tuple[str, ...]]:
     """COLUMNS of every method. Asking (multiply-adds for one image) and training (for all) are multiples of the first.
 
-    Methods that other packages bring come last, by name; one that cannot be imported says why.
+    Methods that other packages bring come last, by name; one that cannot be imported, or not be trained on features,
+    says why.
     """
     study = resolve(dataset)
-    rows, first = [], None
+    rows, first, of_heads = [], None, isinstance(study.protocol.backbone, Given)
     for name in dict.fromkeys((*METHODS, *brought())):
         try:
             method = find(name)
         except Refusal as refusal:
             rows.append((name, str(refusal), *[""] * (len(COLUMNS) - 2)))
+            continue
+        if of_heads and (why := why_not(method)):
+            rows.append((name, f"not on features: {why}", *[""] * (len(COLUMNS) - 2)))
             continue
         cost = study.cost(method)
         first = first or cost
@@ -53,6 +59,7 @@ def listing(dataset: str) -> list[tuple[str, ...]]:
 def explanation(name: str, dataset: str) -> str:
     """One method: what it is, its stages with every setting, its cost, and what its file says of it."""
     method, study = find(name), resolve(dataset)
+    check_on_features(method, study.protocol)
     cost = study.cost(method)
     lines = [*filter(None, (f"{method.title} ({method.key})", method.summary, method.paper)), ""]
     for number, stage in enumerate(method.needed(), 1):

@@ -1,25 +1,40 @@
-"""What does --dataset name? A data set, or images of which a pool is made before a request is put together.
+"""What does --dataset name? A data set, a file of features, or images of which a pool is made before a request is put
+together.
 
 Workers are given the pool: they know nothing of directories, lists or DataFrames.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from ltbv.data import features
 from ltbv.data.images import sources
 from ltbv.data.images.look import Tell
 from ltbv.data.images.named import NAMED
 from ltbv.data.images.recipe import Begin, Source
 from ltbv.engine.protocol import protocol_for
-from ltbv.options import choices
+from ltbv.errors import Refusal
+from ltbv.options import choices, option
 from ltbv.settings import Settings
 
 
 def settled(options: Mapping[str, Any], tell: Tell = sources.silent) -> tuple[dict[str, Any], str]:
-    """The options without those of images, with the `dataset` that workers find; and the name of the data set."""
+    """The options without those of images, with the `dataset` that workers find; and the name of the data set.
+
+    `features`, a path, stands in the place of a `dataset`.
+    """
     rest = dict(options)
+    of_backbone = rest.pop("features", None)
     of_images = {one.name: rest.pop(one.name, None) for one in (*choices(Source), *choices(Begin))}
     dataset = rest.pop("dataset", Settings.dataset)
+    if of_backbone is not None:
+        dataset = features.instead(of_backbone, dataset, Settings.dataset)
+    if isinstance(dataset, str | Path) and str(dataset).endswith(features.SUFFIX):
+        for name, value in of_images.items():
+            if value is not None:
+                raise Refusal(f"{option(name)} {value} is of images, and {dataset} holds features; leave it out")
+        return {**rest, "dataset": str(dataset)}, features.kept_as(str(dataset))
     if isinstance(side := of_images["side"], int):  # before images are decoded to a size that no network is for
         protocol_for((side, side, 3))
     if isinstance(dataset, str) and dataset in NAMED:  # whose pool needs no files any more

@@ -106,8 +106,9 @@ class Study:
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
-        notes = {"notes": list(self.entry.notes)} if self.entry.notes else {}
-        return notes | {
+        more: dict[str, Any] = {"notes": list(self.entry.notes)} if self.entry.notes else {}
+        more |= {} if self.entry.backbone is None else {"backbone": self.entry.backbone}
+        return more | {
             "class_names": list(dataset.class_names),
             "counts": self.counts.tolist(),
             "pool_sizes": np.asarray(self.entry.pool_sizes).tolist(),
@@ -226,7 +227,7 @@ def _protocol(asked: Settings, common: Protocol) -> str | None:
 
 def fingerprint(dataset: Dataset) -> str:
     """16 hex digits of the test set and of the first image of each class: another copy of the data in another order, or
-    drawn by another font library, is another data set. Of images from files, of all that is in them."""
+    drawn by another font library, is another data set. Of images or features from files, of all that is in them."""
     if dataset.content:
         return dataset.content
     found = hashlib.sha256()

@@ -125,6 +125,7 @@ class Translating(Objective):
     step_size: float = 0.1
 
     draws = 4
+    beyond_head = "makes images"
 
     def work(self) -> Number:
         # In forward passes: 3 and one of g are a plain step; a step on pixels is forward and back in f and in g.

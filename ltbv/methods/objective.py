@@ -73,10 +73,12 @@ class Objective(ABC):
 
     draws       how many numbers, uniform within [0, 1), each image of a batch brings along: `Batch.draws`
     batch_each  every expert sees a batch of its own
+    beyond_head what it does that means nothing where features are frozen, '' for most: 'makes images', 'moves features'
     """
 
     draws = 0
     batch_each = False
+    beyond_head = ""
 
     def work(self) -> Number:
         """How many times the work of a plain step, forward and backward on one batch, a step takes; for costs."""
@@ -198,6 +200,10 @@ class Sum(OutputObjective):
                     raise Refusal(
                         f"{type(term).__name__} has `{hook}`, which a Sum of terms does not ask; write one objective"
                     )
+
+    @property
+    def beyond_head(self) -> str:  # type: ignore[override]  # asked of the terms, set by none
+        return next((term.beyond_head for term in self.terms if term.beyond_head), "")
 
     def of_run(
         self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()

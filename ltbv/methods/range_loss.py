@@ -58,6 +58,7 @@ class RangeObjective(OutputObjective):
 
     weight: float = 0.1
     margin: float = 1.0
+    beyond_head = "moves features"
 
     def of_run(
         self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()

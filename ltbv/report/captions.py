@@ -33,8 +33,23 @@ def setting(evidence: Evidence) -> list[str]:
         f"{printable(of.dataset)}: {', '.join(parts)}.",
         *classes(evidence),
         f"Scheme {printable(of.scheme)}{overlap}.",
+        *_given(evidence),
         *of.made,
         f"Runs R: {_runs(evidence)}.",
+    ]
+
+
+GIVEN = "variance of the head, given this backbone"
+
+
+def _given(evidence: Evidence) -> list[str]:
+    """What made the features, and what their variance leaves out; nothing where networks were trained."""
+    if (about := evidence.setting.backbone) is None:
+        return []
+    who = f" ({printable(about)})" if about else ""
+    return [
+        f"Features of one frozen backbone{who}, the same in all runs: every variance is the {GIVEN}; what the backbone"
+        " varies by is not in it, and counts as bias."
     ]
 
 
@@ -88,6 +103,7 @@ def provenance(evidence: Evidence) -> str:
         if np.isfinite(known).any():
             shares.append(f"{100 * np.nanmean(known):.2g} %{'' if shares else ' of a class'} in {split}")
     parts += [f"two runs share {', '.join(shares)}"] if shares and of.scheme in SCHEMES else []
+    parts += [GIVEN] if of.backbone is not None else []
     return f"{printable(of.dataset)}: {'; '.join(parts)}."
 
 
@@ -108,9 +124,10 @@ def short(evidence: Evidence) -> str:
     counts, images = evidence.train_counts, "training images not known"
     if counts is not None:
         images = f"{counts.max()} to {counts.min()} training images a class"
+    given = "" if of.backbone is None else f"; {GIVEN}"
     return (
         f"{printable(of.dataset)}, scheme {printable(of.scheme)}, {images}{shared}, R = {many},"
-        f" N = {evidence.labels.size:,}."
+        f" N = {evidence.labels.size:,}{given}."
     )
 
 

@@ -113,6 +113,8 @@ class Setting:
     None or empty: not known. `protocol` and `made_with` (versions, machine, commit) are printed as they are nested;
     `commands` are what one types to get the same study again; `made` says how the runs were trained; `study` is its
     identity, and `looks` are the numbers of runs at which it was reported, this report's last: see `manifest.looked`.
+    `backbone` is what made the features, where heads were trained on such: '' where that is not said, None where whole
+    networks were trained.
     """
 
     dataset: str
@@ -130,6 +132,7 @@ class Setting:
     made: tuple[str, ...] = ()
     study: str | None = None
     looks: tuple[int, ...] = ()
+    backbone: str | None = None
 
 
 @dataclass(frozen=True)

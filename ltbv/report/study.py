@@ -109,6 +109,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             ),
             made=(*_published(store, keys), *provenance.made(known)),
             study=store.known_as(),
+            backbone=data.get("backbone"),
         ),
     )
 
@@ -160,6 +161,8 @@ def _check_settings(path: Path, study: dict[str, Any]) -> Settings:
         raise _not_as_written(path, "asked.head and asked.imbalance", [settings.head, settings.imbalance])
     if not isinstance(study.get("made_with", {}), dict):
         raise _not_as_written(path, "made_with", study["made_with"])
+    if not isinstance(data.get("backbone", ""), str):
+        raise _not_as_written(path, "data.backbone", data["backbone"])
     names, splits = data.get("class_names"), data.get("splits")
     if not (isinstance(names, list) and 0 < len(names) <= MOST_CLASSES and all(isinstance(k, str) for k in names)):
         raise _not_as_written(path, "data.class_names", names)

@@ -83,7 +83,10 @@ def test_data_with_a_profile_of_their_own_have_their_own_counts_and_thresholds(t
             "few": [3, 4],
         }
     with pytest.raises(Refusal, match="imbalance 10: data with their own profile have their own; leave it out"):
-        resolve("tiny-lt", imbalance=10, profile="own")
+        resolve("tiny-lt", profile="own", imbalance=10)
+    cut = resolve("tiny-lt", head=100, imbalance=50)  # a tail is cut out of them
+    assert (cut.settings.profile, cut.settings.scheme) == ("exp", "subsample")
+    assert cut.counts.tolist() == [100, 37, 14, 5, 2]
 
 
 # Keys

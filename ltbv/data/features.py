@@ -1,0 +1,214 @@
+"""What is in a file of features that a frozen backbone made? A data set whose images are vectors.
+
+An .npz (compressed or not) of
+
+    train, test                  (n, D) and (N, D) numbers, finite
+    train_labels, test_labels    (n,) and (N,) whole numbers, 0 to C - 1, each class at least once in both
+    train_ids, test_ids          which image a row is of, each once; to see that no test image is trained on. Optional,
+    class_names                  (C,) texts. Optional, and
+    about                        a text: which backbone, trained on what. Optional
+
+Further arrays are left alone. A network sees z_j = (x_j - m_j) / s_j * 8 / sqrt(D), with m_j and s_j the mean and the
+standard deviation of feature j over all of `train` (s_j = 1 where that is 0), the same for all runs. The mean squared
+length of a training vector is then 64, whatever made it, so that one learning rate suits them.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ltbv.data.dataset import Dataset, Images, indices_of, labels_of
+from ltbv.errors import Refusal
+from ltbv.files import read_given
+
+SUFFIX = ".npz"
+NEEDED = ("train", "train_labels", "test", "test_labels")
+OPTIONAL = ("train_ids", "test_ids", "class_names", "about")
+LENGTH = 64.0  # mean squared length of what a network sees
+MOST_CLASSES, LONGEST_NAME, LONGEST_ABOUT = 100_000, 200, 500
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """A file that was read and checked.
+
+    train        [n, D] float32, class after class, within a class in the order of the file
+    pool_sizes   [C] rows of each class in it
+    test         [N, D] float32, and `labels` [N] int64
+    content      16 hex digits that all of these and the names of classes decide
+    """
+
+    path: Path
+    train: np.ndarray = field(repr=False)
+    pool_sizes: np.ndarray = field(repr=False)
+    test: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    class_names: tuple[str, ...] = field(repr=False)
+    about: str
+    content: str
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.train.shape[1]
+
+    def dataset(self) -> Dataset:
+        """Vectors as images of one pixel and D channels."""
+        first = np.cumsum([0, *self.pool_sizes])
+        mean = self.train.mean(0, dtype=np.float64)
+        spread = self.train.std(0, dtype=np.float64)
+        scale = np.where(spread > 0, spread, 1.0) * np.sqrt(self.width / LENGTH)
+        return Dataset(
+            name=self.path.name,
+            class_names=self.class_names,
+            pool_sizes=self.pool_sizes,
+            read=lambda ids: self.train[first[labels_of(ids)] + indices_of(ids), None, None],
+            test=Images(self.test[:, None, None], self.labels),
+            mean=tuple(mean.tolist()),
+            std=tuple(scale.tolist()),
+            mirrors=False,
+            content=self.content,
+        )
+
+
+def instead(features: Path | str, dataset: object, usual: str) -> str:
+    """What `Settings.dataset` is where features are asked for: their path, unless a data set was chosen too."""
+    if not isinstance(features, (str, Path)) or not str(features).endswith(SUFFIX):
+        raise Refusal(f"features {features}: give an {SUFFIX} with the arrays {', '.join(NEEDED)}")
+    if dataset != usual:
+        raise Refusal(f"features {features} and data set {dataset}: give --features or --dataset, not both")
+    return str(features)
+
+
+def kept_as(dataset: object) -> str:
+    """The name of the directory of a study: of a file of features, its own."""
+    return Path(dataset).stem if isinstance(dataset, str) and dataset.endswith(SUFFIX) else str(dataset)
+
+
+def open_features(path: Path | str) -> Features:
+    """The features of a file; read once, and again when it was written again. What will not do is refused."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise Refusal(f"features {path}: {error.strerror}; give an {SUFFIX} with {', '.join(NEEDED)}") from error
+    return _read(os.path.abspath(path), found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=1)
+def _read(path: str, *version: int) -> Features:
+    del version  # of the file: another one is read again
+    names = ", ".join(NEEDED)
+    arrays = read_given(Path(path), NEEDED, optional=OPTIONAL, cure=f"give an {SUFFIX} of plain arrays: {names}")
+    where = f"features {path}"
+    train, test = (_vectors(where, name, arrays[name]) for name in ("train", "test"))
+    if train.shape[1] != test.shape[1]:
+        raise Refusal(f"{where}: train has {train.shape[1]} features and test {test.shape[1]}; give both the same")
+    own, labels = (_labels(where, name, arrays[f"{name}_labels"], len(arrays[name])) for name in ("train", "test"))
+    class_names = _class_names(where, arrays.get("class_names"), 1 + int(max(own.max(), labels.max())))
+    counts = np.bincount(own, minlength=len(class_names))
+    for name, of in (("train", counts), ("test", np.bincount(labels, minlength=len(class_names)))):
+        if (missing := np.flatnonzero(of == 0)).size:
+            raise Refusal(
+                f"{where}: class {missing[0]} has no row in {name} ({missing.size} of {len(of)} classes have none);"
+                " every class needs one in train and in test: leave such classes out and number the others from 0"
+            )
+    _check_ids(where, arrays, len(train), len(test))
+    order = np.argsort(own, kind="stable")
+    train = train[order]
+    found = hashlib.sha256()
+    for array in (train, counts.astype(np.int64), test, labels):
+        found.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    found.update("\n".join(class_names).encode())
+    about = _text(where, "about", arrays.get("about"))
+    return Features(Path(path), train, counts, test, labels, class_names, about, found.hexdigest()[:16])
+
+
+def _vectors(where: str, name: str, values: np.ndarray) -> np.ndarray:
+    """[n, D] float32."""
+    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiu":
+        raise Refusal(f"{where}: {name} is {_shown(values)}; give numbers of shape (rows, features)")
+    with np.errstate(over="ignore"):
+        found = values.astype(np.float32)
+    fine = np.isfinite(found).all(axis=1)
+    if not fine.all():
+        row = int(np.argmin(fine))
+        value = values[row][~np.isfinite(found[row])][0]
+        raise Refusal(
+            f"{where}: {name} row {row} holds {value} ({int((~fine).sum())} rows of {len(found)} are not finite in"
+            " float32); leave such rows out or mend them"
+        )
+    return found
+
+
+def _labels(where: str, name: str, values: np.ndarray, rows: int) -> np.ndarray:
+    """[n] int64."""
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        raise Refusal(f"{where}: {name}_labels is {_shown(values)}; give one whole number a row, 0 to C - 1")
+    if len(values) != rows:
+        raise Refusal(f"{where}: {name}_labels has {len(values)} for {rows} rows of {name}; give one a row")
+    wrong = (values < 0) | (values >= MOST_CLASSES)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise Refusal(f"{where}: {name}_labels row {row} is {values[row]}; classes are numbered from 0, without gaps")
+    return values.astype(np.int64)
+
+
+def _class_names(where: str, values: np.ndarray | None, classes: int) -> tuple[str, ...]:
+    """As many as there are classes; numbers where none are given."""
+    if values is None:
+        found = tuple(map(str, range(classes)))
+    elif values.ndim != 1 or values.dtype.kind != "U":
+        raise Refusal(f"{where}: class_names is {_shown(values)}; give texts of shape (C,)")
+    else:
+        found = tuple(map(str, values))
+    if len(found) < classes:
+        raise Refusal(f"{where}: class_names has {len(found)} names, and a label is {classes - 1}; name every class")
+    if strange := [name for name in found if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME]:
+        raise Refusal(f"{where}: class_names holds {strange[0][:40]!r}; give printable names, none of them empty")
+    if twice := [name for place, name in enumerate(found) if name in found[:place]]:
+        raise Refusal(f"{where}: class_names holds {twice[0]!r} twice; give each class its own")
+    if len(found) < 2:
+        raise Refusal(f"{where}: there is one class; give two or more")
+    return found
+
+
+def _check_ids(where: str, arrays: dict[str, np.ndarray], train: int, test: int) -> None:
+    """Each image once, and none in both."""
+    for name, rows in (("train_ids", train), ("test_ids", test)):
+        if name not in arrays:
+            continue
+        ids = arrays[name]
+        if ids.ndim != 1 or ids.dtype.kind not in "iuU":
+            raise Refusal(f"{where}: {name} is {_shown(ids)}; give one whole number or text a row, or leave them out")
+        if len(ids) != rows:
+            raise Refusal(f"{where}: {name} has {len(ids)} for {rows} rows; give one a row, or leave them out")
+        distinct, times = np.unique(ids, return_counts=True)
+        if times.max() > 1:
+            twice = str(distinct[times.argmax()])
+            raise Refusal(f"{where}: {name} has {twice!r} {times.max()} times; give each row once")
+    if "train_ids" in arrays and "test_ids" in arrays:
+        both = np.intersect1d(arrays["train_ids"].astype(str), arrays["test_ids"].astype(str))
+        if both.size:
+            raise Refusal(
+                f"{where}: {str(both[0])!r} is in train_ids and in test_ids ({both.size} are); a test image must not be"
+                " trained on: leave it out of one"
+            )
+
+
+def _text(where: str, name: str, values: np.ndarray | None) -> str:
+    if values is None:
+        return ""
+    if values.ndim != 0 or values.dtype.kind != "U":
+        raise Refusal(f"{where}: {name} is {_shown(values)}; give one text, or leave it out")
+    text = " ".join(str(values).split())
+    if len(text) > LONGEST_ABOUT:
+        raise Refusal(f"{where}: {name} has {len(text)} characters; give at most {LONGEST_ABOUT}")
+    return text
+
+
+def _shown(values: np.ndarray) -> str:
+    return f"of shape {values.shape} and type {values.dtype}"
