@@ -363,11 +363,11 @@ def datasets(preview, dataset, data_dir) -> None:
     from ltbv.data.resample import SCHEMES
 
     if preview:
-        from ltbv.data.images.sources import settled
         from ltbv.data.preview import sheet
         from ltbv.files import write_bytes
+        from ltbv.harness.source import settled
 
-        found = entry(settled(dataset or "glyphs-lt", {})[0])
+        found = entry(settled({"dataset": dataset or "glyphs-lt"})[0]["dataset"])
         write_bytes(preview, sheet(found.load(data_dir), found.counts()))
         say(f"wrote {preview}")
         return

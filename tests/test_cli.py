@@ -88,7 +88,7 @@ def test_methods_and_datasets_are_listed():
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (["--method", "rid"], ["unknown method 'rid'", "did you mean 'ride'", "there is: balanced_softmax, cb_ce"]),
+        (["--method", "rid"], ["unknown method 'rid'", "did you mean 'ride'", "there is: balanced_softmax, bbn"]),
         (["--method", "ce", "--method", "taunorm"], ["did you mean 'tau_norm'"]),
         (["--method", "no_such:METHOD"], ["no_such", "package.module:name"]),
         (["--method", ":METHOD"], ["package.module:name"]),
