@@ -254,7 +254,10 @@ def test_the_routers_loss_pulls_at_the_routers_alone_and_run_by_run(network):
 
 def test_routed_methods_train_routers_alone_for_the_experts_of_the_stage_before():
     routed = [method for method in METHODS.values() if method.predict is ROUTED]
-    assert [method.key for method in routed] == ["ride_2_routed", "ride_routed", "ride_4_routed", "ride_distil_routed"]
+    assert [method.key for method in routed] == [
+        *("ride_2_routed", "ride_routed", "ride_4_routed"),
+        *("ride_2_distil_routed", "ride_distil_routed", "ride_4_distil_routed"),
+    ]
     for method in routed:
         experts, router = method.stages[-2:]
         assert router.start == experts.name and router.train == ("router",) and router.reset == ()
