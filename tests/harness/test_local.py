@@ -215,3 +215,18 @@ def test_files_of_ones_own_with_the_names_of_library_modules_do_no_harm(tmp_path
     done = subprocess.run(asked, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert Store(tmp_path / "study").runs("ce") == [0]
+
+
+def test_a_worker_that_says_what_is_no_event_fails_its_chunks_and_nothing_waits_for_it(tmp_path, monkeypatch):
+    """Chunks that wait for a stage of such a one too: they are tried, and fail by themselves."""
+    module = sys.modules["ltbv.harness.executors.local"]
+
+    def babble(order, log, number):
+        code = "import sys; sys.stdin.readline(); print('Traceback: no JSON', flush=True); sys.stdin.read()"
+        log.parent.mkdir(exist_ok=True)
+        return subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
+
+    monkeypatch.setattr(module, "_start_worker", babble)
+    failures = prepare(request(tmp_path / "study", jobs=3)).run(lambda event: None)
+    assert len(failures) == 4 and all("said what is no event" in line and "\n" not in line for line in failures)
+    assert not children(os.getpid()) and not Store(tmp_path / "study").workers()

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ltbv.errors import reason
 from ltbv.harness.chunks import Chunk
 from ltbv.harness.events import Ended, Event, Tell
 from ltbv.harness.executors.dispatcher import PATIENCE, Dispatcher
@@ -48,6 +49,11 @@ def local(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
                     tell(event)
         finally:
             processes.stop(feeders)
+        for chunk in (*processes.waiting, *processes.in_hand):  # where a thread came to an end before its time
+            processes.fail(chunk, "the thread that feeds its worker ended; what it said stands above")
+        while not processes.events.empty():
+            if (event := processes.events.get()) is not None:
+                tell(event)
 
 
 class _Processes(Dispatcher):
@@ -67,13 +73,18 @@ class _Processes(Dispatcher):
             while (chunk := self._next()) is not None:
                 try:
                     worker = worker or self._start(log, number)
+                    worker = self._feed(worker, chunk, log)
                 except OSError as error:
                     self.fail(chunk, f"no worker process with its log in {log}: {error}")
-                else:
-                    worker = self._feed(worker, chunk, log)
-                with self.turn:
-                    self.finish(chunk)
-                    self.turn.notify_all()
+                except (KeyError, TypeError, ValueError) as error:  # of what it said
+                    said = f"a worker process said what is no event ({reason(error)})"
+                    self.fail(chunk, f"{said}; its output is in {log}")
+                    self._end(worker)
+                    worker = None
+                finally:
+                    with self.turn:
+                        self.finish(chunk)
+                        self.turn.notify_all()
         finally:
             if worker is not None:
                 _dismiss(worker)
@@ -105,6 +116,12 @@ class _Processes(Dispatcher):
             with self.turn:
                 self.halve(chunk, end.why)
         return worker
+
+    def _end(self, worker: subprocess.Popen | None) -> None:
+        """Of what goes on with it nothing is wanted."""
+        if worker is not None:
+            worker.kill()
+            _dismiss(worker)
 
     def _start(self, log: Path, number: int) -> subprocess.Popen:
         worker = _start_worker(self.order, log, number)
