@@ -15,6 +15,7 @@ length of a training vector is then 64, whatever made it, so that one learning r
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -169,7 +170,7 @@ def _class_names(where: str, values: np.ndarray | None, classes: int) -> tuple[s
         raise Refusal(f"{where}: class_names has {len(found)} names, and a label is {classes - 1}; name every class")
     if strange := [name for name in found if not name.isprintable() or not 0 < len(name) <= LONGEST_NAME]:
         raise Refusal(f"{where}: class_names holds {strange[0][:40]!r}; give printable names, none of them empty")
-    if twice := [name for place, name in enumerate(found) if name in found[:place]]:
+    if twice := [name for name, times in Counter(found).items() if times > 1]:
         raise Refusal(f"{where}: class_names holds {twice[0]!r} twice; give each class its own")
     if len(found) < 2:
         raise Refusal(f"{where}: there is one class; give two or more")

@@ -127,8 +127,8 @@ def writing(path: Path, act: str = "write") -> Iterator[None]:
 
 
 def set_aside(path: Path) -> None:
-    """What is damaged is kept beside its place, which is free then."""
-    with writing(path, "set aside"):
+    """What is damaged is kept beside its place, which is free then; another process may have done so."""
+    with writing(path, "set aside"), contextlib.suppress(FileNotFoundError):
         path.replace(path.with_name(f"{path.name}.damaged"))
 
 

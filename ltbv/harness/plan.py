@@ -6,6 +6,7 @@ GPUs it follows from their number and memory and from the methods asked too. A s
 began with, so that later runs round as the earlier ones do.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,7 +103,7 @@ def recorded_stack_size(store: Store) -> int | None:
     """
     methods = store.methods() if store.exists else []
     first = [store.prediction_file(method, store.runs(method)[0]) for method in methods]
-    first = first or list(store.path.glob("stages/*/r*.npz"))
+    first = first or [path for path in store.path.glob("stages/*/r*.npz") if re.fullmatch(r"r[0-9]+", path.stem)]
     for path in sorted(first, key=lambda path: (int(path.stem[1:]), path)):
         try:
             said = provenance.said(read_arrays(path, (), optional=(provenance.FIELD,))) or {}
@@ -110,5 +111,7 @@ def recorded_stack_size(store: Store) -> int | None:
             continue
         trained = said.get("trained")
         if isinstance(trained, dict) and isinstance(runs := trained.get("runs"), list) and runs:
+            if runs[0] != 0 and runs[-1] == store.runs_asked() - 1:
+                continue  # the last stack, which may be a smaller one
             return len(runs)
     return None

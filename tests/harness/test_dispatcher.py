@@ -115,11 +115,17 @@ def test_both_halves_of_a_stage_are_waited_for(dispatcher, heard):
     assert dispatcher.take() == ON_IT
 
 
-def test_a_stage_that_nobody_can_make_is_left_to_each_that_needs_it(dispatcher, heard):
-    dispatcher.add(STAGE, ON_IT)
+def test_a_stage_that_cannot_be_made_is_left_to_the_first_that_needs_it_and_the_others_wait(dispatcher, heard):
+    other = Chunk(RUNS, ("mine:TAU",), after=("0" * 16,), part="tau")
+    dispatcher.add(STAGE, ON_IT, other)
     for _ in range(2):
         dispatcher.lose(taken(dispatcher), "was lost")
-    assert failed(heard) == [] and dispatcher.waiting == [ON_IT] and dispatcher.take() == ON_IT
+    assert failed(heard) == []
+    heir = dispatcher.take()
+    assert (heir.methods, heir.makes, heir.after) == (ON_IT.methods, STAGE.makes, ())
+    assert dispatcher.take() is None
+    dispatcher.finish(heir)
+    assert dispatcher.take() == other
 
 
 def test_runs_are_held_from_the_first_chunk_of_a_stack_to_its_last(dispatcher):

@@ -302,3 +302,12 @@ def test_the_stack_is_told_by_whatever_file_says_it(stacked, tmp_path, what):
         write_arrays(first, arrays)
     job = prepare(Request.of(methods=("ce",), runs=9, store=tmp_path, dataset="tiny-lt", executor="inline"))
     assert {len(chunk.runs) for chunk in job.chunks} <= {1, 2}
+
+
+def test_a_last_stack_that_was_done_first_does_not_tell_the_size_of_all(stacked, tmp_path):
+    """An interrupted study is finished by the stacks that it was planned in."""
+    asked = Request.of(methods=("ce",), runs=3, store=tmp_path, dataset="tiny-lt", executor="inline")
+    assert [chunk.runs for chunk in prepare(asked).chunks] == [(0, 1), (2,)]
+    prepare(asked).open()
+    assert prepare(replace(asked, only=(2,))).run(lambda event: None) == [] and Store(tmp_path).runs("ce") == [2]
+    assert [chunk.runs for chunk in prepare(asked).chunks] == [(0, 1)]

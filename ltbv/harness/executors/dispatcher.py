@@ -126,12 +126,17 @@ class Dispatcher:
     def leave_out(self, chunk: Chunk, why: str) -> None:
         """The method that was in hand is not done, and will not be; the others are to be, in a chunk of their own.
 
-        A chunk that makes a stage for others leaves it to each of them to try it.
+        A chunk that makes a stage for others leaves it to them to try it: to the first, and the others wait for that.
         """
         store = self.order.store()
+        if heir := next((other for other in self.waiting if chunk.makes and other.waits_for(chunk)), None):
+            at = self.waiting.index(heir)
+            after = tuple(key for key in heir.after if key not in chunk.makes)
+            self.waiting[at] = replace(heir, makes=(*heir.makes, *chunk.makes), after=after)
         left = [name for name in chunk.methods if store.missing(self.order.methods[name], chunk.runs)]
         if left:
-            self.tell(Failed((self.order.methods[left[0]],), chunk.runs, why))
+            key = self.order.methods[left[0]]
+            self.tell(Failed((key,), tuple(store.missing(key, chunk.runs)), why))
         if left[1:]:
             self.add(replace(chunk, methods=tuple(left[1:])))
 

@@ -76,6 +76,8 @@ class _Processes(Dispatcher):
                     worker = self._feed(worker, chunk, log)
                 except OSError as error:
                     self.fail(chunk, f"no worker process with its log in {log}: {error}")
+                    self._end(worker)
+                    worker = None
                 except (KeyError, TypeError, ValueError) as error:  # of what it said
                     said = f"a worker process said what is no event ({reason(error)})"
                     self.fail(chunk, f"{said}; its output is in {log}")
@@ -88,8 +90,9 @@ class _Processes(Dispatcher):
         finally:
             if worker is not None:
                 _dismiss(worker)
-            if log.exists() and log.stat().st_size == 0:
-                log.unlink()
+            with contextlib.suppress(OSError):  # another command may have the same log
+                if log.stat().st_size == 0:
+                    log.unlink()
             self.events.put(None)
 
     def _next(self) -> Chunk | None:
