@@ -131,10 +131,9 @@ def short(evidence: Evidence) -> str:
     )
 
 
-INTERVAL = (
-    f"± half the {LEVEL:.0%} interval, for new training runs and new test images, which may reach below 0 or above 1,"
-    " where no share is"
-)
+HALF = f"± half the {LEVEL:.0%} interval, for new training runs and new test images"
+INTERVAL = f"{HALF}, which may reach below 0 or above 1, where no share is"
+INTERVAL_OF_LOSS = f"{HALF}, which may reach below 0, where no loss is"
 
 
 def looks(evidence: Evidence) -> str:

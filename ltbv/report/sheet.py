@@ -1,13 +1,13 @@
 """What does a table look like before it is Markdown, LaTeX or HTML? Columns, rows of cells, a caption."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ltbv.report.evidence import HIGHER_IS_BETTER, Evidence
+from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, Evidence
 from ltbv.report.questions import TRUST
 from ltbv.report.written import formatted, p_value, size
 
@@ -167,6 +167,29 @@ def indexed(table: pd.DataFrame, *columns: str) -> dict[tuple, dict[str, Any]]:
     """Rows of a table by some columns: method, group and quantity unless named."""
     rows = table.to_dict("records")
     return {tuple(row[column] for column in columns or ("method", "group", "quantity")): row for row in rows}
+
+
+def by_split(
+    table: pd.DataFrame,
+    evidence: Evidence,
+    quantities: Mapping[str, str],
+    differ: Callable[[Mapping[str, Any], str], Cell],
+) -> tuple[tuple[Cell, ...], ...]:
+    """A line a method and split: each quantity of `quantities` (of the table -> as it is written), then its difference
+    from the reference as `differ` writes it; under METHOD, SPLIT and `beside_reference`."""
+    rows, lines = indexed(table), []
+    for method in dict.fromkeys(table["method"]):
+        for place, group in enumerate(GROUPS):
+            cells = [(rows[method, group, quantity], written) for quantity, written in quantities.items()]
+            lines.append(
+                (
+                    word(evidence.names[method]),
+                    word(group, place),
+                    *(estimate(cell, written) for cell, written in cells),
+                    *(differ(cell, written) for cell, written in cells),
+                )
+            )
+    return tuple(lines)
 
 
 def beside_reference(quantities: Iterable[str], evidence: Evidence) -> tuple[Column, ...]:

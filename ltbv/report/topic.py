@@ -59,6 +59,12 @@ class Finding:
     cautions: tuple[str, ...] = ()
 
 
+def nothing_new(measured: Measured) -> Finding:
+    """What a topic measures that shows another one's tables in its own way."""
+    del measured
+    return Finding({})
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A figure, the table that it shows, and what stands below it; `alt` is for those who do not see it.

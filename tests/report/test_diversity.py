@@ -87,6 +87,7 @@ def test_numbers_are_those_of_the_statistics(evidence, built):
 def test_the_sheet_says_what_averaging_gains(evidence, built):
     (sheet,) = (sheet for sheet in topics.printed(built, evidence) if sheet.key == "diversity")
     assert len(sheet.rows) == 12 and {len(row) for row in sheet.rows} == {len(sheet.columns)} == {10}
+    assert "may reach below 0, where no loss is" in sheet.caption and "above 1" not in sheet.caption
     gains = built.diversity[(built.diversity.group == "all") & (built.diversity.quantity == "diversity")]
     by = gains.set_index("method").estimate
     low, high = sorted(("ride", "ce_ensemble"), key=by.get)

@@ -55,6 +55,7 @@ def test_sheets_have_both_losses_and_say_what_they_found(evidence, built):
         sheet = sheets[loss]
         assert len(sheet.rows) == 8 and {len(row) for row in sheet.rows} == {len(sheet.columns)} == {8}
         assert "variance is lower than that of CE in 1, higher in 0" in sheet.answer
+        assert "may reach below 0, where no loss is" in sheet.caption and "above 1" not in sheet.caption  # nats do
     assert "exactly" in sheets["brier"].caption and "leaves a little" in sheets["cross_entropy"].caption
 
 

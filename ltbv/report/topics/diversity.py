@@ -27,11 +27,9 @@ from ltbv.report.sheet import (
     Cell,
     Sheet,
     beside_reference,
+    by_split,
     difference,
-    estimate,
-    indexed,
     why_doubtful,
-    word,
 )
 from ltbv.report.topic import Finding, Tables, Topic
 from ltbv.report.written import formatted
@@ -91,18 +89,7 @@ def _rows(evidence: Evidence, method: MethodRuns, own: stats.Record, reference: 
 
 def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     """A line a method and split."""
-    rows, lines = indexed(tables.diversity), []
-    for method in dict.fromkeys(tables.diversity["method"]):
-        for place, group in enumerate(GROUPS):
-            cells = [(rows[method, group, quantity], part) for quantity, part in SHOWN.items()]
-            lines.append(
-                (
-                    word(evidence.names[method]),
-                    word(group, place),
-                    *(estimate(cell, part) for cell, part in cells),
-                    *(_difference(cell, part) for cell, part in cells),
-                )
-            )
+    lines = by_split(tables.diversity, evidence, SHOWN, _difference)
     return Sheet(
         "diversity",
         "Experts: bias, variance and diversity",
@@ -112,10 +99,10 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
         " experts from their ensemble, and more of it is neither better nor worse by itself. Of methods that answer"
         " with that mean (never of routed ones), where logits of each expert are kept; one expert has no diversity."
         " Bias and variance are corrected for the number of runs by the jackknife, which leaves a little."
-        f" {captions.INTERVAL.replace(' and 1', '')}. {captions.paired(evidence)}; not corrected for the number of"
+        f" {captions.INTERVAL_OF_LOSS}. {captions.paired(evidence)}; not corrected for the number of"
         f" tests.{why_doubtful(lines)} {captions.short(evidence)}",
         (METHOD, SPLIT, *beside_reference(SHOWN.values(), evidence)),
-        tuple(lines),
+        lines,
         answer=_answer(tables, evidence),
     )
 

@@ -2,19 +2,12 @@
 
 from ltbv.report import captions
 from ltbv.report.evidence import GROUPS, Evidence
-from ltbv.report.measured import Measured
 from ltbv.report.questions import WHY
 from ltbv.report.sheet import METHOD, SPLIT, Cell, Column, Sheet, indexed, word
-from ltbv.report.topic import Finding, Tables, Topic
+from ltbv.report.topic import Tables, Topic, nothing_new
 from ltbv.report.written import closing
 
 TERMS = ("error", "bias", "unbiased_variance", "hits")
-
-
-def measure(measured: Measured) -> Finding:
-    """Nothing new: all of it is in the table of splits."""
-    del measured
-    return Finding({})
 
 
 def sheet(tables: Tables, evidence: Evidence) -> Sheet:
@@ -38,4 +31,4 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     )
 
 
-TOPIC = Topic(measure, sheets={"splits": (sheet,)}, question=WHY)
+TOPIC = Topic(nothing_new, sheets={"splits": (sheet,)}, question=WHY)

@@ -22,11 +22,9 @@ from ltbv.report.sheet import (
     SPLIT,
     Sheet,
     beside_reference,
+    by_split,
     difference,
-    estimate,
-    indexed,
     why_doubtful,
-    word,
 )
 from ltbv.report.topic import Finding, Tables, Topic
 
@@ -90,29 +88,17 @@ def sheets(tables: Tables, evidence: Evidence) -> list[Sheet]:
 
 
 def _sheet(loss: str, tables: Tables, evidence: Evidence) -> Sheet:
-    rows = indexed(tables.probability_losses)
     title, meaning = WHAT[loss]
     shown = dict(zip((loss, *stats.LOSS_PARTS[loss]), PARTS, strict=True))
-    lines = []
-    for method in dict.fromkeys(tables.probability_losses["method"]):
-        for place, group in enumerate(GROUPS):
-            cells = [(rows[method, group, quantity], part) for quantity, part in shown.items()]
-            lines.append(
-                (
-                    word(evidence.names[method]),
-                    word(group, place),
-                    *(estimate(cell, part) for cell, part in cells),
-                    *(difference(cell, part) for cell, part in cells),
-                )
-            )
+    lines = by_split(tables.probability_losses, evidence, shown, difference)
     return Sheet(
         loss,
         title,
-        f"{meaning} Of logits as they are: their scale counts. {captions.INTERVAL.replace(' and 1', '')}."
+        f"{meaning} Of logits as they are: their scale counts. {captions.INTERVAL_OF_LOSS}."
         f" {captions.paired(evidence)}; not corrected for the number of tests.{why_doubtful(lines)}"
         f" {captions.short(evidence)}",
         (METHOD, SPLIT, *beside_reference(PARTS, evidence)),
-        tuple(lines),
+        lines,
         answer=_answer(loss, tables, evidence),
     )
 

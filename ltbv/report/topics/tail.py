@@ -2,17 +2,10 @@
 
 from ltbv.report import spoken
 from ltbv.report.evidence import Evidence
-from ltbv.report.measured import Measured
 from ltbv.report.questions import ALONE, NO_SPLITS, TAIL
 from ltbv.report.sheet import Sheet
-from ltbv.report.topic import Finding, Tables, Topic
+from ltbv.report.topic import Tables, Topic, nothing_new
 from ltbv.report.verdict import NO, OF_TAIL, OPEN, YES
-
-
-def measure(measured: Measured) -> Finding:
-    """Nothing new: the verdicts have it."""
-    del measured
-    return Finding({})
 
 
 def answer(tables: Tables, evidence: Evidence) -> str:
@@ -32,4 +25,4 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     return spoken.sheet(tables, "tail", "Is the tail better?", OF_TAIL)
 
 
-TOPIC = Topic(measure, sheets={"claims": (sheet,)}, question=TAIL, answer=answer)
+TOPIC = Topic(nothing_new, sheets={"claims": (sheet,)}, question=TAIL, answer=answer)
