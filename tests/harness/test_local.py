@@ -32,19 +32,33 @@ def command(store: Path, *methods: str) -> list[str]:
     return [sys.executable, "-m", "ltbv.cli", "bootstrap", *asked, *OPTIONS, "--study", str(store), "-q"]
 
 
+STRANGERS: set[int] = set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def strangers() -> None:
+    """What other tests of this process left running (multiprocessing keeps its resource tracker) is no worker."""
+    STRANGERS.update(children(os.getpid()))
+
+
+def hired() -> set[int]:
+    """The workers that a command within this process has at the moment."""
+    return children(os.getpid()) - STRANGERS
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> dict[str, bytes]:
     """The files of a study that one worker made, never interrupted."""
     store = tmp_path_factory.mktemp("whole") / "study"
     assert prepare(request(store, jobs=1)).run(lambda event: None) == []
-    assert not list(store.rglob("*.part")) and not children(os.getpid())
+    assert not list(store.rglob("*.part")) and not hired()
     return everything(store)
 
 
 def test_two_workers_make_the_same_bytes_as_one(whole, tmp_path):
     assert prepare(request(tmp_path / "study", jobs=2)).run(lambda event: None) == []
     assert everything(tmp_path / "study") == whole
-    assert not children(os.getpid())
+    assert not hired()
 
 
 def test_workers_killed_at_several_moments_cost_their_chunks_and_nothing_else(whole, tmp_path):
@@ -55,12 +69,12 @@ def test_workers_killed_at_several_moments_cost_their_chunks_and_nothing_else(wh
     def tell(event: dict) -> None:
         events.append(event)
         if len(events) in moments:
-            for worker in children(os.getpid()):
+            for worker in hired():
                 os.kill(worker, signal.SIGKILL)
 
     failures = prepare(request(tmp_path / "study", jobs=1)).run(tell)
     assert failures and all("signal 9" in line and "\n" not in line for line in failures)
-    assert not children(os.getpid())
+    assert not hired()
     for path in (tmp_path / "study").rglob("*.npz"):
         read_arrays(path)  # what exists is whole
         name = str(path.relative_to(tmp_path / "study"))
@@ -229,4 +243,4 @@ def test_a_worker_that_says_what_is_no_event_fails_its_chunks_and_nothing_waits_
     monkeypatch.setattr(module, "_start_worker", babble)
     failures = prepare(request(tmp_path / "study", jobs=3)).run(lambda event: None)
     assert len(failures) == 4 and all("said what is no event" in line and "\n" not in line for line in failures)
-    assert not children(os.getpid()) and not Store(tmp_path / "study").workers()
+    assert not hired() and not Store(tmp_path / "study").workers()
