@@ -1,10 +1,13 @@
 """How is code of others run in this process? It neither ends it nor waits for somebody to type."""
 
 import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from ltbv.errors import Refusal, reason
 
 
 @contextlib.contextmanager
@@ -24,3 +27,16 @@ def guest() -> Iterator[None]:
             yield
     finally:
         os._exit, sys.stdin = leave, typed
+
+
+def imported(what: str, where: str, cure: str, *, name: str = "") -> Any:
+    """What stands in code of others at `where`, package.module:name; `name` is what was asked for, if that is another.
+
+    Raises `Refusal`, which says what it was wanted for and what would do: importing runs whatever the module holds.
+    """
+    module, _, attribute = where.partition(":")
+    try:
+        with guest():
+            return getattr(importlib.import_module(module), attribute)
+    except (Exception, SystemExit) as error:
+        raise Refusal(f"{what} {name or where!r} cannot be imported ({reason(error)}); {cure}") from error

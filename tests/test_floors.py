@@ -24,8 +24,8 @@ FLOORS = [
     {"losses", "optimisers"},
     {"schedules"},
     {"stats", "settings", "files"},
-    {"options"},
-    {"errors", "guest", "later", "seeds"},
+    {"options", "guest"},
+    {"errors", "later", "seeds"},
 ]
 BESIDE = {("cli", "display"), ("cli", "door"), ("studies", "display")}
 VOCABULARY = ("base", "objective", "published", "registry", "__init__")  # files of methods/ that are of no method

@@ -167,7 +167,7 @@ class Trainer:
     def obtain(self, method: Method, stage: Stage) -> Experts:
         """The network of a stage: from the store if it is there, else trained, and kept there.
 
-        Whichever, the files are what it holds (but for runs that diverged, which have none).
+        Whichever, the files are what it holds. Runs that diverged are kept too: trained again they would again.
         """
         key = self.study.stage_key(method, stage)
         network = build(stage, self.study.protocol, len(self.runs), self.dataset.image_shape, self.dataset.num_classes)
@@ -193,7 +193,7 @@ class Trainer:
         )
         below = [self.study.stage_key(method, method.stage(name)) for name in stage.stands_on]
         for slot, run in enumerate(self.runs):
-            if self.fill(network, key, run) or not np.isfinite(history.losses[slot]).all():
+            if self.fill(network, key, run):
                 continue
             told = {"loss_by_epoch": history.losses[slot], "accuracy_by_epoch": history.accuracy[slot]}
             state = {**run_state(network, slot, len(self.runs)), **told}

@@ -22,6 +22,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a user's code prints goes to the log, not among the events
     asked_for = os.fdopen(os.dup(0))
     _leave_alone()
+    _keep_from_children(events.fileno(), asked_for.fileno())
 
     def tell(event: Event) -> None:
         print(json.dumps(event.as_json()), file=events)
@@ -62,6 +63,19 @@ def _leave_alone() -> None:
         terminal = os.open("/dev/tty", os.O_RDWR)
         fcntl.ioctl(terminal, termios.TIOCNOTTY)  # passwords are asked for there
         os.close(terminal)
+
+
+def _keep_from_children(*pipes: int) -> None:
+    """A process that a method's code forks has no part in these: else one that lives on would hide our death."""
+    if not hasattr(os, "register_at_fork"):
+        return
+    nothing = os.open(os.devnull, os.O_RDWR)
+
+    def let_go() -> None:
+        for pipe in pipes:
+            os.dup2(nothing, pipe, inheritable=False)
+
+    os.register_at_fork(after_in_child=let_go)
 
 
 if __name__ == "__main__":

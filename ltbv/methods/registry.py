@@ -1,12 +1,11 @@
 """Which methods are there? Those of this package, those that other packages bring, and one's own."""
 
-import importlib
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
-from ltbv.errors import Refusal, reason, unknown
-from ltbv.guest import guest
+from ltbv.errors import Refusal, unknown
+from ltbv.guest import imported
 from ltbv.methods.base import Method
 
 ENTRY_POINTS = "ltbv.methods"  # group of entry points by which other packages bring methods
@@ -61,13 +60,7 @@ def find(name: str) -> Method:
         raise unknown("method", name, (*METHODS, *brought()))
     if where != name and len(values := claims(name)) > 1:
         raise Refusal(f"method {name!r} is brought by several packages; give the one you mean: {', '.join(values)}")
-    module, _, attribute = where.partition(":")
-    try:
-        with guest():
-            method = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # importing runs whatever the module holds
-        cure = "give package.module:name of a Method"
-        raise Refusal(f"method {name!r} cannot be imported ({reason(error)}); {cure}") from error
+    method = imported("method", where, "give package.module:name of a Method", name=name)
     if not isinstance(method, Method):
         raise Refusal(f"{name!r} is a {type(method).__name__}, not a Method; give package.module:name of a Method")
     if METHODS.get(method.key, method) != method:

@@ -1,13 +1,12 @@
 """Which network of one's own? `package.module:function`, which makes a classifier; its source is its key."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
 
-from ltbv.errors import Refusal, reason
-from ltbv.guest import guest
+from ltbv.errors import Refusal
+from ltbv.guest import imported
 from ltbv.models.foreign import Foreign
 
 
@@ -30,13 +29,8 @@ class OwnBackbone(Foreign):
 
 def own(name: str, cut: str) -> OwnBackbone:
     """The network that `package.module:function` makes."""
-    module, _, attribute = name.partition(":")
-    try:
-        with guest():
-            make = getattr(importlib.import_module(module), attribute)
-    except (Exception, SystemExit) as error:  # importing runs whatever the module holds
-        cure = "give torchvision:NAME, timm:NAME, or package.module:function of one's own"
-        raise Refusal(f"network {name!r} cannot be imported ({reason(error)}); {cure}") from error
+    make = imported("network", name, "give torchvision:NAME, timm:NAME, or package.module:function of one's own")
+    attribute = name.partition(":")[2]
     if not callable(make):
         raise Refusal(f"network {name!r} is a {type(make).__name__}; give a function that makes a torch.nn.Module")
     return OwnBackbone(attribute, cut, make)

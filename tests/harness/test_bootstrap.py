@@ -340,12 +340,29 @@ def test_a_run_that_diverges_fails_alone_and_says_so(tiny_lt, tmp_path, own_meth
     asked = {"runs": 3, "stack": 3, "scheme": "bootstrap", "head": 20}
     counts = np.bincount(prepare(request(tmp_path / "none", **asked)).samples[1] >> 32, minlength=5)
     own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", Diverges(tuple(counts.tolist()))),))
-    for _ in range(2):  # the second time it is tried again and says so again
+    for _ in range(2):  # the second time it says so again
         failures, _ = bootstrap(tmp_path / "study", ("own_methods:MINE", "ce"), **asked)
         assert len(failures) == 1 and "\n" not in failures[0]
         assert "mine" in failures[0] and "1" in failures[0] and "diverged" in failures[0]
         store = Store(tmp_path / "study")
         assert store.runs("mine") == [0, 2] and store.runs("ce") == [0, 1, 2]
+
+
+def test_a_shared_stage_of_which_a_run_diverged_is_trained_once(tiny_lt, tmp_path, own_methods):
+    """It would diverge again: its weights are kept as those of the others are."""
+    asked = {"runs": 2, "stack": 2, "scheme": "bootstrap", "head": 20}
+    counts = np.bincount(prepare(request(tmp_path / "none", **asked)).samples[1] >> 32, minlength=5)
+    shared = Stage("all", Diverges(tuple(counts.tolist())))
+    for key in ("one", "other"):
+        second = Stage("head", shared.objective, start="all", train=("heads",))
+        setattr(own_methods, key.upper(), Method(key, key, stages=(shared, second)))
+    names, heard = ("own_methods:ONE", "own_methods:OTHER"), []
+    for _ in range(2):
+        failures, events = bootstrap(tmp_path / "study", names, **asked)
+        assert len(failures) == 2 and all("diverged" in line for line in failures)
+        heard += trained(events)
+    assert heard == ["one/all", "one/head"]
+    assert Store(tmp_path / "study").runs("one") == Store(tmp_path / "study").runs("other") == [0]
 
 
 def test_a_damaged_stage_is_named_and_mended_by_deleting_it(study):

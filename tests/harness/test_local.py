@@ -1,5 +1,6 @@
 """Real worker processes, on the embedded data set cut down: killed anywhere, asked again, equal to the last bit."""
 
+import contextlib
 import os
 import random
 import signal
@@ -116,6 +117,7 @@ OWN = """
     import os
     import signal
     import sys
+    import time
     from dataclasses import dataclass
 
     import torch
@@ -150,9 +152,17 @@ OWN = """
         return cross_entropy(logits, labels)
 
 
-    RAISES, DIES, BREAKS, DEVOURS, DIVERGES, SPEAKS = (
+    def forks(logits, labels, counts):
+        # As a loader of data may: the child lives on where the parent is killed.
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+    RAISES, DIES, BREAKS, DEVOURS, DIVERGES, SPEAKS, FORKS = (
         Method(loss.__name__, loss.__name__.title(), stages=(Stage("all", Loss(loss)),))
-        for loss in (raises, dies, breaks, devours, diverges, speaks)
+        for loss in (raises, dies, breaks, devours, diverges, speaks, forks)
     )
 """
 
@@ -186,6 +196,31 @@ def test_a_method_that_ends_the_process_fails_and_the_other_chunks_finish(own_pa
     assert "code 3" in done.stderr and "logs" in done.stderr
     assert Store(tmp_path / "study").runs("ce") == [0]
     assert any("last words" in log.read_text() for log in (tmp_path / "study" / "logs").iterdir())
+
+
+def test_a_worker_that_is_killed_while_a_child_of_its_own_lives_is_missed_at_once(own_path, tmp_path):
+    asked = [*command(tmp_path / "study", "mine:FORKS", "ce"), "--runs", "1", "--jobs", "1", "--retries", "0"]
+    with (tmp_path / "said").open("w") as said:  # a pipe the child would hold open
+        driver = subprocess.Popen(asked, stdout=said, stderr=said, env={**own_path, "LTBV_TEST_MARK": str(tmp_path)})
+    try:
+        assert driver.wait(120) == 1
+    finally:
+        driver.kill()
+        for child in orphans(str(tmp_path)):
+            os.kill(child, signal.SIGKILL)
+    (line,) = (tmp_path / "said").read_text().splitlines()
+    assert line.startswith("ltbv: forks, run 0: ") and "ended by signal 9" in line
+    assert Store(tmp_path / "study").runs("ce") == [0]
+
+
+def orphans(mark: str) -> list[int]:
+    """Processes that were given this mark."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"LTBV_TEST_MARK={mark}".encode() in environment.read_bytes():
+                found.append(int(environment.parent.name))
+    return found
 
 
 ENDS = {"DIES": "ended with code 3", "BREAKS": "ended by signal 11", "DEVOURS": "ended by signal 9"}

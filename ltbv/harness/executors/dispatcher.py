@@ -4,7 +4,8 @@ The command that hands chunks out holds the locks of their runs, from the first 
 does them locks nothing. A chunk is not handed out while another one makes what it needs.
 
 Whatever ends a process (a method's code, too little memory) costs the method that was in hand, and no other: the chunk
-is taken up again without it. Methods are done in turn, so it is the first whose predictions are missing.
+is taken up again without it. Methods are done in turn, so it is the first whose predictions are missing, those left out
+that had failed by themselves before.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import Self
 
 from ltbv.errors import Refusal
 from ltbv.harness.chunks import Chunk
-from ltbv.harness.events import Failed, Halved, HeldElsewhere, Tell, TriedAgain
+from ltbv.harness.events import Event, Failed, Halved, HeldElsewhere, Tell, TriedAgain
 from ltbv.harness.work import Order
 from ltbv.store.locks import Busy
 
@@ -25,13 +26,15 @@ PATIENCE = 0.5  # seconds between two looks at runs that another command has in 
 class Dispatcher:
     """The chunks that are `waiting`, in turn, and those that are `in_hand`. A context, whose end lets go of all runs.
 
-    lost      how often the process of a chunk was lost
+    lost      how often the process of a chunk was lost, by the method that was in hand
+    failed    keys of methods with their runs that failed by themselves: they are not tried again
     Several threads may take chunks if one asks at a time.
     """
 
     def __init__(self, order: Order, tell: Tell):
         self.order, self.tell = order, tell
         self.lost: Counter[Chunk] = Counter()
+        self.failed: set[tuple[str, int]] = set()
         self.waiting: list[Chunk] = []
         self.in_hand: list[Chunk] = []
         self._held: dict[tuple[int, ...], contextlib.ExitStack] = {}
@@ -49,6 +52,12 @@ class Dispatcher:
     def is_over(self) -> bool:
         """Nothing is left, and nothing in hand of which something may come back."""
         return not self.waiting and not self.in_hand
+
+    def hear(self, event: Event) -> None:
+        """What a process tells of a chunk goes on to whoever listens."""
+        if isinstance(event, Failed):
+            self.failed.update((method, run) for method in event.methods for run in event.runs)
+        self.tell(event)
 
     # handing out
 
@@ -101,19 +110,21 @@ class Dispatcher:
 
     # what could not be done
 
-    def lose(self, chunk: Chunk, cause: str, log: str = "", *, kept: bool = True) -> None:
+    def lose(self, chunk: Chunk, cause: str, log: str = "", *, heard: bool = True) -> None:
         """A process was lost over a chunk: again, or without the method that was in hand.
 
-        kept  what it had done is in the study; where it is lost too, nothing tells the method, and each is tried alone
+        heard  what it told was heard; where that is lost too, nothing tells the method, and each is tried alone
         """
-        self.lost[chunk] += 1
-        if self.lost[chunk] <= self.order.retries:
+        left = self._left(chunk)
+        in_hand = replace(left, methods=left.methods[:1])
+        self.lost[in_hand] += 1
+        if self.lost[in_hand] <= self.order.retries:
             self.tell(TriedAgain(chunk.runs, f"the worker process {cause}"))
-            self.add(chunk)
-        elif not kept and len(chunk.methods) > 1:
-            self.add(*(replace(chunk, methods=(name,)) for name in chunk.methods))
+            self.add(left)
+        elif not heard and len(left.methods) > 1:
+            self.add(*(replace(left, methods=(name,)) for name in left.methods))
         else:
-            self.leave_out(chunk, f"the worker process {cause}{log}")
+            self.leave_out(left, f"the worker process {cause}{log}")
 
     def halve(self, chunk: Chunk, why: str) -> None:
         """A stack did not fit into memory: half of it may."""
@@ -121,7 +132,7 @@ class Dispatcher:
             self.leave_out(chunk, f"out of memory with a single run: {why}")
         else:
             self.tell(Halved(chunk.runs))
-            self.add(*chunk.halves())
+            self.add(*self._left(chunk).halves())
 
     def leave_out(self, chunk: Chunk, why: str) -> None:
         """The method that was in hand is not done, and will not be; the others are to be, in a chunk of their own.
@@ -133,12 +144,19 @@ class Dispatcher:
             at = self.waiting.index(heir)
             after = tuple(key for key in heir.after if key not in chunk.makes)
             self.waiting[at] = replace(heir, makes=(*heir.makes, *chunk.makes), after=after)
-        left = [name for name in chunk.methods if store.missing(self.order.methods[name], chunk.runs)]
+        left = self._left(chunk).methods
         if left:
             key = self.order.methods[left[0]]
             self.tell(Failed((key,), tuple(store.missing(key, chunk.runs)), why))
         if left[1:]:
-            self.add(replace(chunk, methods=tuple(left[1:])))
+            self.add(replace(chunk, methods=left[1:]))
+
+    def _left(self, chunk: Chunk) -> Chunk:
+        """A chunk without the methods that are done, or failed by themselves."""
+        store, methods = self.order.store(), self.order.methods
+        lacking = {name: store.missing(methods[name], chunk.runs) for name in chunk.methods}
+        left = [name for name, runs in lacking.items() if any((methods[name], run) not in self.failed for run in runs)]
+        return replace(chunk, methods=tuple(left))
 
     def fail(self, chunk: Chunk, why: str) -> None:
         """It is not done, and will not be."""

@@ -23,7 +23,7 @@ def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
                 continue
             try:
                 with guest():
-                    do(chunk, tell)
+                    do(chunk, dispatcher.hear)
             except torch.OutOfMemoryError as error:
                 dispatcher.halve(chunk, str(error))
             dispatcher.finish(chunk)

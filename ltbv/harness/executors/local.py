@@ -106,7 +106,7 @@ class _Processes(Dispatcher):
 
     def _feed(self, worker: subprocess.Popen, chunk: Chunk, log: Path) -> subprocess.Popen | None:
         """Have a chunk done by a worker; gives it back while it lives."""
-        end = _one(worker, chunk, self.tell, self.stopping)
+        end = _one(worker, chunk, self.hear, self.stopping)
         if end is None:
             worker.kill()
             code = _dismiss(worker)

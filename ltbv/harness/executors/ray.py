@@ -309,7 +309,7 @@ class _Cluster(Dispatcher):
             return None
         except errors.RayError as error:
             cause = f"was lost: {type(error).__name__} ({words_of(error).partition('. ')[0][:200]})"
-            self.lose(chunk, cause, kept=not task.apart)
+            self.lose(chunk, cause, heard=False)
             return None
         if result is None:
             return _Task(chunk, apart=True)
@@ -320,7 +320,7 @@ class _Cluster(Dispatcher):
             return None
         self.log(chunk, result["log"])
         for event in result["events"]:
-            self.tell(event)
+            self.hear(event)
         if result["end"].how == "memory":
             self.halve(chunk, result["end"].why)
         return None
