@@ -10,7 +10,7 @@ from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
 from ltbv.store import Store
 
-KEYS = ("bbn", "lfme", "m2m", "oltr")
+KEYS = ("bbn", "lfme", "m2m", "oltr", "lade", "ib_focal", "cdt", "gcl_classifier", "los", "disalign")
 ASKED = {
     "two classes": (2, {"head": 12, "imbalance": 4.0}),
     "two classes, one image": (2, {"head": 16, "imbalance": 16.0}),
