@@ -26,6 +26,7 @@ from ltbv.methods import bbn  # noqa: F401  isort: skip
 from ltbv.methods import lfme  # noqa: F401  isort: skip
 from ltbv.methods import ride  # noqa: F401  isort: skip
 from ltbv.methods import ride_on  # noqa: F401  isort: skip
+from ltbv.methods import sade  # noqa: F401  isort: skip
 from ltbv.methods import l2rw  # noqa: F401  isort: skip
 from ltbv.methods import meta_weight_net  # noqa: F401  isort: skip
 from ltbv.methods import jamal  # noqa: F401  isort: skip

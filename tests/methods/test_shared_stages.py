@@ -23,6 +23,10 @@ BY_HAND = {
     "oltr": "ce ce-memory",
     "los": "ce ce-oversmoothed",
     "disalign": "ce ce-alignment",
+    "sade": "skills",
+    "sade_tta": "skills",
+    "sade_tta_forward": "skills",
+    "sade_tta_backward": "skills",
     "gcl": "clouded",
     "gcl_classifier": "clouded clouded-heads",
     "ride_2": "two",
@@ -61,7 +65,8 @@ def test_methods_share_the_stages_that_they_share_by_hand_and_no_others(keys):
     assert len(pairs) == len(names) == len(found), sorted(pairs)
 
 
-BRINGS = {"tau_norm": 0, "ncm": 0, "logit_adjustment": 0, "ride_tau_norm": 0, "lfme": 2}  # trainings; others one
+BRINGS = {"tau_norm": 0, "ncm": 0, "logit_adjustment": 0, "ride_tau_norm": 0, "lfme": 2}
+BRINGS |= dict.fromkeys(("sade_tta", "sade_tta_forward", "sade_tta_backward"), 0)  # trainings; others one
 DIFFERENT = sum(BRINGS.get(key, 1) for key in METHODS)
 
 
