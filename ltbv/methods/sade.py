@@ -18,9 +18,10 @@ pi' gives the class of rank r the share of the class of rank C + 1 - r. `sade` a
     sade_tta_backward   turned round. To be read in the table of other test sets, under forward and backward 50
 
 The test-time forms see the whole test set before they answer (without labels), which no other method does: they are
-marked, "sees test", wherever they stand. The weights cost up to ten further passes over the test set. Ours: a run has its own weights, as it has its own network. Views are crops
-and mirror images as in training; the authors' are also jittered in colour, greyed and blurred. A forward or backward
-test set is a part of the test images, drawn for each run; the labels make that set and nothing else.
+marked, "sees test", wherever they stand. Their weights cost up to ten further passes over it. Ours: a run has its own
+weights, as it has its own network. Views are crops and mirror images as in training; the authors' are also jittered in
+colour, greyed and blurred. A forward or backward test set is a part of the test images, drawn for each run; the labels
+make that set and nothing else.
 
 As in the code 1e-9 is added to shares within logarithms. Ours: a class that a resample lost counts as one image, and
 classes of one size share the mean of their turned shares (there the order of ids decides). Published settings are those
