@@ -4,9 +4,10 @@
     z'_k = c (s_k z_k + o_k) + (1 - c) z_k,   c = sigmoid(v . f + v0), one number an image
 
 on CE's network, of which nothing changes: s (1 at first), o (0), v (0.1) and v0 are trained alone, by cross-entropy
-with classes weighted by w_k ~ n_k^-rho, summing to C, and divided by the sum of the batch's weights. rho = 1.2, images
-as often as they are, learning rate 0.1 with a cosine: the authors' for ImageNet-LT. They never ran CIFAR; the length, a
-tenth of the epochs, is ours.
+with classes weighted by w_k ~ n_k^-rho, summing to C, and divided by the sum of the batch's weights. rho = 1.2 and
+images as often as they are: the authors' for ImageNet-LT. They never ran CIFAR; a tenth of the epochs and the learning
+rate, 0.01 with a cosine, are ours. At their 0.1 v runs off until c is 0 on every image, and CE's answers stay: the
+training loss of two runs on glyphs-lt ended at 1.27 and 0.98, with 0.01 at 0.86 and 0.68.
 
 The formula is the paper's and that of their code for segmentation. Their code for classification has z' = (1 + c s_k)
 z_k + c o_k, `Alignment(form="added")`, under which all logits are longer from the start.
@@ -124,7 +125,7 @@ DISALIGN = register(
                 start=REPRESENTATION.name,
                 train=("alignment",),
                 epochs=0.1,
-                learning_rate=Cosine(0.1),
+                learning_rate=Cosine(0.01),
             ),
         ),
         predict=with_alignment,
