@@ -53,8 +53,17 @@ def effective_number(counts: Tensor, beta: float) -> Tensor:
     """
     if not 0 <= beta < 1:
         raise ValueError(f"beta {beta!r} is outside [0, 1): (1 - beta) / (1 - beta^n) has no meaning there")
-    raw = torch.where(counts > 0, (1 - beta) / (1 - beta ** counts.clamp(min=1).double()), 0.0)
-    return raw * counts.shape[-1] / raw.sum(-1, keepdim=True)
+    return _shared_out(torch.where(counts > 0, (1 - beta) / (1 - beta ** counts.clamp(min=1).double()), 0.0))
+
+
+def inverse_power(counts: Tensor, power: float = 1.0) -> Tensor:
+    """Class weights [C] float64 proportional to n_k^-power, summing to C. A class without images gets 0."""
+    return _shared_out(torch.where(counts > 0, counts.clamp(min=1).double() ** -power, 0.0))
+
+
+def _shared_out(raw: Tensor) -> Tensor:
+    """The same in proportion, [C], summing to C."""
+    return raw * raw.shape[-1] / raw.sum(-1, keepdim=True)
 
 
 def weighted_mean(losses: Tensor, labels: Tensor, weights: Tensor, by: str = "weights") -> Tensor:
@@ -82,3 +91,13 @@ def sigmoid_focal(logits: Tensor, labels: Tensor, counts: Tensor | None = None, 
     loss = F.binary_cross_entropy_with_logits(logits, right, reduction="none")
     missing = -torch.expm1(-loss)
     return (missing.clamp(min=torch.finfo(loss.dtype).tiny) ** gamma * loss).sum(-1)
+
+
+def softened(logits: Tensor, labels: Tensor, smoothing: float | Tensor) -> Tensor:
+    """-sum_k t_k log softmax(z)_k with t = 1 - eps + eps / C for the label and eps / C for the others; [B].
+
+    smoothing   eps, a number or one for each image, [B]. Szegedy et al., "Rethinking the Inception architecture", 2016
+    """
+    log_p = torch.log_softmax(logits, -1)
+    own = log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return -(1 - smoothing) * own - smoothing * log_p.mean(-1)

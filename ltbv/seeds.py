@@ -12,6 +12,7 @@ STREAMS = {
     "order": 2,  # shuffling, crops, flips
     "held": 5,  # development images
     "kept": 4,  # what a stage draws once for all its epochs
+    "views": 6,  # what is seen of the test images, by methods that adapt to them
     "base": 3,  # the one long-tailed set that bootstrap schemes resample (run 0 of it is shared by all runs)
 }
 

@@ -69,7 +69,7 @@ class Bench:
 def answer(shop: Trainer, method: Method) -> Answer:
     network = shop.finished(method)
     with torch.no_grad():
-        return method.predict(network, shop.test.block(slice(None), len(shop.runs)))
+        return shop.rule(method, network)(network, shop.test.block(slice(None), len(shop.runs)))
 
 
 def as_bytes(found: Answer) -> tuple[bytes, ...]:
@@ -117,7 +117,8 @@ def test_experts_asked_are_said_by_methods_that_choose_and_by_no_others(method, 
 
 def test_answers_in_blocks_are_those_at_once(method, bench):
     shop = bench.shop("study")
-    logits, used, _ = predict(shop.finished(method), shop.test, method.predict, block=11)
+    network = shop.finished(method)
+    logits, used, _ = predict(network, shop.test, shop.rule(method, network), block=11)
     at_once = bench.answer(method)
     assert logits.dtype == np.float32
     torch.testing.assert_close(torch.as_tensor(logits), at_once.logits, rtol=1e-4, atol=1e-4)

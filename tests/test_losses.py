@@ -9,9 +9,11 @@ from ltbv.losses import (
     cross_entropy,
     effective_number,
     focal,
+    inverse_power,
     ldam,
     ldam_margins,
     sigmoid_focal,
+    softened,
     weighted_mean,
 )
 
@@ -253,3 +255,23 @@ def test_weighted_mean_divides_by_the_batch_where_asked():
     losses, labels = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 1, 1])
     same(weighted_mean(losses, labels, torch.tensor([3.0, 1.0]), by="batch"), (3 + 2 + 4) / 3)
     same(weighted_mean(losses, labels, torch.tensor([3.0, 1.0]), by="weights"), (3 + 2 + 4) / 5)
+
+
+@pytest.mark.parametrize("case", [0, 1])
+def test_softened_targets_are_those_of_label_smoothing_by_image_or_for_all(golden, case):
+    for name, eps, loss in (("los", "delta", "loss"), ("las", "smoothing", "loss_code")):
+        of = golden(f"methods/{name}")["cases"][case]
+        logits = torch.tensor(of["logits"], dtype=torch.float64, requires_grad=True)
+        labels = torch.tensor(of["labels"])
+        smoothing = torch.tensor(of[eps], dtype=torch.float64)
+        ours = softened(logits, labels, smoothing[labels] if smoothing.dim() else of[eps]).mean()
+        ours.backward()
+        same(ours, of[loss], rtol=1e-9, atol=1e-9)
+        same(logits.grad, of["gradient" if name == "los" else "gradient_code"], rtol=1e-9, atol=1e-9)
+
+
+def test_weights_of_inverse_powers_sum_to_the_number_of_classes():
+    counts = torch.tensor([8, 4, 0, 2])
+    same(inverse_power(counts), [4 / 7, 8 / 7, 0, 16 / 7], **FLOAT64)
+    same(inverse_power(counts, 0.0), [4 / 3, 4 / 3, 0, 4 / 3], **FLOAT64)
+    same(torch.vmap(inverse_power)(torch.stack([counts, counts]))[1], inverse_power(counts), **FLOAT64)

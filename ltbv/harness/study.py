@@ -174,6 +174,7 @@ class Study:
             "family": method.family,
             "kind": method.kind,
             **({"development": method.development} if method.development else {}),
+            **({"sees_test": True} if method.sees_test else {}),
             "stages": [{"name": s.name, "key": self.stage_key(method, s)} for s in method.stages],
         }
 

@@ -21,7 +21,9 @@ import torch
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, Dataset
 from ltbv.data.readers import on_device
+from ltbv.data.views import Views
 from ltbv.engine.cost import build
+from ltbv.engine.device import precision
 from ltbv.engine.predict import predict, record
 from ltbv.engine.snapshot import Keeper
 from ltbv.engine.terms import of_stage
@@ -31,7 +33,7 @@ from ltbv.files import Damaged, read_arrays, set_aside
 from ltbv.harness.chunks import Chunk
 from ltbv.harness.events import Event, Failed, FoundDamaged, ImagesSeen, Predicted, StageBegun, Tell
 from ltbv.harness.study import Study
-from ltbv.methods.base import Method, Stage
+from ltbv.methods.base import Adapting, Method, Rule, Stage
 from ltbv.models.experts import Experts
 from ltbv.models.stack import draw_run, load_run_state, run_state
 from ltbv.seeds import generator
@@ -138,7 +140,8 @@ class Trainer:
         network = self.finished(method)
         recipe = self.store.recipe_of(method.key) or self.study.recipe(method, 0)
         last = self.study.stage_key(method, method.stages[-1])
-        parts = predict(network, self.test, method.predict, experts=self.keep_expert_logits)._asdict()
+        rule = self.rule(method, network)
+        parts = predict(network, self.test, rule, experts=self.keep_expert_logits)._asdict()
         logits = parts["logits"]
         for slot, run in enumerate(self.runs):
             if not np.isfinite(logits[slot]).all():
@@ -155,6 +158,22 @@ class Trainer:
                 }
                 self.store.write(self.store.prediction_file(method.key, run), provenance.sealed(fields, said))
                 self.tell(Predicted(method.key, run))
+
+    def rule(self, method: Method, network: Experts) -> Rule:
+        """How a method answers; one that adapts to the test images is shown them first, without labels."""
+        if not isinstance(method.predict, Adapting):
+            return method.predict
+        views = Views(
+            self.dataset,
+            self.study.counts,
+            augmentation=self.study.protocol.augmentation,
+            seed=self.study.settings.seed,
+            runs=self.runs,
+            device=self.device,
+            dtype=self.dtype,
+        )
+        with torch.no_grad(), precision(self.device, self.dtype):
+            return method.predict.rule(network, views)
 
     def finished(self, method: Method) -> Experts:
         """The network that predicts: of the last stage, changed as the method says."""

@@ -9,6 +9,7 @@ stage that starts from the first. The loop in `engine/train` has no branch on a 
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ltbv.data.batches import Batch, Feed
 from ltbv.data.samplers import INSTANCE, Sampler
+from ltbv.data.views import Views
 from ltbv.errors import Refusal, unknown
 from ltbv.later import later
 from ltbv.methods.objective import Loss, Losses, Moment, Objective, OutputObjective, Sum, shaped
@@ -26,6 +28,7 @@ from ltbv.optimisers import Optimiser
 from ltbv.schedules import Number
 
 __all__ = [
+    "Adapting",
     "Answer",
     "Loss",
     "Losses",
@@ -128,13 +131,22 @@ def mean(network: Experts, images: Tensor) -> Answer:
     return Answer(logits.mean(1), expert_logits=logits if logits.shape[1] > 1 else None)
 
 
+class Adapting(ABC):
+    """A rule that comes of the unlabelled test images, all at once: a method that has one says so wherever it stands,
+    for other methods do not see them."""
+
+    @abstractmethod
+    def rule(self, network: Experts, views: Views) -> Rule:
+        """How the network answers, having seen random views of the test images; it stays as it is, without gradient."""
+
+
 @dataclass(frozen=True)
 class Method:
     """key for commands and files, label for tables and figures, stages, and what follows them.
 
     posthoc   changes the trained network in place, without training: (network, feed) -> None; `feed` has the counts
               [R, C] and, by `plain`, the training images of each run
-    predict   how the network answers: a `Rule`
+    predict   how the network answers: a `Rule`, or one that is `Adapting` to the unlabelled test images
     paper     where it comes from
     summary   one line
     about     formulas, hyper-parameters, where paper and code differ and which is followed here
@@ -148,7 +160,7 @@ class Method:
     label: str
     stages: tuple[Stage, ...]
     posthoc: Callable[[Experts, Feed], None] | None = None
-    predict: Rule = mean
+    predict: Rule | Adapting = mean
     paper: str = ""
     summary: str = field(default="", compare=False)
     about: str = field(default="", compare=False, repr=False)
@@ -233,9 +245,16 @@ class Method:
         return max(stage.held for stage in self.stages)
 
     @property
+    def sees_test(self) -> bool:
+        """Does it adapt to the unlabelled test images?"""
+        return isinstance(self.predict, Adapting)
+
+    @property
     def title(self) -> str:
-        """Its label; where it looks at development images it says so, for they are supervision that others lack."""
-        return f"{self.label} ({self.development} dev)" if self.development else self.label
+        """Its label; where it looks at development images, or at the unlabelled test images, it says so, for other
+        methods do not have them."""
+        seen = [*([f"{self.development} dev"] if self.development else []), *(["sees test"] if self.sees_test else [])]
+        return f"{self.label} ({', '.join(seen)})" if seen else self.label
 
     def with_development(self, per_class: int | None) -> "Method":
         """The same with so many development images of each class, in all stages that hold some out; None: as it is."""

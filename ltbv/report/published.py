@@ -6,7 +6,9 @@ runs. A field is empty where the paper leaves it open.
 `key` names the method of ltbv that a row is of, or several with blanks between, where the paper leaves open which of
 them it means; it is empty where there is none: M2m of RIDE's table is on LDAM. RIDE's tables are of experts that are
 distilled and routed: Table 1 repeats the last rows of the ablation, and the authors' model zoo has the four experts of
-Tables 2 and 3 as such. What Jamal et al. star is not their own run: L2RW* is from Meta-Weight-Net's table.
+Tables 2 and 3 as such. What else sets a number apart, the best epoch on the test set above all, is in its source: the
+title of the table in which it stands. SADE's table leaves open whether its weights are from test images. What Jamal et
+al. star is not their own run: L2RW* is from Meta-Weight-Net's table.
 """
 
 from importlib.resources import files

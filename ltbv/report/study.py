@@ -100,7 +100,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             commands=_commands(store, asked, keys, reference, methods),
             notes=(
                 *notes,
-                *_development(store, keys),
+                *_seen(store, keys),
                 *_of_data(data),
                 *_left_out(left_out),
                 *_origins(store, origins),
@@ -134,11 +134,17 @@ def _of_data(data: Mapping[str, Any]) -> list[str]:
     return [printable(note) for note in notes if isinstance(note, str)] if isinstance(notes, list | tuple) else []
 
 
-def _development(store: Store, keys: list[str]) -> list[str]:
+SEEN = {  # by what a recipe says
+    "development": "dev: that many development images of each class beside the sample, which other methods do not see",
+    "sees_test": "sees test: it adapts to the unlabelled test images, all at once, which other methods do not see",
+}
+
+
+def _seen(store: Store, keys: list[str]) -> list[str]:
     """Which methods looked at more than their training images; `study` writes it into their recipes."""
-    labels = [recipe["label"] for recipe in map(store.recipe, keys) if recipe.get("development")]
-    said = "dev: that many development images of each class beside the sample, which other methods do not see"
-    return [f"{', '.join(labels)}: {said}."] if labels else []
+    recipes = [store.recipe(key) for key in keys]
+    labels = {name: [recipe["label"] for recipe in recipes if recipe.get(name)] for name in SEEN}
+    return [f"{', '.join(labels[name])}: {said}." for name, said in SEEN.items() if labels[name]]
 
 
 def _left_out(number: int) -> list[str]:

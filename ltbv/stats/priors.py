@@ -13,7 +13,8 @@ here are
 
 (Zhang et al., "Self-supervised aggregation of diverse experts for test-agnostic long-tailed recognition", NeurIPS 2022,
 who draw such test sets with m = 2, 5, 10, 25 and 50; here nothing is drawn, and every test image is used.) Nothing is
-told to the methods either: none adapts to the prior.
+told to the methods either: a method that adapts to test images has adapted to those that it was shown, whatever the
+prior that it is measured under.
 
 It is a mean over test points, class by class, so intervals are those of `summarize` and `compare`: for new runs and new
 test images of each class.

@@ -1,9 +1,10 @@
 """Numbers made of one number: uniform, of no visible relation to each other, the same again."""
 
 import numpy as np
+import pytest
 import torch
 
-from ltbv.data.draws import spread
+from ltbv.data.draws import normal, spread
 
 DRAWS = torch.as_tensor(np.random.default_rng(0).random((4, 500)))
 
@@ -33,3 +34,13 @@ def test_they_are_uniform_and_independent_of_each_other():
     ):
         product = one * other
         assert abs(product.mean()) < 4 * (1 / 144 / product.numel()) ** 0.5
+
+
+def test_numbers_of_a_draw_are_normal():
+    """2^20 of them: mean and variance within 5 standard errors, and the shares beyond 1, 2 and 3."""
+    found = normal(spread(torch.tensor([0.123], dtype=torch.float64), 2**20))[0].numpy()
+    assert abs(found.mean()) < 5 / 2**10 and abs(found.var() - 1) < 5 * 2**0.5 / 2**10
+    for bound, share in ((1, 0.317311), (2, 0.045500), (3, 0.0026998)):
+        assert abs((np.abs(found) > bound).mean() - share) < 5 * (share / 2**20) ** 0.5
+    ends = normal(torch.tensor([0.0, 0.5, 1 - 2.0**-32], dtype=torch.float64))
+    assert ends.isfinite().all() and ends[0] == pytest.approx(-ends[2].item()) and abs(ends[1]) < 1e-9

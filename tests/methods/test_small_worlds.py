@@ -10,7 +10,19 @@ from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
 from ltbv.store import Store
 
-KEYS = ("bbn", "lfme", "m2m", "oltr")
+KEYS = (
+    "bbn",
+    "lfme",
+    "m2m",
+    "oltr",
+    "lade",
+    "ib_focal",
+    "cdt",
+    "gcl_classifier",
+    "los",
+    "disalign",
+    "sade_tta_backward",
+)
 ASKED = {
     "two classes": (2, {"head": 12, "imbalance": 4.0}),
     "two classes, one image": (2, {"head": 16, "imbalance": 16.0}),
@@ -25,7 +37,7 @@ def predictions(dataset, key: str, path, **asked) -> torch.Tensor:
     shop = Trainer(study, Store(path), dataset, (0, 1, 2), device=torch.device("cpu"))
     network = shop.finished(METHODS[key])
     with torch.no_grad():
-        return METHODS[key].predict(network, shop.test.block(slice(None), 3)).logits
+        return shop.rule(METHODS[key], network)(network, shop.test.block(slice(None), 3)).logits
 
 
 @pytest.fixture(params=ASKED)

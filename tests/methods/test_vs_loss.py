@@ -1,4 +1,4 @@
-"""VS loss by its formula, and the losses that it is for some of its settings."""
+"""VS loss and CDT against the authors' values and by the formula, and the losses that VS is for some settings."""
 
 import math
 
@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from ltbv.losses import balanced_softmax, cross_entropy
+from ltbv.methods import METHODS
+from ltbv.methods.base import Loss
 from ltbv.methods.vs_loss import VectorScaling
 
 FLOAT64 = {"rtol": 1e-10, "atol": 1e-10}
@@ -16,6 +18,22 @@ def batch():
     """Six examples of four classes, one of which the resample lost."""
     logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return logits, torch.tensor([0, 0, 1, 3, 3, 1]), torch.tensor([50, 9, 0, 3])
+
+
+@pytest.mark.parametrize("case", [0, 1])
+def test_is_the_authors(golden, case):
+    of = golden("methods/cdt_vs")["cases"][case]
+    logits = torch.tensor(of["logits"], dtype=torch.float64, requires_grad=True)
+    labels, counts = torch.tensor(of["labels"]), torch.tensor(of["counts"])
+    loss = VectorScaling(of["gamma"], of["tau"])(logits, labels, counts).mean()
+    loss.backward()
+    for ours, theirs in ((loss, "loss"), (logits.grad, "gradient")):
+        torch.testing.assert_close(ours, torch.tensor(of[theirs], dtype=torch.float64), rtol=1e-9, atol=1e-9)
+
+
+def test_cdt_is_the_first_of_these():
+    (stage,) = METHODS["cdt"].stages
+    assert stage.objective == Loss(VectorScaling(0.2, 0.0))
 
 
 @pytest.mark.parametrize(("gamma", "tau"), [(0.05, 0.75), (0.3, 1.0), (0.0, 2.0)])

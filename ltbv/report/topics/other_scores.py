@@ -245,7 +245,8 @@ def priors_sheet(tables: Tables, evidence: Evidence) -> Sheet:
         "Accuracy on test sets with a long tail of their own",
         "In percent, from the accuracies of the classes: on a test set whose classes are as frequent as in training;"
         " and forward or backward, 50, 10 or 2 times as many images of the most frequent class as of the rarest, in the"
-        f" order of the training images or against it. No method is told. {captions.INTERVAL}."
+        " order of the training images or against it. No method is told; one that adapts to the test images has seen"
+        f" them as they are here, or as its name says. {captions.INTERVAL}."
         f" {captions.paired(evidence)}. {captions.short(evidence)}",
         (
             METHOD,
