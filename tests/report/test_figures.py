@@ -1,11 +1,17 @@
 """Are the figures drawn from the tables alone, the same way every time, whatever the names?"""
 
+import io
+import re
+import zlib
 from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
 from drawn import colliding, marks, words
+from fontTools.subset import Options
+from fontTools.ttLib import TTFont
+from matplotlib.figure import Figure
 
 from ltbv import stats
 from ltbv.report import curves, figures, lines, style, tables, topics
@@ -167,3 +173,16 @@ def test_names():
     assert wrapped(" \n", 5, 1) == ["?"]
     assert shortened("a name that is long + router", 17) == "a name t…+ router"
     assert (shortened("a\nb", 3), shortened("\t", 3)) == ("a b", "?")
+
+
+def test_fonts_are_embedded_as_letters_without_tables_for_setting_text():
+    with style.house_style():
+        figure = Figure((3, 2))
+        figure.text(0.1, 0.5, "fine, AV, .5")
+        content = style.rendered(figure, "pdf")
+    streams = [zlib.decompress(of) for of in re.findall(rb"\nstream\r?\n(x.*?)\r?\nendstream", content, re.DOTALL)]
+    fonts = [TTFont(io.BytesIO(of)) for of in streams if of[:4] == b"\0\1\0\0"]
+    assert fonts
+    for font in fonts:
+        assert {"glyf", "loca", "head"} <= set(font.keys()) and not set(style.LAYOUT_TABLES) & set(font.keys())
+    assert not set(style.LAYOUT_TABLES) & set(Options._drop_tables_default)  # set back
