@@ -30,7 +30,7 @@ UNJUDGED_COLOUR = "#8A8C95"  # what a caution stands at
 # Paul Tol's "bright" scheme, told apart with every kind of colour vision. Markers repeat later than colours, so that no
 # two of 42 methods look the same, and those of a first row stay apart in black and white.
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")
-SPLIT_COLOURS = {"many": "#222255", "medium": "#7777AA", "few": "#BBBBDD"}  # dark to light: no method's colours
+SPLIT_COLOURS = {"many": "#222255", "medium": "#555590", "few": "#8C8CC0"}  # dark to light: no method's colours
 SPLIT_MARKS = {"many": ("#222255", "s"), "medium": ("#3377BB", "D"), "few": ("#CC5500", "o")}  # on thin lines
 FLOW_COLOURS, FLOW_MOST = "PuOr_r", 8  # of confusion flow; orange: more than expected, purple: less
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
