@@ -11,6 +11,8 @@ from typing import IO
 
 import numpy as np
 
+PIECE = 2**17  # bytes that are read at once: they stay in the processor's cache, and are never held twice
+
 
 @dataclass(frozen=True)
 class Header:
@@ -57,7 +59,9 @@ def checked_header(file: IO[bytes], name: str, size: int) -> Header:
 
 def read_values(file: IO[bytes], header: Header) -> np.ndarray:
     """All of a checked array, from where its header ends."""
-    content = bytearray(_taken(file, header, header.size))
+    content = bytearray()
+    while len(content) < header.size:
+        content += _taken(file, header, min(PIECE, header.size - len(content)))
     _end(file, header)
     return np.frombuffer(content, header.dtype).reshape(header.shape, order="F" if header.column_major else "C")
 

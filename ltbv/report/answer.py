@@ -8,6 +8,7 @@ from ltbv.report.tables import Tables
 from ltbv.report.verdict import NO, OPEN, YES
 from ltbv.stats.record import OF_ONE_SET
 
+PARTS = ("bias", "variance")
 MOST_KEEPERS = 3  # that are named
 
 
@@ -84,6 +85,8 @@ def _why(grid: Grid, tables: Tables, any_few: bool = True) -> str:
     others = grid.others
     if len(others) == 1:
         return tables.verdicts[0].headline
+    if any_few and all(_falls(row.at("few", quantity)) for row in others for quantity in PARTS):
+        return f"In the tail, bias and variance fall with all {len(others)} methods."
     tail = f"{_in_the_tail(others)}; variance" if any_few else "Variance"
     falling = [row for row in others if any(_falls(row.at(split, "variance")) for split in SPLITS)]
     if not falling:
@@ -95,12 +98,13 @@ def _why(grid: Grid, tables: Tables, any_few: bool = True) -> str:
 
 
 def _in_the_tail(others: tuple[GridRow, ...]) -> str:
-    cells = {quantity: [row.at("few", quantity) for row in others] for quantity in ("bias", "variance")}
+    cells = {quantity: [row.at("few", quantity) for row in others] for quantity in PARTS}
     judged = {quantity: sum(cell.state != UNJUDGED for cell in own) for quantity, own in cells.items()}
     falls = {quantity: sum(map(_falls, own)) for quantity, own in cells.items()}
     if judged["bias"] == judged["variance"] > 0:
         number = judged["bias"]
-        of = f"all {number}" if number == len(others) else f"the {number} methods that can be judged"
+        judgeable = f"the {number} methods that can be judged" if number > 1 else "the one that can be judged"
+        of = f"all {number}" if number == len(others) else judgeable
         return f"In the tail, bias falls with {falls['bias']} and variance with {falls['variance']} of {of}"
     some = [quantity for quantity, number in judged.items() if number]
     if len(some) == len(judged):
@@ -109,7 +113,8 @@ def _in_the_tail(others: tuple[GridRow, ...]) -> str:
     if not some:
         return "In the tail, neither bias nor variance can be judged"
     (one,), (other,) = some, set(judged) - set(some)
-    return f"In the tail, {one} falls with {falls[one]} of {judged[one]} methods, and {other} can be judged for none"
+    methods = f"{judged[one]} method{'s' * (judged[one] > 1)}"
+    return f"In the tail, {one} falls with {falls[one]} of {methods}, and {other} can be judged for none"
 
 
 def _falls(cell: GridCell) -> bool:

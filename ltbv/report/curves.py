@@ -12,8 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ltbv.report.evidence import SHOWN, SPLITS
+from ltbv.report.hover import hover
+from ltbv.report.names import printable
 from ltbv.report.style import RULE, SPLIT_COLOURS, WIDTH, Look, fitted, hide_inner_axes
+from ltbv.report.written import short
 
+MOST_SAID = 150  # classes whose dots say which they are: a page holds the words of no more
 DOTS = {150: 3.8, 400: 2.6, np.inf: 1.4}  # at most so many classes -> points of a dot
 EDGE: dict[str, Any] = {"color": RULE, "linewidth": 0.6, "linestyle": (0, (1, 2))}
 
@@ -44,7 +48,11 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
                 group, of_class = dots[key, quantity].T
                 first, last, of_bin, low, high = lines[key, quantity]
                 middle, colour = (first + last) / 2, looks[key].colour
-                panel.plot(place[group.astype(int)], of_class, ".", ms=size, color=colour, alpha=0.6, mew=0)
+                at = place[group.astype(int)]
+                (points,) = panel.plot(at, of_class, ".", ms=size, color=colour, alpha=0.6, mew=0)
+                if len(profile) <= MOST_SAID and key == method:
+                    known = zip(profile["class_name"].iloc[at], of_class, strict=True)
+                    hover(points, *(_said(name, quantity, value) for name, value in known if np.isfinite(value)))
                 panel.fill_between(middle, low, high, color=colour, alpha=0.15, linewidth=0)
                 panel.plot(middle, of_bin, color=colour, linewidth=1.2)
             _edges(panel, profile)
@@ -67,6 +75,11 @@ def by_class(classes: pd.DataFrame, curves: pd.DataFrame, profile: pd.DataFrame,
         va="bottom",
     )
     return figure
+
+
+def _said(name: str, quantity: str, value: float) -> str:
+    """Of a class: 'maple: accuracy 84.2 %'."""
+    return f"{printable(name)}: {quantity} {short(value, quantity, minus='−')}{' %' * (quantity == 'accuracy')}"
 
 
 def counts(profile: pd.DataFrame) -> Figure:

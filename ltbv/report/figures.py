@@ -1,6 +1,7 @@
 """What do the tables look like? Each function takes a finished table and gives a figure; nothing is computed here."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,29 +12,37 @@ from matplotlib.lines import Line2D
 
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, SPLITS
 from ltbv.report.hover import estimated, hover
+from ltbv.report.lines import FARTHEST, reach
 from ltbv.report.names import wrapped
-from ltbv.report.style import GREY, PAPER, RULE, WIDTH, Look, fitted, hide_inner_axes
+from ltbv.report.style import GREY, PAPER, RULE, TINY, WIDTH, Look, fitted, hide_inner_axes
+from ltbv.report.written import short
 
 LEGEND_LETTERS, HANDLE_LETTERS = 108, 8  # letters of 8 points across WIDTH; the room of a line and the gap after it
+LEAST = 0.02  # an axis need not magnify rounding
 ROOT_TICKS = (0, 1, 4, 10, 20, 40)
 
 
 def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """Accuracy, bias and variance by split: a point with its interval for each method, hollow where a caution (`why`)
-    stands at it."""
+    stands at it. What few methods lie far from is an arrow at the edge, with its value: see `far`."""
     legend = ["\n".join(wrapped(look.label, LEGEND_LETTERS // 2 - HANDLE_LETTERS, 2)) for look in looks.values()]
     columns = _columns([max(map(len, label.split("\n"))) for label in legend])
     lines = sum(max(label.count("\n") + 1 for label in legend[i : i + columns]) for i in range(0, len(legend), columns))
     figure = Figure((WIDTH, 2.6 + 0.15 * lines), layout="constrained")
     panels = figure.subplots(1, len(SHOWN))
     panels[2].sharey(panels[1])
-    for panel, quantity in zip(panels, SHOWN, strict=True):
-        _draw_groups(panel, splits[splits["quantity"] == quantity], looks)
+    shares = splits["quantity"].isin(SHOWN[1:])  # of one axis
+    held = [far(own, list(looks)) for own in (splits[splits["quantity"] == SHOWN[0]], splits[shares], splits[shares])]
+    for panel, quantity, ends in zip(panels, SHOWN, held, strict=True):
+        _draw_groups(panel, splits[splits["quantity"] == quantity], looks, ends)
         better = "higher" if quantity in HIGHER_IS_BETTER else "lower"
         unit = ", %" if quantity == "accuracy" else ""
         panel.set_title(f"{quantity.capitalize()}{unit} ({better} is better)", loc="left")
-    for panel in panels[:2]:
-        _limit_to_shares(panel)
+    for panel, ends in zip(panels[:2], held, strict=False):
+        if ends is None:
+            _limit_to_shares(panel)
+    if any(held):
+        figure.supxlabel("Arrows: beyond the axis, with the value", fontsize=8)
     panels[0].yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}")
     panels[2].tick_params(axis="y", labelleft=False)
     handles = [
@@ -45,13 +54,38 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def _draw_groups(panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+def far(rows: pd.DataFrame, methods: Sequence[str]) -> tuple[float, float] | None:
+    """The ends of an axis without a quarter of the methods at most, those farthest out, where all of them (the
+    reference, the first, among them) need one more than FARTHEST times as wide; None where they do not."""
+    known = rows[np.isfinite(rows["estimate"])]
+    low, high = (known[end].fillna(known["estimate"]).clip(-0.1, 1.1) for end in ("low", "high"))
+    middle = known["estimate"].median()
+    away = np.maximum(middle - low, high - middle).groupby(known["method"]).max().drop(methods[0], errors="ignore")
+    for number in range(1, len(methods) // 4 + 1):
+        kept = ~known["method"].isin(away.sort_values(ascending=False, kind="stable").index[:number])
+        if high.max() - low.min() > FARTHEST * max(high[kept].max() - low[kept].min(), LEAST):
+            return reach(low[kept], high[kept], least=LEAST, limits=(-0.1, 1.1))
+    return None
+
+
+def _draw_groups(
+    panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], ends: tuple[float, float] | None = None
+) -> None:
+    """`ends` of the axis, where some estimates may lie beyond it."""
+    if ends:
+        panel.set_ylim(*ends)
+    beyond: Counter[tuple[int, bool]] = Counter()  # group, above -> how many arrows
     step = 0.8 / max(len(looks), 3)
     for i, (method, look) in enumerate(looks.items()):
         own = rows[rows["method"] == method].set_index("group").reindex(GROUPS)
         at = np.arange(len(GROUPS)) + (i - (len(looks) - 1) / 2) * step
         panel.vlines(at, own["low"], own["high"], color=look.colour, linewidth=1)
-        for place, row in zip(at, own.reset_index().to_dict("records"), strict=True):
+        for group, (place, row) in enumerate(zip(at, own.reset_index().to_dict("records"), strict=True)):
+            if ends and np.isfinite(row["estimate"]) and not ends[0] <= row["estimate"] <= ends[1]:
+                above = bool(row["estimate"] > ends[1])
+                hover(_beyond(panel, place, ends[above], look, row, beyond[group, above]), estimated(look.label, row))
+                beyond[group, above] += 1
+                continue
             shown: dict[str, Any] = {
                 "color": look.colour,
                 "mfc": PAPER if row["why"] else look.colour,
@@ -69,6 +103,24 @@ def _draw_groups(panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> 
     panel.tick_params(axis="x", length=0)
     panel.grid(axis="y")
     panel.set_axisbelow(True)
+
+
+def _beyond(panel: Axes, x: float, edge: float, look: Look, row: Mapping[str, Any], before: int) -> Line2D:
+    """An arrow at the end of the axis that a value lies beyond; the value beside it, below those of others `before`."""
+    above = row["estimate"] > edge
+    (arrow,) = panel.plot([x], [edge], "^" if above else "v", color=look.colour, markersize=3, clip_on=False)
+    panel.annotate(
+        short(row["estimate"], row["quantity"]),
+        (x, edge),
+        xytext=(0, (-1 if above else 1) * (7 + 7 * before)),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        fontsize=TINY,
+        color=look.colour,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.3},
+    )
+    return arrow
 
 
 def _limit_to_shares(panel: Axes) -> None:
@@ -155,7 +207,8 @@ def _draw_histogram(panel: Axes, edges: np.ndarray, density: np.ndarray, look: L
         panel.stairs(density, edges, color=look.colour, linewidth=1.1)
 
 
-def _draw_mean(panel: Axes, mean: Mapping[str, float], look: Look, *, height: float) -> None:
+def _draw_mean(panel: Axes, mean: Mapping[str, Any], look: Look, *, height: float) -> None:
     along: dict[str, Any] = {"color": look.colour, "transform": panel.get_xaxis_transform()}
-    panel.plot([mean["estimate"]] * 2, [0, 1], linewidth=0.9, linestyle=(0, (4, 2)), **along)
+    (line,) = panel.plot([mean["estimate"]] * 2, [0, 1], linewidth=0.9, linestyle=(0, (4, 2)), **along)
+    hover(line, estimated(look.label, mean))
     panel.plot([mean["low"], mean["high"]], [height] * 2, linewidth=2.2, solid_capstyle="butt", **along)

@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from ltbv.report.curves import along, at_places
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, SPLITS
 from ltbv.report.hover import estimated, hover
+from ltbv.report.names import printable
 from ltbv.report.style import (
     GREY,
     GUIDE,
@@ -268,7 +269,8 @@ def hardest_negatives(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         panel.hlines(at, of["quantile_0.25"], of["quantile_0.75"], color=colours, linewidth=3, alpha=0.6)
         panel.vlines(of["quantile_0.5"], at - 0.35, at + 0.35, color=INK, linewidth=0.9)
         for y, mean, look in zip(at, of["mean"], shown.values(), strict=True):
-            panel.plot([mean], [y], look.marker, color=look.colour, markersize=3.5, mfc="white", mew=0.8)
+            (mark,) = panel.plot([mean], [y], look.marker, color=look.colour, markersize=3.5, mfc=PAPER, mew=0.8)
+            hover(mark, f"{printable(look.label)}, {split}: mean {short(mean, 'mean')}")
         panel.set_title(split)
         panel.set_xlim(-0.02, 1.02)
         panel.set_xticks([0.25, 0.5, 0.75], [".25", ".5", ".75"], fontsize=SMALL)

@@ -8,7 +8,7 @@ these, in 1.5 to 2.5 times the time.
 import io
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,7 +30,7 @@ UNJUDGED_COLOUR = "#8A8C95"  # what a caution stands at
 # Paul Tol's "bright" scheme, told apart with every kind of colour vision. Markers repeat later than colours, so that no
 # two of 42 methods look the same, and those of a first row stay apart in black and white.
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")
-SPLIT_COLOURS = {"many": "#222255", "medium": "#7777AA", "few": "#BBBBDD"}  # dark to light: no method's colours
+SPLIT_COLOURS = {"many": "#222255", "medium": "#555590", "few": "#8C8CC0"}  # dark to light: no method's colours
 SPLIT_MARKS = {"many": ("#222255", "s"), "medium": ("#3377BB", "D"), "few": ("#CC5500", "o")}  # on thin lines
 FLOW_COLOURS, FLOW_MOST = "PuOr_r", 8  # of confusion flow; orange: more than expected, purple: less
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
@@ -39,6 +39,7 @@ ELSE = (
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Hiragino Sans", "PingFang SC", "Yu Gothic"),
     *("Microsoft YaHei", "Malgun Gothic", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Sans Devanagari"),
 )
+LAYOUT_TABLES = ("GDEF", "GPOS", "GSUB")  # of a font
 SETTINGS: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -157,11 +158,27 @@ def hide_inner_axes(grid: np.ndarray, *, y: bool = True) -> None:
         panel.yaxis.set_visible(False)
 
 
+@contextmanager
+def _letters_only() -> Iterator[None]:
+    """Fonts are embedded without their tables for setting text: it is set already, and to read them takes .05 s a file.
+
+    matplotlib offers no choice of the tables; the defaults of its subsetter are changed, and set back.
+    """
+    from fontTools.subset import Options
+
+    defaults = Options._drop_tables_default
+    Options._drop_tables_default = [*defaults, *LAYOUT_TABLES]
+    try:
+        yield
+    finally:
+        Options._drop_tables_default = defaults
+
+
 def rendered(figure: Figure, kind: str) -> bytes:
     """The file of a figure, `kind` 'png' or 'pdf'; without a date, so that equal figures are equal bytes."""
     metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}}[kind]
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _letters_only() if kind == "pdf" else nullcontext():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a name in a script the font lacks
         figure.savefig(buffer, format=kind, metadata=metadata)
     figure.set_layout_engine("none")  # what is laid out once need not be for the next file

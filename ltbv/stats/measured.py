@@ -217,9 +217,9 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
         if len(z) != runs:
             raise Refusal(f"logits have {len(z)} runs and predictions {runs}: give both for the same runs")
         z = z.astype(precision, copy=False)
-        refuse_where(
-            np.logical_not(np.isfinite(z)).any(2), f"logits are -inf (test points {block.start} to {block.stop - 1})"
-        )
+        if np.isneginf(z.min()):
+            bad = np.logical_not(np.isfinite(z)).any(2)
+            refuse_where(bad, f"logits are -inf (test points {block.start} to {block.stop - 1})")
 
         nothing = np.full(here.size, np.nan)  # a single run agrees with itself
         terms = CrossEntropyTerms.of(z, here)
@@ -229,7 +229,8 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
         values["cross_entropy_variance"][:, block] = variance, plug_in
         values["cross_entropy_bias"][:, block] = loss - variance, loss - plug_in
 
-        squares = BrierTerms.of(np.exp(z - terms.log_sum[..., None].astype(z.dtype)), here)
+        log_probabilities = z - terms.log_sum[..., None].astype(z.dtype)
+        squares = BrierTerms.of(np.exp(log_probabilities, out=log_probabilities), here)
         loss, plug_in = squares.loss.mean(0), squares.spread.mean(0) if runs > 1 else nothing
         variance = plug_in * (runs / (runs - 1) if runs > 1 else np.nan)
         values["brier"][:, block] = loss

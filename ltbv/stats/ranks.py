@@ -11,7 +11,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.stats.votes import blocks, check_labels
 
-BLOCK_ELEMENTS = 2_000_000  # logits of one block
+BLOCK_ELEMENTS = 200_000  # logits of one block: in float32 they fit into a processor's cache
 
 
 def true_class_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,14 +1,22 @@
 """Are the figures drawn from the tables alone, the same way every time, whatever the names?"""
 
+import io
+import re
+import zlib
 from dataclasses import replace
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from drawn import colliding, marks, words
+from fontTools.subset import Options
+from fontTools.ttLib import TTFont
+from matplotlib.figure import Figure
 
 from ltbv import stats
 from ltbv.report import curves, figures, lines, style, tables, topics
+from ltbv.report.hover import said
 from ltbv.report.names import printable, shortened, wrapped
 from ltbv.report.study import read_study
 from ltbv.report.topics.splits import with_cautions
@@ -104,6 +112,40 @@ def test_points_and_intervals_are_those_of_the_table(study, number):
     assert ends >= 2 * len(rows)
 
 
+@pytest.mark.parametrize("outlier, clipped", [("m2", True), ("ce", False)])
+def test_one_method_far_from_the_others_does_not_set_the_axis(study, outlier, clipped):
+    evidence = read_study(study(points=4, **{f"m{i}": f"Method {i}" for i in range(4)}))
+    built, looks = tables.build(evidence), style.looks(evidence.names)
+    table = with_cautions(built)
+    values = pd.DataFrame({"estimate": 0.2, "low": 0.18, "high": 0.22}, index=table.index)
+    table[["estimate", "low", "high"]] = values + 0.6 * (table[["method"]] == outlier).to_numpy()
+    with style.house_style():
+        figure = figures.bias_variance(table, looks)
+    drawn = marks(figure, {look.label: key for key, look in looks.items()})
+    for (method, _, _), mark in drawn.items():
+        (value,), (low, high) = mark.get_ydata(), mark.axes.get_ylim()
+        arrow = value == high and mark.get_markersize() == 3
+        assert arrow == (clipped and method == outlier)
+        assert value == (high if arrow else 0.8 if method == outlier else 0.2) and low <= value <= high
+    assert (".800" in words(figure)) == clipped and not colliding(figure)
+
+
+def test_dots_and_means_say_what_they_are(study):
+    evidence = read_study(study(ride="RIDE", points=4, num_classes=50))
+    built, looks = tables.build(evidence), style.looks(evidence.names)
+    with style.house_style():
+        along = curves.by_class(built.classes, built.curves, built.profile, looks)
+        negatives = figures.hardest_negatives(built.histogram, built.hardest_negatives, looks)
+    own = built.classes[(built.classes.method == "ride") & (built.classes.quantity == "bias")]
+    by_name = {
+        f"{evidence.class_names[int(c)]}: bias {short(v, 'bias', minus='−')}"
+        for c, v in zip(own.group, own.estimate, strict=True)
+    }
+    assert by_name in [set(said(line.get_gid() or "")) for line in along.axes[1].lines]
+    texts = [text for panel in negatives.axes for line in panel.lines for text in said(line.get_gid() or "")]
+    assert any(text.startswith("RIDE, few: mean .") for text in texts)
+
+
 @pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 @pytest.mark.parametrize("num_classes", [2, 37, 100])
 def test_any_number_of_classes_can_be_drawn(study, num_classes):
@@ -167,3 +209,16 @@ def test_names():
     assert wrapped(" \n", 5, 1) == ["?"]
     assert shortened("a name that is long + router", 17) == "a name t…+ router"
     assert (shortened("a\nb", 3), shortened("\t", 3)) == ("a b", "?")
+
+
+def test_fonts_are_embedded_as_letters_without_tables_for_setting_text():
+    with style.house_style():
+        figure = Figure((3, 2))
+        figure.text(0.1, 0.5, "fine, AV, .5")
+        content = style.rendered(figure, "pdf")
+    streams = [zlib.decompress(of) for of in re.findall(rb"\nstream\r?\n(x.*?)\r?\nendstream", content, re.DOTALL)]
+    fonts = [TTFont(io.BytesIO(of)) for of in streams if of[:4] == b"\0\1\0\0"]
+    assert fonts
+    for font in fonts:
+        assert {"glyf", "loca", "head"} <= set(font.keys()) and not set(style.LAYOUT_TABLES) & set(font.keys())
+    assert not set(style.LAYOUT_TABLES) & set(Options._drop_tables_default)  # set back

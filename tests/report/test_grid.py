@@ -88,6 +88,38 @@ def test_the_answer_counts_what_the_verdicts_say(judged):
         assert said in why.replace("3 that can be judged", "3")
 
 
+def with_tail(of, states):
+    """The same grid with a state of bias and variance in the tail for each method, a claim that both are better."""
+    of_rows = zip(of.others, states, strict=True)
+    rows = tuple(
+        replace(
+            row,
+            cells=tuple(
+                replace(cell, state=state, better=True)
+                if cell.group == "few" and cell.quantity != "accuracy"
+                else replace(cell, state=OPEN)
+                for cell in row.cells
+            ),
+        )
+        for row, state in of_rows
+    )
+    return replace(of, families=(("", rows),))
+
+
+@pytest.mark.parametrize(
+    "states, said",
+    [
+        ([CLAIM] * 3, "In the tail, bias and variance fall with all 3 methods."),
+        ([CLAIM, UNJUDGED, UNJUDGED], "bias falls with 1 and variance with 1 of the one that can be judged;"),
+        ([CLAIM, OPEN, UNJUDGED], "bias falls with 1 and variance with 1 of the 2 methods that can be judged;"),
+        ([CLAIM, CLAIM, OPEN], "bias falls with 2 and variance with 2 of all 3;"),
+    ],
+)
+def test_why_counts_in_the_words_of_a_person(judged, states, said):
+    evidence, built, of = judged
+    assert said in answer(built, with_tail(of, states), evidence)[1]
+
+
 def with_verdicts(built, *answers):
     """The same tables, verdicts with these answers of tail and head."""
     verdicts = (replace(v, tail=tail, head=head) for v, (tail, head) in zip(built.verdicts, answers, strict=True))

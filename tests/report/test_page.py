@@ -95,6 +95,18 @@ def test_tables_are_tables(report):
     assert set(linked) <= set(ids)
 
 
+def test_regions_have_names_of_their_own_and_what_scrolls_is_reached_by_keys(report):
+    whole = Elements(report.read_text())
+    regions = [of for name, of in whole.elements if name == "section" or of.get("role") == "region"]
+    names = [of.get("aria-label") or of["aria-labelledby"] for of in regions]
+    assert len(names) == len(set(names)) > 6
+    ids = {of["id"] for _, of in whole.elements if "id" in of}
+    assert {of["aria-labelledby"] for _, of in whole.elements if "aria-labelledby" in of} <= ids
+    scrolling = [of for of in whole.of("div") if of.get("class") in ("wide", "scroll")]
+    assert {of["class"] for of in scrolling} == {"wide", "scroll"}
+    assert all(of["tabindex"] == "0" and of["role"] and of["aria-labelledby"] for of in scrolling)
+
+
 def test_the_protocol_and_the_command_are_there(report):
     text = report.read_text()
     assert "ltbv bootstrap --method ce --method mine --method ride --runs 4 --dataset glyphs-lt" in text.replace(

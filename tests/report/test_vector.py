@@ -122,3 +122,9 @@ def test_the_first_figure_says_every_estimate_with_its_interval(study, number):
     titles = re.findall(r"<title>(.*?)</title>", text)
     assert f"Method 0, few: variance {wanted.split()[0]} ({wanted.split()[1]} to {wanted.split()[2]})" in titles
     assert len(set(titles)) == len(titles) == (1 + number) * 4 * len(set(first.data["quantity"]))
+
+
+@pytest.mark.parametrize("split", style.SPLIT_COLOURS)
+def test_bars_of_each_split_are_seen_in_both_themes(split):
+    colour = style.SPLIT_COLOURS[split]
+    assert contrast(colour, LIGHT_GROUND) >= 3 and contrast(vector.darkened(colour), DARK_GROUND) >= 3

@@ -126,7 +126,7 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
         (figures.many if lines.are_many(looks) else figures.flow)(tables.flows, looks),
         tables.flows,
         "Confusion flow: which split do the hardest negatives of a split lie in? From the split of the true class (row)"
-        " to that of its hardest negative (column); 1, white, is what equally likely wrong classes would take.",
+        " to that of its hardest negative (column); 1, without colour: what equally likely wrong classes would take.",
         f"{_finding(tables, evidence)} The numbers are in the table of confusion flow.",
     )
 

@@ -71,7 +71,7 @@ def _with_logits(record: stats.Record, method: MethodRuns) -> stats.Record | Non
     if method.logits is None:
         return None
     logits = method.logits(method.runs)
-    return replace(record, logits=logits, per_run={}) if np.isfinite(logits).all() else None
+    return replace(record, logits=logits, per_run={}) if all(np.isfinite(run).all() for run in logits) else None
 
 
 def _rows(evidence: Evidence, method: MethodRuns, own: stats.Record, reference: stats.Record | None) -> pd.DataFrame:

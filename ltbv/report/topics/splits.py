@@ -90,7 +90,7 @@ def plug_in(tables: Tables, evidence: Evidence) -> Sheet:
     return Sheet(
         "plug_in",
         "Plug-in values, as published tables have them",
-        f"Not corrected: compare at equal R only. {captions.short(evidence)}",
+        f"Not corrected: compare at equal numbers of runs only. {captions.short(evidence)}",
         (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
         tuple(
             (
