@@ -16,9 +16,9 @@ Answer    reports/development (in git as Markdown and CSV, and the predicted lab
           them comes near (Jamal et al. on CE 10.1, Meta-Weight-Net 8.4, LFME 46.0). Published comparisons give the
           baselines none. The rarer the classes, the more this weighs.
           Jamal et al. "from a domain adaptation perspective": class weights of the last fifth, and next to nothing
-          else. At an imbalance of 100 the size of eps is 9e-6 on average (largest 7e-4) where w is 0.04 to 3.7: 3e-5 of w
-          over classes, 1.5e-4 in the class where it is most; at 10 it is 4e-6 of w. It is above 0 in 97 and in 85 of
-          100 classes, and largest in few, as the talk draws it, but nothing that a step would notice
+          else. At an imbalance of 100 the size of eps is 9e-6 on average (largest 7e-4) where w is 0.04 to 3.7: 3e-5
+          of w over classes, 1.5e-4 in the class where it is most; at 10 it is 4e-6 of w. It is above 0 in 97 and in 85
+          of 100 classes, and largest in few, as the talk draws it, but nothing that a step would notice
           (eps_by_class.csv: two runs, the last fifth of the training, the released tau). What the weights do: few +1.8
           and medium +0.8 points, many -1.8, all claimed; variance of many +.023 and few +.035, claimed too. Against CE
           a few-shot image is confused a little less with many-shot classes (their hardest negatives have .323 of its
