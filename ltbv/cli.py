@@ -37,9 +37,11 @@ _WHAT = (
     *options_of(Begin),
     click.option(
         "--features",
+        multiple=True,
         type=click.Path(path_type=Path),
         metavar="FILE.npz",
-        help="Instead of --dataset: features of a frozen backbone, on which heads are trained (docs/features.md).",
+        help="Instead of --dataset: features of a frozen backbone, on which heads are trained; once for each backbone"
+        " (docs/features.md).",
     ),
     click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
     config_option("Options by name, from a TOML file; the command line goes first."),
@@ -104,6 +106,7 @@ def _prepared(methods, study, **options):
 
     sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     methods = tuple(key for word in methods for key in word.split(",") if key)
+    options["features"] = options["features"] or None
     with counting() as tell:
         options, name = settled(options, tell)
     where = study or Path("runs") / name
