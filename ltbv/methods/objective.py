@@ -173,6 +173,12 @@ class Loss(OutputObjective):
         if self.by not in ("weights", "batch"):
             raise unknown("divisor of a loss", self.by, ("weights", "batch"))
 
+    def weighted(self, logits: Tensor, labels: Tensor, counts: Tensor, times: Tensor) -> Tensor:
+        """The loss of a run's whole sample, scalar: image i is in it `times` [B] times; logits [B, C] of one expert."""
+        weights = effective_number(counts, value(self.beta, 0, 1)).to(logits.dtype)[labels] * times
+        total = weights.sum() if self.by == "weights" else times.sum()
+        return (weights * self.loss(logits, labels, counts)).sum() / total
+
     def of_run(
         self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
     ) -> Tensor:

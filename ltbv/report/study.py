@@ -28,7 +28,7 @@ from ltbv.report.evidence import (
 )
 from ltbv.report.names import check_names, printable
 from ltbv.report.stages import read_stages
-from ltbv.settings import PAPER, Settings
+from ltbv.settings import OPTIMUM, PAPER, Settings
 from ltbv.store import Store, command, provenance
 
 FIELDS = {  # of a file -> of MethodRuns
@@ -94,7 +94,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             settings.scheme,
             settings.head,
             settings.imbalance,
-            None if settings.protocol == PAPER else settings.epochs,
+            None if settings.protocol == PAPER or settings.optimiser == OPTIMUM else settings.epochs,
             settings.seed,
             shared=overlap(list(ids), len(class_names)),
             pool_sizes=np.asarray(data["pool_sizes"]) if "pool_sizes" in data else None,
@@ -110,7 +110,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
                 *provenance.mixtures(known),
                 *untold,
             ),
-            made=(*_published(store, keys), *provenance.made(known)),
+            made=(*_published(store, keys), *_at_optimum(settings), *provenance.made(known)),
             study=store.known_as(),
             backbone=data.get("backbone"),
             backbones=tuple(one["about"] for one in data.get("backbones", ())),
@@ -144,6 +144,12 @@ def _published(store: Store, keys: Sequence[str]) -> list[str]:
         by_terms.setdefault(said, []).append(recipe["label"])
     each = [f"{', '.join(map(printable, labels))} {printable(said)}" for said, labels in by_terms.items()]
     return [f"Protocol: each method as published, {'. '.join(each)}."] if each else []
+
+
+def _at_optimum(settings: Settings) -> list[str]:
+    """That heads were not trained epoch by epoch."""
+    said = "each at its optimum, on all images at once (L-BFGS): no order of batches and no first weights vary"
+    return [f"Heads: {said}."] if settings.optimiser == OPTIMUM else []
 
 
 def _of_data(data: Mapping[str, Any]) -> list[str]:
