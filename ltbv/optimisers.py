@@ -1,4 +1,4 @@
-"""By which rule do parameters move? `SGD`, `AdamW`, `Adam`, `LBFGS`, as values: of a protocol, a stage, or parts of one.
+"""By which rule do parameters move? `SGD`, `AdamW`, `Adam`, `LBFGS`, as values: of a protocol, a stage, or some parts.
 
 What is None is that of the stage, or of the protocol. In a stack every run is clipped by the norm of its own gradient.
 """

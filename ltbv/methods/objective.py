@@ -137,7 +137,9 @@ class OutputObjective(Objective):
 @torch.no_grad()
 def right(logits: Tensor, labels: Tensor) -> Tensor:
     """How many images of a batch the mean of the experts' logits has right: [R, E, B, C], [R, B] -> [R]."""
-    return (logits.mean(1).argmax(-1) == labels).sum(-1)
+    whole = logits[:, 0] if logits.shape[1] == 1 else logits.mean(1)
+    own = whole.gather(-1, labels[..., None])[..., 0]
+    return (own >= whole.amax(-1)).sum(-1)  # an argmax takes three times as long
 
 
 def shaped(found: object, shape: tuple[int, ...], who: str, wanted: str) -> Tensor:

@@ -105,6 +105,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
                 *notes,
                 *_development(store, keys),
                 *_of_data(data),
+                *_of_backbone(data),
                 *_left_out(left_out),
                 *_origins(store, origins),
                 *provenance.mixtures(known),
@@ -150,6 +151,18 @@ def _at_optimum(settings: Settings) -> list[str]:
     """That heads were not trained epoch by epoch."""
     said = "each at its optimum, on all images at once (L-BFGS): no order of batches and no first weights vary"
     return [f"Heads: {said}."] if settings.optimiser == OPTIMUM else []
+
+
+def _of_backbone(data: Mapping[str, Any]) -> list[str]:
+    """What no interval knows of features: what the backbone saw when it was trained."""
+    if "backbone" not in data:
+        return []
+    said = [data["backbone"], *(one["about"] for one in data.get("backbones", ()))]
+    known = "" if all("trained on" in about for about in said) else "what the backbone was trained on is not said: "
+    return [
+        f"{known}where it saw the training images, their features are better than those of test images, the more so the"
+        " larger the class; where it saw test images, errors are too small whatever the head."
+    ]
 
 
 def _of_data(data: Mapping[str, Any]) -> list[str]:
