@@ -101,7 +101,15 @@ def stacked(epochs: int, runs: int, key: str = "ce") -> None:
 def estimates(runs: int) -> None:
     """Seconds of a run and estimates, by loop, at the optimum, and by scikit-learn."""
     labels, test = np.repeat(np.arange(CLASSES), COUNTS), np.repeat(np.arange(CLASSES), 20)
-    lines: list[tuple[str, float, dict[str, stats.Estimate]]] = []
+    print(f"\nOf {runs} runs, 20 test rows a class:\n")
+    print("| | processor seconds a run | error | bias | variance |\n|---|---:|---:|---:|---:|")
+
+    def tell(name: str, took: float, predictions: np.ndarray) -> None:
+        of = said(predictions, test)
+        each = (of[quantity] for quantity in ("error", "bias", "variance"))
+        cells = " | ".join(f"{one.estimate:.4f} ± {(one.high - one.low) / 2:.4f}" for one in each)
+        print(f"| {name} | {took / runs:.2f} | {cells} |", flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/probe.npz"
         arrays = {"train": drawn(labels, 0), "train_labels": labels, "test": drawn(test, 2), "test_labels": test}
@@ -111,7 +119,7 @@ def estimates(runs: int) -> None:
                 study = f"{folder}/{key}-{optimiser}"
                 asked = {"features": file, "optimiser": optimiser, "executor": "inline", "quiet": True}
                 took = seconds(lambda k=key, s=study, a=asked: bootstrap(k, runs, s, reference=k, **a))
-                lines.append((f"{METHODS[key].label}, {how}", took, said(Store(study).predictions(key, "label"), test)))
+                tell(f"{METHODS[key].label}, {how}", took, Store(study).predictions(key, "label"))
         with contextlib.suppress(ImportError):
             from sklearn.linear_model import LogisticRegression
 
@@ -129,15 +137,7 @@ def estimates(runs: int) -> None:
 
             predictions: list[np.ndarray] = []
             took = seconds(lambda: predictions.extend(map(fit, range(runs))))
-            lines.append(("CE, scikit-learn", took, said(np.stack(predictions), test)))
-    print(f"\nOf {runs} runs, 20 test rows a class:\n")
-    print("| | processor seconds a run | error | bias | variance |\n|---|---:|---:|---:|---:|")
-    for name, took, of in lines:
-        cells = " | ".join(
-            f"{one.estimate:.4f} ± {(one.high - one.low) / 2:.4f}"
-            for one in (of[q] for q in ("error", "bias", "variance"))
-        )
-        print(f"| {name} | {took / runs:.2f} | {cells} |")
+            tell("CE, scikit-learn", took, np.stack(predictions))
 
 
 def said(predictions: np.ndarray, labels: np.ndarray) -> dict[str, stats.Estimate]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ltbv.data.batches import Feed
 from ltbv.data.readers import Vectors
 from ltbv.data.samplers import INSTANCE
-from ltbv.engine.lbfgs import minimise
+from ltbv.engine.lbfgs import Function, minimise
 from ltbv.losses import CONVEX
 from ltbv.methods.base import Stage
 from ltbv.methods.objective import Loss
@@ -42,7 +42,7 @@ def why_none(stage: Stage) -> str:
 @torch.no_grad()
 def to_optimum(stage: Stage, network: Experts, feed: Feed, rule: LBFGS, decay: float) -> tuple[np.ndarray, np.ndarray]:
     """Put each run's head at its optimum; gives the loss without the decay's part, and the share right, [R, 1] each."""
-    assert isinstance(feed.reader, Vectors) and not why_none(stage), "refused before: `why_none`"
+    assert isinstance(stage.objective, Loss) and not why_none(stage), "refused before: `why_none`"
     weight, bias = (dict(network.heads.named_parameters())[name] for name in ("weight", "bias"))
     losses, right = np.empty((2, network.runs, 1))
     for slots in _alike(feed.rows):
@@ -84,13 +84,13 @@ class Whole:
         times = np.stack([np.bincount(of, minlength=distinct.size) for of in where])
         of_rows = np.empty(distinct.size, np.int64)
         of_rows[where] = labels
+        assert isinstance(feed.reader, Vectors), "only features have an optimum"
         values = feed.reader.values
-        here = {"device": values.device, "dtype": values.dtype}
         return cls(
             objective,
             values[torch.as_tensor(distinct).to(values.device)],
             torch.as_tensor(of_rows).to(values.device),
-            torch.as_tensor(times).to(**here),
+            torch.as_tensor(times).to(values.device, values.dtype),
             torch.as_tensor(feed.counts[slots]).to(values.device),
         )
 
@@ -115,7 +115,7 @@ class Whole:
         of_run = torch.vmap(self.objective.weighted, in_dims=(1, None, 0, 0))
         return of_run(logits, self.labels, self.counts, self.times)
 
-    def penalised(self, decay: float):
+    def penalised(self, decay: float) -> Function:
         """x [R, P] -> values [R] and gradients, with the decay's part."""
 
         def function(heads: Tensor) -> tuple[Tensor, Tensor]:

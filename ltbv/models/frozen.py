@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,13 +52,16 @@ def frozen(word: str) -> Frozen:
     module = of.whole()
     if file is not None:
         load(module, Path(file))
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
     mean, std = (None, None) if isinstance(of, OwnBackbone) else IMAGENET
     if isinstance(of, TimmBackbone):
-        mean, std = (tuple(module.pretrained_cfg.get(key, IMAGENET[k])) for k, key in enumerate(("mean", "std")))
+        said: Any = module.pretrained_cfg
+        mean, std = tuple(said.get("mean", IMAGENET[0])), tuple(said.get("std", IMAGENET[1]))
     if any(isinstance(part, nn.Linear) for part in module.modules()) and _ends_linear(module):
         module = headless(module, str(of))
-    said = name + (f"{WEIGHTS}{Path(file).name}" if file is not None else "")
-    return Frozen(said, module.eval().requires_grad_(False), mean, std, digest(module.state_dict()))
+    told = name + (f"{WEIGHTS}{Path(file).name}" if file is not None else "")
+    return Frozen(told, module.eval().requires_grad_(False), mean, std, digest(module.state_dict()))
 
 
 def parted(word: str) -> tuple[str, str | None]:
@@ -75,7 +79,7 @@ def load(module: nn.Module, path: Path) -> None:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            found = load_file(path)
+            found: Any = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is none may raise
