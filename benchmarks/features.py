@@ -161,8 +161,8 @@ def main(epochs: int, rounds: int, stacks: list[int], runs: int) -> None:
     took: dict[str, list[float]] = {"plain loop": []} | {name: [] for name in of}
     for _ in range(rounds):
         took["plain loop"].append(seconds(partial(plain, epochs)) * EPOCHS / epochs)
-        for name, (runs, key) in of.items():
-            took[name].append(seconds(partial(stacked, epochs, runs, key)) * EPOCHS / epochs / runs)
+        for name, (stack, key) in of.items():
+            took[name].append(seconds(partial(stacked, epochs, stack, key)) * EPOCHS / epochs / stack)
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, one thread, {rounds} rounds\n")
     print("| | processor seconds a run | times as fast as the plain loop |\n|---|---:|---:|")
     for name, mine in took.items():

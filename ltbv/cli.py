@@ -370,7 +370,17 @@ def images(
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--trained-on", default="", metavar="TEXT", help="What the backbone was trained on, for the report.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
-def features(backbone, write, pixels, precision, batch, device, trained_on, quiet, **options) -> None:
+def features(
+    backbone: str,
+    write: Path,
+    pixels: int | None,
+    precision: str,
+    batch: int,
+    device: str,
+    trained_on: str,
+    quiet: bool,
+    **options: Any,
+) -> None:
     """Features that a frozen backbone makes of a data set, for `ltbv bootstrap --features FILE.npz`.
 
     Of every training image there is, and of the test set. The same command goes on where it was interrupted.

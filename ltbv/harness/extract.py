@@ -151,10 +151,8 @@ def _features(
 ) -> np.ndarray:
     """[B, D] float32 of pixels [B, H, W, channels] uint8."""
     images = torch.as_tensor(np.array(pixels)).to(device).permute(0, 3, 1, 2).float() / 255
-    if of.mean is None:
-        mean, std = dataset.mean, dataset.std
-    else:
-        mean, std = of.mean, of.std
+    mean, std = of.mean or dataset.mean, of.std or dataset.std
+    if of.mean is not None:
         images = images.expand(-1, len(mean), -1, -1)
     if asked.side:
         images = F.interpolate(images, (asked.side, asked.side), mode="bilinear", antialias=True)
@@ -180,5 +178,5 @@ def _features(
     return found.cpu().numpy()
 
 
-def _column(values: tuple[float, ...] | None, images: Tensor) -> Tensor:
+def _column(values: tuple[float, ...], images: Tensor) -> Tensor:
     return torch.tensor(values, device=images.device)[:, None, None]

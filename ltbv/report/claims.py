@@ -106,12 +106,14 @@ def barred(
 
 def _runs_each(method: MethodRuns, runs: Sequence[int]) -> int:
     """How many runs bias and variance are corrected for: of each backbone where there are several, else all."""
-    return len(runs) if method.backbones is None else int(np.bincount(method.rows(runs).backbones).min())
+    of = method.rows(runs).backbones
+    return len(runs) if of is None else int(np.bincount(of)[np.unique(of)].min())
 
 
 def _draws(method: MethodRuns, runs: Sequence[int]) -> int:
     """How many may be swapped by themselves: backbones where there are several, else runs."""
-    return len(runs) if method.backbones is None else len(np.unique(method.rows(runs).backbones))
+    of = method.rows(runs).backbones
+    return len(runs) if of is None else len(np.unique(of))
 
 
 def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:

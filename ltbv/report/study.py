@@ -124,7 +124,8 @@ def _backbones(store: Store, key: str, origins: "Origins", several: Sequence[Map
     found = []
     for run, said in origins.items():
         own = (said or {}).get("backbone")
-        number = own.get("number") if isinstance(own, dict) else None
+        own = own if isinstance(own, dict) else {}
+        number = own.get("number")
         if type(number) is not int or not 0 <= number < len(several):
             raise Refusal(f"{store.prediction_file(key, run)} does not say which of {len(several)} backbones it is of")
         if own.get("content") != several[number]["content"]:

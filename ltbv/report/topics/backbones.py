@@ -43,6 +43,7 @@ def measure(measured: Measured) -> Finding:
 def _parts(evidence: Evidence, method: MethodRuns, reference: MethodRuns | None = None) -> dict:
     """The parts by name; none where one backbone has fewer than two runs, or there is one."""
     of = method.backbones
+    assert of is not None, "asked of studies of several"
     rows = [np.flatnonzero(of == b) for b in np.unique(of)]
     each = min(map(len, rows))
     if len(rows) < 2 or each < 2:

@@ -174,7 +174,7 @@ def of_runs(own: Scored, pair: Pair) -> Iterator[Score]:
         common = pair is not None and name in pair[1].scores
         widening = pair[0].record.widening() if common else np.nan
         if name == ACCURACY:
-            if common:
+            if pair is not None and common:
                 won = stats.wins(*(of.scores[name] for of in pair), level=LEVEL)
                 if pair[0].record.backbones is not None:  # its interval is that of independent pairs
                     won = replace(won, low=np.full_like(won.low, np.nan), high=np.full_like(won.high, np.nan))
