@@ -37,9 +37,11 @@ _WHAT = (
     *options_of(Begin),
     click.option(
         "--features",
+        multiple=True,
         type=click.Path(path_type=Path),
         metavar="FILE.npz",
-        help="Instead of --dataset: features of a frozen backbone, on which heads are trained (docs/features.md).",
+        help="Instead of --dataset: features of a frozen backbone, on which heads are trained; once for each backbone"
+        " (docs/features.md).",
     ),
     click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
     config_option("Options by name, from a TOML file; the command line goes first."),
@@ -104,6 +106,7 @@ def _prepared(methods, study, **options):
 
     sys.path.append(os.getcwd())  # for methods of one's own, package.module:name; workers inherit the path
     methods = tuple(key for word in methods for key in word.split(",") if key)
+    options["features"] = options["features"] or None
     with counting() as tell:
         options, name = settled(options, tell)
     where = study or Path("runs") / name
@@ -348,6 +351,62 @@ def images(
                 lines = describe.of_plan(planned)
     if not quiet:
         say("\n".join(lines))
+
+
+@main.command()
+@click.option(
+    "--backbone",
+    required=True,
+    metavar="NAME+weights=FILE",
+    help="timm:NAME+weights=FILE, torchvision:NAME+weights=FILE, or package.module:function, which makes a module.",
+)
+@click.option("--dataset", default="glyphs-lt", show_default=True, metavar="NAME|DIR", help="Of which images.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where the files of the data set are.")
+@together(*options_of(Source), *options_of(Begin))
+@click.option("--write", required=True, type=click.Path(path_type=Path), metavar="FILE.npz", help="Where they go.")
+@click.option("--pixels", type=int, help="Make images so large first. [as the data set has them]")
+@click.option("--precision", default="float32", show_default=True, help="float32 or bfloat16.")
+@click.option("--batch", default=128, show_default=True, help="Images at a time.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--trained-on", default="", metavar="TEXT", help="What the backbone was trained on, for the report.")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+def features(
+    backbone: str,
+    write: Path,
+    pixels: int | None,
+    precision: str,
+    batch: int,
+    device: str,
+    trained_on: str,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Features that a frozen backbone makes of a data set, for `ltbv bootstrap --features FILE.npz`.
+
+    Of every training image there is, and of the test set. The same command goes on where it was interrupted.
+
+    \b
+    ltbv features --backbone timm:vit_small_patch14_dinov2+weights=dino.pt --dataset photographs --write dino.npz
+    ltbv features --backbone mine:network --dataset cifar100-lt --data-dir DATA --write mine.npz
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from ltbv.data.catalogue import entry
+    from ltbv.engine.device import choose
+    from ltbv.harness.extract import Asked, write_features
+    from ltbv.harness.source import settled
+    from ltbv.models.frozen import frozen
+
+    sys.path.append(os.getcwd())
+    asked = Asked(pixels, precision, batch, trained_on)
+    where = choose(device)
+    with counting() as tell:
+        settings, _ = settled(options, tell)
+    of = frozen(backbone)
+    dataset = entry(settings["dataset"]).load(settings.get("data_dir"))
+    with counting() as tell:
+        about = write_features(dataset, of, write, asked, device=where, tell=tell)
+    if not quiet:
+        say(f"wrote {write}: {about}")
 
 
 @main.command()

@@ -81,6 +81,9 @@ def balanced_softmax(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     return cross_entropy(logits + torch.log(counts.to(logits.dtype)), labels)
 
 
+CONVEX = (cross_entropy, balanced_softmax)  # in the logits, so a linear head has one optimum with weight decay
+
+
 def sigmoid_focal(logits: Tensor, labels: Tensor, counts: Tensor | None = None, gamma: float = 1.0) -> Tensor:
     """sum_k (1 - p_k)^gamma * -log p_k, p_k the probability that a sigmoid gives the right side of class k; [B].
 

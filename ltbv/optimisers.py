@@ -1,4 +1,4 @@
-"""By which rule do parameters move? `SGD`, `AdamW`, `Adam`, as values: of a protocol, a stage, or some parts of one.
+"""By which rule do parameters move? `SGD`, `AdamW`, `Adam`, `LBFGS`, as values: of a protocol, a stage, or some parts.
 
 What is None is that of the stage, or of the protocol. In a stack every run is clipped by the norm of its own gradient.
 """
@@ -46,4 +46,18 @@ class Adam(Optimiser):
     epsilon: float = 1e-8
 
 
-OPTIMISERS = {"sgd": SGD, "adamw": AdamW}
+@dataclass(frozen=True)
+class LBFGS(Optimiser):
+    """No steps on batches: to the optimum of a convex head, on all images at once (`engine.optimum`).
+
+    tolerance   a run is done where its gradient is so much shorter than at the start
+    most        iterations, after which a run that is not done is refused
+    memory      pairs of steps and gradients that are remembered
+    """
+
+    tolerance: float = 1e-4
+    most: int = 2000
+    memory: int = 10
+
+
+OPTIMISERS = {"sgd": SGD, "adamw": AdamW, "lbfgs": LBFGS}

@@ -13,6 +13,7 @@ from ltbv.options import check, choice, kind
 
 OLDER = {"kind": "profile"}  # names in the study.json of earlier versions
 COMMON, PAPER = "common", "paper"  # protocols
+OPTIMUM = "lbfgs"  # the optimiser that has no epochs
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Settings:
     batch: int | None = choice(None, "Images a step.")
     learning_rate: float | None = choice(None, "Highest of the schedule; stages with their own keep the proportion.")
     weight_decay: float | None = choice(None, "Of all that learns, but where a method has its own.")
-    optimiser: str | None = choice(None, "sgd or adamw.", metavar="NAME")
+    optimiser: str | None = choice(None, "sgd or adamw; on features lbfgs, to the optimum.", metavar="NAME")
     seed: int = choice(0, "Of every random draw of the study.")
     protocol: str | None = choice(None, "common, or paper: each method as its authors trained it.", metavar="NAME")
     development: int | None = choice(None, "Development images a class, where a method looks at such. [its own: 10]")

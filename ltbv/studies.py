@@ -41,7 +41,8 @@ def bootstrap(
     settings  of the study (`ltbv.settings.Settings`): dataset, scheme, head, imbalance, profile, epochs, seed, …;
               means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …; test, root, side
               and test_share, where `dataset` is images of one's own: whatever `ltbv.images` takes, or gives; and,
-              instead of `dataset`, features: an .npz of what a frozen backbone made (docs/features.md)
+              instead of `dataset`, features: an .npz of what a frozen backbone made, or a list of those of several
+              (docs/features.md)
 
     Methods that only this process knows (registered in a notebook) are trained in it, all others by worker processes.
     What fails in one method or run leaves the others; it is raised as a Refusal when all that can be done is done.

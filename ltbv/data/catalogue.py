@@ -6,7 +6,7 @@ Those that have a name, and pools that were made of image files.
 import os
 from pathlib import Path
 
-from ltbv.data import cifar, features, glyphs
+from ltbv.data import backbones, cifar, glyphs
 from ltbv.data.dataset import Dataset
 from ltbv.data.entry import Entry
 from ltbv.data.images import pool
@@ -59,13 +59,15 @@ ENTRIES = {
 }
 
 
-def _of_features(path: Path) -> Entry:
-    """Features of a file: as long-tailed as they are, resampled as they are."""
-    found = features.open_features(path)
+def _of_features(dataset: str) -> Entry:
+    """Features of a file, or of one file each of several backbones: as long-tailed as they are, resampled as they
+    are."""
+    of_all = backbones.open_backbones(dataset)
+    found, *others = of_all
     largest, smallest = found.pool_sizes.max(), found.pool_sizes.min()
     return Entry(
-        name=path.name,
-        description=f"features of {path}",
+        name=backbones.names_of(of_all),
+        description=f"features of {dataset}",
         num_classes=len(found.class_names),
         pool=tuple(found.pool_sizes.tolist()),
         image_shape=(1, 1, found.width),
@@ -75,8 +77,9 @@ def _of_features(path: Path) -> Entry:
         scheme="stratified_bootstrap",
         needs_data_dir=False,
         endless=False,
-        _load=lambda data_dir: found.dataset(),
+        _load=lambda data_dir: backbones.joined(of_all),
         backbone=found.about,
+        backbones=tuple((one.path.name, one.content, one.about) for one in of_all) if others else (),
     )
 
 
@@ -85,8 +88,8 @@ def entry(name: str) -> Entry:
     where it was made on the way."""
     if name in ENTRIES:
         return ENTRIES[name]
-    if name.endswith(features.SUFFIX):
-        return _of_features(Path(name))
+    if backbones.are_features(name):
+        return _of_features(name)
     if pool.is_pool(Path(name)):
         return pool.open_pool(Path(name)).entry()
     kept = pool.kept(name)

@@ -64,6 +64,8 @@ class Dataset:
     mirrors      a mirrored image is one of the same class (of letters it is not)
     background   value 0-255 of what lies around an image
     content      hex digits that all images, labels and names of classes decide; empty where they are not known
+    tests        [B, N, 1, 1, D] the test set as each of B backbones sees it, where features are of several; `test` is
+                 that of the first
     """
 
     name: str
@@ -76,6 +78,22 @@ class Dataset:
     mirrors: bool
     background: int = 0
     content: str = ""
+    tests: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def backbones(self) -> int:
+        """B: how many made the features; 1 where images are images."""
+        return 1 if self.tests is None else len(self.tests)
+
+    def backbone_of(self, run: int) -> int:
+        """Through which of them a run sees its images, from 0."""
+        return run % self.backbones
+
+    def seen(self, ids: np.ndarray, run: int) -> np.ndarray:
+        """The images `ids` [n] as a run sees them: ids for `read`, of the same classes, beyond the pool but for the
+        first backbone."""
+        labels, indices = labels_of(ids), indices_of(ids)
+        return make_ids(labels, indices + self.backbone_of(run) * self.pool_sizes[labels])
 
     @property
     def num_classes(self) -> int:

@@ -20,7 +20,8 @@ class Entry:
     head, imbalance, profile, scheme   the default profile and resampling scheme
     endless          ids beyond the pool can be read too (images are made, not stored)
     notes            what a reader of results must know of these data
-    backbone         of features: what made them, '' where that is not said; None where images are images
+    backbone         of features: what made them (the first), '' where that is not said; None where images are images
+    backbones        of features of several backbones: name of the file, content, and what made it, of each
     load             the data directory (of no meaning where `needs_data_dir` is False) -> Dataset
     """
 
@@ -38,6 +39,7 @@ class Entry:
     _load: Callable[[Path], Dataset] = field(repr=False)
     notes: tuple[str, ...] = ()
     backbone: str | None = None
+    backbones: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def pool_sizes(self) -> np.ndarray:

@@ -41,6 +41,7 @@ class Features:
     pool_sizes   [C] rows of each class in it
     test         [N, D] float32, and `labels` [N] int64
     content      16 hex digits that all of these and the names of classes decide
+    train_ids    [n] and test_ids [N], in the same orders; None where the file has none
     """
 
     path: Path
@@ -51,23 +52,32 @@ class Features:
     class_names: tuple[str, ...] = field(repr=False)
     about: str
     content: str
+    train_ids: np.ndarray | None = field(default=None, repr=False)
+    test_ids: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def width(self) -> int:
         """D."""
         return self.train.shape[1]
 
+    def scaling(self) -> tuple[np.ndarray, np.ndarray]:
+        """m_j and s_j sqrt(D) / 8 of each feature, [D] each: what is taken off, and what is then divided by."""
+        mean, spread = self.train.mean(0, dtype=np.float64), self.train.std(0, dtype=np.float64)
+        return mean, np.where(spread > 0, spread, 1.0) * np.sqrt(self.width / LENGTH)
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """Where in `train` the rows of these ids are."""
+        first = np.cumsum([0, *self.pool_sizes])
+        return first[labels_of(ids)] + indices_of(ids)
+
     def dataset(self) -> Dataset:
         """Vectors as images of one pixel and D channels."""
-        first = np.cumsum([0, *self.pool_sizes])
-        mean = self.train.mean(0, dtype=np.float64)
-        spread = self.train.std(0, dtype=np.float64)
-        scale = np.where(spread > 0, spread, 1.0) * np.sqrt(self.width / LENGTH)
+        mean, scale = self.scaling()
         return Dataset(
             name=self.path.name,
             class_names=self.class_names,
             pool_sizes=self.pool_sizes,
-            read=lambda ids: self.train[first[labels_of(ids)] + indices_of(ids), None, None],
+            read=lambda ids: self.train[self.rows(ids), None, None],
             test=Images(self.test[:, None, None], self.labels),
             mean=tuple(mean.tolist()),
             std=tuple(scale.tolist()),
@@ -76,32 +86,24 @@ class Features:
         )
 
 
-def instead(features: Path | str, dataset: object, usual: str) -> str:
-    """What `Settings.dataset` is where features are asked for: their path, unless a data set was chosen too."""
-    if not isinstance(features, (str, Path)) or not str(features).endswith(SUFFIX):
-        raise Refusal(f"features {features}: give an {SUFFIX} with the arrays {', '.join(NEEDED)}")
-    if dataset != usual:
-        raise Refusal(f"features {features} and data set {dataset}: give --features or --dataset, not both")
-    return str(features)
-
-
-def kept_as(dataset: object) -> str:
-    """The name of the directory of a study: of a file of features, its own."""
-    return Path(dataset).stem if isinstance(dataset, str) and dataset.endswith(SUFFIX) else str(dataset)
-
-
-def open_features(path: Path | str) -> Features:
-    """The features of a file; read once, and again when it was written again. What will not do is refused."""
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise Refusal(f"features {path}: {error.strerror}; give an {SUFFIX} with {', '.join(NEEDED)}") from error
-    return _read(os.path.abspath(path), found.st_mtime_ns, found.st_size)
+def open_features(*paths: Path | str) -> tuple[Features, ...]:
+    """The features of each file; read once, and again when one was written again. What will not do is refused."""
+    versions = []
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise Refusal(f"features {path}: {error.strerror}; give an {SUFFIX} with {', '.join(NEEDED)}") from error
+        versions.append((os.path.abspath(path), found.st_mtime_ns, found.st_size))
+    return _all_read(*versions)
 
 
 @lru_cache(maxsize=1)
-def _read(path: str, *version: int) -> Features:
-    del version  # of the file: another one is read again
+def _all_read(*versions: tuple[str, int, int]) -> tuple[Features, ...]:
+    return tuple(_read(path) for path, *_ in versions)
+
+
+def _read(path: str) -> Features:
     names = ", ".join(NEEDED)
     arrays = read_given(Path(path), NEEDED, optional=OPTIONAL, cure=f"give an {SUFFIX} of plain arrays: {names}")
     where = f"features {path}"
@@ -125,7 +127,10 @@ def _read(path: str, *version: int) -> Features:
         found.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
     found.update("\n".join(class_names).encode())
     about = _text(where, "about", arrays.get("about"))
-    return Features(Path(path), train, counts, test, labels, class_names, about, found.hexdigest()[:16])
+    ids = arrays.get("train_ids")
+    ids = ids if ids is None else ids[order]
+    content = found.hexdigest()[:16]
+    return Features(Path(path), train, counts, test, labels, class_names, about, content, ids, arrays.get("test_ids"))
 
 
 def _vectors(where: str, name: str, values: np.ndarray) -> np.ndarray:

@@ -117,6 +117,36 @@ class Vectors(Reader):
         return len(self.values)
 
 
+class OfBackbones(Vectors):
+    """The feature vectors of a test set as several backbones see it, each run through its own.
+
+    pixels   [B, N, 1, 1, D]
+    which    (R,) the backbone of each run of the stack
+    """
+
+    def __init__(
+        self, dataset: Dataset, pixels: np.ndarray, which: list[int], *, device: torch.device, dtype: torch.dtype
+    ):
+        super().__init__(dataset, pixels.reshape(-1, *pixels.shape[2:]), device=device, dtype=dtype)
+        self.points, self.first = pixels.shape[1], torch.tensor(which, device=device) * pixels.shape[1]
+
+    def block(self, rows: slice, runs: int) -> Tensor:
+        assert runs == len(self.first), "it was made for another stack"
+        at = torch.arange(self.points, device=self.device)[rows]
+        return self.values[at[:, None] + self.first].flatten(1)[..., None, None]
+
+    def __len__(self) -> int:
+        return self.points
+
+
+def test_set(dataset: Dataset, runs: tuple[int, ...], *, device: torch.device, dtype: torch.dtype) -> Reader:
+    """The test set as each run of a stack sees it."""
+    if dataset.tests is not None:
+        which = [dataset.backbone_of(run) for run in runs]
+        return OfBackbones(dataset, dataset.tests, which, device=device, dtype=dtype)
+    return on_device(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
+
+
 def on_device(
     dataset: Dataset, pixels: np.ndarray, *, pad: int, device: torch.device, dtype: torch.dtype
 ) -> OnDevice | Vectors:

@@ -4,11 +4,13 @@ A loss, a sampler or a head is the same on features as on images. Experts differ
 features have none of; parts on maps have no maps; and a method that makes images, or moves features, would do nothing.
 """
 
+from ltbv.engine.optimum import why_none
 from ltbv.engine.protocol import Protocol
 from ltbv.errors import Refusal
 from ltbv.methods.base import Method, Stage
 from ltbv.methods.registry import METHODS
 from ltbv.models.given import Given
+from ltbv.optimisers import LBFGS
 
 
 def check_on_features(method: Method, protocol: Protocol) -> None:
@@ -16,6 +18,9 @@ def check_on_features(method: Method, protocol: Protocol) -> None:
     if isinstance(protocol.backbone, Given) and (why := why_not(method)):
         there = ", ".join(key for key, other in METHODS.items() if not why_not(other))
         raise Refusal(f"method {method.key!r}: {why}, and on features only a head learns; there is: {there}")
+    if isinstance(protocol.optimiser, LBFGS) and (why := next(filter(None, map(why_none, method.stages)), "")):
+        there = ", ".join(key for key, other in METHODS.items() if not any(map(why_none, other.stages)))
+        raise Refusal(f"method {method.key!r}: {why}, and lbfgs goes to an optimum; there is: {there}")
 
 
 def why_not(method: Method) -> str:

@@ -9,7 +9,7 @@ from ltbv.models.foreign import Foreign
 from ltbv.models.given import Given
 from ltbv.models.resnet import Resnet
 from ltbv.models.vision import backbone
-from ltbv.optimisers import OPTIMISERS, SGD, Optimiser
+from ltbv.optimisers import LBFGS, OPTIMISERS, SGD, Optimiser
 from ltbv.schedules import Cosine, Drops, Number, Warmup, highest, times
 from ltbv.settings import Settings
 
@@ -55,6 +55,13 @@ def changed(protocol: Protocol, settings: Settings) -> Protocol:
         if settings.optimiser not in OPTIMISERS:
             raise unknown("optimiser", settings.optimiser, OPTIMISERS)
         found["optimiser"] = OPTIMISERS[settings.optimiser]()
+    if isinstance(found.get("optimiser"), LBFGS):
+        if not isinstance(protocol.backbone, Given):
+            raise Refusal("optimiser lbfgs: it is for a head, on --features; leave it out, or give sgd or adamw")
+        for name in ("epochs", "batch", "learning_rate"):
+            if (number := getattr(settings, name)) not in (None, protocol.epochs if name == "epochs" else None):
+                raise Refusal(f"{name} {number}: lbfgs goes to the optimum and has none; leave it out")
+        return replace(protocol, **found)
     own = highest(protocol.learning_rate, settings.epochs or protocol.epochs)
     if (rate := settings.learning_rate) is not None:
         if not rate > 0:

@@ -8,13 +8,15 @@ import torch
 
 from ltbv.data.batches import Feed
 from ltbv.engine.opening import Opened
+from ltbv.engine.optimum import to_optimum
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
 from ltbv.engine.snapshot import Keeper, restore, take_snapshot
-from ltbv.engine.terms import stage_epochs
+from ltbv.engine.terms import stage_decay, stage_epochs
 from ltbv.methods.base import Stage
 from ltbv.methods.objective import Groups
 from ltbv.models.experts import Experts
+from ltbv.optimisers import LBFGS
 
 __all__ = ["History", "stage_epochs", "train"]
 
@@ -48,6 +50,10 @@ def train(
     report   is told how many images (of all runs together) were just trained on
     keeper   keeps snapshots between epochs; training goes on from the last one it has
     """
+    if isinstance(protocol.optimiser, LBFGS):
+        found = to_optimum(stage, network, feed, protocol.optimiser, stage_decay(stage, protocol))
+        report(feed.rows.size)
+        return History(*found)
     opened = Opened(stage, network, feed, protocol, given=given, groups=groups)
     step, epochs = opened.step, opened.epochs
     kept = keeper.load() if keeper else None

@@ -11,7 +11,7 @@ Nothing of ltbv's own is pickled. Whatever it stores or reads goes through here.
 """
 
 from ltbv.files.atomic import refuse_if_closed, remove, set_aside, write_bytes, write_together, writing
-from ltbv.files.npz import names_of, packed, read_arrays, read_given, shape_of, write_arrays
+from ltbv.files.npz import names_of, packed, read_arrays, read_given, shape_of, stream_arrays, write_arrays
 from ltbv.files.reading import Damaged
 from ltbv.files.text import read_json, write_json
 
@@ -26,6 +26,7 @@ __all__ = [
     "remove",
     "set_aside",
     "shape_of",
+    "stream_arrays",
     "write_arrays",
     "write_bytes",
     "write_json",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ltbv.files.atomic import write_bytes
+from ltbv.files.atomic import beside, write_bytes, writing
 from ltbv.files.npy import checked_header, read_values
 from ltbv.files.reading import check_regular, reading
 
@@ -30,6 +30,21 @@ def packed(arrays: dict[str, np.ndarray]) -> bytes:
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Put arrays at `path`, as `packed`."""
     write_bytes(path, packed(arrays))
+
+
+def stream_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """The same for arrays that are larger than memory, such as mapped ones: they go to the disk piece by piece."""
+    with writing(path):
+        descriptor, temporary = beside(path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]  # as above
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def read_arrays(

@@ -7,11 +7,13 @@ from pathlib import Path
 from ltbv.engine.cost import seconds_per_image, stored_bytes
 from ltbv.engine.predict import wants_experts
 from ltbv.engine.train import stage_epochs
+from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Job
 from ltbv.harness.chunks import whole
 from ltbv.harness.plan import Predicting
 from ltbv.harness.request import Place, Request
 from ltbv.methods.base import Method, mean
+from ltbv.optimisers import LBFGS
 from ltbv.options import choices, words
 from ltbv.schedules import value
 from ltbv.store import span
@@ -23,6 +25,8 @@ def outlook(job: Job) -> str:
     """Lines for `--dry-run`. The time is that of a few training steps of each stage, alone on the machine; a stage that
     methods share is trained once, and counted with the first of them."""
     protocol, shape = job.study.protocol, job.study.entry.image_shape
+    if isinstance(protocol.optimiser, LBFGS):
+        raise Refusal("--dry-run times epochs, and lbfgs has none; leave --dry-run out, or add --json for the chunks")
     of, n, classes = job.study.settings, int(job.study.counts.sum()), job.study.entry.num_classes
     lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
     lines += [f"  note: {note}" for note in job.notes()]

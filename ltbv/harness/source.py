@@ -5,10 +5,9 @@ Workers are given the pool: they know nothing of directories, lists or DataFrame
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from ltbv.data import features
+from ltbv.data import backbones
 from ltbv.data.images import sources
 from ltbv.data.images.look import Tell
 from ltbv.data.images.named import NAMED
@@ -22,19 +21,19 @@ from ltbv.settings import Settings
 def settled(options: Mapping[str, Any], tell: Tell = sources.silent) -> tuple[dict[str, Any], str]:
     """The options without those of images, with the `dataset` that workers find; and the name of the data set.
 
-    `features`, a path, stands in the place of a `dataset`.
+    `features`, a path or several, stands in the place of a `dataset`.
     """
     rest = dict(options)
     of_backbone = rest.pop("features", None)
     of_images = {one.name: rest.pop(one.name, None) for one in (*choices(Source), *choices(Begin))}
     dataset = rest.pop("dataset", Settings.dataset)
     if of_backbone is not None:
-        dataset = features.instead(of_backbone, dataset, Settings.dataset)
-    if isinstance(dataset, str | Path) and str(dataset).endswith(features.SUFFIX):
+        dataset = backbones.instead(of_backbone, dataset, Settings.dataset)
+    if backbones.are_features(dataset):
         for name, value in of_images.items():
             if value is not None:
                 raise Refusal(f"{option(name)} {value} is of images, and {dataset} holds features; leave it out")
-        return {**rest, "dataset": str(dataset)}, features.kept_as(str(dataset))
+        return {**rest, "dataset": str(dataset)}, backbones.kept_as(str(dataset))
     if isinstance(side := of_images["side"], int):  # before images are decoded to a size that no network is for
         protocol_for((side, side, 3))
     if isinstance(dataset, str) and dataset in NAMED:  # whose pool needs no files any more

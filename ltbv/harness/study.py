@@ -84,6 +84,13 @@ class Study:
         of, source = self.settings, self.entry
         return draw(of.scheme, self.counts, source.pool_sizes, seed=of.seed, run=run, endless=source.endless)
 
+    def backbone_of(self, run: int) -> dict[str, Any]:
+        """What a prediction file says of the backbone of a run: `backbone`, its number and content; nothing where there
+        is one for all."""
+        several = self.entry.backbones
+        which = run % max(len(several), 1)
+        return {"backbone": {"number": which, "content": several[which][1]}} if several else {}
+
     def held_out(self, run: int, per_class: int) -> tuple[np.ndarray, np.ndarray]:
         """The same less what it gives up, and `per_class` development images of each class (`data.development`)."""
         return hold_out(self.sample(run), self.entry.pool_sizes, per_class, seed=self.settings.seed, run=run)
@@ -108,6 +115,8 @@ class Study:
         """What a report wants to know of the data without reading them."""
         more: dict[str, Any] = {"notes": list(self.entry.notes)} if self.entry.notes else {}
         more |= {} if self.entry.backbone is None else {"backbone": self.entry.backbone}
+        if several := self.entry.backbones:
+            more["backbones"] = [dict(zip(("file", "content", "about"), one, strict=True)) for one in several]
         return more | {
             "class_names": list(dataset.class_names),
             "counts": self.counts.tolist(),

@@ -20,7 +20,7 @@ import torch
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, Dataset
-from ltbv.data.readers import on_device
+from ltbv.data.readers import test_set
 from ltbv.data.views import Views
 from ltbv.engine.cost import build
 from ltbv.engine.device import precision
@@ -96,14 +96,14 @@ class Trainer:
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
         self.feeds: dict[tuple[int, bool, Augmentation], Feed] = {}
-        self.test = on_device(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
+        self.test = test_set(dataset, runs, device=device, dtype=dtype)
 
     def feed_of(self, stage: Stage) -> Feed:
         """The training images of a stage, and what is held out of them."""
         augmentation = of_stage(stage, self.study.protocol).augmentation
         known = stage.held, stage.with_held, augmentation
         if known not in self.feeds:
-            parts = [self._sample(run, stage) for run in self.runs]
+            parts = [[self.dataset.seen(ids, run) for ids in self._sample(run, stage)] for run in self.runs]
             if len(lengths := {len(ids) for ids, _ in parts}) > 1:
                 raise Refusal(
                     f"stage {stage.name!r} holds out {stage.held} images a class, and scheme"
@@ -155,6 +155,7 @@ class Trainer:
                     "weights": {last: kept.get("weights")},
                     "trained": kept.get("trained"),
                     "predicted": self.setup,
+                    **self.study.backbone_of(run),
                 }
                 self.store.write(self.store.prediction_file(method.key, run), provenance.sealed(fields, said))
                 self.tell(Predicted(method.key, run))

@@ -42,10 +42,27 @@ def setting(evidence: Evidence) -> list[str]:
 GIVEN = "variance of the head, given this backbone"
 
 
+def given(evidence: Evidence) -> str:
+    """Whose variance it is, where heads were trained on features; else nothing."""
+    of = evidence.setting
+    if len(of.backbones) > 1:
+        return f"variance of the head, given its backbone, mean over {len(of.backbones)} backbones"
+    return "" if of.backbone is None else GIVEN
+
+
 def _given(evidence: Evidence) -> list[str]:
     """What made the features, and what their variance leaves out; nothing where networks were trained."""
     if (about := evidence.setting.backbone) is None:
         return []
+    if number := len(several := evidence.setting.backbones):
+        named = list(dict.fromkeys(filter(None, map(printable, several))))
+        who = f" ({'; '.join(named[:MOST_NAMED])}{' …' if len(named) > MOST_NAMED else ''})" if named else ""
+        return [
+            f"Features of {number} frozen backbones{who}; run r is on backbone r mod {number}. Error, bias and variance"
+            f" are those of the {given(evidence).removeprefix('variance of the ')}; their intervals are for new"
+            " backbones of this kind. What a new backbone adds to the variance is in the table of backbone and head"
+            " alone."
+        ]
     who = f" ({printable(about)})" if about else ""
     return [
         f"Features of one frozen backbone{who}, the same in all runs: every variance is the {GIVEN}; what the backbone"
@@ -103,7 +120,7 @@ def provenance(evidence: Evidence) -> str:
         if np.isfinite(known).any():
             shares.append(f"{100 * np.nanmean(known):.2g} %{'' if shares else ' of a class'} in {split}")
     parts += [f"two runs share {', '.join(shares)}"] if shares and of.scheme in SCHEMES else []
-    parts += [GIVEN] if of.backbone is not None else []
+    parts += filter(None, [given(evidence)])
     return f"{printable(of.dataset)}: {'; '.join(parts)}."
 
 
@@ -124,10 +141,10 @@ def short(evidence: Evidence) -> str:
     counts, images = evidence.train_counts, "training images not known"
     if counts is not None:
         images = f"{counts.max()} to {counts.min()} training images a class"
-    given = "" if of.backbone is None else f"; {GIVEN}"
+    whose = f"; {said}" if (said := given(evidence)) else ""
     return (
         f"{printable(of.dataset)}, scheme {printable(of.scheme)}, {images}{shared}, R = {many},"
-        f" N = {evidence.labels.size:,}{given}."
+        f" N = {evidence.labels.size:,}{whose}."
     )
 
 

@@ -74,5 +74,6 @@ def _not_flipped(evidence: Evidence, *, done: bool) -> list[str]:
         else ["the exact sign-flip test would take minutes and was left out; it is done with --exact."]
     )
     if few:
-        lines.append(f"{', '.join(few)}: no exact sign-flip test, it needs {claims.FEWEST_FLIPPED} paired runs.")
+        what = "backbones" if evidence.setting.backbones else "paired runs"
+        lines.append(f"{', '.join(few)}: no exact sign-flip test, it needs {claims.FEWEST_FLIPPED} {what}.")
     return lines

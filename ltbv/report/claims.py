@@ -99,9 +99,21 @@ def barred(
     found = {}
     for method in evidence.methods:
         runs = method.runs if method is reference else evidence.paired_runs(method)
-        votes = _of_votes(len(runs), estimates[method.key], of_reference)
+        votes = _of_votes(_runs_each(method, runs), estimates[method.key], of_reference)
         found[method.key] = votes | copies[reference.key] | copies[method.key]
     return found
+
+
+def _runs_each(method: MethodRuns, runs: Sequence[int]) -> int:
+    """How many runs bias and variance are corrected for: of each backbone where there are several, else all."""
+    of = method.rows(runs).backbones
+    return len(runs) if of is None else int(np.bincount(of)[np.unique(of)].min())
+
+
+def _draws(method: MethodRuns, runs: Sequence[int]) -> int:
+    """How many may be swapped by themselves: backbones where there are several, else runs."""
+    of = method.rows(runs).backbones
+    return len(runs) if of is None else len(np.unique(of))
 
 
 def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
@@ -154,12 +166,12 @@ def _of_fallen(difference: stats.Difference, left: stats.Difference | None, name
 
 def flippable(evidence: Evidence) -> list[MethodRuns]:
     """Methods with enough runs beside the reference for the exact test."""
-    return [method for method in evidence.methods[1:] if len(evidence.paired_runs(method)) >= FEWEST_FLIPPED]
+    return [method for method in evidence.methods[1:] if _draws(method, evidence.paired_runs(method)) >= FEWEST_FLIPPED]
 
 
 def is_quick(evidence: Evidence) -> bool:
     """Would the exact test of all methods take a few seconds only?"""
-    ways = sum(2.0 ** (min(len(evidence.paired_runs(method)), 15) - 1) for method in flippable(evidence))
+    ways = sum(2.0 ** (min(_draws(method, evidence.paired_runs(method)), 15) - 1) for method in flippable(evidence))
     return ways * (evidence.labels.size + OVERHEAD) <= QUICK
 
 

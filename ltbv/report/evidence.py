@@ -72,6 +72,7 @@ class MethodRuns:
     experts       how many it has
     kind          a word for methods of its sort, under which tables of many methods show it
     stages        what was trained for it, first to last: keys of `Evidence.trained`, where these are known
+    backbones     (R,) the backbone of each run, from 0, where features are of several
 
     None, but for predictions: not known. p_true and p_negative are known together.
     """
@@ -94,6 +95,7 @@ class MethodRuns:
     experts: int | None = None
     kind: str | None = None
     stages: tuple[str, ...] = ()
+    backbones: np.ndarray | None = None
 
     def rows(self, runs: Sequence[int]) -> "MethodRuns":
         """The same method with the runs of these numbers, in this order."""
@@ -114,7 +116,7 @@ class Setting:
     `commands` are what one types to get the same study again; `made` says how the runs were trained; `study` is its
     identity, and `looks` are the numbers of runs at which it was reported, this report's last: see `manifest.looked`.
     `backbone` is what made the features, where heads were trained on such: '' where that is not said, None where whole
-    networks were trained.
+    networks were trained; `backbones` are those of each, where features are of several.
     """
 
     dataset: str
@@ -133,6 +135,7 @@ class Setting:
     study: str | None = None
     looks: tuple[int, ...] = ()
     backbone: str | None = None
+    backbones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

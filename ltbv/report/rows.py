@@ -74,6 +74,7 @@ def record(evidence: Evidence, method: MethodRuns, values: Mapping[str, np.ndarr
         per_run=dict(values or {}),
         clusters=evidence.clusters,
         shared=evidence.setting.shared,
+        backbones=method.backbones,
     )
 
 

@@ -3,6 +3,7 @@ command that mends it."""
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from ltbv.report.evidence import (
 )
 from ltbv.report.names import check_names, printable
 from ltbv.report.stages import read_stages
-from ltbv.settings import PAPER, Settings
+from ltbv.settings import OPTIMUM, PAPER, Settings
 from ltbv.store import Store, command, provenance
 
 FIELDS = {  # of a file -> of MethodRuns
@@ -74,6 +75,8 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
     ranked = sum(len(store.runs(key)) for key in keys) * labels.size * len(class_names) <= MOST_LOGITS
     for key in keys:
         of_method, origins_of_method = _read_method(store, asked, key, labels, len(class_names), ranked)
+        if several := data.get("backbones"):
+            of_method = replace(of_method, backbones=_backbones(store, key, origins_of_method, several))
         of_methods.append(of_method)
         origins[of_method.label] = origins_of_method
     trained, untold = read_stages(store, {method.key: method.runs for method in of_methods}, asked["seed"])
@@ -91,7 +94,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             settings.scheme,
             settings.head,
             settings.imbalance,
-            None if settings.protocol == PAPER else settings.epochs,
+            None if settings.protocol == PAPER or settings.optimiser == OPTIMUM else settings.epochs,
             settings.seed,
             shared=overlap(list(ids), len(class_names)),
             pool_sizes=np.asarray(data["pool_sizes"]) if "pool_sizes" in data else None,
@@ -102,16 +105,33 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
                 *notes,
                 *_seen(store, keys),
                 *_of_data(data),
+                *_of_backbone(data),
                 *_left_out(left_out),
                 *_origins(store, origins),
                 *provenance.mixtures(known),
                 *untold,
             ),
-            made=(*_published(store, keys), *provenance.made(known)),
+            made=(*_published(store, keys), *_at_optimum(settings), *provenance.made(known)),
             study=store.known_as(),
             backbone=data.get("backbone"),
+            backbones=tuple(one["about"] for one in data.get("backbones", ())),
         ),
     )
+
+
+def _backbones(store: Store, key: str, origins: "Origins", several: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """The backbone of each run (R,), as its file says; one that says another than the study has is refused."""
+    found = []
+    for run, said in origins.items():
+        own = (said or {}).get("backbone")
+        own = own if isinstance(own, dict) else {}
+        number = own.get("number")
+        if type(number) is not int or not 0 <= number < len(several):
+            raise Refusal(f"{store.prediction_file(key, run)} does not say which of {len(several)} backbones it is of")
+        if own.get("content") != several[number]["content"]:
+            raise Refusal(f"{store.prediction_file(key, run)} is of another backbone {number} than the study's")
+        found.append(number)
+    return np.array(found)
 
 
 def _published(store: Store, keys: Sequence[str]) -> list[str]:
@@ -126,6 +146,24 @@ def _published(store: Store, keys: Sequence[str]) -> list[str]:
         by_terms.setdefault(said, []).append(recipe["label"])
     each = [f"{', '.join(map(printable, labels))} {printable(said)}" for said, labels in by_terms.items()]
     return [f"Protocol: each method as published, {'. '.join(each)}."] if each else []
+
+
+def _at_optimum(settings: Settings) -> list[str]:
+    """That heads were not trained epoch by epoch."""
+    said = "each at its optimum, on all images at once (L-BFGS): no order of batches and no first weights vary"
+    return [f"Heads: {said}."] if settings.optimiser == OPTIMUM else []
+
+
+def _of_backbone(data: Mapping[str, Any]) -> list[str]:
+    """What no interval knows of features: what the backbone saw when it was trained."""
+    if "backbone" not in data:
+        return []
+    said = [data["backbone"], *(one["about"] for one in data.get("backbones", ()))]
+    known = "" if all("trained on" in about for about in said) else "what the backbone was trained on is not said: "
+    return [
+        f"{known}where it saw the training images, their features are better than those of test images, the more so the"
+        " larger the class; where it saw test images, errors are too small whatever the head."
+    ]
 
 
 def _of_data(data: Mapping[str, Any]) -> list[str]:
@@ -169,6 +207,9 @@ def _check_settings(path: Path, study: dict[str, Any]) -> Settings:
         raise _not_as_written(path, "made_with", study["made_with"])
     if not isinstance(data.get("backbone", ""), str):
         raise _not_as_written(path, "data.backbone", data["backbone"])
+    several = data.get("backbones", [])
+    if not isinstance(several, list) or not all(isinstance(one, dict) and _says_what(one) for one in several):
+        raise _not_as_written(path, "data.backbones", several)
     names, splits = data.get("class_names"), data.get("splits")
     if not (isinstance(names, list) and 0 < len(names) <= MOST_CLASSES and all(isinstance(k, str) for k in names)):
         raise _not_as_written(path, "data.class_names", names)
@@ -182,6 +223,10 @@ def _check_settings(path: Path, study: dict[str, Any]) -> Settings:
     if sorted(c for name in SPLITS for c in splits[name]) != list(range(len(names))):
         raise Refusal(f"{path} has data.splits in which each class is not once")
     return settings
+
+
+def _says_what(backbone: Mapping[str, Any]) -> bool:
+    return all(isinstance(backbone.get(name), str) for name in ("file", "content", "about"))
 
 
 def _are_whole(values: Any, most: int) -> bool:

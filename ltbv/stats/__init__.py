@@ -8,9 +8,9 @@ points it has, and are shown for all classes, for splits (many, medium, few trai
 Ten runs are few. The plug-in values of published tables are off by up to .08 then, in a known direction; so estimates
 here are corrected, come with intervals for new runs and new test images, and methods are compared in pairs.
 
-Read in this order: `zero_one`, `splits`, `record`, `intervals`, `compare`, `sign_flip`, `fallen`, `doubts`; then
-`probability`, `diversity`, `loss_parts`, `hardest_negative`, `confusion` and `sources`; then what other papers ask for:
-`priors`, `run_scores`, `ranks`, `wins`, `calibration`, with the intervals of `over_runs` and `values`. Below lie
+Read in this order: `zero_one`, `splits`, `record`, `intervals`, `nested`, `compare`, `sign_flip`, `fallen`, `doubts`;
+then `probability`, `diversity`, `loss_parts`, `hardest_negative`, `confusion` and `sources`; then what other papers ask
+for: `priors`, `run_scores`, `ranks`, `wins`, `calibration`, with the intervals of `over_runs` and `values`. Below lie
 `votes` (how runs vote), `measured` (what an interval needs to know), `fewer` (what a correction may have left),
 `points` (how test points vary), `student` (how far an interval reaches) and `keyed` (what a table knows that an array
 does not).
@@ -39,7 +39,7 @@ from ltbv.stats.ranks import true_class_ranks
 from ltbv.stats.record import Record
 from ltbv.stats.run_scores import RUN_SCORES, run_scores
 from ltbv.stats.sign_flip import SignFlip, sign_flip
-from ltbv.stats.sources import Sources, sources, summarize_sources
+from ltbv.stats.sources import Sources, source_parts, sources, summarize_sources
 from ltbv.stats.splits import by_class, scaled, splits
 from ltbv.stats.values import mean_of_values
 from ltbv.stats.wins import Wins, wins
@@ -93,6 +93,7 @@ __all__ = [
     "scaled",
     "score_distance",
     "sign_flip",
+    "source_parts",
     "sources",
     "splits",
     "squared_calibration_error",

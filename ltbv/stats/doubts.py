@@ -15,7 +15,8 @@ from ltbv.stats.record import OF_ONE_SET, Record
 WIDE_BRACKET = 0.10
 FEW_AGREE = 0.4
 SHARED = 0.01  # of a class, beyond which it is said
-RECOMMENDED = 10  # runs
+RECOMMENDED = 10  # runs, of each backbone where there are several
+RECOMMENDED_BACKBONES = 6
 
 
 def no_bias_claim(runs: int, *sides: Sequence[Estimate]) -> dict:
@@ -46,18 +47,24 @@ def cautions(
     uniform (mean n1/R below .4), where no correction can be trusted; groups whose bracket [V, V_loo] is wider than .10;
     clusters; what runs share of their training images; what the scheme leaves out.
     """
-    runs = len(record.predictions)
-    lines = []
+    runs = record.runs_each
+    lines, where = [], "" if record.backbones is None else " of each backbone"
     if runs < FEWEST_RUNS:
         hardly = "" if runs == 1 else ", and hardly anything is known of the variance"
         lines.append(
-            f"{runs} runs: no intervals (they need {FEWEST_RUNS} runs; {RECOMMENDED} are recommended){hardly}."
+            f"{runs} runs{where}: no intervals (they need {FEWEST_RUNS} runs; {RECOMMENDED} are recommended){hardly}."
         )
     elif runs < RECOMMENDED:
         lines.append(
-            f"{runs} runs: the correction of the bias cannot be relied on below {RECOMMENDED} runs, and no claim is"
-            " made of it."
+            f"{runs} runs{where}: the correction of the bias cannot be relied on below {RECOMMENDED} runs, and no"
+            " claim is made of it."
         )
+    if record.backbones is not None and record.draws < RECOMMENDED_BACKBONES:
+        lines.append(
+            f"{record.draws} backbones: intervals are for new backbones, and so few hardly show how these differ: they"
+            f" are wide, and a difference is seldom a claim; {RECOMMENDED_BACKBONES} are recommended."
+        )
+    runs = len(record.predictions)
     if runs > 1 and (same := runs - len({row.tobytes() for row in record.predictions})):
         lines.append(f"{same} of {runs} runs predict what another one does at every test point: copies of one run?")
     if fallen := fallen_runs(record, groups or {"all": np.unique(record.labels)}):
@@ -73,7 +80,7 @@ def cautions(
             f"accuracy is not above chance (1 of {classes} classes) by its interval in {_enumerate(guessed)}: bias and"
             " variance there are those of guesses, or of classes that are never predicted."
         )
-    if runs >= FEWEST_RUNS and (lone := _without_interval(estimates)):
+    if record.runs_each >= FEWEST_RUNS and (lone := _without_interval(estimates)):
         lines.append(
             f"no interval in {_enumerate(lone)}: it is one class with one test point, which says nothing of how other"
             " images of the class differ."

@@ -26,6 +26,7 @@ import numpy as np
 
 from ltbv.stats.compare import CONFIRMED_GROUPS, Difference, compare
 from ltbv.stats.intervals import summarize
+from ltbv.stats.nested import means_of_backbones
 from ltbv.stats.record import Record, pair
 from ltbv.stats.splits import GroupWeights, by_class
 from ltbv.stats.student import quantile
@@ -53,6 +54,8 @@ def fallen_runs(record: Record, groups: Mapping[str, np.ndarray]) -> dict[int, l
     weights = GroupWeights.of(groups, record.labels)
     accuracy = weights.means(by_class(record.predictions == record.labels, record.labels, weights.num_classes))
     found: dict[int, list] = {}
+    if record.backbones is not None:  # a run is held against those on its backbone
+        accuracy += accuracy.mean(0) - means_of_backbones(accuracy, record.backbones)[record.backbones]
     for name, values in zip(weights.names, accuracy.T, strict=True):
         for run in far_below(values, FALLEN / len(weights.names)):
             found.setdefault(record.numbers[run], []).append(name)

@@ -40,6 +40,7 @@ class Measured:
     values    (R, N) the value of each run at each point, up to its sign, of a quantity that is their mean; else None
     is_share  it lies between 0 and 1; a difference of two such between -1 and 1
     widening  by what its spread over runs is multiplied, because runs share training images
+    nested    a row of `left_out` is without a backbone, and all its runs: see `nested`
     """
 
     points: np.ndarray
@@ -51,6 +52,7 @@ class Measured:
     values: np.ndarray | None = None
     is_share: bool = False
     widening: float = 1.0
+    nested: bool = False
 
     def __sub__(self, other: "Measured") -> "Measured":
         ours, theirs, values = self.values, other.values, None
@@ -67,6 +69,7 @@ class Measured:
             values,
             self.is_share and other.is_share,
             max(self.widening, other.widening),
+            self.nested and other.nested,
         )
 
     def noise(self) -> np.ndarray:

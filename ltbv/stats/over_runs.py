@@ -18,6 +18,7 @@ import numpy as np
 
 from ltbv.stats.intervals import Intervals
 from ltbv.stats.measured import FEWEST_RUNS
+from ltbv.stats.nested import means_of_backbones
 from ltbv.stats.student import quantile
 
 
@@ -29,9 +30,16 @@ class OverRuns:
     left_out: np.ndarray
 
     @classmethod
-    def of(cls, values: np.ndarray, function: Callable[[np.ndarray], np.ndarray] | None = None) -> "OverRuns":
-        """Means over runs of `values` (R, G), or a `function` of these means."""
+    def of(
+        cls,
+        values: np.ndarray,
+        function: Callable[[np.ndarray], np.ndarray] | None = None,
+        backbones: np.ndarray | None = None,
+    ) -> "OverRuns":
+        """Means over runs of `values` (R, G), or a `function` of these means. With `Record.backbones` (R,), R is their
+        number, and one is left out with all its runs."""
         values, function = np.asarray(values, np.float64), function or (lambda means: means)
+        values = means_of_backbones(values, backbones)
         runs = len(values)
         means = (values.sum(0) - values) / (runs - 1) if runs > 1 else np.full_like(values, np.nan)
         return cls(function(values.mean(0)), function(means))

@@ -7,6 +7,7 @@ class counts, another resampling scheme.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ltbv.stats.class_counts import class_counts
 from ltbv.stats.diversity import measure_experts
 from ltbv.stats.keyed import Keys, keyed, matched, plain
 from ltbv.stats.measured import Logits, Measured, measure_logits, measure_per_run, measure_votes
+from ltbv.stats.nested import check_backbones, over_backbones
 from ltbv.stats.votes import check_labels, check_predictions
 
 OF_ONE_SET = {  # schemes whose runs resample one training set, and what is then said of it
@@ -55,6 +57,9 @@ class Record:
                   score, experts used)
     expert_logits (R, E, N, C) array, or a function slice of n points -> (R, E, n, C), of experts whose mean the logits
                   are; optional
+    backbones     (R,) which backbone each run stands on, whole numbers or text, where runs train a head on one of
+                  several: every quantity is then the mean over backbones of what it is given one, and intervals are for
+                  new ones, see `nested`. None, or all one: runs are draws of their own
 
     Refused: predictions that are no integer class ids, not (R, N), or beyond `train_counts`; labels likewise; run
     numbers that repeat or are not R; clusters that are not one a test point; shares that are none; values that are
@@ -73,6 +78,7 @@ class Record:
     clusters: np.ndarray | None = None
     shared: np.ndarray | None = None
     expert_logits: Logits | None = None
+    backbones: np.ndarray | None = None
     _measured: dict[tuple, dict[str, Measured]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +108,7 @@ class Record:
                     f" to {np.nanmax(shared, initial=0):g}"
                 )
         known = {"predictions": predictions, "labels": labels, "runs": runs, "clusters": clusters}
+        known |= {"backbones": check_backbones(self.backbones, len(predictions))}
         known |= {"per_run": per_run, "logits": logits, "expert_logits": expert_logits}
         for name, value in known.items():
             object.__setattr__(self, name, value)
@@ -126,11 +133,37 @@ class Record:
             logits=_rows_of(self.logits, rows),
             expert_logits=_rows_of(self.expert_logits, rows),
             per_run={name: values[rows] for name, values in self.per_run.items()},
+            backbones=None if self.backbones is None else self.backbones[rows],
         )
+
+    @property
+    def draws(self) -> int:
+        """How many draws intervals rest on: backbones where there are several, else runs."""
+        return len(self.predictions) if self.backbones is None else int(self.backbones.max()) + 1
+
+    @property
+    def runs_each(self) -> int:
+        """How many runs bias and variance are corrected for: those of the backbone that has fewest, or all."""
+        return len(self.predictions) if self.backbones is None else int(np.bincount(self.backbones).min())
+
+    @cached_property
+    def of_backbones(self) -> tuple["Record", ...]:
+        """The records of the runs of each backbone."""
+        assert self.backbones is not None, "asked where there are several"
+        rows = [np.flatnonzero(self.backbones == b) for b in range(self.draws)]
+        return tuple(self.select([self.numbers[row] for row in of]) for of in rows)
+
+    def _over_backbones(self, measure: Callable[["Record"], dict[str, Measured]], classes: int) -> dict[str, Measured]:
+        """Each quantity as the mean over backbones of what `measure` says of the runs of one."""
+        each = [measure(of) for of in self.of_backbones]
+        found = {name: over_backbones([one[name] for one in each], self.labels, classes) for name in each[0]}
+        return self._widened(found)
 
     def measure(self, num_classes: int, ties: str, seed: int, bias_by_half: bool) -> dict[str, Measured]:
         """All quantities by name, measured once; arguments as in `measure_votes`."""
         asked = (num_classes, ties, seed, bias_by_half)
+        if asked not in self._measured and self.backbones is not None:
+            self._measured[asked] = self._over_backbones(lambda of: of.measure(*asked), num_classes)
         if asked not in self._measured:
             measured = measure_votes(
                 self.predictions, self.labels, num_classes, ties=ties, seed=seed, bias_by_half=bias_by_half
@@ -156,6 +189,9 @@ class Record:
         if values is None:
             return {}
         asked = (measure, num_classes)
+        if asked not in self._measured and self.backbones is not None:
+            own = Record.measure_scores if measure is measure_logits else Record.measure_experts
+            self._measured[asked] = self._over_backbones(lambda of: own(of, num_classes), num_classes)
         if asked not in self._measured:
             measured = measure(values, len(self.predictions), self.labels, num_classes)
             self._measured[asked] = self._widened(measured)
@@ -167,7 +203,8 @@ class Record:
         return {name: of if name in OF_SPREAD else replace(of, widening=widening) for name, of in measured.items()}
 
     def widening(self) -> float:
-        """By what v_run grows because runs share training images: 1 + R f/(1 - f), f the mean of `shared` over classes.
+        """By what v_run grows because runs share training images: 1 + R f/(1 - f), f the mean of `shared` over classes,
+        R the `draws`.
 
         1 where it is not known, and where runs resample one training set: no factor leads from there to new ones. NaN
         where runs share all their images.
@@ -175,7 +212,15 @@ class Record:
         if self.shared is None or self.scheme in OF_ONE_SET or np.isnan(self.shared).all():
             return 1.0
         overlap = float(np.nanmean(self.shared))
-        return 1 + len(self.predictions) * overlap / (1 - overlap) if overlap < 1 else np.nan
+        return 1 + self.draws * overlap / (1 - overlap) if overlap < 1 else np.nan
+
+
+def _backbones_of(record: Record, runs: Sequence[int]) -> list[int]:
+    """Of the runs with these numbers; where there is one backbone, or none is known, 0."""
+    if record.backbones is None:
+        return [0] * len(runs)
+    found = record.backbones[[record.numbers.index(run) for run in runs]]
+    return np.unique(found, return_inverse=True)[1].tolist()
 
 
 def _rows_of(values: Logits | None, rows: list[int]) -> Logits | None:
@@ -250,6 +295,10 @@ def pair(method: Record, reference: Record) -> tuple[Record, Record]:
     ):
         raise Refusal("the method and its reference have different clusters of test points: give both the same")
     common = [run for run in method.numbers if run in set(reference.numbers)]
+    if common and _backbones_of(method, common) != _backbones_of(reference, common):
+        raise Refusal(
+            "the method and its reference have runs of one number on different backbones: pairs share the backbone too"
+        )
     if not common:
         raise Refusal(
             f"the method (runs {list(method.numbers)[:4]}...) and its reference (runs {list(reference.numbers)[:4]}...)"

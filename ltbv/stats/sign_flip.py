@@ -9,6 +9,8 @@ What it refutes is that the two are exchangeable, whichever statistic it looks a
 variance, so of two methods with one and the same bias it tells "bias" apart in most studies if their variances differ:
 its p of the bias is no test of the bias. It says most for error and variance.
 
+Runs that stand on several backbones are swapped with all others on theirs: then R is the number of backbones.
+
 It holds the test points fixed, and it cannot give a p below 2/2^R: with nine confirmatory tests that takes R >= 9.
 """
 
@@ -69,13 +71,15 @@ def sign_flip(
     check_ties(ties)
     method, reference = pair(method, reference)
     labels, (runs, points) = method.labels, method.predictions.shape
-    if runs < FEWEST:
+    draws, of_run = method.draws, np.arange(runs) if method.backbones is None else method.backbones
+    if draws < FEWEST:
+        what = "runs" if method.backbones is None else "backbones"
         raise Refusal(
-            f"{runs} runs: an exact sign-flip test cannot go below p = {2 / 2**runs:.3g}, too much for nine"
-            f" tests; it needs {FEWEST} runs. The intervals of compare hold with fewer"
+            f"{draws} {what}: an exact sign-flip test cannot go below p = {2 / 2**draws:.3g}, too much for nine"
+            f" tests; it needs {FEWEST} {what}. The intervals of compare hold with fewer"
         )
-    exact = runs <= ENUMERATED
-    swaps = _all_swaps(runs) if exact else _drawn_swaps(runs, seed)
+    exact = draws <= ENUMERATED
+    swaps = (_all_swaps(draws) if exact else _drawn_swaps(draws, seed))[:, of_run]
     both = np.concatenate([method.predictions, reference.predictions])
     # Where run r is swapped, the method's side holds row R + r of `both` instead of row r.
     sides = [[subset_words(np.arange(runs) + runs * side, 2 * runs) for side in (swap, ~swap)] for swap in swaps]
@@ -93,7 +97,7 @@ def sign_flip(
     p = np.where(np.isnan(observed), np.nan, as_large)
     p_of = dict(zip(CONFIRMED_QUANTITIES, p, strict=True))
     p_holm = confirm(weights.names, p_of)
-    arrangements = 2**runs if exact else len(swaps)
+    arrangements = 2**draws if exact else len(swaps)
     return [
         SignFlip(
             group,

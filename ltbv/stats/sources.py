@@ -1,4 +1,5 @@
-"""How much of the variance is the data, how much the algorithm? K training samples, each trained with M seeds.
+"""How much of the variance is the data, how much the algorithm? K training samples, each trained with M seeds; or how
+much the backbone, how much the head? K backbones, on each of which M heads were trained.
 
 Runs on the same sample differ by their seed alone (initial weights, order, augmentation); runs on different samples by
 both. With an average over pairs of runs that is unbiased for any K and M >= 2:
@@ -6,6 +7,7 @@ both. With an average over pairs of runs that is unbiased for any K and M >= 2:
     labels         total = 1/2 P(h != h', different samples)        algorithm = 1/2 P(h != h', same sample)
     probabilities  total = 1/2 E|p - p'|^2, different samples       algorithm = 1/2 E|p - p'|^2, same sample
                    data  = total - algorithm: may be negative in small studies and is not clipped
+                   bias  = error - total, of labels: Kohavi and Wolpert's, unbiased too
     logits         algorithm = mean_k [mean_m l_km - lse(zbar_k)]   data = mean_k lse(zbar_k) - lse(zbar)
                    corrected to first order: algorithm M/(M-1); data K/(K-1) - (corrected algorithm)/M; total = the sum
                    (l = lse(z) of a run; zbar_k, zbar mean logits of a sample's runs and of all runs; lse = log sum exp)
@@ -13,6 +15,9 @@ both. With an average over pairs of runs that is unbiased for any K and M >= 2:
 The zero-one loss itself has no such additive law; its shares are read from the labels above, which are Kohavi and
 Wolpert's variance. Treating the K M runs as independent ones would understate the total: with 2 samples of 10 seeds by
 .04 in a case where it is .12. M = 1 is best for the total alone; for the shares take M = 2 and K >= 8.
+
+A sample is left out with all its seeds, and intervals reach as `nested` says. K = 2 has one for the algorithm alone: of
+a single pair of samples nothing says how others differ.
 """
 
 from collections.abc import Mapping
@@ -21,14 +26,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltbv.errors import Refusal, unknown
-from ltbv.stats.intervals import Estimate, Options
+from ltbv.stats.intervals import Estimate, Intervals, Options
 from ltbv.stats.keyed import plain
-from ltbv.stats.measured import FEWEST_RUNS, Measured
+from ltbv.stats.measured import Measured
 from ltbv.stats.probability import block_points, check_logits, check_probabilities, log_sum_exp
 from ltbv.stats.splits import GroupWeights, by_class
 from ltbv.stats.votes import Ballots, blocks, check_predictions, subset_words
 
 KINDS = ("labels", "probabilities", "logits")
+VARIANCES = ("total_variance", "data_variance", "algorithm_variance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,34 +68,77 @@ def summarize_sources(
     target: str = "population",
     level: float = 0.95,
 ) -> list[Estimate]:
-    """`sources` for groups of classes, with the intervals of `summarize`: a sample is left out with all its seeds.
+    """`source_parts`, but for error and bias, as `summarize` gives its own. The interval needs K >= 3 samples, that of
+    algorithm_variance two."""
+    table = source_parts(predictions, labels, groups, kind=kind, target=target, level=level)
+    return [
+        Estimate(group, quantity, **of.row(g))
+        for g, group in enumerate(groups)
+        for quantity, of in table.items()
+        if quantity in VARIANCES
+    ]
 
-    Quantities: total_variance, data_variance, algorithm_variance. The interval needs K >= 4 samples.
+
+def source_parts(
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    groups: Mapping[str, np.ndarray],
+    reference: np.ndarray | None = None,
+    *,
+    kind: str = "labels",
+    target: str = "population",
+    level: float = 0.95,
+    clusters: np.ndarray | None = None,
+) -> dict[str, Intervals]:
+    """`sources` for groups of classes with intervals, arrays (G,) by name: VARIANCES and, of labels, error and bias.
+
+    reference  predictions of another method, of the same samples and seeds: then the differences from it
+    clusters   (N,) numbers from 0, as `Record.clusters`
     """
     options = Options(target=target, level=level)
     predictions, labels = _check(predictions, labels, kind)
     weights = GroupWeights.of(groups, labels)
-    parts = _BY_KIND[kind](predictions, labels)
-    left_out = np.full((3, 0, weights.num_classes), np.nan)
-    samples = len(predictions)
-    if samples >= FEWEST_RUNS:
-        left_out = np.stack(
-            [
-                by_class(np.stack(_BY_KIND[kind](np.delete(predictions, k, 0), labels)), labels, weights.num_classes)
-                for k in range(samples)
-            ],
-            axis=1,
-        )
-    table = {}
-    for name, points, out in zip(("total", "data", "algorithm"), parts, left_out, strict=True):
-        plug_in = by_class(points, labels, weights.num_classes)
-        measured = Measured(points, plug_in, out if samples >= FEWEST_RUNS else None)
-        table[f"{name}_variance"] = options.intervals(measured, labels, weights)
-    return [
-        Estimate(group, quantity, **of.row(g))
-        for g, group in enumerate(weights.names)
-        for quantity, of in table.items()
+    measured = _measured(predictions, labels, weights.num_classes, kind)
+    if reference is not None:
+        reference, _ = _check(reference, labels, kind)
+        if reference.shape[:3] != predictions.shape[:3]:
+            raise Refusal(
+                f"reference is {reference.shape} and {kind} {predictions.shape}: give paired samples and seeds"
+            )
+        other = _measured(reference, labels, weights.num_classes, kind)
+        measured = {name: of - other[name] for name, of in measured.items()}
+    return {name: options.intervals(of, labels, weights, clusters) for name, of in measured.items()}
+
+
+def _measured(predictions: np.ndarray, labels: np.ndarray, num_classes: int, kind: str) -> dict[str, Measured]:
+    whole = _named(predictions, labels, kind)
+    samples = range(len(predictions)) if len(predictions) > 1 else ()
+    means = [
+        {
+            name: by_class(of, labels, num_classes)
+            for name, of in _named(np.delete(predictions, k, 0), labels, kind).items()
+        }
+        for k in samples
     ]
+    return {
+        name: Measured(
+            points,
+            by_class(points, labels, num_classes),
+            np.stack([of[name] for of in means]) if means else None,
+            is_share=name == "error",
+            nested=True,
+        )
+        for name, points in whole.items()
+    }
+
+
+def _named(predictions: np.ndarray, labels: np.ndarray, kind: str) -> dict[str, np.ndarray]:
+    """Each quantity at each point, (N,)."""
+    found = dict(zip(VARIANCES, _BY_KIND[kind](predictions, labels), strict=True))
+    if kind != "labels":
+        return found
+    error = (predictions != labels).mean((0, 1))
+    return {"error": error, "bias": error - found[VARIANCES[0]], **found}
 
 
 def _check(predictions: np.ndarray, labels: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from ltbv.errors import Refusal
 from ltbv.stats.intervals import Intervals, Options
 from ltbv.stats.keyed import plain
 from ltbv.stats.measured import Measured, measure_per_run
+from ltbv.stats.nested import means_of_backbones
 from ltbv.stats.splits import GroupWeights
 
 
@@ -19,6 +20,7 @@ def mean_of_values(
     reference_values: np.ndarray | None = None,
     clusters: np.ndarray | None = None,
     widening: float = 1.0,
+    backbones: np.ndarray | None = None,
     options: Options | None = None,
 ) -> Intervals:
     """Mean over runs, points and classes of each group, with the interval of `summarize`: new runs and new test images.
@@ -28,9 +30,11 @@ def mean_of_values(
     reference_values  (R, N), runs and points paired with `values`: then the means of values - reference_values
     clusters          (N,) numbers from 0, as `Record.clusters`
     widening          of the spread over runs that share training images: `Record.widening`
+    backbones         (R,) numbers from 0, as `Record.backbones`; without an interval where there are fewer than four
     """
 
     def measure(values: np.ndarray) -> Measured:
+        values = means_of_backbones(values, backbones)
         return measure_per_run({"values": values}, len(values), labels, weights.num_classes)["values"]
 
     values = plain(values, "values")

@@ -160,7 +160,7 @@ def test_a_file_that_is_none_is_refused(tmp_path):
 
 
 def test_a_file_that_is_written_again_is_read_again(file):
-    before = open_features(file())
-    after = open_features(file(test=arrays()["test"] + 1))
+    (before,) = open_features(file())
+    (after,) = open_features(file(test=arrays()["test"] + 1))
     assert after.content != before.content
     assert re.fullmatch("[0-9a-f]{16}", after.content)

@@ -13,6 +13,7 @@ from ltbv.report.sheet import Sheet
 from ltbv.report.topic import Drawing, Looks, Tables
 from ltbv.report.topics import (
     additions,
+    backbones,
     confusion_flow,
     cost,
     differences,
@@ -52,6 +53,7 @@ TOPICS = (
     other_scores.TOPIC,
     probability_losses.TOPIC,
     diversity.TOPIC,
+    backbones.TOPIC,
     published.TOPIC,
 )
 

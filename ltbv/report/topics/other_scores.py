@@ -10,7 +10,7 @@ of the mean probabilities, which they hold only with the logits: `probability_lo
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -133,7 +133,9 @@ class Scored:
         return Scored(self.record.select(runs), self.weights, scores, of_points)
 
     def over_runs(self, name: str) -> stats.OverRuns:
-        return stats.OverRuns.of(self.scores[name], stats.calibration_error if name == CALIBRATION else None)
+        return stats.OverRuns.of(
+            self.scores[name], stats.calibration_error if name == CALIBRATION else None, self.record.backbones
+        )
 
     def over_points(self, name: str, reference: np.ndarray | None = None) -> Intervals:
         return stats.mean_of_values(
@@ -143,6 +145,7 @@ class Scored:
             reference_values=reference,
             clusters=self.record.clusters,
             widening=self.record.widening(),
+            backbones=self.record.backbones,
             options=Options(level=LEVEL),
         )
 
@@ -171,8 +174,10 @@ def of_runs(own: Scored, pair: Pair) -> Iterator[Score]:
         common = pair is not None and name in pair[1].scores
         widening = pair[0].record.widening() if common else np.nan
         if name == ACCURACY:
-            if common:
+            if pair is not None and common:
                 won = stats.wins(*(of.scores[name] for of in pair), level=LEVEL)
+                if pair[0].record.backbones is not None:  # its interval is that of independent pairs
+                    won = replace(won, low=np.full_like(won.low, np.nan), high=np.full_like(won.high, np.nan))
                 yield Score((WINS,) * len(GROUPS), GROUPS, won, None, RUNS)
             continue
         apart = (pair[0].over_runs(name) - pair[1].over_runs(name)) if common else None
