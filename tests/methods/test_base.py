@@ -15,6 +15,7 @@ from ltbv.losses import cross_entropy, effective_number
 from ltbv.methods import METHODS, find, register
 from ltbv.methods.base import Answer, Loss, Method, Moment, OutputObjective, Stage, mean
 from ltbv.methods.decoupling import Scales
+from ltbv.methods.objective import right
 from ltbv.methods.registry import HOMES, is_importable
 from ltbv.methods.router import Routing
 from ltbv.models.experts import Net, Output
@@ -313,3 +314,17 @@ def test_the_package_gives_the_vocabulary():
     assert ltbv.Method is Method and ltbv.Stage is Stage and ltbv.register is register
     with pytest.raises(AttributeError, match="it has: .*Method"):
         ltbv.no_such_name  # noqa: B018
+
+
+def test_a_network_that_says_nothing_has_no_image_right():
+    """Its logits are all equal: whatever class comes first is no answer."""
+    logits, labels = torch.zeros(2, 1, 3, 4), torch.tensor([[0, 1, 2], [0, 0, 0]])
+    assert right(logits, labels).tolist() == [0, 0]
+    logits[1, 0, :, 0] = 1.0
+    assert right(logits, labels).tolist() == [0, 3]
+    assert right(torch.full((1, 1, 3, 4), torch.nan), labels[:1]).tolist() == [0]
+
+
+def test_the_mean_of_the_experts_answers():
+    logits = torch.tensor([[3.0, 0.0], [-1.0, 1.0]]).view(1, 2, 1, 2)
+    assert right(logits, torch.tensor([[0]])).tolist() == [1] and right(logits, torch.tensor([[1]])).tolist() == [0]
