@@ -289,7 +289,7 @@ def test_an_objective_of_outputs_is_handed_each_runs_own_and_what_given_networks
         )
         for _ in range(3)
     ]
-    batch = Batch(torch.zeros(4, 3), torch.arange(12).reshape(3, 4))
+    batch = Batch(torch.zeros(4, 3), torch.arange(12).reshape(3, 4) % 5)
     now = Moment(0, 1, torch.tensor([[1, 2], [3, 4], [5, 6]]))
     network, *given = ((lambda images, output=output: Output(*(part * 1 for part in output))) for output in outputs)
     losses, right = Seen()(network, (batch,), tuple(given), now)
