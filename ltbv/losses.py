@@ -57,10 +57,16 @@ def effective_number(counts: Tensor, beta: float) -> Tensor:
     return raw * counts.shape[-1] / raw.sum(-1, keepdim=True)
 
 
-def weighted_mean(losses: Tensor, labels: Tensor, weights: Tensor, by: str = "weights") -> Tensor:
-    """sum_i w_{y_i} l_i / sum_i w_{y_i} as in PyTorch's weighted mean, or (`by="batch"`) / B; scalar."""
+def weighted_mean(
+    losses: Tensor, labels: Tensor, weights: Tensor, by: str = "weights", shares: Tensor | None = None
+) -> Tensor:
+    """sum_i w_{y_i} l_i / sum_i w_{y_i} as in PyTorch's weighted mean, or (`by="batch"`) / B; scalar.
+
+    shares   [B], how much of each loss counts in the sum above; the sum below stays
+    """
     weight = weights.to(losses.dtype)[labels]
-    return (weight * losses).sum() / (weight.sum() if by == "weights" else len(losses))
+    counted = losses if shares is None else shares * losses
+    return (weight * counted).sum() / (weight.sum() if by == "weights" else len(losses))
 
 
 def balanced_softmax(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
@@ -82,3 +88,13 @@ def sigmoid_focal(logits: Tensor, labels: Tensor, counts: Tensor | None = None, 
     loss = F.binary_cross_entropy_with_logits(logits, right, reduction="none")
     missing = -torch.expm1(-loss)
     return (missing.clamp(min=torch.finfo(loss.dtype).tiny) ** gamma * loss).sum(-1)
+
+
+def softened(logits: Tensor, labels: Tensor, smoothing: float | Tensor) -> Tensor:
+    """-sum_k t_k log softmax(z)_k with t = 1 - eps + eps / C for the label and eps / C for the others; [B].
+
+    smoothing   eps, a number or one for each image, [B]. Szegedy et al., "Rethinking the Inception architecture", 2016
+    """
+    log_p = torch.log_softmax(logits, -1)
+    own = log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    return -(1 - smoothing) * own - smoothing * log_p.mean(-1)

@@ -1,9 +1,11 @@
 """Numbers made of one number: uniform, of no visible relation to each other, the same again."""
 
 import numpy as np
+import pytest
 import torch
+from scipy import stats
 
-from ltbv.data.draws import spread
+from ltbv.data.draws import spread, symmetric_beta
 
 DRAWS = torch.as_tensor(np.random.default_rng(0).random((4, 500)))
 
@@ -33,3 +35,20 @@ def test_they_are_uniform_and_independent_of_each_other():
     ):
         product = one * other
         assert abs(product.mean()) < 4 * (1 / 144 / product.numel()) ** 0.5
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.4, 1.0, 3.0])
+def test_a_symmetric_beta_has_the_distribution_function_of_scipy(alpha):
+    """Of a lattice of uniform numbers, whose points are as even as can be."""
+    n = 400
+    even = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    found = symmetric_beta(even[:, None].expand(n, n), even.expand(n, n), alpha).flatten().numpy()
+    for share in (0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999):
+        assert (found <= share).mean() == pytest.approx(stats.beta(alpha, alpha).cdf(share), abs=0.005)
+
+
+def test_a_symmetric_beta_of_the_ends_of_what_is_drawn_is_a_share():
+    ends = torch.tensor([0.0, 0.25, 0.5, 0.75, 1 - 2.0**-53], dtype=torch.float64)
+    for alpha in (1e-3, 1.0, 1e3):
+        found = symmetric_beta(ends[:, None], ends, alpha)
+        assert (found >= 0).all() and (found <= 1).all()

@@ -39,6 +39,8 @@ BY_HAND = {
     "ride_crt": "on-ce on-ce-heads",
     "ride_lws": "on-ce on-ce-scales",
     "lfme": "of-groups taught",
+    "mixup": "mixed",
+    "mislas": "mixed mixed-softened",
 }
 
 
