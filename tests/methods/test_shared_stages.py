@@ -39,6 +39,7 @@ BY_HAND = {
     "ride_crt": "on-ce on-ce-heads",
     "ride_lws": "on-ce on-ce-scales",
     "lfme": "of-groups taught",
+    "weight_balancing": "decayed decayed-short",
     "mixup": "mixed",
     "mislas": "mixed mixed-softened",
 }
