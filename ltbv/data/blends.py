@@ -19,14 +19,14 @@ def boxes(shares: Tensor, centres: Tensor, height: int, width: int) -> Tensor:
     shares    of the area that it has before it is clipped: its sides are sqrt(share) of the image's, whole and even
     centres   [R, B, 2] within [0, 1), down and to the right
     """
-    sides = shares.double().sqrt()[..., None]
-    size = torch.tensor((height, width), dtype=torch.float64, device=shares.device)
-    half = (size * sides).floor().long() // 2
-    middle = (size * centres).floor().long()
-    (top, left), (bottom, right) = ((middle + way * half).unbind(-1) for way in (-1, 1))
-    down, across = (torch.arange(n, device=shares.device) for n in (height, width))
-    rows = (down >= top[..., None]) & (down < bottom[..., None])
-    columns = (across >= left[..., None]) & (across < right[..., None])
+    sides = shares.double().sqrt()
+
+    def along(n: int, centre: Tensor) -> Tensor:  # [R, B, n]
+        half, middle = (n * sides).floor().long() // 2, (n * centre).floor().long()
+        place = torch.arange(n, device=shares.device)
+        return (place >= (middle - half)[..., None]) & (place < (middle + half)[..., None])
+
+    rows, columns = along(height, centres[..., 0]), along(width, centres[..., 1])
     return rows[..., :, None] & columns[..., None, :]
 
 

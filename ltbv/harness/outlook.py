@@ -25,6 +25,7 @@ def outlook(job: Job) -> str:
     protocol, shape = job.study.protocol, job.study.entry.image_shape
     of, n, classes = job.study.settings, int(job.study.counts.sum()), job.study.entry.num_classes
     lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
+    lines += [f"  augmentation {of.augmentation}"] if of.augmentation else []
     lines += [f"  note: {note}" for note in job.notes()]
     size, measured, of_method = 0, {}, dict.fromkeys((method.key for method in job.methods.values()), 0.0)
     for training in job.trainings:

@@ -114,7 +114,7 @@ class Setting:
     `commands` are what one types to get the same study again; `made` says how the runs were trained; `study` is its
     identity, and `looks` are the numbers of runs at which it was reported, this report's last: see `manifest.looked`.
     `backbone` is what made the features, where heads were trained on such: '' where that is not said, None where whole
-    networks were trained.
+    networks were trained. `augmentation` is named where it is not the protocol's own.
     """
 
     dataset: str
@@ -133,6 +133,7 @@ class Setting:
     study: str | None = None
     looks: tuple[int, ...] = ()
     backbone: str | None = None
+    augmentation: str = ""
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             made=(*_published(store, keys), *provenance.made(known)),
             study=store.known_as(),
             backbone=data.get("backbone"),
+            augmentation=settings.augmentation or "",
         ),
     )
 
