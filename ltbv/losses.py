@@ -66,10 +66,16 @@ def _shared_out(raw: Tensor) -> Tensor:
     return raw * raw.shape[-1] / raw.sum(-1, keepdim=True)
 
 
-def weighted_mean(losses: Tensor, labels: Tensor, weights: Tensor, by: str = "weights") -> Tensor:
-    """sum_i w_{y_i} l_i / sum_i w_{y_i} as in PyTorch's weighted mean, or (`by="batch"`) / B; scalar."""
+def weighted_mean(
+    losses: Tensor, labels: Tensor, weights: Tensor, by: str = "weights", shares: Tensor | None = None
+) -> Tensor:
+    """sum_i w_{y_i} l_i / sum_i w_{y_i} as in PyTorch's weighted mean, or (`by="batch"`) / B; scalar.
+
+    shares   [B], how much of each loss counts in the sum above; the sum below stays
+    """
     weight = weights.to(losses.dtype)[labels]
-    return (weight * losses).sum() / (weight.sum() if by == "weights" else len(losses))
+    counted = losses if shares is None else shares * losses
+    return (weight * counted).sum() / (weight.sum() if by == "weights" else len(losses))
 
 
 def balanced_softmax(logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:

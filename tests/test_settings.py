@@ -18,11 +18,15 @@ from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.optimisers import AdamW
 from ltbv.options import kind, option
+from ltbv.report import captions
+from ltbv.report.study import read_study
 from ltbv.schedules import highest, value
 from ltbv.settings import Settings
 from ltbv.store import Store, command
 
-CHOSEN = Settings("tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", 4, "paper", 7)
+CHOSEN = Settings(
+    "tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", "rand", 4, "paper", 7
+)
 
 
 def run(*words, config=None, folder=None):
@@ -61,6 +65,8 @@ def test_a_study_of_an_earlier_version_says_profile_otherwise():
         ({"weight_decay": -1.0}, "weight_decay -1.0: at least 0"),
         ({"learning_rate": 0.0}, "learning_rate 0.0: above 0; the protocol's highest is 0.1"),
         ({"optimiser": "adam"}, r"unknown optimiser 'adam' \(did you mean 'adamw'\?\)"),
+        ({"augmentation": "randaugment"}, "unknown augmentation 'randaugment'"),
+        ({"augmentation": "auto"}, r"unknown augmentation 'auto' .*auto\+cutout"),
         ({"optimiser": "adamw"}, "give --learning-rate too, for example 0.001"),
         ({"lr": 0.1}, r"unknown setting 'lr'"),
     ],
@@ -142,6 +148,7 @@ def test_settings_and_means_are_told_apart():
 def test_what_the_protocol_says_anyway_makes_no_other_study():
     plain, ce = resolve(), METHODS["ce"]
     said = resolve(batch=64, learning_rate=0.1, weight_decay=5e-4, optimiser="sgd")
+    assert resolve(augmentation="crop_flip") == plain
     assert said == plain and said.stage_key(ce, ce.stages[0]) == plain.stage_key(ce, ce.stages[0])
     assert resolve(weight_decay=0) == resolve(weight_decay=0.0) != plain
 
@@ -153,3 +160,24 @@ def test_the_command_of_a_study_is_the_study(tiny_lt, monkeypatch):
         again = dict(zip((word[2:].replace("-", "_") for word in words[::2]), words[1::2], strict=True))
         kinds = {name: kind(Settings, name)(text) for name, text in again.items()}
         assert resolve(**kinds) == study
+
+
+def test_an_augmentation_is_part_of_a_study_and_every_caption_and_the_outlook_name_it(tiny_lt, tmp_path):
+    where = ("--method", "ce", "--dataset", "tiny-lt", "--runs", 2, "--epochs", 1, "--executor", "inline")
+    ce, found = METHODS["ce"], {}
+    for name in ("crop_flip", "rand", "auto+cutout"):
+        study = resolve("tiny-lt", augmentation=name)
+        found[name] = study.stage_key(ce, ce.stages[0])
+        assert study.protocol.augmentation.strong == ("" if name == "crop_flip" else name)
+    assert len(set(found.values())) == 3 and found["crop_flip"] == resolve("tiny-lt").stage_key(ce, ce.stages[0])
+    here = (*where, "--study", tmp_path / "s", "--augmentation", "auto+cutout")
+    assert "  augmentation auto+cutout\n" in run("bootstrap", *here, "--dry-run", folder=tmp_path).output
+    done = run("bootstrap", *here, folder=tmp_path)
+    assert done.exit_code == 0, done.output
+    other = run("bootstrap", *where, "--study", tmp_path / "s", "--augmentation", "rand", folder=tmp_path)
+    assert other.exit_code == 2 and "augmentation: 'auto+cutout' there, 'rand' asked" in other.stderr
+    evidence = read_study(tmp_path / "s")
+    for said in (captions.short(evidence), captions.provenance(evidence), captions.setting(evidence)[0]):
+        assert "augmentation auto+cutout" in said
+    with pytest.raises(Refusal, match="augmentation .*: under protocol paper each method has its authors'"):
+        resolve("cifar100-lt", protocol="paper", augmentation="rand")

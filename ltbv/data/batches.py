@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Augmentation, Dataset, labels_of
+from ltbv.data.policies import drawn as drawn_strong
 from ltbv.data.readers import Reader, on_device
 from ltbv.data.samplers import Sampler, Turn, nearest_of_class
+from ltbv.data.strong import Strong
 from ltbv.errors import Refusal
 from ltbv.seeds import generator
 
@@ -36,8 +38,8 @@ class Batch(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One epoch of one sampler: positions, labels, tops, lefts, flips, degrees where images are
-    turned, and more of every image, by name [R, n]."""
+    """One epoch of one sampler: positions, labels, tops, lefts, flips, degrees where images are turned, kinds, amounts
+    and centres where they are varied strongly, and more of every image, by name [R, n]."""
 
     sampler: Sampler
     columns: dict[str, Tensor]
@@ -80,6 +82,7 @@ class Feed:
         self.mean, self.std = (torch.tensor(of, dtype=dtype, device=device) for of in (dataset.mean, dataset.std))
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
         self.pad, self.flip, self.rotate = augmentation.pad, augmentation.flip and dataset.mirrors, augmentation.rotate
+        self.strong, self.size = augmentation.strong, dataset.image_shape[:2]
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
@@ -177,6 +180,8 @@ class Feed:
             own |= {"tops": tops, "lefts": lefts, "flips": flips}
             if self.rotate:
                 own["degrees"] = turn.draw.uniform(-self.rotate, self.rotate, n)
+            if self.strong:
+                own |= drawn_strong(self.strong, n, self.size, turn.draw)
             if draws:
                 own["draws"] = turn.draw.random((n, draws))
             if taken := sorted(own.keys() & order.more.keys()):
@@ -195,10 +200,13 @@ class Feed:
         of = {name: values[:, where] for name, values in table.columns.items()}
         own = {name: of.pop(name) for name in ("positions", "labels", "tops", "lefts", "flips")}
         degrees, draws = of.pop("degrees", None), of.pop("draws", None)
+        strong = Strong(of.pop("kinds"), of.pop("amounts"), of.pop("centres", None)) if self.strong else None
         rows = self._held_here if table.sampler.held else self._here
 
         def look(positions: Tensor) -> Tensor:
-            return self.reader.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"], degrees)
+            return self.reader.gather(
+                rows.gather(1, positions), own["tops"], own["lefts"], own["flips"], degrees, strong
+            )
 
         images = table.sampler.compose(look(own["positions"]), of, look)
         return Batch(images, own["labels"], own["positions"], draws, of)

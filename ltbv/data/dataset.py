@@ -46,11 +46,13 @@ class Images:
 class Augmentation:
     """How a training image is varied: a random crop after padding by `pad` pixels, then mirrored half of the time if
     `flip`, where a mirrored image of the data set is one of the same class, then turned about its middle by up to
-    `rotate` degrees either way (the nearest pixel; what comes from outside is black)."""
+    `rotate` degrees either way (the nearest pixel; what comes from outside is black), then by what the policy `strong`
+    draws for it (`policies`; '' draws nothing)."""
 
     pad: int = 0
     flip: bool = False
     rotate: float = later(0.0)
+    strong: str = later("")
 
 
 @dataclass(frozen=True)

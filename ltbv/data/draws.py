@@ -9,6 +9,17 @@ from torch import Tensor
 MASK = 0xFFFFFFFF
 
 
+def symmetric_beta(first: Tensor, second: Tensor, shape: float) -> Tensor:
+    """Numbers ~ Beta(shape, shape), for any shape above 0, of two uniform ones within [0, 1) each; [...] -> [...].
+
+    (1 + t / sqrt(1 + t^2)) / 2 with t = sqrt((1 - u)^(-1/shape) - 1) cos(2 pi v), which is Student's t of 2 shape
+    degrees of freedom, over their root (Bailey, "Polar generation of random variates with the t-distribution", 1994).
+    """
+    long = ((1 - first.double()) ** (-1 / shape) - 1).sqrt()
+    t = (long * (2 * torch.pi * second.double()).cos()).clamp(-1e150, 1e150)  # whose squares are finite
+    return (1 + t / (1 + t.square()).sqrt()) / 2
+
+
 def spread(draws: Tensor, size: int) -> Tensor:
     """`size` numbers, uniform within [0, 1), of each of `draws`, which are: [...] -> [..., size], float64.
 

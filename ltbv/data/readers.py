@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Dataset, are_vectors
+from ltbv.data.strong import Strong, varied
 
 
 class Reader(ABC):
@@ -18,9 +19,17 @@ class Reader(ABC):
     device: torch.device
 
     @abstractmethod
-    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor, degrees: Tensor | None = None) -> Tensor:
-        """The crops [R, B] at (tops, lefts), mirrored where `flips`, turned by `degrees`, as images [B, R*channels, H,
-        W]."""
+    def gather(
+        self,
+        rows: Tensor,
+        tops: Tensor,
+        lefts: Tensor,
+        flips: Tensor,
+        degrees: Tensor | None = None,
+        strong: Strong | None = None,
+    ) -> Tensor:
+        """The crops [R, B] at (tops, lefts), mirrored where `flips`, turned by `degrees`, varied as `strong` says, as
+        images [B, R*channels, H, W]."""
 
     @abstractmethod
     def block(self, rows: slice, runs: int) -> Tensor:
@@ -51,15 +60,28 @@ class OnDevice(Reader):
         mean, std = (torch.tensor(v, dtype=torch.float64) * 255 for v in (dataset.mean, dataset.std))
         self.scale, self.shift = ((1 / std).to(device, dtype), (-mean / std).to(device, dtype))
 
-    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor, degrees: Tensor | None = None) -> Tensor:
-        if degrees is not None:
-            return self._turned(rows, tops, lefts, flips, degrees)
+    def gather(
+        self,
+        rows: Tensor,
+        tops: Tensor,
+        lefts: Tensor,
+        flips: Tensor,
+        degrees: Tensor | None = None,
+        strong: Strong | None = None,
+    ) -> Tensor:
+        if degrees is None:
+            crops = self._crops(rows, tops, lefts, flips)
+        else:
+            crops = self._turned(rows, tops, lefts, flips, degrees)
+        return self._images(crops if strong is None else varied(crops, strong))
+
+    def _crops(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
+        """[B, R, H, W, channels] uint8."""
         device = self.device
         y = tops[..., None] + torch.arange(self.height, device=device)
         x = torch.arange(self.width, device=device)
         x = lefts[..., None] + torch.where(flips[..., None], self.width - 1 - x, x)
-        crops = self.pixels[rows.T[..., None, None], y.transpose(0, 1)[..., None], x.transpose(0, 1)[..., None, :]]
-        return self._images(crops)
+        return self.pixels[rows.T[..., None, None], y.transpose(0, 1)[..., None], x.transpose(0, 1)[..., None, :]]
 
     def _turned(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor, degrees: Tensor) -> Tensor:
         """Each pixel of the turned crop is the nearest one of the crop, black where that has none."""
@@ -73,7 +95,7 @@ class OnDevice(Reader):
         y = y.clamp(0, self.height - 1) + tops[..., None, None]
         x = x + lefts[..., None, None]
         crops = self.pixels[rows.T[..., None, None], y.transpose(0, 1), x.transpose(0, 1)]
-        return self._images(crops * inside.transpose(0, 1)[..., None])
+        return crops * inside.transpose(0, 1)[..., None]
 
     def block(self, rows: slice, runs: int) -> Tensor:
         pixels = self.pixels[rows].unsqueeze(1)
@@ -103,8 +125,16 @@ class Vectors(Reader):
         self.values = (torch.as_tensor(pixels).to(device, dtype).flatten(1) - mean) / std  # [P, D]
         self.device = self.values.device
 
-    def gather(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor, degrees: Tensor | None = None) -> Tensor:
-        del tops, lefts, flips, degrees
+    def gather(
+        self,
+        rows: Tensor,
+        tops: Tensor,
+        lefts: Tensor,
+        flips: Tensor,
+        degrees: Tensor | None = None,
+        strong: Strong | None = None,
+    ) -> Tensor:
+        del tops, lefts, flips, degrees, strong
         return self.values.index_select(0, rows.T.flatten()).view(rows.shape[1], -1, 1, 1)
 
     def block(self, rows: slice, runs: int) -> Tensor:

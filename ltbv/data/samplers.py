@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from ltbv.data.blends import blended
 from ltbv.errors import Refusal, unknown
 from ltbv.schedules import Number, reached, value
 
@@ -197,9 +197,7 @@ class Smote(Sampler):
         return Order(positions, {"partners": partners, "shares": shares})
 
     def compose(self, images: Tensor, more: Mapping[str, Tensor], look: Callable[[Tensor], Tensor]) -> Tensor:
-        runs = len(more["shares"])
-        shares = more["shares"].T.repeat_interleave(images.shape[1] // runs, 1)[..., None, None]
-        return torch.lerp(images, look(more["partners"]), shares.to(images.dtype))
+        return blended(images, look(more["partners"]), more["shares"])
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,11 @@ class Opened:
         self.set_learning()
         return replace(now, memory={**now.memory, **_copied(found)})
 
+    @torch.no_grad()
+    def end(self, now: Moment) -> None:
+        """What the objective sets in weights when an epoch has been trained."""
+        self.stage.objective.after_epoch(self.network, now)
+
     def set_learning(self) -> None:
         """Let only the stage's parts learn; the rest is frozen, its batch norm too."""
         for name in self.network.names:

@@ -14,7 +14,7 @@ from ltbv.engine.terms import stage_decay, stage_rate
 from ltbv.errors import Refusal
 from ltbv.methods.base import Stage
 from ltbv.models.experts import Experts
-from ltbv.models.stack import by_run
+from ltbv.models.stack import by_run, lengths, of_owner
 from ltbv.optimisers import SGD, Adam, AdamW, Optimiser
 from ltbv.schedules import Number, times
 
@@ -98,18 +98,10 @@ def clip(network: Experts, parameters: list[nn.Parameter], norm: float) -> None:
     """Shorten the gradient of each run that is longer than `norm`, by its own length."""
     wanted = {id(parameter) for parameter in parameters}
     owned = [(p.grad, run) for p, run in by_run(network, network.runs) if id(p) in wanted and p.grad is not None]
-    squares = torch.zeros(network.runs, device=parameters[0].device, dtype=torch.float64)
+    found = lengths(owned, network.runs, parameters[0].device)
+    factor = (norm / found.clamp(min=1e-12)).clamp(max=1.0)
     for gradient, run in owned:
-        if run is None:
-            squares += gradient.double().square().reshape(network.runs, -1).sum(1)
-        else:
-            squares[run] += gradient.double().square().sum()
-    factor = (norm / squares.sqrt().clamp(min=1e-12)).clamp(max=1.0)
-    for gradient, run in owned:
-        if run is None:
-            gradient *= factor.repeat_interleave(len(gradient) // network.runs).reshape(-1, *[1] * (gradient.dim() - 1))
-        else:
-            gradient *= factor[run]
+        gradient *= of_owner(factor, gradient, run)
 
 
 def _made(rule: Optimiser, parameters: list[nn.Parameter], decay: float) -> torch.optim.Optimizer:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ltbv.data.dataset import Augmentation, are_vectors
+from ltbv.data.policies import AUGMENTATIONS, PLAIN
 from ltbv.errors import Refusal, unknown
 from ltbv.models.foreign import Foreign
 from ltbv.models.given import Given
@@ -39,6 +40,7 @@ def needed(protocol: Protocol, settings: Settings) -> Settings:
     own: dict[str, Any] = {"batch": protocol.batch, "weight_decay": protocol.weight_decay}
     own["learning_rate"] = highest(protocol.learning_rate, settings.epochs or protocol.epochs)
     own["optimiser"] = next(name for name, rule in OPTIMISERS.items() if type(protocol.optimiser) is rule)
+    own["augmentation"] = protocol.augmentation.strong or PLAIN
     same: dict[str, Any] = {name: None for name, value in own.items() if getattr(settings, name) == value}
     return replace(settings, **same)
 
@@ -72,6 +74,12 @@ def changed(protocol: Protocol, settings: Settings) -> Protocol:
             f"optimiser {settings.optimiser}: the protocol's learning rate, {own:g}, is that of another optimiser; give"
             " --learning-rate too, for example 0.001"
         )
+    if (strong := settings.augmentation) is not None:
+        if strong not in AUGMENTATIONS:
+            raise unknown("augmentation", strong, AUGMENTATIONS)
+        if isinstance(protocol.backbone, Given) and strong != PLAIN:
+            raise Refusal(f"augmentation {strong}: features have no pixels to vary; leave out --augmentation")
+        found["augmentation"] = replace(protocol.augmentation, strong="" if strong == PLAIN else strong)
     if settings.network:
         if isinstance(protocol.backbone, Given):
             raise Refusal(f"network {settings.network}: features have a backbone already; leave out --network")

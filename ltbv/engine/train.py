@@ -64,10 +64,12 @@ def train(
         opened.begin()
     ahead = opened.tables(seed, runs, draws, len(history))
     for epoch in range(len(history), epochs):
-        taken.start(ahead, opened.moment(epoch))
+        now = opened.moment(epoch)
+        taken.start(ahead, now)
         if epoch + 1 < epochs:
             ahead = opened.tables(seed, runs, draws, epoch + 1)  # drawn while a GPU is at work
         history.append(torch.stack(taken.told()).numpy())
+        opened.end(now)
         if keeper and epoch + 1 < epochs and keeper.is_due():
             keeper.save(take_snapshot(network, step.optimisers, np.stack(history, axis=2)))
     opened.close()

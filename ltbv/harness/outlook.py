@@ -29,6 +29,7 @@ def outlook(job: Job) -> str:
         raise Refusal("--dry-run times epochs, and lbfgs has none; leave --dry-run out, or add --json for the chunks")
     of, n, classes = job.study.settings, int(job.study.counts.sum()), job.study.entry.num_classes
     lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
+    lines += [f"  augmentation {of.augmentation}"] if of.augmentation else []
     lines += [f"  note: {note}" for note in job.notes()]
     size, measured, of_method = 0, {}, dict.fromkeys((method.key for method in job.methods.values()), 0.0)
     for training in job.trainings:

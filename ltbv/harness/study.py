@@ -218,7 +218,7 @@ def filled_in(asked: Settings) -> Study:
     return study
 
 
-OWN_TERMS = ("network", "epochs", "batch", "learning_rate", "weight_decay", "optimiser")
+OWN_TERMS = ("network", "epochs", "batch", "learning_rate", "weight_decay", "optimiser", "augmentation")
 
 
 def _protocol(asked: Settings, common: Protocol) -> str | None:

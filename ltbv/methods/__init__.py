@@ -22,6 +22,14 @@ from ltbv.methods import oltr  # noqa: F401  isort: skip
 from ltbv.methods import los  # noqa: F401  isort: skip
 from ltbv.methods import disalign  # noqa: F401  isort: skip
 from ltbv.methods import ldam  # noqa: F401  isort: skip
+from ltbv.methods import mixup  # noqa: F401  isort: skip
+from ltbv.methods import remix  # noqa: F401  isort: skip
+from ltbv.methods import cutmix  # noqa: F401  isort: skip
+from ltbv.methods import cmo  # noqa: F401  isort: skip
+from ltbv.methods import mislas  # noqa: F401  isort: skip
+from ltbv.methods import sam  # noqa: F401  isort: skip
+from ltbv.methods import imb_sam  # noqa: F401  isort: skip
+from ltbv.methods import weight_balancing  # noqa: F401  isort: skip
 from ltbv.methods import bbn  # noqa: F401  isort: skip
 from ltbv.methods import lfme  # noqa: F401  isort: skip
 from ltbv.methods import ride  # noqa: F401  isort: skip

@@ -96,6 +96,10 @@ class Objective(ABC):
         """At the start of each epoch: what holds for all of it, from weights alone; `Moment.memory` in the steps."""
         return {}
 
+    def after_epoch(self, network: Experts, now: Moment) -> None:
+        """At the end of each epoch, the last one too: what is set in weights, in place, no gradient."""
+        return
+
     def before(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Tensor:
         """A loss [R] for the parts of `Stage.first` alone, which take their step before the others."""
         raise NotImplementedError(f"{type(self).__name__} has no loss for parts that step first; give it `before`")
@@ -124,14 +128,17 @@ class OutputObjective(Objective):
         (batch,) = batches
         with torch.no_grad():
             others = tuple(other(batch.images) for other in given)
+        output = network(batch.images)
+        return Losses(self.of_output(output, batch.labels, now, others), right(output.logits, batch.labels))
+
+    def of_output(self, output: Output, labels: Tensor, now: Moment, others: tuple[Output, ...] = ()) -> Tensor:
+        """The loss of each run, [R], of what its network and `others` say of a batch, labels [R, B]."""
 
         def of_run(output: tuple, others: tuple, labels: Tensor, counts: Tensor) -> Tensor:
             found = self.of_run(Output(*output), labels, counts, now, tuple(Output(*other) for other in others))
             return shaped(found, (), f"of_run of {type(self).__name__}", "one number for the run, a scalar")
 
-        output = network(batch.images)
-        losses = torch.vmap(of_run)(tuple(output), tuple(map(tuple, others)), batch.labels, now.counts)
-        return Losses(losses, right(output.logits, batch.labels))
+        return torch.vmap(of_run)(tuple(output), tuple(map(tuple, others)), labels, now.counts)
 
 
 @torch.no_grad()
@@ -185,15 +192,29 @@ class Loss(OutputObjective):
         return (weights * self.loss(logits, labels, counts)).sum() / total
 
     def of_run(
-        self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
+        self,
+        output: Output,
+        labels: Tensor,
+        counts: Tensor,
+        now: Moment,
+        given: tuple[Output, ...] = (),
+        shares: Tensor | None = None,
     ) -> Tensor:
+        """`shares` [B]: how much of the loss of each image counts, in the sum above the line alone."""
         weights = effective_number(counts, now.value(self.beta))
         name = f"the loss {getattr(self.loss, '__name__', type(self.loss).__name__)}"
         each = (
             shaped(self.loss(logits, labels, counts), labels.shape, name, "a number an image, [B]")
             for logits in output.logits
         )
-        return added(weighted_mean(losses, labels, weights, self.by) for losses in each)
+        return added(weighted_mean(losses, labels, weights, self.by, shares) for losses in each)
+
+
+def refuse_hooks(term: OutputObjective, who: str) -> None:
+    """Refuse an objective that has more than a loss of outputs, for those who ask nothing else of it."""
+    for hook in ("begin", "from_given", "each_epoch", "after_epoch", "before", "draws", "batch_each", "work"):
+        if getattr(type(term), hook) is not getattr(Objective, hook):
+            raise Refusal(f"{type(term).__name__} has `{hook}`, which {who} does not ask; write one objective")
 
 
 @dataclass(frozen=True)
@@ -206,11 +227,7 @@ class Sum(OutputObjective):
         if not self.terms:
             raise Refusal("a sum of no objectives; give a tuple of one or more, such as (Loss(cross_entropy),)")
         for term in self.terms:
-            for hook in ("begin", "from_given", "each_epoch", "before", "draws", "batch_each", "work"):
-                if getattr(type(term), hook) is not getattr(Objective, hook):
-                    raise Refusal(
-                        f"{type(term).__name__} has `{hook}`, which a Sum of terms does not ask; write one objective"
-                    )
+            refuse_hooks(term, "a Sum of terms")
 
     @property
     def beyond_head(self) -> str:  # type: ignore[override]  # asked of the terms, set by none

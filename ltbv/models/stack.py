@@ -10,7 +10,7 @@ r*E + e.
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy as shallow
 from typing import Protocol, Self, runtime_checkable
 
@@ -202,6 +202,24 @@ def by_run(module: nn.Module, runs: int) -> Iterator[tuple[nn.Parameter, int | N
     for layer in layers(module):
         for parameter, copy in layer.owned():
             yield parameter, None if copy is None else copy * runs // layer.copies
+
+
+def lengths(owned: Iterable[tuple[Tensor, int | None]], runs: int, device: torch.device) -> Tensor:
+    """The length of all of a run's tensors together, [R] float64; `owned` as `by_run` has parameters."""
+    squares = torch.zeros(runs, device=device, dtype=torch.float64)
+    for tensor, run in owned:
+        if run is None:
+            squares += tensor.double().square().reshape(runs, -1).sum(1)
+        else:
+            squares[run] += tensor.double().square().sum()
+    return squares.sqrt()
+
+
+def of_owner(factors: Tensor, tensor: Tensor, run: int | None) -> Tensor:
+    """What the run, or each of the runs, that owns a tensor has of factors [R], in a shape to multiply it by."""
+    if run is not None:
+        return factors[run]
+    return factors.repeat_interleave(len(tensor) // len(factors)).reshape(-1, *[1] * (tensor.dim() - 1))
 
 
 def take(module: nn.Module, copies: Sequence[int]) -> nn.Module:

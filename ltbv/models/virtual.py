@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.func import functional_call, jvp
 
 from ltbv.models.experts import Experts, Output
+from ltbv.models.stack import by_run, lengths, of_owner
 
 Weights = Mapping[str, Tensor]
 
@@ -50,6 +51,29 @@ def stepped(at: Weights, losses: Tensor, rate: float | Tensor) -> dict[str, Tens
 def gradient(losses: Tensor, at: Weights) -> dict[str, Tensor]:
     """d losses.sum() / dw, by name."""
     return dict(zip(at, torch.autograd.grad(losses.sum(), list(at.values())), strict=True))
+
+
+def ascended(network: Experts, up: Weights, radius: float) -> dict[str, Tensor]:
+    """The network's own weights w + radius g / |g|, |g| the length of a run's g over all its weights: [R] lengths.
+
+    Not leaves: what is said at them has its gradient in the network's parameters. Where g is 0 nothing moves; weights
+    without a g stay their own.
+    """
+    named, owner = dict(network.named_parameters()), {id(p): run for p, run in by_run(network, network.runs)}
+    owned = {name: (g.detach(), owner[id(named[name])]) for name, g in up.items()}
+    device = next(iter(named.values())).device
+    factors = radius / lengths(owned.values(), network.runs, device).clamp(min=1e-12)
+    return {name: named[name] + of_owner(factors, g, run).to(g.dtype) * g for name, (g, run) in owned.items()}
+
+
+def uphill(network: Experts, losses: Tensor) -> dict[str, Tensor]:
+    """d losses.sum() / dw at the network's own weights, by name, of those that learn and that it depends on.
+
+    What the losses were made of is kept, for a backward pass of their rest.
+    """
+    learn = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(losses.sum(), list(learn.values()), retain_graph=True, allow_unused=True)
+    return {name: g for name, g in zip(learn, found, strict=True) if g is not None}
 
 
 def slopes(of: Callable[[Weights], Tensor], at: Weights, along: Weights) -> tuple[Tensor, Tensor]:

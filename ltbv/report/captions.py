@@ -22,6 +22,7 @@ def setting(evidence: Evidence) -> list[str]:
         f"{evidence.labels.size:,} test points",
         *([f"{of.epochs} epochs"] if of.epochs is not None else []),
         *([f"seed {of.seed}"] if of.seed is not None else []),
+        *_augmented(evidence),
     ]
     shares = {name: of.shared[ids][np.isfinite(of.shared[ids])] for name, ids in present.items()}
     means = [f"{values.mean():.1%} in {name}" for name, values in shares.items() if values.size]
@@ -37,6 +38,12 @@ def setting(evidence: Evidence) -> list[str]:
         *of.made,
         f"Runs R: {_runs(evidence)}.",
     ]
+
+
+def _augmented(evidence: Evidence) -> list[str]:
+    """The augmentation, where it is not the protocol's own."""
+    name = evidence.setting.augmentation
+    return [f"augmentation {printable(name)}"] if name else []
 
 
 GIVEN = "variance of the head, given this backbone"
@@ -113,7 +120,7 @@ def provenance(evidence: Evidence) -> str:
     else:
         trained = f"scheme {printable(of.scheme)}, {images}"
     parts = [f"{who}, {trained}" + (f", {of.epochs} epoch{'s' * (of.epochs != 1)}" if of.epochs is not None else "")]
-    parts.append(f"{evidence.labels.size:,} test images")
+    parts += [*_augmented(evidence), f"{evidence.labels.size:,} test images"]
     shares = []
     for split in (SPLITS[0], SPLITS[-1]):
         known = of.shared[evidence.splits[split]]
@@ -141,7 +148,7 @@ def short(evidence: Evidence) -> str:
     counts, images = evidence.train_counts, "training images not known"
     if counts is not None:
         images = f"{counts.max()} to {counts.min()} training images a class"
-    whose = f"; {said}" if (said := given(evidence)) else ""
+    whose = "".join(f"; {said}" for said in [*_augmented(evidence), given(evidence)] if said)
     return (
         f"{printable(of.dataset)}, scheme {printable(of.scheme)}, {images}{shared}, R = {many},"
         f" N = {evidence.labels.size:,}{whose}."

@@ -115,6 +115,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
             study=store.known_as(),
             backbone=data.get("backbone"),
             backbones=tuple(one["about"] for one in data.get("backbones", ())),
+            augmentation=settings.augmentation or "",
         ),
     )
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from ltbv.data.draws import normal, spread
+from ltbv.data.draws import normal, spread, symmetric_beta
 
 DRAWS = torch.as_tensor(np.random.default_rng(0).random((4, 500)))
 
@@ -44,3 +45,20 @@ def test_numbers_of_a_draw_are_normal():
         assert abs((np.abs(found) > bound).mean() - share) < 5 * (share / 2**20) ** 0.5
     ends = normal(torch.tensor([0.0, 0.5, 1 - 2.0**-32], dtype=torch.float64))
     assert ends.isfinite().all() and ends[0] == pytest.approx(-ends[2].item()) and abs(ends[1]) < 1e-9
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.4, 1.0, 3.0])
+def test_a_symmetric_beta_has_the_distribution_function_of_scipy(alpha):
+    """Of a lattice of uniform numbers, whose points are as even as can be."""
+    n = 400
+    even = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    found = symmetric_beta(even[:, None].expand(n, n), even.expand(n, n), alpha).flatten().numpy()
+    for share in (0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.999):
+        assert (found <= share).mean() == pytest.approx(stats.beta(alpha, alpha).cdf(share), abs=0.005)
+
+
+def test_a_symmetric_beta_of_the_ends_of_what_is_drawn_is_a_share():
+    ends = torch.tensor([0.0, 0.25, 0.5, 0.75, 1 - 2.0**-53], dtype=torch.float64)
+    for alpha in (1e-3, 1.0, 1e3):
+        found = symmetric_beta(ends[:, None], ends, alpha)
+        assert (found >= 0).all() and (found <= 1).all()

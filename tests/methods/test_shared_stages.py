@@ -47,6 +47,9 @@ BY_HAND = {
     "ride_crt": "on-ce on-ce-heads",
     "ride_lws": "on-ce on-ce-scales",
     "lfme": "of-groups taught",
+    "weight_balancing": "decayed decayed-short",
+    "mixup": "mixed",
+    "mislas": "mixed mixed-softened",
 }
 
 
@@ -65,7 +68,7 @@ def test_methods_share_the_stages_that_they_share_by_hand_and_no_others(keys):
     assert len(pairs) == len(names) == len(found), sorted(pairs)
 
 
-BRINGS = {"tau_norm": 0, "ncm": 0, "logit_adjustment": 0, "ride_tau_norm": 0, "lfme": 2}
+BRINGS = {"tau_norm": 0, "ncm": 0, "logit_adjustment": 0, "ride_tau_norm": 0, "lfme": 2, "weight_balancing": 2}
 BRINGS |= dict.fromkeys(("sade_tta", "sade_tta_forward", "sade_tta_backward"), 0)  # trainings; others one
 DIFFERENT = sum(BRINGS.get(key, 1) for key in METHODS)
 
