@@ -51,10 +51,19 @@ class Views:
         for start in range(0, rows.shape[1], batch):
             here = slice(start, start + batch)
             first, second = (
-                self.reader.gather(*(torch.as_tensor(of[:, here]).to(self.reader.device) for of in (rows, *look)))
-                for look in looks
+                self._gathered(rows[:, here], {name: of[:, here] for name, of in look.items()}) for look in looks
             )
             yield first, second
+
+    def _gathered(self, rows: np.ndarray, look: dict[str, np.ndarray]) -> Tensor:
+        there = {name: torch.as_tensor(of).to(self.reader.device) for name, of in look.items()}
+        return self.reader.gather(
+            torch.as_tensor(rows).to(self.reader.device),
+            there["tops"],
+            there["lefts"],
+            there["flips"],
+            there.get("degrees"),
+        )
 
     def _rows(self, run: int, prior: np.ndarray | None) -> np.ndarray:
         """Which test images: all, or so many of each class that a prior [C] holds, at least one of each; the same in
@@ -66,14 +75,14 @@ class Views:
         of_class = (draw.permutation(np.flatnonzero(self._labels == k))[:size] for k, size in enumerate(sizes))
         return np.concatenate(list(of_class))
 
-    def _look(self, draws: list[np.random.Generator], n: int) -> list[np.ndarray]:
+    def _look(self, draws: list[np.random.Generator], n: int) -> dict[str, np.ndarray]:
         """tops, lefts and flips, and degrees where images are turned, [R, n] each."""
         found = []
         for draw in draws:
             tops, lefts = draw.integers(2 * self.pad + 1, size=(2, n))
-            own = [tops, lefts, draw.random(n) < (0.5 if self.flip else 0.0)]
-            found.append([*own, draw.uniform(-self.rotate, self.rotate, n)] if self.rotate else own)
-        return [np.stack(of) for of in zip(*found, strict=True)]
+            own = {"tops": tops, "lefts": lefts, "flips": draw.random(n) < (0.5 if self.flip else 0.0)}
+            found.append(own | ({"degrees": draw.uniform(-self.rotate, self.rotate, n)} if self.rotate else {}))
+        return {name: np.stack([own[name] for own in found]) for name in found[0]}
 
 
 def in_proportion(there: np.ndarray, prior: np.ndarray) -> np.ndarray:

@@ -116,8 +116,8 @@ class Setting:
     `commands` are what one types to get the same study again; `made` says how the runs were trained; `study` is its
     identity, and `looks` are the numbers of runs at which it was reported, this report's last: see `manifest.looked`.
     `backbone` is what made the features, where heads were trained on such: '' where that is not said, None where whole
-    networks were trained; `backbones` are those of each, where features are of several. `augmentation` is named where it
-    is not the protocol's own.
+    networks were trained; `backbones` are those of each, where features are of several. `augmentation` is named where
+    it is not the protocol's own.
     """
 
     dataset: str

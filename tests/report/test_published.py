@@ -132,7 +132,7 @@ def test_another_protocol_is_shown_where_it_is_asked_for_by_name(cifar):
     built, sheets = asked(cifar, "cifar100-lt")
     assert not any("another protocol" in line for line in built.cautions)
     titles = [sheet.title.split(": ", 1)[1].split(", cifar")[0] for sheet in sheets]
-    assert titles[:4] == [
+    assert titles[:6] == [
         "RIDE, ICLR 2021, Figure 1a",
         "RIDE, ICLR 2021, Table 1",
         "RIDE, ICLR 2021, ablation",
@@ -140,7 +140,7 @@ def test_another_protocol_is_shown_where_it_is_asked_for_by_name(cifar):
         "Zhang et al. (Bag of Tricks), AAAI 2021, best epoch on the test set",
         "Zhang et al. (SADE), NeurIPS 2022, README, best epoch on the test set, images turned by up to 15 degrees",
     ]
-    assert "MiSLAS repository, best test epoch" in titles[4:]
+    assert "MiSLAS repository, best test epoch" in titles[6:]
     assert "The paper has 500 images of the largest class, here 300." in sheets[1].caption
     assert "The paper has one training set, here the scheme is subsample." in sheets[1].caption
     assert len(sheets[1].columns) == 2 + 3 + 1 and sheets[1].columns[-1].name == "cost in paper"
