@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ltbv.data.images.recipe import Begin, Recipe, Source
-from ltbv.door import NUMBER, Group, config_option, counting, options_of, say, together, warn
+from ltbv.door import NUMBER, Group, config_option, counting, options_of, say, together, version_option, warn
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Place, Request
 from ltbv.settings import Settings
@@ -23,7 +23,7 @@ DEFAULT_METHODS = ("ce", "ride")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="ltbv")
+@version_option
 def main() -> None:
     """Bias and variance of long-tailed classifiers: retrain on resamples, then report by split, against CE."""
 

@@ -7,18 +7,22 @@ import contextlib
 import errno
 import math
 import os
+import platform
 import sys
 import tomllib
 import traceback
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import click
 
+import ltbv
 from ltbv.errors import Refusal, one_line, unknown, words_of
 from ltbv.options import choices, kind, option
 
+GPUS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # what Linux has where a driver is there
 UNSAID = "cannot write to standard output"
 
 
@@ -95,6 +99,33 @@ class FiniteNumber(click.ParamType):
 
 
 NUMBER = FiniteNumber()
+
+
+def version_option(command: Callable) -> Callable:
+    """--version: of ltbv, torch and Python, and the device that `--device auto` is."""
+
+    def show(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+        if wanted and not context.resilient_parsing:
+            say(f"ltbv {ltbv.__version__}, {_torch()}, Python {platform.python_version()}")
+            context.exit()
+
+    say_it = "Show versions of ltbv, torch and Python, and the device; exit."
+    return click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=show, help=say_it)(
+        command
+    )
+
+
+def _torch() -> str:
+    """Torch and its device. It takes seconds to import, and is asked only where there may be a GPU."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return "no torch (reports only)"
+    if sys.platform == "darwin" or (sys.platform == "linux" and not any(map(os.path.exists, GPUS))):
+        return f"torch {version} on cpu"
+    import torch
+
+    return f"torch {torch.__version__} on {torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'}"
 
 
 def together(*options: Callable) -> Callable:

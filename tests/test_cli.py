@@ -1,6 +1,7 @@
 """The door: quick help, one clear line for whatever cannot be done, nothing written then."""
 
 import os
+import platform
 import re
 import shlex
 import subprocess
@@ -68,7 +69,28 @@ def test_every_command_has_help_with_a_first_line_that_says_what_for(command):
 def test_the_version():
     import ltbv
 
-    assert ltbv.__version__ in run("--version").output
+    said = run("--version").output
+    found = re.fullmatch(r"ltbv (\S+), torch (\S+) on (.+), Python (\S+)\n", said)
+    assert found and found[1] == ltbv.__version__ and found[4] == platform.python_version()
+
+
+def test_the_version_does_not_wait_for_torch_where_there_is_no_gpu(monkeypatch):
+    """torch is an absent module here: importing it would fail."""
+    from ltbv import door
+
+    monkeypatch.setattr(door, "GPUS", ("/nowhere",))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert " on cpu, " in run("--version").output
+
+
+def test_the_version_is_said_without_torch(monkeypatch):
+    from importlib import metadata
+
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    assert "no torch (reports only)" in run("--version").output
 
 
 def test_methods_and_datasets_are_listed():
