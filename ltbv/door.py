@@ -11,12 +11,13 @@ import platform
 import sys
 import tomllib
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 import ltbv
 from ltbv.errors import Refusal, one_line, unknown, words_of
@@ -106,7 +107,7 @@ def version_option(command: Callable) -> Callable:
 
     def show(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
         if wanted and not context.resilient_parsing:
-            say(f"ltbv {ltbv.__version__}, {_torch()}, Python {platform.python_version()}")
+            click.echo(f"ltbv {ltbv.__version__}, {_torch()}, Python {platform.python_version()}")
             context.exit()
 
     say_it = "Show versions of ltbv, torch and Python, and the device; exit."
@@ -145,6 +146,7 @@ def options_of(of: type) -> list[Callable]:
     found = []
     for one in choices(of):
         wanted, more = kind(of, one.name), {"metavar": one.metadata["metavar"]}
+        more |= {"shell_complete": COMPLETED.get(one.name)}
         more |= {"is_flag": True} if wanted is bool else {"type": types.get(wanted, wanted)}
         more |= {"show_default": one.default not in (None, "", False, True)}
         name = option(one.name)
@@ -152,6 +154,50 @@ def options_of(of: type) -> list[Callable]:
         words = f"{name}/{name.replace('--', '--no-', 1)}" if both else name
         found.append(click.option(words, default=one.default, help=one.metadata["help"], **more))
     return found
+
+
+Names = Callable[[], Iterable[str]]
+
+
+def completing(names: Names, *, files: bool = False) -> Callable:
+    """What a shell shows on Tab: names that begin as the word does, after a comma the next; and files, where one may
+    stand there."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        found = [CompletionItem(f"{before}{comma}{name}") for name in names() if name.startswith(last)]
+        return [*found, *([CompletionItem(incomplete, type="file")] if files else [])]
+
+    return complete
+
+
+def method_names() -> Iterable[str]:
+    from ltbv.methods import METHODS  # imports torch: a second or two
+
+    return METHODS
+
+
+def dataset_names() -> Iterable[str]:
+    from ltbv.data.catalogue import ENTRIES, NAMED
+
+    return (*ENTRIES, *NAMED)
+
+
+def scheme_names() -> Iterable[str]:
+    from ltbv.data.resample import SCHEMES
+
+    return SCHEMES
+
+
+COMPLETED = {
+    "dataset": completing(dataset_names, files=True),
+    "scheme": completing(scheme_names),
+    "profile": completing(lambda: ("exp", "step", "own")),
+    "optimiser": completing(lambda: ("sgd", "adamw")),
+    "protocol": completing(lambda: ("common", "paper")),
+    "executor": completing(lambda: ("local", "inline", "ray")),
+    "device": completing(lambda: ("auto", "cpu", "cuda")),
+}
 
 
 def config_option(help: str) -> Callable:

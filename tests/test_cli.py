@@ -323,3 +323,11 @@ def test_interrupted_by_hand_it_says_that_the_same_command_goes_on(tiny_lt, monk
     monkeypatch.setattr("ltbv.harness.trainer.train", interrupted)
     result = run("bootstrap", *TINY)
     assert result.exit_code == 130 and "same command" in result.stderr
+
+
+def test_a_small_head_lowers_the_imbalance_and_says_so():
+    said = run("bootstrap", "--head", "40", "--dry-run")
+    assert said.exit_code == 0 and "the imbalance is 40, not 50: more a head of 40 does not allow" in said.output
+    assert "the imbalance is" not in run("bootstrap", "--head", "60", "--dry-run").output
+    asked = run("bootstrap", "--head", "40", "--imbalance", "50", "--dry-run")
+    assert asked.exit_code == 2 and "choose an imbalance below 40" in asked.output
