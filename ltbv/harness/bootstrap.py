@@ -160,7 +160,7 @@ class Job:
         """What a reader of the results must know of the samples."""
         found, classes = [*self.study.entry.notes], len(self.study.counts)
         asked, has, lowest = self.request.settings, self.study.entry.imbalance, self.study.settings.imbalance
-        if asked.imbalance is None and lowest < has and self.study.settings.profile != OWN:
+        if asked.imbalance is None and lowest is not None and lowest < has and self.study.settings.profile != OWN:
             found.append(f"the imbalance is {lowest:g}, not {has:g}: more a head of {asked.head} does not allow")
         stages = sum(len(method.needed()) for method in self.methods.values())
         distinct = {self.study.stage_key(m, stage) for m in self.methods.values() for stage in m.needed()}

@@ -203,6 +203,7 @@ def filled_in(asked: Settings) -> Study:
         own |= {"head": int(counts.max()), "imbalance": float(counts.max() / max(counts.min(), 1))}
     settings = replace(asked, **{name: value for name, value in own.items() if getattr(asked, name) in (None, "")})
     if asked.imbalance is None and asked.head is not None and settings.profile != OWN:
+        assert settings.head is not None and settings.imbalance is not None and settings.profile is not None
         lowered = allowed_imbalance(source.num_classes, settings.head, settings.imbalance, settings.profile)
         settings = replace(settings, imbalance=lowered)
     study = Study(needed(protocol_for(source.image_shape), settings))
