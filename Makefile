@@ -1,11 +1,12 @@
-# make demo: CE and RIDE on the embedded data, then the report.   make test: what CI runs.   make test-all: hours.
+# make demo: CE and RIDE on the embedded data, then the report.   make test: what CI runs.   make docs: the site.
+# make test-all: hours.
 PYTHON ?= python3
 BIN = .venv/bin
 TORCH = $(shell grep -E '^torch(vision)?==' constraints.txt)
 
 PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-all lint format docs clean
 
 demo: .venv/installed
 	$(BIN)/ltbv demo
@@ -26,6 +27,11 @@ lint: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/python tests/lint/typed.py
 
+# The site, in docs/_build/html; a warning is an error. EXAMPLES=0 leaves the gallery's programs unrun.
+EXAMPLES ?= 1
+docs: .venv/installed-docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -D plot_gallery=$(EXAMPLES) docs docs/_build/html
+
 format: .venv/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -41,5 +47,9 @@ format: .venv/installed-test
 	$(BIN)/python -m pip install -q -c constraints.txt $(TORCH) -e ".[test]"
 	touch $@ .venv/installed
 
+.venv/installed-docs: .venv/bin/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt $(TORCH) -e ".[docs]"
+	touch $@ .venv/installed
+
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv build docs/_build docs/gallery docs/sg_execution_times.rst *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

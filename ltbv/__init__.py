@@ -14,7 +14,7 @@ A *run* is one retraining on one resample. Nothing is imported before it is aske
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "analyse": "ltbv.report.analysis",

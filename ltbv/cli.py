@@ -14,7 +14,20 @@ from typing import Any
 import click
 
 from ltbv.data.images.recipe import Begin, Recipe, Source
-from ltbv.door import NUMBER, Group, config_option, counting, options_of, say, together, warn
+from ltbv.door import (
+    COMPLETED,
+    NUMBER,
+    Group,
+    completing,
+    config_option,
+    counting,
+    method_names,
+    options_of,
+    say,
+    together,
+    version_option,
+    warn,
+)
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Place, Request
 from ltbv.settings import Settings
@@ -23,14 +36,19 @@ DEFAULT_METHODS = ("ce", "ride")
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="ltbv")
+@version_option
 def main() -> None:
     """Bias and variance of long-tailed classifiers: retrain on resamples, then report by split, against CE."""
 
 
 _WHAT = (
     click.option(
-        "--method", "methods", multiple=True, metavar="KEY", help="Method to train; KEY,KEY for more. [ce,ride]"
+        "--method",
+        "methods",
+        multiple=True,
+        metavar="KEY",
+        help="Method to train; KEY,KEY for more. [ce,ride]",
+        shell_complete=completing(method_names),
     ),
     *options_of(Settings),
     *options_of(Source),
@@ -148,7 +166,14 @@ def _do(job, quiet, verbose) -> None:
 @click.option("--columns", multiple=True, metavar="ROLE=FIELD,…", help="With NAME=DIR: label=target,prediction=pred,…")
 @click.option("--clusters", type=click.Path(path_type=Path), help="With NAME=DIR: clip, patient, … of each test point.")
 @click.option("--reference", metavar="KEY", help="What the others are compared with. [ce, or the first]")
-@click.option("--method", "methods", multiple=True, metavar="KEY", help="Only these, beside the reference.")
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="KEY",
+    help="Only these, beside the reference.",
+    shell_complete=completing(method_names),
+)
 @click.option("--many", type=NUMBER, help="With NAME=DIR: above so many training images a class is many. [100]")
 @click.option("--few", type=NUMBER, help="With NAME=DIR: below so many training images a class is few. [20]")
 @click.option("--margin", type=NUMBER, default=0.01, help="Accuracy the head may lose and count as kept, 0-1. [0.01]")
@@ -280,8 +305,15 @@ def status(study, verify, as_json) -> None:
 
 
 @main.command()
-@click.argument("key", required=False)
-@click.option("--dataset", default="glyphs-lt", show_default=True, metavar="NAME", help="Cost on which data set.")
+@click.argument("key", required=False, shell_complete=completing(method_names))
+@click.option(
+    "--dataset",
+    default="glyphs-lt",
+    show_default=True,
+    metavar="NAME",
+    help="Cost on which data set.",
+    shell_complete=COMPLETED["dataset"],
+)
 def methods(key, dataset) -> None:
     """The methods there are; with a KEY, what one does: formulas, settings, where paper and code differ.
 
@@ -411,7 +443,12 @@ def features(
 
 @main.command()
 @click.option("--preview", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw a sheet of samples.")
-@click.option("--dataset", metavar="NAME", help="With --preview: of which data set. [glyphs-lt]")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    help="With --preview: of which data set. [glyphs-lt]",
+    shell_complete=COMPLETED["dataset"],
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="With --preview: where its files are.")
 def datasets(preview, dataset, data_dir) -> None:
     """The data sets there are, and the schemes that resample them."""

@@ -7,18 +7,23 @@ import contextlib
 import errno
 import math
 import os
+import platform
 import sys
 import tomllib
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+import ltbv
 from ltbv.errors import Refusal, one_line, unknown, words_of
 from ltbv.options import choices, kind, option
 
+GPUS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # what Linux has where a driver is there
 UNSAID = "cannot write to standard output"
 
 
@@ -97,6 +102,33 @@ class FiniteNumber(click.ParamType):
 NUMBER = FiniteNumber()
 
 
+def version_option(command: Callable) -> Callable:
+    """--version: of ltbv, torch and Python, and the device that `--device auto` is."""
+
+    def show(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+        if wanted and not context.resilient_parsing:
+            click.echo(f"ltbv {ltbv.__version__}, {_torch()}, Python {platform.python_version()}")
+            context.exit()
+
+    say_it = "Show versions of ltbv, torch and Python, and the device; exit."
+    return click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=show, help=say_it)(
+        command
+    )
+
+
+def _torch() -> str:
+    """Torch and its device. It takes seconds to import, and is asked only where there may be a GPU."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return "no torch (reports only)"
+    if sys.platform == "darwin" or (sys.platform == "linux" and not any(map(os.path.exists, GPUS))):
+        return f"torch {version} on cpu"
+    import torch
+
+    return f"torch {torch.__version__} on {torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'}"
+
+
 def together(*options: Callable) -> Callable:
     """One decorator of several, in the order in which help shows them."""
 
@@ -114,6 +146,7 @@ def options_of(of: type) -> list[Callable]:
     found = []
     for one in choices(of):
         wanted, more = kind(of, one.name), {"metavar": one.metadata["metavar"]}
+        more |= {"shell_complete": COMPLETED.get(one.name)}
         more |= {"is_flag": True} if wanted is bool else {"type": types.get(wanted, wanted)}
         more |= {"show_default": one.default not in (None, "", False, True)}
         name = option(one.name)
@@ -121,6 +154,50 @@ def options_of(of: type) -> list[Callable]:
         words = f"{name}/{name.replace('--', '--no-', 1)}" if both else name
         found.append(click.option(words, default=one.default, help=one.metadata["help"], **more))
     return found
+
+
+Names = Callable[[], Iterable[str]]
+
+
+def completing(names: Names, *, files: bool = False) -> Callable:
+    """What a shell shows on Tab: names that begin as the word does, after a comma the next; and files, where one may
+    stand there."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, comma, last = incomplete.rpartition(",")
+        found = [CompletionItem(f"{before}{comma}{name}") for name in names() if name.startswith(last)]
+        return [*found, *([CompletionItem(incomplete, type="file")] if files else [])]
+
+    return complete
+
+
+def method_names() -> Iterable[str]:
+    from ltbv.methods import METHODS  # imports torch: a second or two
+
+    return METHODS
+
+
+def dataset_names() -> Iterable[str]:
+    from ltbv.data.catalogue import ENTRIES, NAMED
+
+    return (*ENTRIES, *NAMED)
+
+
+def scheme_names() -> Iterable[str]:
+    from ltbv.data.resample import SCHEMES
+
+    return SCHEMES
+
+
+COMPLETED = {
+    "dataset": completing(dataset_names, files=True),
+    "scheme": completing(scheme_names),
+    "profile": completing(lambda: ("exp", "step", "own")),
+    "optimiser": completing(lambda: ("sgd", "adamw")),
+    "protocol": completing(lambda: ("common", "paper")),
+    "executor": completing(lambda: ("local", "inline", "ray")),
+    "device": completing(lambda: ("auto", "cpu", "cuda")),
+}
 
 
 def config_option(help: str) -> Callable:

@@ -36,8 +36,8 @@ def reason(error: BaseException) -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> Refusal:
-    """The refusal of a name that is not in a table: the nearest name, then all there are."""
-    names = sorted(known)
+    """The refusal of a name that is not in a table, or is no text at all: the nearest name, then all there are."""
+    names, name = sorted(known), str(name)
     alike = [one for one in names if one.lower() == name.lower()]
     near = alike or get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""

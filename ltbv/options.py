@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, field, fields
 from functools import cache
+from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -58,6 +60,17 @@ def check(value: object) -> None:
             raise Refusal(f"{one.name} is {found!r}: give {option(one.name)} {KINDS[wanted]}")
         if wanted is float and not -LARGEST <= found <= LARGEST:  # NaN is neither, nor a whole number of 400 digits
             raise Refusal(f"{one.name} is {found!r}: give {option(one.name)} a finite number")
+
+
+def expect(name: str, value: Any, *wanted: type) -> None:
+    """Refuse an argument of Python that is of none of these types: of KINDS, or NoneType. A whole number is a number
+    too, and so are numpy's; a text is a path."""
+    numbers = (Integral if int in wanted else ()), (Real if float in wanted else ())
+    texts = (str, PathLike) if Path in wanted else ()
+    suits = isinstance(value, wanted) or any(isinstance(value, of) for of in (*numbers, texts))
+    if not suits or (isinstance(value, bool) and bool not in wanted):
+        words = " or ".join("None" if one is NoneType else KINDS[one] for one in wanted)
+        raise Refusal(f"{name} is {value!r}, a {type(value).__name__}: give {words}")
 
 
 def split(values: Mapping[str, Any], *of: type) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from ltbv import seeds
 from ltbv.data.dataset import indices_of, labels_of, make_ids
 from ltbv.data.resample import SCHEMES, draw, lost_by_run, overlap
 from ltbv.errors import Refusal, unknown
+from ltbv.options import expect
 from ltbv.report.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
@@ -62,6 +63,10 @@ def bootstrap(
     """
     if scheme not in OF_DATA:
         raise unknown("scheme", scheme, OF_DATA)
+    for name, whole in {"runs": runs, "seed": seed}.items():
+        expect(name, whole, int)
+    for name, number in {"fraction": fraction, "many": many, "few": few}.items():
+        expect(name, number, float)
     if not 0 < fraction <= 1:
         raise Refusal(f"fraction={fraction} must be above 0 and at most 1")
     if runs < 1:
@@ -69,6 +74,11 @@ def bootstrap(
     of_method = dict(estimator) if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
     if not of_method:
         raise Refusal("no estimator is given")
+    for key, one in of_method.items():
+        if not hasattr(one, "fit"):
+            raise Refusal(
+                f"estimator {key} is a {type(one).__name__}: give what has fit and predict, or a dict of such"
+            )
     of_method, notes = in_order(of_method, reference)
 
     classes, train_labels, labels = _class_ids(X, y, X_test, y_test)

@@ -9,12 +9,13 @@ The same directory, and the same study: either goes on where the other stopped.
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from ltbv.data.images.recipe import Begin, Source
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Request
-from ltbv.options import split
+from ltbv.options import expect, split
 from ltbv.report.analysis import Analysis
 from ltbv.report.evidence import REFERENCE
 from ltbv.report.study import read_study
@@ -55,6 +56,12 @@ def bootstrap(
 
     features = settings.pop("features", None)
     split(settings, Settings, Means, Source, Begin)  # refuses what is none of them
+    if not isinstance(methods, Iterable):
+        raise Refusal(f"methods is {methods!r}: give a list of keys, such as ['ce', 'ride'], or registered Methods")
+    expect("study", study, Path, NoneType)
+    expect("quiet", quiet, bool)
+    expect("reference", reference, str, NoneType)
+    expect("data_dir", settings.get("data_dir"), Path, NoneType)
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
     settings, known_as = settled({**settings, "features": features})
     store = Path("runs") / known_as if study is None else Path(study)

@@ -1,6 +1,7 @@
 """The door: quick help, one clear line for whatever cannot be done, nothing written then."""
 
 import os
+import platform
 import re
 import shlex
 import subprocess
@@ -68,7 +69,28 @@ def test_every_command_has_help_with_a_first_line_that_says_what_for(command):
 def test_the_version():
     import ltbv
 
-    assert ltbv.__version__ in run("--version").output
+    said = run("--version").output
+    found = re.fullmatch(r"ltbv (\S+), torch (\S+) on (.+), Python (\S+)\n", said)
+    assert found and found[1] == ltbv.__version__ and found[4] == platform.python_version()
+
+
+def test_the_version_does_not_wait_for_torch_where_there_is_no_gpu(monkeypatch):
+    """torch is an absent module here: importing it would fail."""
+    from ltbv import door
+
+    monkeypatch.setattr(door, "GPUS", ("/nowhere",))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert " on cpu, " in run("--version").output
+
+
+def test_the_version_is_said_without_torch(monkeypatch):
+    from importlib import metadata
+
+    def absent(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    assert "no torch (reports only)" in run("--version").output
 
 
 def test_methods_and_datasets_are_listed():
@@ -301,3 +323,11 @@ def test_interrupted_by_hand_it_says_that_the_same_command_goes_on(tiny_lt, monk
     monkeypatch.setattr("ltbv.harness.trainer.train", interrupted)
     result = run("bootstrap", *TINY)
     assert result.exit_code == 130 and "same command" in result.stderr
+
+
+def test_a_small_head_lowers_the_imbalance_and_says_so():
+    said = run("bootstrap", "--head", "40", "--dry-run")
+    assert said.exit_code == 0 and "the imbalance is 40, not 50: more a head of 40 does not allow" in said.output
+    assert "the imbalance is" not in run("bootstrap", "--head", "60", "--dry-run").output
+    asked = run("bootstrap", "--head", "40", "--imbalance", "50", "--dry-run")
+    assert asked.exit_code == 2 and "choose an imbalance below 40" in asked.output

@@ -262,3 +262,21 @@ def test_what_is_no_file_is_not_replaced_by_one(elsewhere):
     os.mkfifo(elsewhere / "pipe.png")
     assert "no regular file" in refused("datasets", "--preview", "pipe.png")
     assert (elsewhere / "pipe.png").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "found"),
+    [
+        (["bootstrap", "--method"], "ld", ["ldam", "ldam_drw"]),
+        (["bootstrap", "--method"], "ce,tau", ["ce,tau_norm"]),
+        (["run", "--scheme"], "s", ["subsample", "stratified_bootstrap", "seed_only"]),
+        (["bootstrap", "--dataset"], "cifar", ["cifar10-lt", "cifar100-lt", "cifar"]),  # or a file that begins so
+        (["methods"], "bb", ["bbn"]),
+        ([], "boot", ["bootstrap"]),
+    ],
+)
+def test_names_are_completed(words, incomplete, found):
+    from click.shell_completion import BashComplete
+
+    complete = BashComplete(main, {}, "ltbv", "_LTBV_COMPLETE")
+    assert [one.value for one in complete.get_completions(words, incomplete)] == found

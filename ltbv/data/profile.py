@@ -1,5 +1,6 @@
 """How many training images does each class get? The long-tailed profiles of LDAM-DRW (arXiv:1906.07413), exactly."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -27,6 +28,16 @@ def own_counts(pool_sizes: np.ndarray, head: int | None = None) -> np.ndarray:
     if not 1 <= head <= pool_sizes.max():
         raise Refusal(f"head is {head}; the largest class of these data has {pool_sizes.max()} images, so 1 to that")
     return np.maximum(1, head * pool_sizes // pool_sizes.max())
+
+
+def allowed_imbalance(num_classes: int, head: int, imbalance: float, kind: str) -> float:
+    """`imbalance`, or the highest whole number below it that leaves every class an image."""
+    lower = (float(one) for one in (head, head - 1) if one >= 1)  # 49 * (1 / 49) is less than 1
+    for one in (imbalance, *lower):
+        with contextlib.suppress(Refusal):
+            long_tail_counts(num_classes, head, one, kind)
+            return one
+    return imbalance
 
 
 def long_tail_counts(num_classes: int, head: int, imbalance: float, kind: str = "exp") -> np.ndarray:

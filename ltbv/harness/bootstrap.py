@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ltbv.data.profile import OWN
 from ltbv.data.resample import lost_classes, overlap
 from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
@@ -158,6 +159,9 @@ class Job:
     def notes(self) -> list[str]:
         """What a reader of the results must know of the samples."""
         found, classes = [*self.study.entry.notes], len(self.study.counts)
+        asked, has, lowest = self.request.settings, self.study.entry.imbalance, self.study.settings.imbalance
+        if asked.imbalance is None and lowest is not None and lowest < has and self.study.settings.profile != OWN:
+            found.append(f"the imbalance is {lowest:g}, not {has:g}: more a head of {asked.head} does not allow")
         stages = sum(len(method.needed()) for method in self.methods.values())
         distinct = {self.study.stage_key(m, stage) for m in self.methods.values() for stage in m.needed()}
         if len(distinct) < stages:

@@ -14,7 +14,7 @@ from ltbv import __version__
 from ltbv.data.catalogue import Entry, entry
 from ltbv.data.dataset import Dataset, make_ids
 from ltbv.data.development import hold_out
-from ltbv.data.profile import OWN, long_tail_counts, own_counts
+from ltbv.data.profile import OWN, allowed_imbalance, long_tail_counts, own_counts
 from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
 from ltbv.engine.cost import costs_by_experts, network_cost
@@ -212,6 +212,10 @@ def filled_in(asked: Settings) -> Study:
         counts = own_counts(source.pool_sizes, asked.head)
         own |= {"head": int(counts.max()), "imbalance": float(counts.max() / max(counts.min(), 1))}
     settings = replace(asked, **{name: value for name, value in own.items() if getattr(asked, name) in (None, "")})
+    if asked.imbalance is None and asked.head is not None and settings.profile != OWN:
+        assert settings.head is not None and settings.imbalance is not None and settings.profile is not None
+        lowered = allowed_imbalance(source.num_classes, settings.head, settings.imbalance, settings.profile)
+        settings = replace(settings, imbalance=lowered)
     study = Study(needed(protocol_for(source.image_shape), settings))
     check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
     study.protocol  # noqa: B018  (what no protocol can have is refused here)

@@ -21,7 +21,7 @@ def register(method: Method | Callable[[], Method]) -> Method:
     module may register its own key again: a cell of a notebook that is run twice.
     """
     home = sys._getframe(1).f_globals.get("__name__", "")
-    method = method if isinstance(method, Method) else method()
+    method = method() if callable(method) and not isinstance(method, Method) else method
     if not isinstance(method, Method):
         raise Refusal(f"register was given a {type(method).__name__}; give a Method, or a function that makes one")
     if METHODS.get(method.key, method) != method and home != HOMES[method.key]:

@@ -4,12 +4,14 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ltbv.errors import Refusal, unknown
+from ltbv.options import expect
 from ltbv.report import tables as of_tables
 from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs, without_counts
 from ltbv.report.elsewhere.counts import by_key, check_counts
@@ -45,6 +47,8 @@ class Analysis:
 
     def __post_init__(self) -> None:
         check_margin(self.margin)
+        expect("exact", self.exact, bool, NoneType)
+        expect("allow_scale", self.allow_scale, bool)
 
     def __repr__(self) -> str:
         runs = ", ".join(f"{method.label} {len(method.runs)} runs" for method in self.evidence.methods)
@@ -83,12 +87,16 @@ class Analysis:
 
     def against(self, reference: str | None = None, methods: Sequence[str] = ()) -> "Analysis":
         """The same compared with another method, and of some `methods` only: keys. See `report.evidence.chosen`."""
-        return replace(self, evidence=self.evidence.of(reference, methods))
+        if not isinstance(methods, Iterable):
+            raise Refusal(f"methods is {methods!r}: give a list of keys")
+        keys = [methods] if isinstance(methods, str) else list(methods)
+        return replace(self, evidence=self.evidence.of(reference, keys))
 
     def write(self, directory: Path | str) -> str:
         """Write the whole report below `directory`; gives back the text for a terminal."""
         from ltbv.report import write_report
 
+        expect("directory", directory, Path)
         return write_report(self.evidence, directory, **self._asked)
 
     @property
@@ -134,6 +142,14 @@ def analyse(
 
     Example: analyse({"ce": ce, "mine": mine}, labels, counts).splits
     """
+    for name, value in {"many": many, "few": few}.items():
+        expect(name, value, float, NoneType)
+    expect("dataset", dataset, str)
+    expect("scheme", scheme, str)
+    if not hasattr(predictions, "__len__") and not hasattr(predictions, "__array__"):
+        raise Refusal(f"predictions is {predictions!r}: give {{'ce': array}}, or an array (R, N) or (R, N, C)")
+    if class_names is not None and not isinstance(class_names, Iterable):
+        raise Refusal(f"class_names is {class_names!r}: give C names")
     if kind is not None and kind not in KINDS:
         raise unknown("kind of predictions", kind, KINDS)
     if hasattr(class_names, "iloc"):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ltbv.errors import Refusal
+from ltbv.options import expect
 from ltbv.report.claims import ALPHA, QUANTITIES
 from ltbv.report.evidence import SPLITS, Evidence
 from ltbv.stats.record import OF_ONE_SET
@@ -54,6 +55,7 @@ class Verdict:
 
 def check_margin(margin: float) -> None:
     """Refuse what is no share of accuracy."""
+    expect("margin", margin, float)
     if not 0 <= margin <= 1:  # NaN is neither
         raise Refusal(f"margin is {margin:g}; it is a share of accuracy from 0 to 1, such as 0.01 for one point of 100")
 

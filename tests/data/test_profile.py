@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ltbv.data.profile import KINDS, long_tail_counts, own_counts
+from ltbv.data.profile import KINDS, allowed_imbalance, long_tail_counts, own_counts
 from ltbv.errors import Refusal
 
 
@@ -67,3 +67,12 @@ def test_a_profile_of_their_own_is_that_of_the_data(head, counts):
 def test_a_head_that_the_data_do_not_have_is_refused(head):
     with pytest.raises(Refusal, match=f"head is {head}; the largest class of these data has 90 images"):
         own_counts(np.array([90, 40, 7, 1]), head)
+
+
+@pytest.mark.parametrize("kind", ["exp", "step"])
+def test_the_imbalance_that_a_head_allows_leaves_no_class_empty(kind):
+    assert allowed_imbalance(100, 100, 50.0, kind) == 50
+    assert allowed_imbalance(100, 40, 50.0, kind) == 40
+    for head in range(1, 300):
+        found = allowed_imbalance(100, head, 1000.0, kind)
+        assert long_tail_counts(100, head, found, kind)[-1] == 1 and found in (head, head - 1)

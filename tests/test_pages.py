@@ -1,0 +1,83 @@
+"""Do the pages lead where they say, and would what they show be taken? Links, commands and blocks of Python."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pages import ROOT, anchors, broken, links, pages
+
+from ltbv.cli import main
+
+PAGES = {str(page.relative_to(ROOT)): page for page in pages()}
+COMMAND = re.compile(r"^(?: {4}|)ltbv [a-z].*$", re.M)
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+RUN_ELSEWHERE = {  # blocks of Python that tests/test_docs.py takes from these pages and runs
+    "docs/methods.md": 4,
+    "docs/predictions.md": 3,
+    "docs/images.md": 1,
+    "docs/features.md": 1,
+    "docs/tutorial/index.md": 1,
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    assert not broken(PAGES[name])
+
+
+def test_a_broken_link_would_be_seen(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A heading, `so`\n\n[a](page.md#a-heading-so) [b](page.md#other) [c](no.md) `[d](no.md)` <x>\n")
+    assert anchors(page) == {"a-heading-so"} and len(links(page)) == 3
+    assert broken(page) == ["page.md#other", "no.md"]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for name, page in PAGES.items():
+        for line in COMMAND.findall(page.read_text()):
+            if name != "CHANGES.md" and not set("…⇥") & set(line):
+                yield name, re.split(r" [>|] ", line.strip())[0]
+
+
+@pytest.mark.parametrize(("name", "line"), [*commands()])
+def test_commands_of_pages_have_options_that_there_are(name, line, tmp_path, monkeypatch):
+    """Parsed, not run."""
+    monkeypatch.chdir(tmp_path)
+    Path("study.toml").write_text("runs = 20\n")
+    command, *words = shlex.split(line, comments=True)[1:]
+    main.commands[command].make_context(command, words)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_blocks_of_python_run_one_after_the_other(name, tmp_path, monkeypatch):
+    blocks = PYTHON.findall(PAGES[name].read_text())
+    if name in RUN_ELSEWHERE:
+        assert len(blocks) == RUN_ELSEWHERE[name]
+        return
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    for block in blocks:
+        exec(block, found)
+
+
+def test_the_page_on_correction_prints_what_it_says(capsys):
+    (block,) = PYTHON.findall(PAGES["docs/explanation/correction.md"].read_text())
+    exec(block, {})
+    printed = [round(float(word), 3) for word in capsys.readouterr().out.split()]
+    assert printed == [float(word) for word in re.findall(r"0\.\d{3}", block)] and len(printed) == 4
+
+
+def test_the_code_of_the_readme_runs():
+    import numpy as np
+
+    indented = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", (ROOT / "README.md").read_text(), re.M)
+    statistics, method = (block for block in indented if block.lstrip().startswith("from ltbv import"))
+    draw = np.random.default_rng(0)
+    labels, counts = np.repeat(np.arange(100), 2), np.geomspace(500, 5, 100).astype(int)
+    of_runs = {name: draw.integers(0, 100, (4, 200)) for name in ("predictions", "mine", "ce")}
+    exec(re.sub("^ {4}", "", statistics, flags=re.M), {"labels": labels, "train_counts": counts} | of_runs)
+    found: dict = {}
+    exec(re.sub("^ {4}", "", method, flags=re.M), found)
+    assert found["MINE"].key == "mine"
