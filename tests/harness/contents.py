@@ -37,6 +37,19 @@ def children(parent: int) -> set[int]:
     return found
 
 
+def workers_of(parent: int) -> set[int]:
+    """Those of its children that are worker processes: a library may ask another program for a moment."""
+    found = set()
+    for child in children(parent):
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"ltbv.harness.worker" in words:
+            found.add(child)
+    return found
+
+
 def alive(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from contents import alive, children, wait_for
+from contents import alive, wait_for, workers_of
 
 from ltbv.errors import Refusal
 from ltbv.guest import guest
@@ -112,9 +112,9 @@ def test_an_interrupted_command_does_not_wait_for_a_worker_that_says_nothing(own
         asked, stdout=-1, stderr=-1, text=True, env=own_path, preexec_fn=lambda: signal.signal(signal.SIGINT, int_)
     )
     try:
-        begun = (lambda: children(driver.pid)) if silent == "stopped" else (lambda: is_in_hand(store))
+        begun = (lambda: workers_of(driver.pid)) if silent == "stopped" else (lambda: is_in_hand(store))
         wait_for(lambda: driver.poll() is not None or begun())
-        (worker,) = children(driver.pid)
+        (worker,) = workers_of(driver.pid)
         assert {holder["pid"] for holder in store.workers().values()} == {driver.pid}
         if silent == "stopped":
             os.kill(worker, signal.SIGSTOP)

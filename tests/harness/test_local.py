@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from contents import alive, children, everything, wait_for
+from contents import alive, children, everything, wait_for, workers_of
 
 from ltbv.files import read_arrays
 from ltbv.harness.bootstrap import prepare
@@ -95,7 +95,7 @@ def test_the_driver_killed_at_several_moments_leaves_no_worker_and_the_same_comm
         workers: set[int] = set()
 
         def far_enough(files=files, driver=driver, workers=workers) -> bool:
-            workers |= children(driver.pid)
+            workers |= workers_of(driver.pid)
             return driver.poll() is not None or (workers and len(list(store.rglob("r*.npz"))) >= files)
 
         try:
