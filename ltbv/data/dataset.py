@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ltbv.data.boxes import Boxes
 from ltbv.later import later
 
 CLASS_SHIFT = 32
@@ -46,11 +47,22 @@ class Images:
 class Augmentation:
     """How a training image is varied: a random crop after padding by `pad` pixels, then mirrored half of the time if
     `flip`, where a mirrored image of the data set is one of the same class, then turned about its middle by up to
-    `rotate` degrees either way (the nearest pixel; what comes from outside is black)."""
+    `rotate` degrees either way (the nearest pixel; what comes from outside is black); or, of images that are larger
+    than a network sees them, `boxes` in place of the crop."""
 
     pad: int = 0
     flip: bool = False
     rotate: float = later(0.0)
+    boxes: Boxes | None = later(None)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Training images in a file that is mapped into memory: pixels [P, H, W, channels] uint8, and ids [n] -> rows
+    [n]."""
+
+    pixels: np.ndarray
+    rows: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -58,12 +70,14 @@ class Dataset:
     """A pool and a test set, ready to read.
 
     pool_sizes   [C] images of each class in the pool
-    read         ids [n] -> pixels [n, H, W, channels] uint8, or float32 where they are features
+    read         ids [n] -> pixels [n, H, W, channels] uint8, or float32 where they are features; they may be larger
+                 than the images of the test set, whose size is what a network sees
     test         the fixed test set
     mean, std    of the pixels, one a channel, in units of [0, 1]; of features in their own
     mirrors      a mirrored image is one of the same class (of letters it is not)
     background   value 0-255 of what lies around an image
     content      hex digits that all images, labels and names of classes decide; empty where they are not known
+    mapped       the file of the training images, where there is one
     """
 
     name: str
@@ -76,6 +90,7 @@ class Dataset:
     mirrors: bool
     background: int = 0
     content: str = ""
+    mapped: Mapped | None = field(default=None, repr=False)
 
     @property
     def num_classes(self) -> int:

@@ -72,7 +72,7 @@ class Study:
 
     @property
     def protocol(self) -> Protocol:
-        return changed(protocol_for(self.entry.image_shape), self.settings)
+        return changed(usual_protocol(self.entry, self.settings), self.settings)
 
     def load(self, data_dir: Path | str | None = None) -> tuple["Study", Dataset]:
         """Read the data: the study of just these, and they."""
@@ -187,13 +187,14 @@ def resolve(dataset: str = Settings.dataset, **chosen: Any) -> Study:
 def filled_in(asked: Settings) -> Study:
     """Fill in a data set's defaults and check every name and number; the first that will not do is refused."""
     source = entry(asked.dataset)
-    asked = replace(asked, protocol=_protocol(asked, protocol_for(source.image_shape)))
+    usual = usual_protocol(source, asked)
+    asked = replace(asked, protocol=_protocol(asked, usual))
     if asked.seed < 0:
         raise Refusal(f"seed {asked.seed}: must be 0 or larger")
     if asked.development is not None and asked.development < 1:
         raise Refusal(f"development {asked.development}: at least 1 image a class, or leave it out")
     own = {name: getattr(source, name) for name in ("scheme", "head", "imbalance", "profile")}
-    own["epochs"] = protocol_for(source.image_shape).epochs
+    own["epochs"] = usual.epochs
     if asked.profile is None and asked.imbalance is not None and source.profile == OWN:  # a tail is cut out of them
         own |= {"profile": "exp", "scheme": "subsample"}
     elif OWN in (asked.profile, source.profile if asked.profile is None else None):
@@ -202,10 +203,15 @@ def filled_in(asked: Settings) -> Study:
         counts = own_counts(source.pool_sizes, asked.head)
         own |= {"head": int(counts.max()), "imbalance": float(counts.max() / max(counts.min(), 1))}
     settings = replace(asked, **{name: value for name, value in own.items() if getattr(asked, name) in (None, "")})
-    study = Study(needed(protocol_for(source.image_shape), settings))
+    study = Study(needed(usual, settings))
     check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
     study.protocol  # noqa: B018  (what no protocol can have is refused here)
     return study
+
+
+def usual_protocol(source: Entry, asked: Settings) -> Protocol:
+    """The common protocol of a data set, before anything is chosen but the network."""
+    return protocol_for(source.image_shape, source.name, asked.network)
 
 
 OWN_TERMS = ("network", "epochs", "batch", "learning_rate", "weight_decay", "optimiser")

@@ -20,7 +20,7 @@ import torch
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, Dataset
-from ltbv.data.readers import on_device
+from ltbv.data.residence import testing_reader
 from ltbv.engine.cost import build
 from ltbv.engine.predict import predict, record
 from ltbv.engine.snapshot import Keeper
@@ -94,7 +94,7 @@ class Trainer:
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
         self.feeds: dict[tuple[int, bool, Augmentation], Feed] = {}
-        self.test = on_device(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
+        self.test = testing_reader(dataset, device=device, dtype=dtype)
 
     def feed_of(self, stage: Stage) -> Feed:
         """The training images of a stage, and what is held out of them."""
