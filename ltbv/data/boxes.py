@@ -1,5 +1,6 @@
 """Which part of a large image does a network see, and in which colours? A box at random, drawn on the host."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +28,10 @@ class Boxes:
         """Of n images of `side` pixels: boxes [n, 4] float64 (top, left, height, width, whole pixels); where colours
         move, factors [n, 3] and turns [n, 3], which of the three comes first, second and last."""
         area = draw.uniform(*self.scale, (n, TRIES)) * side**2
-        ratio = np.exp(draw.uniform(*np.log(self.ratio), (n, TRIES)))
+        narrowest, widest = (math.log(ratio) for ratio in self.ratio)
+        ratio = np.exp(draw.uniform(narrowest, widest, (n, TRIES)))
         sizes = np.stack([np.round(np.sqrt(area / ratio)), np.round(np.sqrt(area * ratio))], 2)  # [n, TRIES, 2]
-        fits = ((sizes > 0) & (sizes <= side)).all(2)
+        fits = np.all((sizes > 0) & (sizes <= side), axis=2)
         found = np.where(fits.any(1)[:, None], sizes[np.arange(n), fits.argmax(1)], side)
         corners = np.floor(draw.random((n, 2)) * (side - found + 1))
         own = {"boxes": np.concatenate([corners, found], 1)}

@@ -25,18 +25,17 @@ def taken(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype
     is interpolated from the four around it. There is no smoothing beforehand: a pool's images are at most 8/7 as large
     as a network sees them, which leaves nothing to smooth. A box of that size is a crop, to the bit.
     """
-    flat, look = rows.T.flatten(), Look(*(None if of is None else of.transpose(0, 1).flatten(0, 1) for of in look))
-    boxes = look.boxes.double()
+    flat, boxes, flips = rows.T.flatten(), _by_image(look.boxes).double(), _by_image(look.flips)[:, None]
     y0, y1, fy = _between(boxes[:, 0], boxes[:, 2], size[0], dtype)
     x0, x1, fx = _between(boxes[:, 1], boxes[:, 3], size[1], dtype)
-    x0, x1, fx = (torch.where(look.flips[:, None], of.flip(1), of) for of in (x0, x1, fx))
+    x0, x1, fx = (torch.where(flips, of.flip(1), of) for of in (x0, x1, fx))
     above, below = (pixels[flat[:, None], y].to(dtype) for y in (y0, y1))  # [RB, h, W, channels]
     lines = above + (below - above) * fy[:, :, None, None]
     across = (len(flat), size[0], size[1], pixels.shape[3])
     left, right = (lines.gather(2, x[:, None, :, None].expand(across)) for x in (x0, x1))
     found = left + (right - left) * fx[:, None, :, None]
     if look.factors is not None and look.turns is not None:
-        found = jittered(found, look.factors, look.turns)
+        found = jittered(found, _by_image(look.factors), _by_image(look.turns))
     return found.unflatten(0, (rows.shape[1], rows.shape[0]))
 
 
@@ -66,3 +65,8 @@ def _between(start: Tensor, length: Tensor, n: int, dtype: torch.dtype) -> tuple
     before = (where + 1e-9).floor()
     after = torch.minimum(before + 1, end[:, None])
     return before.long(), after.long(), (where - before).clamp(min=0).to(dtype)
+
+
+def _by_image(of: Tensor) -> Tensor:
+    """[R, B, ...] -> [B*R, ...]."""
+    return of.transpose(0, 1).flatten(0, 1)

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from ltbv.engine.cost import seconds_per_image, stored_bytes
-from ltbv.engine.predict import wants_experts
+from ltbv.engine.predict import TOP, wants_experts, wants_logits
 from ltbv.engine.train import stage_epochs
 from ltbv.harness.bootstrap import Job
 from ltbv.harness.chunks import whole
@@ -69,7 +69,9 @@ def prediction_bytes(method: Method, job: Job, classes: int) -> int:
     means, points, net = job.request.means, len(job.test_labels), method.stages[-1].net
     experts = 1 if net.head.joint or method.predict is not mean else net.experts
     each = experts > 1 and wants_experts(means.keep_expert_logits, experts, points, classes)
-    return points * (BYTES_A_POINT + 2 * classes * means.keep_logits * (1 + each * experts))
+    if wants_logits(means.keep_logits, classes):
+        return points * (BYTES_A_POINT + 2 * classes * (1 + each * experts))
+    return points * (BYTES_A_POINT + (4 * TOP if means.keep_logits is None else 0))
 
 
 def _start(request: Request) -> str:
