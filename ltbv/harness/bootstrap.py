@@ -157,7 +157,7 @@ class Job:
 
     def notes(self) -> list[str]:
         """What a reader of the results must know of the samples."""
-        found, classes = [*self.study.entry.notes], len(self.study.counts)
+        found, classes = self.study.notes, len(self.study.counts)
         stages = sum(len(method.needed()) for method in self.methods.values())
         distinct = {self.study.stage_key(m, stage) for m in self.methods.values() for stage in m.needed()}
         if len(distinct) < stages:

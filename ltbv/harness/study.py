@@ -23,6 +23,8 @@ from ltbv.engine.terms import as_published, stage_epochs
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
+from ltbv.models.foreign import Foreign
+from ltbv.models.weights import MARK, Weights
 from ltbv.options import option, split
 from ltbv.schedules import value
 from ltbv.settings import COMMON, PAPER, Settings
@@ -74,6 +76,28 @@ class Study:
     def protocol(self) -> Protocol:
         return changed(usual_protocol(self.entry, self.settings), self.settings)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the data, and of the weights that networks begin with."""
+        said = list(self.entry.notes)
+        if weights := self.weights:
+            said.append(
+                f"all runs begin with the weights of {weights.path.name} (sha256 {weights.digest}), but for heads and"
+                " branches that are narrowed: what other first weights would change is not in the variance"
+            )
+        elif self.protocol.tunes:
+            said.append(
+                f"the protocol of {self.entry.name} is for weights that are trained already; give"
+                f" --network {self.protocol.backbone}{MARK}FILE"
+            )
+        return said
+
+    @property
+    def weights(self) -> Weights | None:
+        """What networks begin with, where that is in a file."""
+        backbone = self.protocol.backbone
+        return backbone.weights if isinstance(backbone, Foreign) else None
+
     def load(self, data_dir: Path | str | None = None) -> tuple["Study", Dataset]:
         """Read the data: the study of just these, and they."""
         dataset = self.entry.load(data_dir)
@@ -94,6 +118,8 @@ class Study:
         del protocol["epochs"]  # stands among the settings
         name = {"protocol_name": said.pop("protocol")} if "protocol" in said else {}
         own = {**said, **name, "dataset": self.entry.name}  # wherever it lies
+        if weights := self.weights:
+            own["network"] = own["network"].partition(MARK)[0] + str(weights)
         return {**own, "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
 
     def form(self, method: Method) -> Method:
@@ -106,7 +132,7 @@ class Study:
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
-        more: dict[str, Any] = {"notes": list(self.entry.notes)} if self.entry.notes else {}
+        more: dict[str, Any] = {"notes": self.notes} if self.notes else {}
         more |= {} if self.entry.backbone is None else {"backbone": self.entry.backbone}
         return more | {
             "class_names": list(dataset.class_names),
