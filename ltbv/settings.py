@@ -32,6 +32,9 @@ class Settings:
     learning_rate: float | None = choice(None, "Highest of the schedule; stages with their own keep the proportion.")
     weight_decay: float | None = choice(None, "Of all that learns, but where a method has its own.")
     optimiser: str | None = choice(None, "sgd or adamw.", metavar="NAME")
+    micro_batch: int | None = choice(
+        None, "Images that a network is asked of at once, where memory is short; batch norm then sees so many. [all]"
+    )
     seed: int = choice(0, "Of every random draw of the study.")
     protocol: str | None = choice(None, "common, or paper: each method as its authors trained it.", metavar="NAME")
     development: int | None = choice(None, "Development images a class, where a method looks at such. [its own: 10]")

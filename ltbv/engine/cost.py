@@ -160,6 +160,11 @@ def costs_by_experts(
 def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> None:
     """Refuse a stage whose network cannot be built, or cannot take such images, before anything is done."""
     height, width, channels = image_shape
+    if protocol.micro_batch and stage.objective.looks_ahead:
+        raise Refusal(
+            f"stage {stage.name!r} takes virtual steps, which ask of the whole batch at once, and micro_batch is"
+            f" {protocol.micro_batch}: leave out --micro-batch, or the method"
+        )
     try:
         with torch.device("meta"):
             network = build(stage, protocol, 1, image_shape, classes)

@@ -23,6 +23,7 @@ class Protocol:
     """Learning rate by epoch and weight decay on all that learns, unless a stage has its own.
 
     scale   of learning rates that a stage has of its own, where a user chose another highest rate than the protocol's
+    micro_batch   images that a network is asked of at once, and batch norm sees; None: the batch
     body_rate   of stem and branches, as a share of the rate of all that stands on them
     stack   how many runs are trained side by side on the CPU, where that is fastest: five small networks, one large
             one. Of speed, not of the result, so no part of a study's settings.
@@ -37,6 +38,7 @@ class Protocol:
     weight_decay: float = 5e-4
     optimiser: Optimiser = SGD()
     scale: float = 1.0
+    micro_batch: int | None = later(None)
     body_rate: float = later(1.0)
     stack: int = field(default=1, compare=False)
     tunes: bool = field(default=False, compare=False)
@@ -53,11 +55,13 @@ def needed(protocol: Protocol, settings: Settings) -> Settings:
 
 def changed(protocol: Protocol, settings: Settings) -> Protocol:
     """The protocol, but for what the settings say otherwise."""
-    for name, least in (("epochs", 1), ("batch", 2), ("weight_decay", 0)):
+    for name, least in (("epochs", 1), ("batch", 2), ("micro_batch", 2), ("weight_decay", 0)):
         if (number := getattr(settings, name)) is not None and number < least:
             raise Refusal(f"{name} {number}: at least {least}")
     found = {
-        name: value for name in ("epochs", "batch", "weight_decay") if (value := getattr(settings, name)) is not None
+        name: value
+        for name in ("epochs", "batch", "micro_batch", "weight_decay")
+        if (value := getattr(settings, name)) is not None
     }
     if settings.optimiser is not None:
         if settings.optimiser not in OPTIMISERS:
