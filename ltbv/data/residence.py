@@ -31,6 +31,16 @@ def testing_reader(dataset: Dataset, *, device: torch.device, dtype: torch.dtype
     return Streamed(dataset, pixels, np.arange(len(pixels)), pad=0, device=device, dtype=dtype)
 
 
+def described(dataset: Dataset, n: int, device: torch.device) -> str:
+    """Of a pool in a file: how large it is and the n images of a run are, and where they lie; '' of any other."""
+    if dataset.mapped is None:
+        return ""
+    pixels = dataset.mapped.pixels
+    own = n * int(np.prod(pixels.shape[1:]))
+    where = "held in memory" if fits(n, pixels, device) else "read from it batch by batch"
+    return f"the pool has {pixels.nbytes / 1e6:,.1f} MB; images of a run, {own / 1e6:,.1f} MB, are {where}"
+
+
 def fits(n: int, pixels: np.ndarray, device: torch.device) -> bool:
     """Are n such images few enough to be held?"""
     room = SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else IN_MEMORY

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ltbv.data.resample import lost_classes, overlap
+from ltbv.data.residence import described
 from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
 from ltbv.engine.probe import check_on_features
@@ -49,6 +50,7 @@ class Job:
     description: dict = field(repr=False)
     test_labels: np.ndarray = field(repr=False)
     tasks: list[Task]
+    pixels: str = ""
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -243,6 +245,7 @@ def prepare(request: Request) -> Job:
         description=study.data(dataset),
         test_labels=dataset.test.labels,
         tasks=tasks,
+        pixels=described(dataset, int(study.counts.sum()), device),
     )
 
 

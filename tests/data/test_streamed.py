@@ -78,6 +78,18 @@ def test_wherever_pixels_lie_batches_are_the_same_to_the_bit(tmp_path, monkeypat
     np.testing.assert_array_equal(on_device.reader.raw(np.arange(4)), host.raw(np.arange(4)))
 
 
+def test_images_taken_at_once_are_those_taken_one_by_one(tmp_path, monkeypatch, ids):
+    """As a GPU takes them, on whatever there is here."""
+    data = dataset(tmp_path / "pixels", 18, 16)
+    _, expected = batches(data, ids, PARTS)
+    for module in ("looks", "readers"):
+        monkeypatch.setattr(f"ltbv.data.{module}.at_once", lambda pixels: True)
+    _, found = batches(data, ids, PARTS)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
+        assert other.stride() == one.stride()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(("augmentation", "side"), [(PAD, 16), (PARTS, 18)], ids=["padded", "boxes"])
 def test_a_gpu_sees_what_the_host_sees(tmp_path, monkeypatch, ids, augmentation, side):

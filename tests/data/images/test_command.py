@@ -68,6 +68,9 @@ def test_a_pool_takes_nothing_beside_it(ltbv):
 def test_a_dry_run_names_the_command_that_finds_the_same_images(ltbv):
     said = ltbv("bootstrap", "--dataset", "photographs", "--method", "ce", "--runs", 2, "--epochs", 1, "--dry-run")
     assert "17 images a run" in said and "--dataset" in said.splitlines()[-1]
+    pool, run = 23 * 32 * 32 * 3 / 1e6, 17 * 32 * 32 * 3 / 1e6
+    assert f"the pool has {pool:.1f} MB; images of a run, {run:.1f} MB, are held in memory" in said
+    assert "MB of a GPU's memory for each run" in said
 
 
 def test_a_size_that_no_pool_has_is_refused_before_anything_is_decoded(ltbv, photographs):
