@@ -27,13 +27,16 @@ class Settings:
     head: int | None = choice(None, "Training images of the largest class.")
     imbalance: float | None = choice(None, "Largest over smallest class.")
     profile: str | None = choice(None, "exp, step, or own: as the data are.", metavar="KIND")
-    network: str = choice("", "Instead of the protocol's own.", metavar="torchvision:NAME[@CHILD]")
+    network: str = choice("", "Instead of the protocol's own.", metavar="torchvision:NAME[@CHILD][+weights=FILE]")
     epochs: int | None = choice(None, "Passes over the images. This and the next five are the protocol's unless given.")
     batch: int | None = choice(None, "Images a step.")
     learning_rate: float | None = choice(None, "Highest of the schedule; stages with their own keep the proportion.")
     weight_decay: float | None = choice(None, "Of all that learns, but where a method has its own.")
     optimiser: str | None = choice(None, "sgd or adamw; on features lbfgs, to the optimum.", metavar="NAME")
     augmentation: str | None = choice(None, "crop_flip, or after that rand or auto+cutout.", metavar="NAME")
+    micro_batch: int | None = choice(
+        None, "Images that a network is asked of at once, where memory is short; batch norm then sees so many. [all]"
+    )
     seed: int = choice(0, "Of every random draw of the study.")
     protocol: str | None = choice(None, "common, or paper: each method as its authors trained it.", metavar="NAME")
     development: int | None = choice(None, "Development images a class, where a method looks at such. [its own: 10]")

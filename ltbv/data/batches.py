@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Augmentation, Dataset, labels_of
+from ltbv.data.looks import Look
 from ltbv.data.policies import drawn as drawn_strong
-from ltbv.data.readers import Reader, on_device
+from ltbv.data.readers import Reader
+from ltbv.data.residence import training_reader
 from ltbv.data.samplers import Sampler, Turn, nearest_of_class
 from ltbv.data.strong import Strong
 from ltbv.errors import Refusal
@@ -58,6 +60,7 @@ class Feed:
     ids           [R, n] the sample of each run
     held          [R, m] its development images
     augmentation  how training images are varied
+    reader        where they come from
 
     `mean` and `std` [channels] are what images are normalised by, of pixels within 0 and 1.
     """
@@ -74,8 +77,7 @@ class Feed:
     ):
         held = ids[:, :0] if held is None else held
         distinct, rows = np.unique(np.concatenate([ids, held], axis=1), return_inverse=True)
-        pixels = dataset.read(distinct)
-        self.reader: Reader = on_device(dataset, pixels, pad=augmentation.pad, device=device, dtype=dtype)
+        self.reader: Reader = training_reader(dataset, distinct, pad=augmentation.pad, device=device, dtype=dtype)
         rows = rows.reshape(len(ids), -1)
         self.rows, self.held_rows = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :]
         self.labels, self.held_labels = labels_of(ids), labels_of(held)
@@ -83,6 +85,7 @@ class Feed:
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
         self.pad, self.flip, self.rotate = augmentation.pad, augmentation.flip and dataset.mirrors, augmentation.rotate
         self.strong, self.size = augmentation.strong, dataset.image_shape[:2]
+        self.boxes = augmentation.boxes
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
@@ -159,7 +162,7 @@ class Feed:
         rows, labels = (torch.as_tensor(values).to(device) for values in both)
         for start in range(0, rows.shape[1], batch):
             here = rows[:, start : start + batch]
-            corner = torch.full_like(here, self.pad)
+            corner = torch.full_like(here, self.reader.corner)
             images = self.reader.gather(here, corner, corner, torch.zeros_like(here, dtype=torch.bool))
             yield Batch(images, labels[:, start : start + batch])
 
@@ -174,7 +177,7 @@ class Feed:
             if "partners" in order.more and type(sampler).compose is Sampler.compose:
                 raise Refusal(f"sampler {sampler!r} names partners and blends nothing; give it `compose`, as Smote has")
             n = len(order.positions)
-            tops, lefts = turn.draw.integers(2 * self.pad + 1, size=(2, n))
+            tops, lefts = turn.draw.integers(2 * self.pad + 1, size=(2, n)) + (self.reader.corner - self.pad)
             flips = turn.draw.random(n) < (0.5 if self.flip else 0.0)
             own = {"positions": order.positions, "labels": labels[slot][order.positions]}
             own |= {"tops": tops, "lefts": lefts, "flips": flips}
@@ -182,6 +185,8 @@ class Feed:
                 own["degrees"] = turn.draw.uniform(-self.rotate, self.rotate, n)
             if self.strong:
                 own |= drawn_strong(self.strong, n, self.size, turn.draw)
+            if self.boxes:
+                own |= self.boxes.drawn(turn.draw, n, self.reader.side)
             if draws:
                 own["draws"] = turn.draw.random((n, draws))
             if taken := sorted(own.keys() & order.more.keys()):
@@ -202,8 +207,11 @@ class Feed:
         degrees, draws = of.pop("degrees", None), of.pop("draws", None)
         strong = Strong(of.pop("kinds"), of.pop("amounts"), of.pop("centres", None)) if self.strong else None
         rows = self._held_here if table.sampler.held else self._here
+        seen = [of.pop(name, None) for name in ("boxes", "factors", "turns")]
 
         def look(positions: Tensor) -> Tensor:
+            if seen[0] is not None:
+                return self.reader.look(rows.gather(1, positions), Look(seen[0], own["flips"], *seen[1:]))
             return self.reader.gather(
                 rows.gather(1, positions), own["tops"], own["lefts"], own["flips"], degrees, strong
             )
@@ -213,6 +221,11 @@ class Feed:
 
     def _neighbours(self, slot: int, k: int) -> np.ndarray:
         """`nearest_of_class` among the images of one run; found once."""
+        if self.boxes:
+            raise Refusal(
+                f"neighbours by their pixels, of images of {self.reader.side} pixels a side: they are not sought where"
+                " images are seen in parts; take a method that needs none"
+            )
         if (slot, k) not in self._nearest:
             whole = self.reader.raw(self.rows[slot])
             self._nearest[slot, k] = nearest_of_class(whole, self.labels[slot], k)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ltbv.data.boxes import Boxes
 from ltbv.later import later
 
 CLASS_SHIFT = 32
@@ -47,12 +48,23 @@ class Augmentation:
     """How a training image is varied: a random crop after padding by `pad` pixels, then mirrored half of the time if
     `flip`, where a mirrored image of the data set is one of the same class, then turned about its middle by up to
     `rotate` degrees either way (the nearest pixel; what comes from outside is black), then by what the policy `strong`
-    draws for it (`policies`; '' draws nothing)."""
+    draws for it (`policies`; '' draws nothing); or, of images that are larger than a network sees them, `boxes` in
+    place of the crop and all that follows but mirroring."""
 
     pad: int = 0
     flip: bool = False
     rotate: float = later(0.0)
     strong: str = later("")
+    boxes: Boxes | None = later(None)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Training images in a file that is mapped into memory: pixels [P, H, W, channels] uint8, and ids [n] -> rows
+    [n]."""
+
+    pixels: np.ndarray
+    rows: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,8 @@ class Dataset:
     """A pool and a test set, ready to read.
 
     pool_sizes   [C] images of each class in the pool
-    read         ids [n] -> pixels [n, H, W, channels] uint8, or float32 where they are features
+    read         ids [n] -> pixels [n, H, W, channels] uint8, or float32 where they are features; they may be larger
+                 than the images of the test set, whose size is what a network sees
     test         the fixed test set
     mean, std    of the pixels, one a channel, in units of [0, 1]; of features in their own
     mirrors      a mirrored image is one of the same class (of letters it is not)
@@ -68,6 +81,7 @@ class Dataset:
     content      hex digits that all images, labels and names of classes decide; empty where they are not known
     tests        [B, N, 1, 1, D] the test set as each of B backbones sees it, where features are of several; `test` is
                  that of the first
+    mapped       the file of the training images, where there is one
     """
 
     name: str
@@ -81,6 +95,7 @@ class Dataset:
     background: int = 0
     content: str = ""
     tests: np.ndarray | None = field(default=None, repr=False)
+    mapped: Mapped | None = field(default=None, repr=False)
 
     @property
     def backbones(self) -> int:

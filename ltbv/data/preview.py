@@ -27,9 +27,11 @@ def sheet(dataset: Dataset, counts: np.ndarray | None = None) -> bytes:
     classes = np.unique(np.linspace(0, dataset.num_classes - 1, ROWS).round().astype(int))
     shown = min(COLUMNS, int(dataset.pool_sizes[classes].min()))
     ids = make_ids(np.repeat(classes, shown), np.tile(np.arange(shown), len(classes)))
-    pixels = dataset.read(ids).reshape(len(classes), shown, *dataset.image_shape)
-
     height, width, _ = dataset.image_shape
+    pixels = dataset.read(ids)
+    top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
+    pixels = pixels[:, top : top + height, left : left + width].reshape(len(classes), shown, *dataset.image_shape)
+
     gap = max(1, height // 16)
     mosaic = np.full((len(classes) * (height + gap) - gap, shown * (width + gap) - gap, 3), 255, np.uint8)
     for row in range(len(classes)):

@@ -1,22 +1,33 @@
 """How do images come from where they lie? A `Reader` is asked for rows, and gives batches of them on the device.
 
-They hold all pixels, or all feature vectors, on the device. One that streams from disk gives the same batches.
+Those here hold all pixels, or all feature vectors, on the device; `streamed` reads from a mapped file.
 """
 
 from abc import ABC, abstractmethod
+from copy import copy
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Dataset, are_vectors
+from ltbv.data.looks import Look, at_once, taken
 from ltbv.data.strong import Strong, varied
 
 
 class Reader(ABC):
-    """Images by row, 0 to P - 1, as many as `len` says; `device` is where they come."""
+    """Images by row, 0 to P - 1, as many as `len` says; `device` is where they come.
+
+    corner     where the middle crop of an image begins, from above and from the left
+    side       pixels of an image, with what is around it
+    resident   all pixels are on the device: a step of training can be recorded
+    """
 
     device: torch.device
+    corner: int = 0
+    side: int = 1
+    resident: ClassVar[bool] = True
 
     @abstractmethod
     def gather(
@@ -30,6 +41,10 @@ class Reader(ABC):
     ) -> Tensor:
         """The crops [R, B] at (tops, lefts), mirrored where `flips`, turned by `degrees`, varied as `strong` says, as
         images [B, R*channels, H, W]."""
+
+    @abstractmethod
+    def look(self, rows: Tensor, look: Look) -> Tensor:
+        """The boxes [R, B] that `look` says, brought to the size of the images: [B, R*channels, H, W]."""
 
     @abstractmethod
     def block(self, rows: slice, runs: int) -> Tensor:
@@ -47,15 +62,16 @@ class Reader(ABC):
 class OnDevice(Reader):
     """All pixels in the memory of the device, uint8, normalised when they are read.
 
-    pixels   [P, H, W, channels]
+    pixels   [P, H, W, channels]; larger than the data set's images are, where these are parts of them
     pad      background around each image, from which crops are taken
     """
 
     def __init__(self, dataset: Dataset, pixels: np.ndarray, *, pad: int, device: torch.device, dtype: torch.dtype):
         border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
         padded = np.pad(pixels, border, constant_values=dataset.background) if pad else pixels
-        self.pixels = torch.as_tensor(padded).to(device)  # [P, H + 2 pad, W + 2 pad, channels]
-        self.device, self.pad = self.pixels.device, pad
+        self.pixels = torch.as_tensor(padded).to(device)  # [P, H + 2 corner, W + 2 corner, channels]
+        self.device, self.side = self.pixels.device, padded.shape[1]
+        self.corner = (self.side - dataset.image_shape[0]) // 2
         self.height, self.width, self.channels = dataset.image_shape
         mean, std = (torch.tensor(v, dtype=torch.float64) * 255 for v in (dataset.mean, dataset.std))
         self.scale, self.shift = ((1 / std).to(device, dtype), (-mean / std).to(device, dtype))
@@ -97,16 +113,37 @@ class OnDevice(Reader):
         crops = self.pixels[rows.T[..., None, None], y.transpose(0, 1), x.transpose(0, 1)]
         return crops * inside.transpose(0, 1)[..., None]
 
+    def look(self, rows: Tensor, look: Look) -> Tensor:
+        (runs, batch), size, dtype = rows.shape, (self.height, self.width), self.scale.dtype
+        found = torch.empty(batch, *size, runs, self.channels, dtype=dtype, device=self.device)
+        by_image = found.permute(3, 0, 4, 1, 2)  # [R, B, channels, H, W]
+        scale, shift = self.scale[:, None, None], self.shift[:, None, None]
+        if at_once(self.pixels):
+            every = slice(None), slice(None)
+            values = taken(self.pixels, rows.flatten(), look.at(*every), size, dtype)
+            by_image.copy_((values * scale + shift).unflatten(0, (runs, batch)))
+        else:
+            for place in np.ndindex(runs, batch):
+                values = taken(self.pixels, rows[place][None], look.at(*place), size, dtype)
+                torch.add(values.mul_(scale), shift, out=by_image[place][None])
+        return found.flatten(3).permute(0, 3, 1, 2)
+
     def block(self, rows: slice, runs: int) -> Tensor:
         pixels = self.pixels[rows].unsqueeze(1)
         return self._images(pixels.expand(-1, runs, -1, -1, -1))
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
         pixels = self.pixels[torch.as_tensor(rows).to(self.device)]
-        return pixels[:, self.pad :, self.pad :][:, : self.height, : self.width].cpu().numpy()
+        return pixels[:, self.corner :, self.corner :][:, : self.height, : self.width].cpu().numpy()
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def of(self, pixels: Tensor) -> Self:
+        """The same for other pixels, padded as these are."""
+        other = copy(self)
+        other.pixels = pixels
+        return other
 
     def _images(self, crops: Tensor) -> Tensor:
         """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory."""
@@ -136,6 +173,9 @@ class Vectors(Reader):
     ) -> Tensor:
         del tops, lefts, flips, degrees, strong
         return self.values.index_select(0, rows.T.flatten()).view(rows.shape[1], -1, 1, 1)
+
+    def look(self, rows: Tensor, look: Look) -> Tensor:
+        return self.gather(rows, look.boxes, look.boxes, look.flips)
 
     def block(self, rows: slice, runs: int) -> Tensor:
         return self.values[rows].repeat(1, runs)[..., None, None]
@@ -167,14 +207,6 @@ class OfBackbones(Vectors):
 
     def __len__(self) -> int:
         return self.points
-
-
-def test_set(dataset: Dataset, runs: tuple[int, ...], *, device: torch.device, dtype: torch.dtype) -> Reader:
-    """The test set as each run of a stack sees it."""
-    if dataset.tests is not None:
-        which = [dataset.backbone_of(run) for run in runs]
-        return OfBackbones(dataset, dataset.tests, which, device=device, dtype=dtype)
-    return on_device(dataset, dataset.test.pixels, pad=0, device=device, dtype=dtype)
 
 
 def on_device(

@@ -87,15 +87,19 @@ def noise(image_shape: tuple[int, int, int], classes: int, runs: int, n: int) ->
 def most_runs(stages: Iterable[Stage], protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:
     """How many runs a GPU's memory holds side by side: at most LARGEST_STACK.
 
-    A run takes BYTES_AN_ELEMENT for each number that a batch norm puts out, times the images of a batch, and 16 for
-    each parameter. Half of the memory is left alone: for the step of an epoch's last batch, which is recorded too.
+    Half of the memory is left alone: for the step of an epoch's last batch, which is recorded too.
     """
-    largest = 0
-    for stage in stages:
-        cost = network_cost(stage.net, protocol.backbone, image_shape, classes)
-        normed = (cost["macs_with_norm"] - cost["macs"]) // 2
-        largest = max(largest, BYTES_AN_ELEMENT * normed * of_stage(stage, protocol).batch + 16 * cost["parameters"])
+    largest = max(run_bytes(stage, protocol, image_shape, classes) for stage in stages)
     return max(1, min(LARGEST_STACK, gpu_memory() // 2 // largest))
+
+
+def run_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:
+    """What a run takes of a GPU's memory, about: BYTES_AN_ELEMENT for each number that a batch norm puts out, times the
+    images that are asked of at once, and 16 for each parameter."""
+    cost, own = network_cost(stage.net, protocol.backbone, image_shape, classes), of_stage(stage, protocol)
+    normed = (cost["macs_with_norm"] - cost["macs"]) // 2
+    at_once = min(own.batch, own.micro_batch or own.batch)
+    return BYTES_AN_ELEMENT * normed * at_once + 16 * cost["parameters"]
 
 
 def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:
@@ -160,6 +164,11 @@ def costs_by_experts(
 def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> None:
     """Refuse a stage whose network cannot be built, or cannot take such images, before anything is done."""
     height, width, channels = image_shape
+    if protocol.micro_batch and stage.objective.looks_ahead:
+        raise Refusal(
+            f"stage {stage.name!r} takes virtual steps, which ask of the whole batch at once, and micro_batch is"
+            f" {protocol.micro_batch}: leave out --micro-batch, or the method"
+        )
     try:
         with torch.device("meta"):
             network = build(stage, protocol, 1, image_shape, classes)

@@ -43,6 +43,7 @@ class Opened:
         if stage.experts is not None:
             network.divide(stage.learning, stage.experts)
         self.set_learning()
+        network.at_once = self.protocol.micro_batch
         self.step = Step(stage, network, given, Optimisers(stage, network, self.protocol))
         counts = torch.as_tensor(feed.counts).to(self.step.device)
         self.start = Moment(0, self.epochs, counts, groups or {}, stage_rate(stage, protocol))
@@ -89,8 +90,9 @@ class Opened:
             getattr(self.network, name).requires_grad_(learns).train(learns)
 
     def close(self) -> None:
-        """The experts of the network together again."""
+        """The experts of the network together again, and all images asked of at once."""
         self.network.join()
+        self.network.at_once = None
 
 
 def _copied(found: Mapping[str, Tensor]) -> dict[str, Tensor]:

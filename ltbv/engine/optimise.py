@@ -18,6 +18,8 @@ from ltbv.models.stack import by_run, lengths, of_owner
 from ltbv.optimisers import SGD, Adam, AdamW, Optimiser
 from ltbv.schedules import Number, times
 
+BACKBONE = ("stem", "branches")  # whose rate is `Protocol.body_rate` times that of the rest
+
 
 @dataclass(frozen=True, eq=False)
 class Moved:
@@ -38,16 +40,18 @@ class Optimisers:
         rate = stage_rate(stage, protocol)
         decay = stage_decay(stage, protocol)
         own = dict(stage.own)
-        by_group: dict[tuple[str, bool], tuple[Optimiser, list[nn.Parameter]]] = {}
+        by_group: dict[tuple[str, bool, float], tuple[Optimiser, list[nn.Parameter]]] = {}
         for name in network.names:
             rule = own.get(name, protocol.optimiser)
-            key = (name if name in own else "", name in stage.first)
+            share = protocol.body_rate if name in BACKBONE and name not in own else 1.0
+            key = (name if name in own else "", name in stage.first, share)
             learn = [p for p in getattr(network, name).parameters() if p.requires_grad]
             by_group.setdefault(key, (rule, []))[1].extend(learn)
         self.groups = []
-        for (_, first), (rule, parameters) in by_group.items():
+        for (_, first, share), (rule, parameters) in by_group.items():
             if parameters:
                 its = _rate(rule, rate, protocol)
+                its = its if share == 1 else times(its, share)
                 made = _made(rule, parameters, decay if rule.weight_decay is None else rule.weight_decay)
                 self.groups.append(Moved(rule, its, parameters, first, made))
 

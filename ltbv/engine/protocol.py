@@ -1,16 +1,20 @@
 """What is the same for every method of a study? Epochs, batch, optimiser, schedule, backbone: the common protocol."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
+from ltbv.data.boxes import Boxes
 from ltbv.data.dataset import Augmentation, are_vectors
 from ltbv.data.policies import AUGMENTATIONS, PLAIN
 from ltbv.errors import Refusal, unknown
+from ltbv.later import later
 from ltbv.models.foreign import Foreign
 from ltbv.models.given import Given
 from ltbv.models.resnet import Resnet
 from ltbv.models.vision import backbone
-from ltbv.optimisers import LBFGS, OPTIMISERS, SGD, Optimiser
+from ltbv.optimisers import LBFGS, OPTIMISERS, SGD, AdamW, Optimiser
 from ltbv.schedules import Cosine, Drops, Number, Warmup, highest, times
 from ltbv.settings import Settings
 
@@ -20,8 +24,11 @@ class Protocol:
     """Learning rate by epoch and weight decay on all that learns, unless a stage has its own.
 
     scale   of learning rates that a stage has of its own, where a user chose another highest rate than the protocol's
+    micro_batch   images that a network is asked of at once, and batch norm sees; None: the batch
+    body_rate   of stem and branches, as a share of the rate of all that stands on them
     stack   how many runs are trained side by side on the CPU, where that is fastest: five small networks, one large
             one. Of speed, not of the result, so no part of a study's settings.
+    tunes   its rates are for weights that are trained already
     """
 
     epochs: int
@@ -32,7 +39,10 @@ class Protocol:
     weight_decay: float = 5e-4
     optimiser: Optimiser = SGD()
     scale: float = 1.0
+    micro_batch: int | None = later(None)
+    body_rate: float = later(1.0)
     stack: int = field(default=1, compare=False)
+    tunes: bool = field(default=False, compare=False)
 
 
 def needed(protocol: Protocol, settings: Settings) -> Settings:
@@ -47,11 +57,13 @@ def needed(protocol: Protocol, settings: Settings) -> Settings:
 
 def changed(protocol: Protocol, settings: Settings) -> Protocol:
     """The protocol, but for what the settings say otherwise."""
-    for name, least in (("epochs", 1), ("batch", 2), ("weight_decay", 0)):
+    for name, least in (("epochs", 1), ("batch", 2), ("micro_batch", 2), ("weight_decay", 0)):
         if (number := getattr(settings, name)) is not None and number < least:
             raise Refusal(f"{name} {number}: at least {least}")
     found = {
-        name: value for name in ("epochs", "batch", "weight_decay") if (value := getattr(settings, name)) is not None
+        name: value
+        for name in ("epochs", "batch", "micro_batch", "weight_decay")
+        if (value := getattr(settings, name)) is not None
     }
     if settings.optimiser is not None:
         if settings.optimiser not in OPTIMISERS:
@@ -117,15 +129,87 @@ PROTOCOLS = {24: GLYPHS, 64: CIFAR}  # by the longest side of images that they a
 HEAD = Protocol(epochs=50, batch=256, learning_rate=Cosine(0.1), backbone=Given(1), stack=25)
 
 
-def protocol_for(image_shape: tuple[int, int, int]) -> Protocol:
-    """The protocol for images of (H, W, channels), by their longer side; for features, that of a head."""
+# Of images that are seen in parts, as torchvision and all these papers have it.
+PARTS = Augmentation(flip=True, boxes=Boxes())
+COLOURED = Augmentation(flip=True, boxes=Boxes(jitter=(0.4, 0.4, 0.4)))
+IN_TENTHS = Drops(0.1, at=(0.6, 0.8), factors=(0.1, 0.01))
+
+
+@cache
+def _imagenet_lt() -> Protocol:
+    """RIDE's settings of ImageNet-LT."""
+    return Protocol(
+        epochs=100,
+        batch=256,
+        learning_rate=Warmup(IN_TENTHS, warmup=5),
+        backbone=backbone("torchvision:resnet50@layer3"),
+        augmentation=COLOURED,
+        weight_decay=2e-4,
+    )
+
+
+@cache
+def _own_large() -> Protocol:
+    """The same for images of one's own, with a network of a third of the cost."""
+    return replace(_imagenet_lt(), backbone=backbone("torchvision:resnet18@layer3"))
+
+
+@cache
+def _inaturalist() -> Protocol:
+    """RIDE's settings of iNaturalist 2018: twice the batch and rate, colours as they are."""
+    rate = Warmup(times(IN_TENTHS, 2.0), warmup=5)
+    return replace(_imagenet_lt(), batch=512, learning_rate=rate, augmentation=PARTS)
+
+
+@cache
+def _places_lt() -> Protocol:
+    """SADE's settings of Places-LT (Zhang et al., 2022): weights of ImageNet are tuned, the heads ten times as fast."""
+    return Protocol(
+        epochs=30,
+        batch=128,
+        learning_rate=Drops(0.01, at=(1 / 3, 2 / 3), factors=(0.1, 0.01)),
+        backbone=backbone("torchvision:resnet152@layer4"),
+        augmentation=COLOURED,
+        weight_decay=4e-4,
+        body_rate=0.1,
+        tunes=True,
+    )
+
+
+@cache
+def _swin() -> Protocol:
+    """RIDE's settings of Swin transformers, but for RandAugment, mixup, CutMix and erasing, which are not here."""
+    return Protocol(
+        epochs=300,
+        batch=1024,
+        learning_rate=Warmup(Cosine(1e-3), warmup=20),
+        backbone=backbone("torchvision:swin_t"),
+        augmentation=COLOURED,
+        weight_decay=0.2,
+        optimiser=AdamW(clip=5.0),
+    )
+
+
+LARGE: dict[str, Callable[[], Protocol]] = {  # of larger images, by the name of the data set; '' is all others
+    "": _own_large,
+    "imagenet-lt": _imagenet_lt,
+    "places-lt": _places_lt,
+    "inaturalist2017": _inaturalist,
+    "inaturalist2018": _inaturalist,
+}
+FAMILIES: dict[str, Callable[[], Protocol]] = {"swin": _swin}  # whose networks are not trained as others are
+
+
+def protocol_for(image_shape: tuple[int, int, int], dataset: str = "", network: str = "") -> Protocol:
+    """The protocol for images of (H, W, channels), by their longer side; above 64 pixels by the name of the data set,
+    or by the network that is asked for, where its family has one; for
+    features, that of a head."""
     if are_vectors(image_shape):
         return replace(HEAD, backbone=Given(image_shape[2]))
     longest = max(image_shape[:2])
     for side, protocol in sorted(PROTOCOLS.items()):
         if longest <= side:
             return protocol
-    raise Refusal(
-        f"images of {image_shape[0]} x {image_shape[1]} pixels: there are protocols for images of at most"
-        f" {max(PROTOCOLS)} a side; give smaller ones"
-    )
+    model = network.partition(":")[2]
+    family = next((of for name, of in FAMILIES.items() if model.startswith(name)), None)
+    return (family or LARGE.get(dataset, LARGE[""]))()

@@ -266,6 +266,7 @@ def _no_waiting() -> Iterator[None]:
 
 def drive(step: Step, feed: Feed, batch: int, report: Callable[[int], None]) -> Drive:
     """What takes these steps: recorded ones on a GPU, if no part of the network has draws of its own."""
-    if step.device.type == "cuda" and not _FAILED and all(layer.recordable for layer in layers(step.network)):
+    can_be = feed.reader.resident and all(layer.recordable for layer in layers(step.network))
+    if step.device.type == "cuda" and not _FAILED and can_be:
         return Replayed(step, feed, batch, report, cuda_graph)
     return Eager(step, feed, batch, report)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ltbv.data.profile import OWN
 from ltbv.data.resample import lost_classes, overlap
+from ltbv.data.residence import described
 from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
 from ltbv.engine.probe import check_on_features
@@ -50,6 +51,7 @@ class Job:
     description: dict = field(repr=False)
     test_labels: np.ndarray = field(repr=False)
     tasks: list[Task]
+    pixels: str = ""
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -158,7 +160,7 @@ class Job:
 
     def notes(self) -> list[str]:
         """What a reader of the results must know of the samples."""
-        found, classes = [*self.study.entry.notes], len(self.study.counts)
+        found, classes = [*self.study.notes], len(self.study.counts)
         asked, has, lowest = self.request.settings, self.study.entry.imbalance, self.study.settings.imbalance
         if asked.imbalance is None and lowest is not None and lowest < has and self.study.settings.profile != OWN:
             found.append(f"the imbalance is {lowest:g}, not {has:g}: more a head of {asked.head} does not allow")
@@ -247,6 +249,7 @@ def prepare(request: Request) -> Job:
         description=study.data(dataset),
         test_labels=dataset.test.labels,
         tasks=tasks,
+        pixels=described(dataset, int(study.counts.sum()), device),
     )
 
 

@@ -4,8 +4,8 @@ import json
 import shlex
 from pathlib import Path
 
-from ltbv.engine.cost import seconds_per_image, stored_bytes
-from ltbv.engine.predict import wants_experts
+from ltbv.engine.cost import run_bytes, seconds_per_image, stored_bytes
+from ltbv.engine.predict import TOP, wants_experts, wants_logits
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Job
@@ -31,7 +31,9 @@ def outlook(job: Job) -> str:
     lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
     lines += [f"  augmentation {of.augmentation}"] if of.augmentation else []
     lines += [f"  note: {note}" for note in job.notes()]
-    size, measured, of_method = 0, {}, dict.fromkeys((method.key for method in job.methods.values()), 0.0)
+    if job.pixels:
+        lines.append(f"  {job.pixels}")
+    size, largest, measured, of_method = 0, 0, {}, dict.fromkeys((method.key for method in job.methods.values()), 0.0)
     for training in job.trainings:
         known = (training.key, len(training.runs))
         if known not in measured:
@@ -42,6 +44,7 @@ def outlook(job: Job) -> str:
         later = job.study.work(training.stage) / value(training.stage.objective.work(), 0, 1)  # than the step timed
         took = measured[known] * training.images(job.study) * later
         of_method[training.method.key] = of_method.get(training.method.key, 0.0) + took
+        largest = max(largest, run_bytes(training.stage, protocol, shape, classes))
         size += stored_bytes(training.stage, protocol, shape, classes) * len(training.runs)
         lines.append(
             f"  train {training.method.key}/{training.stage.name}, runs {training.runs[0]}-{training.runs[-1]}, "
@@ -59,6 +62,8 @@ def outlook(job: Job) -> str:
     each = ", ".join(f"{key} {_span(took)}" for key, took in of_method.items())
     jobs = f"{job.jobs} process{'es' * (job.jobs > 1)} on {job.device}"
     megabytes = f"{size / 1e6:.1f}" if size < 1e7 else f"{size / 1e6:.0f}"
+    if largest:
+        lines.append(f"  training takes about {largest / 1e6:,.0f} MB of a GPU's memory for each run of a stack")
     return "\n".join(
         [
             *lines,
@@ -74,7 +79,9 @@ def prediction_bytes(method: Method, job: Job, classes: int) -> int:
     means, points, net = job.request.means, len(job.test_labels), method.stages[-1].net
     experts = 1 if net.head.joint or method.predict is not mean else net.experts
     each = experts > 1 and wants_experts(means.keep_expert_logits, experts, points, classes)
-    return points * (BYTES_A_POINT + 2 * classes * means.keep_logits * (1 + each * experts))
+    if wants_logits(means.keep_logits, classes):
+        return points * (BYTES_A_POINT + 2 * classes * (1 + each * experts))
+    return points * (BYTES_A_POINT + (4 * TOP if means.keep_logits is None else 0))
 
 
 def _start(request: Request) -> str:

@@ -20,8 +20,10 @@ class Place:
     data_dir: Path | None = choice(None, "Where the files of the data set are.")
     device: str = choice("auto", "auto, cpu or cuda.")
     checkpoint_minutes: float = choice(10.0, "How often a long stage is kept.")
-    keep_logits: bool = choice(
-        True, "Keep logits, two bytes a class and test image of each run: for top-k, Brier score and cross-entropy."
+    keep_logits: bool | None = choice(
+        None,
+        "Keep logits, two bytes a class and test image of each run: for the parts of Brier score and cross-entropy."
+        " [with at most 1,000 classes; else the 20 largest]",
     )
     keep_expert_logits: bool | None = choice(
         None,
@@ -34,7 +36,7 @@ class Place:
         for name in LEAST.keys() & vars(self).keys():
             if (number := getattr(self, name)) is not None and number < LEAST[name]:
                 raise Refusal(f"{option(name)} {number}: at least {LEAST[name]}")
-        if self.keep_expert_logits and not self.keep_logits:
+        if self.keep_expert_logits and self.keep_logits is False:
             raise Refusal("--keep-expert-logits is asked, and --no-keep-logits too; leave one of them out")
 
 

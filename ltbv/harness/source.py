@@ -12,8 +12,8 @@ from ltbv.data.images import sources
 from ltbv.data.images.look import Tell
 from ltbv.data.images.named import NAMED
 from ltbv.data.images.recipe import Begin, Source
-from ltbv.engine.protocol import protocol_for
 from ltbv.errors import Refusal
+from ltbv.models.weights import placed
 from ltbv.options import choices, option
 from ltbv.settings import Settings
 
@@ -24,6 +24,8 @@ def settled(options: Mapping[str, Any], tell: Tell = sources.silent) -> tuple[di
     `features`, a path or several, stands in the place of a `dataset`.
     """
     rest = dict(options)
+    if isinstance(network := rest.get("network"), str):
+        rest["network"] = placed(network)  # a worker may stand elsewhere
     of_backbone = rest.pop("features", None)
     of_images = {one.name: rest.pop(one.name, None) for one in (*choices(Source), *choices(Begin))}
     dataset = rest.pop("dataset", Settings.dataset)
@@ -34,8 +36,6 @@ def settled(options: Mapping[str, Any], tell: Tell = sources.silent) -> tuple[di
             if value is not None:
                 raise Refusal(f"{option(name)} {value} is of images, and {dataset} holds features; leave it out")
         return {**rest, "dataset": str(dataset)}, backbones.kept_as(str(dataset))
-    if isinstance(side := of_images["side"], int):  # before images are decoded to a size that no network is for
-        protocol_for((side, side, 3))
     if isinstance(dataset, str) and dataset in NAMED:  # whose pool needs no files any more
         of_images["data_dir"] = rest.pop("data_dir", None)
     dataset, name = sources.settled(dataset, of_images, tell)

@@ -23,6 +23,8 @@ from ltbv.engine.terms import as_published, stage_epochs
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
+from ltbv.models.foreign import Foreign
+from ltbv.models.weights import MARK, Weights
 from ltbv.options import option, split
 from ltbv.schedules import value
 from ltbv.settings import COMMON, PAPER, Settings
@@ -72,7 +74,29 @@ class Study:
 
     @property
     def protocol(self) -> Protocol:
-        return changed(protocol_for(self.entry.image_shape), self.settings)
+        return changed(usual_protocol(self.entry, self.settings), self.settings)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the data, and of the weights that networks begin with."""
+        said = list(self.entry.notes)
+        if weights := self.weights:
+            said.append(
+                f"all runs begin with the weights of {weights.path.name} (sha256 {weights.digest}), but for heads and"
+                " branches that are narrowed: what other first weights would change is not in the variance"
+            )
+        elif self.protocol.tunes:
+            said.append(
+                f"the protocol of {self.entry.name} is for weights that are trained already; give"
+                f" --network {self.protocol.backbone}{MARK}FILE"
+            )
+        return said
+
+    @property
+    def weights(self) -> Weights | None:
+        """What networks begin with, where that is in a file."""
+        backbone = self.protocol.backbone
+        return backbone.weights if isinstance(backbone, Foreign) else None
 
     def load(self, data_dir: Path | str | None = None) -> tuple["Study", Dataset]:
         """Read the data: the study of just these, and they."""
@@ -101,6 +125,8 @@ class Study:
         del protocol["epochs"]  # stands among the settings
         name = {"protocol_name": said.pop("protocol")} if "protocol" in said else {}
         own = {**said, **name, "dataset": self.entry.name}  # wherever it lies
+        if weights := self.weights:
+            own["network"] = own["network"].partition(MARK)[0] + str(weights)
         return {**own, "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
 
     def form(self, method: Method) -> Method:
@@ -113,7 +139,7 @@ class Study:
 
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
-        more: dict[str, Any] = {"notes": list(self.entry.notes)} if self.entry.notes else {}
+        more: dict[str, Any] = {"notes": self.notes} if self.notes else {}
         more |= {} if self.entry.backbone is None else {"backbone": self.entry.backbone}
         if several := self.entry.backbones:
             more["backbones"] = [dict(zip(("file", "content", "about"), one, strict=True)) for one in several]
@@ -197,13 +223,14 @@ def resolve(dataset: str = Settings.dataset, **chosen: Any) -> Study:
 def filled_in(asked: Settings) -> Study:
     """Fill in a data set's defaults and check every name and number; the first that will not do is refused."""
     source = entry(asked.dataset)
-    asked = replace(asked, protocol=_protocol(asked, protocol_for(source.image_shape)))
+    usual = usual_protocol(source, asked)
+    asked = replace(asked, protocol=_protocol(asked, usual))
     if asked.seed < 0:
         raise Refusal(f"seed {asked.seed}: must be 0 or larger")
     if asked.development is not None and asked.development < 1:
         raise Refusal(f"development {asked.development}: at least 1 image a class, or leave it out")
     own = {name: getattr(source, name) for name in ("scheme", "head", "imbalance", "profile")}
-    own["epochs"] = protocol_for(source.image_shape).epochs
+    own["epochs"] = usual.epochs
     if asked.profile is None and asked.imbalance is not None and source.profile == OWN:  # a tail is cut out of them
         own |= {"profile": "exp", "scheme": "subsample"}
     elif OWN in (asked.profile, source.profile if asked.profile is None else None):
@@ -216,10 +243,15 @@ def filled_in(asked: Settings) -> Study:
         assert settings.head is not None and settings.imbalance is not None and settings.profile is not None
         lowered = allowed_imbalance(source.num_classes, settings.head, settings.imbalance, settings.profile)
         settings = replace(settings, imbalance=lowered)
-    study = Study(needed(protocol_for(source.image_shape), settings))
+    study = Study(needed(usual, settings))
     check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
     study.protocol  # noqa: B018  (what no protocol can have is refused here)
     return study
+
+
+def usual_protocol(source: Entry, asked: Settings) -> Protocol:
+    """The common protocol of a data set, before anything is chosen but the network."""
+    return protocol_for(source.image_shape, source.name, asked.network)
 
 
 OWN_TERMS = ("network", "epochs", "batch", "learning_rate", "weight_decay", "optimiser", "augmentation")

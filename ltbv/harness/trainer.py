@@ -20,11 +20,11 @@ import torch
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, Dataset
-from ltbv.data.readers import test_set
+from ltbv.data.residence import testing_reader
 from ltbv.data.views import Views
 from ltbv.engine.cost import build
 from ltbv.engine.device import precision
-from ltbv.engine.predict import predict, record
+from ltbv.engine.predict import recorded, wants_logits
 from ltbv.engine.snapshot import Keeper
 from ltbv.engine.terms import of_stage
 from ltbv.engine.train import train
@@ -85,18 +85,18 @@ class Trainer:
         tell: Tell = _nobody,
         dtype: torch.dtype = torch.float32,
         checkpoint_minutes: float = float("inf"),
-        keep_logits: bool = True,
+        keep_logits: bool | None = None,
         keep_expert_logits: bool | None = None,
     ):
         self.checkpoint_minutes, self.keep_logits = checkpoint_minutes, keep_logits
-        self.keep_expert_logits = keep_expert_logits if keep_logits else False
+        self.keep_expert_logits = keep_expert_logits if wants_logits(keep_logits, dataset.num_classes) else False
         self.study, self.store, self.dataset, self.runs, self.tell = study, store, dataset, runs, tell
         self.device, self.dtype = device, dtype
         self.setup = setup(runs, device, dtype)
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
         self.feeds: dict[tuple[int, bool, Augmentation], Feed] = {}
-        self.test = test_set(dataset, runs, device=device, dtype=dtype)
+        self.test = testing_reader(dataset, runs, device=device, dtype=dtype)
 
     def feed_of(self, stage: Stage) -> Feed:
         """The training images of a stage, and what is held out of them."""
@@ -140,16 +140,20 @@ class Trainer:
         network = self.finished(method)
         recipe = self.store.recipe_of(method.key) or self.study.recipe(method, 0)
         last = self.study.stage_key(method, method.stages[-1])
-        rule = self.rule(method, network)
-        parts = predict(network, self.test, rule, experts=self.keep_expert_logits)._asdict()
-        logits = parts["logits"]
+        told = recorded(
+            network,
+            self.test,
+            self.dataset.test.labels,
+            self.rule(method, network),
+            range(len(self.runs)),
+            keep_logits=self.keep_logits,
+            experts=self.keep_expert_logits,
+        )
         for slot, run in enumerate(self.runs):
-            if not np.isfinite(logits[slot]).all():
-                bad = int((~np.isfinite(logits[slot])).any(1).sum())
+            fields, bad = told[slot]
+            if bad:
                 self.fail(method, [run], f"training diverged: logits of {bad} test images are not finite")
             elif run in missing:
-                own = {name: part[slot] for name, part in parts.items() if part is not None}
-                fields = record(**own, labels=self.dataset.test.labels, keep_logits=self.keep_logits)
                 kept = self.kept.get((last, run), {})
                 said = provenance.of_prediction(recipe, self.study.settings.seed, run) | {
                     "weights": {last: kept.get("weights")},
@@ -284,7 +288,7 @@ def do_chunk(
     tell: Tell,
     *,
     checkpoint_minutes: float = float("inf"),
-    keep_logits: bool = True,
+    keep_logits: bool | None = None,
     keep_expert_logits: bool | None = None,
 ) -> None:
     """Do one chunk, in whatever process: the only thing an executor has to call.

@@ -34,7 +34,7 @@ class Order:
     devices: int = 1  # GPUs that the workers are spread over
     retries: int = 1  # of a chunk whose worker died
     checkpoint_minutes: float = 10.0
-    keep_logits: bool = True
+    keep_logits: bool | None = None
     keep_expert_logits: bool | None = None
 
     def store(self) -> Store:

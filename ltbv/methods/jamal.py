@@ -65,6 +65,7 @@ class Conditional(Objective):
     reduction   of the virtual loss: 'sum' (released code) or 'mean' (paper)
     """
 
+    looks_ahead = True
     loss: ExampleLoss = cross_entropy
     at: float = 0.8
     tau: float = 0.01

@@ -43,6 +43,7 @@ def example_weights(alignment: Tensor) -> Tensor:
 class Agreeing(Objective):
     """sum_i w_i l_i of the first batch, weighed by development images, the second; see the module."""
 
+    looks_ahead = True
     loss: ExampleLoss = cross_entropy
 
     def work(self) -> float:

@@ -98,6 +98,7 @@ class WeighedByNet(Objective):
                  divided by the size of the batch, and it is not
     """
 
+    looks_ahead = True
     loss: ExampleLoss = cross_entropy
     normalised: bool = True
 

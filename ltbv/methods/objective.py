@@ -74,11 +74,13 @@ class Objective(ABC):
     draws       how many numbers, uniform within [0, 1), each image of a batch brings along: `Batch.draws`
     batch_each  every expert sees a batch of its own
     beyond_head what it does that means nothing where features are frozen, '' for most: 'makes images', 'moves features'
+    looks_ahead it takes virtual steps, of the whole batch at once
     """
 
     draws = 0
     batch_each = False
     beyond_head = ""
+    looks_ahead = False
 
     def work(self) -> Number:
         """How many times the work of a plain step, forward and backward on one batch, a step takes; for costs."""

@@ -15,6 +15,7 @@ from ltbv.errors import Refusal
 from ltbv.later import later
 from ltbv.models.channels import narrow
 from ltbv.models.divided import Divided
+from ltbv.models.micro import in_parts
 from ltbv.models.parts import BODY, LINEAR, PLACES, Head, Part, Shape
 from ltbv.models.stack import fan_out, take
 
@@ -67,7 +68,10 @@ class Experts(nn.Module):
 
     Parts: `stem`, of a run's experts together, or with a copy for each where they are `apart`; `branches`; `heads`; and
     the `parts` of the `Net`, each by its name. `features` is D; what a branch gives may be padded (`fused`).
+    `at_once` is how many images are asked of together where a gradient is wanted; None: all (`micro`).
     """
+
+    at_once: int | None = None
 
     def __init__(
         self,
@@ -96,6 +100,12 @@ class Experts(nn.Module):
 
     def forward(self, images: Tensor | Sequence[Tensor]) -> Output:
         """images: one batch for all experts, or one for each expert; a shared stem then sees one after the other."""
+        n = len(images if isinstance(images, Tensor) else images[0])
+        if self.at_once and n > self.at_once and torch.is_grad_enabled():
+            return Output(*in_parts(self, self._said, images, self.at_once))
+        return self._said(images)
+
+    def _said(self, images: Tensor | Sequence[Tensor]) -> Output:
         shape = (self.runs, self.experts)
         features = self._features(self._maps(images))[..., : self.features]
         features = self._through("features", features)

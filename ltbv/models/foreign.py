@@ -1,7 +1,8 @@
 """How is a network that somebody else wrote a backbone? Whole; or cut, and experts share its front.
 
 `torchvision:resnet18@layer3` is cut before its child `layer3`: a run's experts share what comes before, and each has
-`layer3`, `layer4` and the mean of maps for itself. Weights are drawn, the last linear layer is left out.
+`layer3`, `layer4` and the mean of maps for itself. Weights are drawn, or those of a file; the last linear layer is left
+out.
 """
 
 from abc import ABC, abstractmethod
@@ -16,16 +17,21 @@ from ltbv.errors import Refusal
 from ltbv.later import later
 from ltbv.models.cut import halves, headless, last_linear, way
 from ltbv.models.loop import Loop, lent
+from ltbv.models.weights import Weights
 
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Foreign(ABC):
-    """A classifier by its name in a package, and the child that it is cut before, '' where it is left whole."""
+    """A classifier by its name in a package, and the child that it is cut before, '' where it is left whole.
+
+    weights   that it begins with; what is narrowed is drawn all the same
+    """
 
     name: str
     cut: str = later("")
+    weights: Weights | None = later(None)
 
     @property
     @abstractmethod
@@ -42,7 +48,7 @@ class Foreign(ABC):
         return None
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.name}" + (f"@{self.cut}" if self.cut else "")
+        return f"{self.source}:{self.name}" + (f"@{self.cut}" if self.cut else "") + str(self.weights or "")
 
     def build_shared(self, copies: int, channels: int) -> nn.Module:
         """What comes before the cut; of a whole network nothing, images pass."""
@@ -74,7 +80,13 @@ class Foreign(ABC):
         network = self.whole() if factor == 1 else self.narrowed(factor)
         if network is None:
             raise self._as_wide(factor)
+        if self.weights and factor == 1:
+            self.weights.put_into(network, last_linear(network, str(self)))
         return network
+
+    def check_weights(self) -> None:
+        """Refuse weights of another network."""
+        _fitted(self)
 
     def _as_wide(self, factor: float) -> Refusal:
         cure = "use Net(width=1.0), or torchvision:resnet18@layer3, whose experts can"
@@ -104,6 +116,12 @@ def _way(of: Foreign, factor: float) -> tuple[str, int]:
         network = of._made(factor)
         end = last_linear(network, str(of))
         return way(headless(network, str(of)), of.cut, end, f"{of.source}:{of.name}")
+
+
+@lru_cache(maxsize=16)
+def _fitted(of: Foreign) -> None:
+    with CPU, lent(np.random.default_rng(0), CPU):
+        of._made(1.0)
 
 
 @lru_cache(maxsize=64)

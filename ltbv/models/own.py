@@ -33,4 +33,4 @@ def own(name: str, cut: str) -> OwnBackbone:
     attribute = name.partition(":")[2]
     if not callable(make):
         raise Refusal(f"network {name!r} is a {type(make).__name__}; give a function that makes a torch.nn.Module")
-    return OwnBackbone(attribute, cut, make)
+    return OwnBackbone(attribute, cut, make=make)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, jvp
 
+from ltbv.errors import Refusal
 from ltbv.models.experts import Experts, Output
 from ltbv.models.stack import by_run, lengths, of_owner
 
@@ -36,6 +37,11 @@ def weights(network: Experts) -> dict[str, Tensor]:
 
 def outputs(network: Experts, at: Weights, images: Tensor) -> Output:
     """What the network says of images [B, R*channels, H, W] with these weights in the place of its own."""
+    if network.at_once:  # asked again in the backward pass it would have its own weights
+        raise Refusal(
+            f"a virtual step asks of the whole batch at once, and micro_batch is {network.at_once}: leave out"
+            " --micro-batch, or the method"
+        )
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     with torch.autocast(images.device.type, enabled=False):
         return functional_call(network, {**at, **buffers}, (images,))

@@ -6,7 +6,7 @@ schemas are declared first.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
@@ -18,6 +18,7 @@ from torch import nn
 from ltbv.errors import Refusal, unknown
 from ltbv.models.foreign import Foreign
 from ltbv.models.own import own
+from ltbv.models.weights import MARK, weights
 
 SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -96,7 +97,7 @@ def _timm() -> ModuleType:
         return import_module("timm")
     except ImportError as error:
         raise Refusal(
-            f"a network of timm is asked for, which cannot be imported ({error}); pip install timm"
+            f"a network of timm is asked for, which cannot be imported ({error}); pip install 'ltbv[vision]'"
         ) from error
 
 
@@ -104,12 +105,18 @@ LENDERS: dict[str, type[Foreign]] = {"torchvision": TorchvisionBackbone, "timm":
 
 
 def backbone(name: str) -> Foreign:
-    """The network of that name: torchvision:NAME, timm:NAME, one's own, or any with @CHILD, before which it is cut."""
-    whole, at, cut = name.partition("@")
+    """The network of that name: torchvision:NAME, timm:NAME, one's own, or any with @CHILD, before which it is cut; and
+    with +weights=FILE, the weights that it begins with."""
+    rest, mark, file = name.partition(MARK)
+    whole, at, cut = rest.partition("@")
     source, _, model = whole.partition(":")
     if not source or not model or (at and not cut):
         raise Refusal(
             f"network {name!r}: give torchvision:NAME, timm:NAME or package.module:function, for example"
             " torchvision:resnet18, or torchvision:resnet18@layer3, which is cut before layer3; or leave it out"
         )
-    return LENDERS[source](model, cut) if source in LENDERS else own(whole, cut)
+    found = LENDERS[source](model, cut) if source in LENDERS else own(whole, cut)
+    if mark:
+        found = replace(found, weights=weights(file))
+        found.check_weights()
+    return found

@@ -40,7 +40,7 @@ FIELDS = {  # of a file -> of MethodRuns
     "sum_p2": "sum_p2",
 }
 SCORES = ("p_true", "p_negative")  # known together, or not at all
-LOGITS, RANKS, EXPERT_LOGITS = "logits", "ranks", "expert_logits"
+LOGITS, RANKS, EXPERT_LOGITS, TOP = "logits", "ranks", "expert_logits", "top_classes"
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = (*SCORES, "sum_p2")
 MOST_EXPERTS = 1000
@@ -275,15 +275,16 @@ def _read_method(
 ) -> tuple[MethodRuns, Origins]:
     """The runs of a method, and where they come from; a file that says it is another than its name is refused.
 
-    ranked   take the rank of the true class from the logits, where these are kept; else, most of the file is unread
+    ranked   take the rank of the true class from the logits, where these are kept; else, most of the file is unread,
+             but for the classes of the largest logits, where these alone are kept
     """
     runs, recipe = store.runs(key), store.recipe(key)
     cure = f"delete it and run: {command(store.path, asked, key, runs=1 + max(runs))}"
-    of_runs, origins, experts = [], {}, set()
+    of_runs, origins, experts, whole = [], {}, set(), []
     for run in runs:
         path = store.prediction_file(key, run)
         try:
-            more = [LOGITS] * ranked
+            more = [TOP, *[LOGITS] * ranked]
             fields = read_arrays(path, ["label"], optional=(*FIELDS, provenance.FIELD, *more))
             if not fields.keys().isdisjoint(SCORES):  # labels alone may be all that was kept of a run
                 fields |= read_arrays(path, SCORES)
@@ -294,7 +295,9 @@ def _read_method(
         fields.pop(provenance.FIELD, None)
         try:
             _check_origin(origins[run], provenance.of_prediction(recipe, asked["seed"], run))
-            ranks = _ranks(fields.pop(LOGITS, None), labels, num_classes)
+            whole.append(LOGITS in fields)
+            top = fields.pop(TOP, None)
+            ranks = _ranks(fields.pop(LOGITS, None), labels, num_classes) or _ranks_within(top, labels, num_classes)
             _check_fields(fields, labels, num_classes)
             experts.add(_experts(shape, labels.size, num_classes))
         except Refusal as refusal:
@@ -308,7 +311,7 @@ def _read_method(
     }
     known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
     stages = tuple(stage["key"] for stage in recipe["stages"])
-    if RANKS in arrays:  # so all runs have logits, as many as may be read
+    if all(whole):  # as many as may be read
         known["logits"] = partial(store.predictions, key, LOGITS)
     if None not in experts and len(experts) == 1:
         known["expert_logits"] = partial(_read_experts, store, key)
@@ -325,6 +328,16 @@ def _ranks(logits: np.ndarray | None, labels: np.ndarray, num_classes: int) -> d
         return {RANKS: stats.true_class_ranks(logits, labels)}
     except Refusal as refusal:
         raise Refusal(f"cannot be: its {refusal}") from refusal
+
+
+def _ranks_within(top: np.ndarray | None, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
+    """RANKS (N,) by the classes (N, k) of the k largest logits of a run: k for all that are not among these."""
+    if top is None:
+        return {}
+    if top.ndim != 2 or len(top) != labels.size or not 5 <= top.shape[1] <= num_classes or top.dtype.kind not in "iu":
+        raise Refusal(f"has {TOP} of type {top.dtype} and shape {top.shape}")
+    hit = top == labels[:, None]
+    return {RANKS: np.where(hit.any(1), hit.argmax(1), top.shape[1]).astype(np.min_scalar_type(num_classes))}
 
 
 def _experts(shape: tuple[int, ...] | None, points: int, num_classes: int) -> int | None:

@@ -6,12 +6,15 @@ import torch
 from scipy.special import logsumexp, softmax
 
 from ltbv.data.readers import OnDevice
-from ltbv.engine.predict import predict, record
+from ltbv.engine.predict import Predictions, predict, record, recorded, wants_logits
+from ltbv.errors import Refusal
 from ltbv.methods.base import Answer, mean
 from ltbv.models.experts import Net
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
+from ltbv.report.study import _ranks_within
 from ltbv.seeds import generator
+from ltbv.stats import true_class_ranks
 
 
 @pytest.fixture
@@ -155,3 +158,51 @@ def test_logits_of_experts_are_kept_beside_their_mean(logits, labels):
     assert (kept["expert_logits"] == each.astype(np.float16)).all()
     assert "expert_logits" not in record(logits, labels, None, False, each)
     assert record(logits, labels, None, True, 1e5 * each)["expert_logits"].dtype == np.float32
+
+
+def test_what_is_recorded_block_by_block_is_what_is_recorded_at_once(tiny):
+    network = Net(experts=2).build(Resnet(widths=(4, 8, 8), blocks=1), runs=2, channels=2, classes=5)
+    for run in range(2):
+        draw_run(network, run, 2, generator(0, run, "init"))
+    test = OnDevice(tiny, tiny.test.pixels, pad=0, device=torch.device("cpu"), dtype=torch.float32)
+    labels = tiny.test.labels
+    logits, _, each = predict(network, test, mean, block=7, experts=True)
+    found = recorded(network, test, labels, mean, (1,), block=7, experts=True)
+    assert found.keys() == {1} and found[1].diverged == 0
+    at_once = record(logits[1], labels, None, True, each[1])
+    assert found[1].fields.keys() == at_once.keys()
+    assert all((found[1].fields[name] == values).all() for name, values in at_once.items())
+
+
+def test_of_many_classes_the_largest_logits_are_kept_and_rank_the_true_class_as_all_do(monkeypatch):
+    assert [wants_logits(asked, n) for n in (1000, 1001) for asked in (None, True, False)] == [
+        True, True, False, False, True, False,
+    ]  # fmt: skip
+    draw = np.random.default_rng(0)
+    logits, labels = draw.normal(size=(1, 40, 1001)).astype(np.float32), draw.integers(1001, size=40)
+    logits[0, np.arange(40), labels] += 3
+    monkeypatch.setattr("ltbv.engine.predict.answers", lambda *_, **more: [Predictions(logits)])
+    fields, diverged = recorded(None, None, labels, None, (0,))[0]
+    assert diverged == 0 and "logits" not in fields and fields["top_classes"].dtype == np.uint16
+    assert fields["top_logits"].shape == fields["top_classes"].shape == (40, 20)
+    by_hand = np.argsort(-logits[0], axis=1, kind="stable")[:, :20]
+    assert (fields["top_classes"] == by_hand).all() and (fields["top_classes"][:, 0] == fields["label"]).all()
+    np.testing.assert_array_equal(fields["top_logits"], np.take_along_axis(logits[0], by_hand, 1).astype(np.float16))
+    ranks, whole = _ranks_within(fields["top_classes"], labels, 1001)["ranks"], true_class_ranks(logits[0], labels)
+    assert (ranks == np.minimum(whole, 20)).all() and 0 < (whole >= 20).sum() < 40
+    assert recorded(None, None, labels, None, (0,), keep_logits=True)[0].fields["logits"].shape == (40, 1001)
+    assert "top_logits" not in recorded(None, None, labels, None, (0,), keep_logits=False)[0].fields
+
+
+def test_of_a_run_that_diverged_nothing_is_recorded(monkeypatch):
+    logits = np.zeros((2, 4, 3), np.float32)
+    logits[1, [0, 2]] = np.nan
+    blocks = [Predictions(logits[:, :2]), Predictions(logits[:, 2:])]
+    monkeypatch.setattr("ltbv.engine.predict.answers", lambda *_, **more: blocks)
+    found = recorded(None, None, np.zeros(4, int), None, (0, 1))
+    assert found[1] == ({}, 2) and found[0].diverged == 0 and len(found[0].fields["label"]) == 4
+
+
+def test_classes_that_cannot_be_the_largest_are_refused():
+    with pytest.raises(Refusal, match="top_classes of type float64"):
+        _ranks_within(np.zeros((3, 20)), np.zeros(3, int), 50)

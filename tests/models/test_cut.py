@@ -254,11 +254,12 @@ def test_timm_that_is_not_there_is_said(monkeypatch):
         raise ImportError(f"No module named {name!r}")
 
     monkeypatch.setattr(vision, "import_module", missing)
-    with pytest.raises(Refusal, match=r"cannot be imported \(No module named 'timm'\); pip install timm"):
+    with pytest.raises(Refusal, match=r"cannot be imported \(No module named 'timm'\); pip install 'ltbv\[vision\]'"):
         backbone("timm:resnet18@layer3")
 
 
 def test_a_network_of_timm_is_cut_as_any_other():
+    vision.torchvision()  # which timm imports, perhaps beside a CPU-only torch
     pytest.importorskip("timm")
     for name, features in (("timm:resnet18@layer3", 512), ("timm:convnext_atto@stages.2", 320)):
         network = stack(Net(experts=2, width=1.0), backbone(name))

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from ltbv.data import cache
-from ltbv.data.dataset import Dataset, Images, indices_of, labels_of
+from ltbv.data.dataset import Dataset, Images, Mapped, indices_of, labels_of
 from ltbv.data.entry import Entry
-from ltbv.data.images.recipe import RULES
+from ltbv.data.images.recipe import RULES, seen_side
 from ltbv.data.profile import OWN
 from ltbv.errors import Refusal, words_of
 from ltbv.files import Damaged, read_arrays, read_json
@@ -89,7 +89,7 @@ class Pool:
             description=f"images of {self.path}",
             num_classes=len(self.class_names),
             pool=self.train_counts,
-            image_shape=(self.side, self.side, self.channels),
+            image_shape=(seen_side(self.side), seen_side(self.side), self.channels),
             head=largest,
             imbalance=largest / smallest,
             profile=OWN,
@@ -101,21 +101,31 @@ class Pool:
         )
 
     def dataset(self) -> Dataset:
-        """Training images read from the map, the test set in memory."""
+        """Training images and test images, both read from the map when they are asked for."""
         rows, pixels = self.index["rows"], self.pixels
         trained = sum(self.train_counts)
         first = np.cumsum([0, *self.train_counts])
+        mapped = Mapped(pixels, lambda ids: rows[first[labels_of(ids)] + indices_of(ids)])
         return Dataset(
             name=self.name,
             class_names=self.class_names,
             pool_sizes=np.array(self.train_counts),
-            read=lambda ids: np.asarray(pixels[rows[first[labels_of(ids)] + indices_of(ids)]]),
-            test=Images(np.array(pixels[rows[trained:]]), self.index["labels"][trained:].astype(np.int64)),
+            read=lambda ids: np.asarray(pixels[mapped.rows(ids)]),
+            test=Images(self._middles(rows[trained:]), self.index["labels"][trained:].astype(np.int64)),
             mean=self.mean,
             std=self.std,
             mirrors=self.mirrors,
             content=self.key,
+            mapped=mapped,
         )
+
+    def _middles(self, rows: np.ndarray) -> np.ndarray:
+        """What a network sees of these rows: in the map where they follow each other, else in memory."""
+        side, whole = seen_side(self.side), np.arange(rows[0], rows[0] + len(rows))
+        own = slice((self.side - side) // 2, (self.side - side) // 2 + side)
+        if (rows == whole).all():
+            return self.pixels[rows[0] : rows[0] + len(rows), own, own]
+        return np.array(self.pixels[rows, own, own])
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -8,6 +8,12 @@ from ltbv.options import check, choice
 
 RULES = 1  # of listing, order and decoding: another number is another pool
 SMALLEST, LARGEST = 8, 1024  # pixels a side
+WHOLE = 64  # pixels a side up to which a network sees the whole image
+
+
+def seen_side(side: int) -> int:
+    """Pixels a side that a network sees of a pool's images: up to 64 all, of large ones 7/8 (224 of 256, as usual)."""
+    return max(min(side, WHOLE), side * 7 // 8)
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,14 @@ def test_a_pool_takes_nothing_beside_it(ltbv):
 def test_a_dry_run_names_the_command_that_finds_the_same_images(ltbv):
     said = ltbv("bootstrap", "--dataset", "photographs", "--method", "ce", "--runs", 2, "--epochs", 1, "--dry-run")
     assert "17 images a run" in said and "--dataset" in said.splitlines()[-1]
+    pool, run = 23 * 32 * 32 * 3 / 1e6, 17 * 32 * 32 * 3 / 1e6
+    assert f"the pool has {pool:.1f} MB; images of a run, {run:.1f} MB, are held in memory" in said
+    assert "MB of a GPU's memory for each run" in said
 
 
-def test_a_size_that_no_network_is_for_is_refused_before_anything_is_decoded(ltbv, photographs):
-    said = ltbv("bootstrap", "--dataset", "photographs", "--side", 100, code=2)
-    assert "images of 100 x 100 pixels: there are protocols for images of at most 64 a side" in said
+def test_a_size_that_no_pool_has_is_refused_before_anything_is_decoded(ltbv, photographs):
+    said = ltbv("bootstrap", "--dataset", "photographs", "--side", 2000, code=2)
+    assert "--side 2000: 8 to 1024 pixels" in said
     assert not (photographs.parent / "cache").exists()
 
 

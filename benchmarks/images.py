@@ -1,0 +1,108 @@
+"""What does it save to decode images once? Images a second from a pool, and by decoding every epoch, in one run.
+
+    python benchmarks/images.py [--images 200] [--rounds 5] [--runs 1 2 4 8]
+
+JPEG files of 500 x 375 pixels are made here. Beside each other, one thread each: `Feed` from a pool of 256 pixels a
+side (RandomResizedCrop to 224, flip, colour jitter, normalised), held in memory and read from the mapped file; and
+torchvision's transforms of the same meaning in a DataLoader without workers (a worker a core multiplies this by the
+cores, and the pool by the processes). Then the pool for stacks of more runs. Processor seconds, of which others on the
+machine take none; rounds of all are interleaved, and their median and range are printed.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from ltbv.data import residence
+from ltbv.data.batches import Feed
+from ltbv.data.images.sources import images
+from ltbv.data.samplers import INSTANCE
+from ltbv.engine.protocol import COLOURED
+from ltbv.harness.study import resolve
+from ltbv.models.vision import torchvision
+
+CPU, BATCH, SIZE = torch.device("cpu"), 32, (375, 500)
+
+
+def files(top: Path, n: int) -> None:
+    """Two classes of smooth noise, which compresses as photographs do: some 60 kB a file."""
+    draw = np.random.default_rng(0)
+    for k in range(n + 2):
+        rough = Image.fromarray(draw.integers(256, size=(25, 33, 3), dtype=np.uint8))
+        smooth = np.asarray(rough.resize(SIZE[::-1], Image.Resampling.BICUBIC), np.float64)
+        pixels = (smooth + draw.normal(0, 6, smooth.shape)).clip(0, 255).astype(np.uint8)
+        path = top / ("train" if k < n else "test") / "ab"[k % 2] / f"{k}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, quality=88)
+
+
+def of_pool(study, dataset, runs: int, room: int) -> Callable[[], int]:
+    """An epoch of a stack; how many images it had."""
+    residence.IN_MEMORY = room
+    ids = np.stack([study.sample(run) for run in range(runs)])
+    feed = Feed(dataset, ids, augmentation=COLOURED, device=CPU, dtype=torch.float32)
+
+    def epoch() -> int:
+        tables = feed.tables(0, tuple(range(runs)), (0,), 0, 1, (INSTANCE,), batch=BATCH)
+        return sum(batch.images.shape[0] * runs for (batch,) in feed.epoch(tables, BATCH))
+
+    return epoch
+
+
+def decoding(top: Path, dataset) -> Callable[[], int]:
+    """The same with torchvision, every file opened every epoch."""
+    torchvision()
+    from torchvision import transforms as T
+    from torchvision.datasets import ImageFolder
+
+    steps = [T.RandomResizedCrop(224), T.RandomHorizontalFlip(), T.ColorJitter(0.4, 0.4, 0.4), T.ToTensor()]
+    folder = ImageFolder(top / "train", T.Compose([*steps, T.Normalize(dataset.mean, dataset.std)]))
+    draws = torch.Generator().manual_seed(0)
+    loader = DataLoader(folder, batch_size=BATCH, shuffle=True, generator=draws)
+    return lambda: sum(len(batch) for batch, _ in loader)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--runs", type=int, nargs="+", default=[1, 2, 4, 8])
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["LTBV_CACHE"], top = f"{folder}/cache", Path(folder) / "photographs"
+        files(top, asked.images)
+        began = time.process_time()
+        pool = images(top, side=256)
+        making = (time.process_time() - began) / (asked.images + 2)
+        study, dataset = resolve(str(pool.path)).load()
+        arms = {"pool, in memory": of_pool(study, dataset, 1, 2**40), "decoding every epoch": decoding(top, dataset)}
+        arms |= {f"pool, mapped, R = {runs}": of_pool(study, dataset, runs, 0) for runs in asked.runs}
+        took: dict[str, list[float]] = {name: [] for name in arms}
+        for turn in range(asked.rounds + 1):
+            for name, epoch in arms.items():
+                start = time.process_time()
+                n = epoch()
+                if turn:  # the first warms up
+                    took[name].append((time.process_time() - start) / n)
+        slowest = np.median(took["decoding every epoch"])
+        print(
+            f"{asked.images} JPEG files of {SIZE[1]} x {SIZE[0]}; making the pool: {1e3 * making:.1f} ms an image, once"
+        )
+        print("\n| | ms an image and run | images / s | against decoding |\n| --- | --- | --- | --- |")
+        for name, of in took.items():
+            middle, low, high = np.median(of), min(of), max(of)
+            speed = f"{1 / middle:,.0f} | {slowest / middle:.2f}x"
+            print(f"| {name} | {1e3 * middle:.2f} ({1e3 * low:.2f} to {1e3 * high:.2f}) | {speed} |")
+
+
+if __name__ == "__main__":
+    main()

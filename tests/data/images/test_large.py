@@ -1,0 +1,96 @@
+"""Images of more than 64 pixels: seen in parts, under protocols of their own, from wherever they lie."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ltbv.data.boxes import Boxes
+from ltbv.data.images.recipe import seen_side
+from ltbv.data.images.sources import images
+from ltbv.engine.cost import build
+from ltbv.engine.optimise import Optimisers
+from ltbv.engine.protocol import FAMILIES, LARGE, protocol_for
+from ltbv.harness.study import resolve
+from ltbv.harness.trainer import Trainer
+from ltbv.methods import METHODS
+from ltbv.models.resnet import Resnet
+from ltbv.optimisers import AdamW
+from ltbv.schedules import value
+from ltbv.store import Store
+
+CPU = torch.device("cpu")
+
+
+def test_of_large_images_a_network_sees_seven_eighths():
+    sides = (8, 32, 64, 65, 73, 74, 80, 256)
+    assert [*map(seen_side, sides)] == [8, 32, 64, 64, 64, 64, 70, 224]
+
+
+@pytest.fixture
+def module(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = "import torch\ndef small():\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, 4), torch.nn.ReLU(),"
+    (tmp_path / "large_networks.py").write_text(
+        text + " torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 9))\n"
+    )
+    return "large_networks:small"
+
+
+def test_a_study_of_large_images_is_the_same_from_memory_and_from_the_map(photographs, monkeypatch, tmp_path, module):
+    pool = images(photographs, side=80)
+    study, dataset = resolve(str(pool.path), network=module, epochs=2, batch=8).load()
+    assert dataset.image_shape == study.entry.image_shape == (70, 70, 3)
+    assert dataset.read(study.sample(0)).shape == (17, 80, 80, 3)
+    np.testing.assert_array_equal(dataset.test.pixels, pool.pixels[17:, 5:75, 5:75])
+    answers = []
+    for name, room in (("held", 2**28), ("mapped", 0)):
+        monkeypatch.setattr("ltbv.data.residence.IN_MEMORY", room)
+        store = Store(tmp_path / name)
+        trainer = Trainer(study, store, dataset, (0, 1), device=CPU)
+        trainer.write_missing([METHODS["ce"]])
+        answers.append(store.predictions("ce", "logits"))
+    np.testing.assert_array_equal(*answers)
+    assert np.ptp(answers[0]) > 0
+
+
+def test_protocols_go_by_size_then_by_the_name_of_the_data_then_by_the_network():
+    shape = (224, 224, 3)
+    own, imagenet, places, naturalist = (
+        protocol_for(shape, n) for n in ("mine", "imagenet-lt", "places-lt", "inaturalist2018")
+    )
+    assert isinstance(protocol_for((64, 64, 3), "imagenet-lt").backbone, Resnet)
+    assert [str(one.backbone) for one in (own, imagenet, places)] == [
+        "torchvision:resnet18@layer3",
+        "torchvision:resnet50@layer3",
+        "torchvision:resnet152@layer4",
+    ]
+    assert [(one.epochs, one.batch, one.weight_decay) for one in (imagenet, naturalist, places)] == [
+        (100, 256, 2e-4),
+        (100, 512, 2e-4),
+        (30, 128, 4e-4),
+    ]
+    rates = [
+        [value(one.learning_rate, epoch, one.epochs) for epoch in (0, 9, 60, 80)] for one in (imagenet, naturalist)
+    ]
+    np.testing.assert_allclose(rates, [[0.02, 0.1, 0.01, 0.001], [0.04, 0.2, 0.02, 0.002]])
+    np.testing.assert_allclose(
+        [value(places.learning_rate, e, 30) for e in (0, 9, 10, 19, 20)], [0.01] * 2 + [1e-3] * 2 + [1e-4]
+    )
+    assert imagenet.augmentation.boxes == Boxes(jitter=(0.4, 0.4, 0.4)) and naturalist.augmentation.boxes == Boxes()
+    swin = protocol_for(shape, "imagenet-lt", "timm:swin_tiny_patch4_window7_224@layers.2")
+    assert swin.optimiser == AdamW(clip=5.0) and swin.weight_decay == 0.2 and swin.batch == 1024
+    assert max(value(swin.learning_rate, e, 300) for e in range(300)) <= 1e-3
+    assert all(of().augmentation.boxes for of in (*LARGE.values(), *FAMILIES.values()))
+
+
+def test_the_body_of_a_network_that_is_tuned_learns_at_its_own_rate(photographs, module):
+    study = resolve(str(images(photographs, side=80).path), network=module)
+    protocol, stage = replace(study.protocol, body_rate=0.1, learning_rate=0.01), METHODS["ce"].stages[0]
+    network = build(stage, protocol, 1, (70, 70, 3), 3)
+    made = Optimisers(stage, network, protocol)
+    made.set_rates(lambda rate: value(rate, 0, 1))
+    rates = {id(p): group["lr"] for one in made for group in one.param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in network.branches.parameters()} == {0.01 * 0.1}
+    assert {rates[id(p)] for p in network.heads.parameters()} == {0.01}

@@ -1,0 +1,139 @@
+"""Images on the device, in the host's memory and in a mapped file: the same batches; and what is read, is read once."""
+
+import numpy as np
+import pytest
+import torch
+
+from ltbv.data.batches import Feed
+from ltbv.data.boxes import Boxes
+from ltbv.data.dataset import Augmentation, Dataset, Images, Mapped, indices_of, make_ids
+from ltbv.data.readers import OnDevice
+from ltbv.data.residence import testing_reader as reader_of_tests
+from ltbv.data.samplers import INSTANCE, ByClass, Smote
+from ltbv.data.streamed import Streamed
+from ltbv.errors import Refusal
+
+CPU = torch.device("cpu")
+PAD = Augmentation(pad=2, flip=True)
+PARTS = Augmentation(flip=True, boxes=Boxes(jitter=(0.4, 0.4, 0.4)))
+
+
+class Counting(np.memmap):
+    """A mapped file that counts the images which are read from it."""
+
+    read = 0
+
+    def __getitem__(self, key):
+        if isinstance(key, np.ndarray):
+            Counting.read += len(key)
+        return super().__getitem__(key)
+
+
+def dataset(path, side: int, seen: int) -> Dataset:
+    draw = np.random.default_rng(0)
+    draw.integers(256, size=(40, side, side, 3), dtype=np.uint8).tofile(path)
+    pixels = Counting(path, np.uint8, "r", shape=(40, side, side, 3))
+    corner = (side - seen) // 2
+    middles = pixels[30:, corner : corner + seen, corner : corner + seen]
+    return Dataset(
+        name="mapped",
+        class_names=("a", "b", "c"),
+        pool_sizes=np.array([10, 10, 10]),
+        read=lambda ids: np.asarray(pixels[(ids >> 32) * 10 + indices_of(ids)]),
+        test=Images(middles, np.arange(10) % 3),
+        mean=(0.4, 0.5, 0.6),
+        std=(0.2, 0.3, 0.25),
+        mirrors=True,
+        mapped=Mapped(pixels, lambda ids: (ids >> 32) * 10 + indices_of(ids)),
+    )
+
+
+@pytest.fixture
+def ids():
+    draw = np.random.default_rng(1)
+    return np.stack([np.sort(make_ids(np.repeat([0, 1, 2], 7), draw.integers(10, size=21))) for _ in range(3)])
+
+
+def batches(data, ids, augmentation, sampler=INSTANCE, device=CPU):
+    feed = Feed(data, ids, augmentation=augmentation, device=device, dtype=torch.float32)
+    tables = feed.tables(0, tuple(range(len(ids))), (0,), 0, 2, (sampler,), batch=8)
+    found = [batch.images for (batch,) in feed.epoch(tables, 8)] + [batch.images for batch in feed.plain(8)]
+    return feed, found
+
+
+@pytest.mark.parametrize(("augmentation", "side"), [(PAD, 16), (PARTS, 18)], ids=["padded", "boxes"])
+@pytest.mark.parametrize("sampler", [INSTANCE, ByClass()], ids=["all", "by class"])
+def test_wherever_pixels_lie_batches_are_the_same_to_the_bit(tmp_path, monkeypatch, ids, augmentation, side, sampler):
+    data = dataset(tmp_path / "pixels", side, 16)
+    on_device, expected = batches(data, ids, augmentation, sampler)
+    monkeypatch.setattr("ltbv.data.residence.IN_MEMORY", 0)
+    mapped, found = batches(data, ids, augmentation, sampler)
+    assert (type(on_device.reader), type(mapped.reader)) == (OnDevice, Streamed)
+    assert expected[0].shape == (8, 9, 16, 16) and len(expected) == len(found) == 6
+    assert all(torch.equal(*both) for both in zip(expected, found, strict=True))
+    held = np.array(data.mapped.pixels)
+    host = Streamed(data, held, mapped.reader.rows, pad=augmentation.pad, device=CPU, dtype=torch.float32)
+    mapped.reader = host
+    assert all(torch.equal(*both) for both in zip([b.images for b in mapped.plain(8)], expected[3:], strict=True))
+    np.testing.assert_array_equal(on_device.reader.raw(np.arange(4)), host.raw(np.arange(4)))
+
+
+def test_images_taken_at_once_are_those_taken_one_by_one(tmp_path, monkeypatch, ids):
+    """As a GPU takes them, on whatever there is here."""
+    data = dataset(tmp_path / "pixels", 18, 16)
+    _, expected = batches(data, ids, PARTS)
+    for module in ("looks", "readers"):
+        monkeypatch.setattr(f"ltbv.data.{module}.at_once", lambda pixels: True)
+    _, found = batches(data, ids, PARTS)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)
+        assert other.stride() == one.stride()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("augmentation", "side"), [(PAD, 16), (PARTS, 18)], ids=["padded", "boxes"])
+def test_a_gpu_sees_what_the_host_sees(tmp_path, monkeypatch, ids, augmentation, side):
+    data = dataset(tmp_path / "pixels", side, 16)
+    _, expected = batches(data, ids, augmentation)
+    for share in (0.6, 0.0):
+        monkeypatch.setattr("ltbv.data.residence.SHARE", share)
+        _, found = batches(data, ids, augmentation, device=torch.device("cuda"))
+        for one, other in zip(expected, found, strict=True):
+            torch.testing.assert_close(other.cpu(), one, rtol=1e-5, atol=1e-5)
+
+
+def test_whole_images_of_a_larger_pool_are_their_middles(tmp_path, ids):
+    data = dataset(tmp_path / "pixels", 18, 16)
+    feed, _ = batches(data, ids, PARTS)
+    (first, *_) = feed.plain(8)
+    middle = (data.read(ids[0][:8])[:, 1:17, 1:17] / 255 - np.array(data.mean)) / np.array(data.std)
+    np.testing.assert_allclose(first.images[:, :3].permute(0, 2, 3, 1).numpy(), middle, atol=1e-5)
+    assert data.image_shape == (16, 16, 3)
+
+
+def test_runs_that_look_at_one_image_read_it_once(tmp_path, monkeypatch, ids):
+    """What is read for eight runs of one sample and order is what one of them reads."""
+    monkeypatch.setattr("ltbv.data.residence.IN_MEMORY", 0)
+    data, read = dataset(tmp_path / "pixels", 18, 16), []
+    for runs in (1, 8):
+        feed = Feed(data, np.repeat(ids[:1], runs, 0), augmentation=PARTS, device=CPU, dtype=torch.float32)
+        tables = feed.tables(0, (0,) * runs, (0,), 0, 2, (INSTANCE,), batch=8)
+        Counting.read = 0
+        assert [batch.images.shape[1] for (batch,) in feed.epoch(tables, 8)] == [3 * runs] * 3
+        read.append(Counting.read)
+    assert read[0] == read[1] <= 21
+
+
+def test_the_test_set_streams_too(tmp_path, monkeypatch):
+    data = dataset(tmp_path / "pixels", 18, 16)
+    held = reader_of_tests(data, device=CPU, dtype=torch.float32)
+    monkeypatch.setattr("ltbv.data.residence.IN_MEMORY", 0)
+    streamed = reader_of_tests(data, device=CPU, dtype=torch.float32)
+    assert isinstance(streamed, Streamed) and len(streamed) == len(held) == 10
+    for block in (slice(0, 4), slice(8, 12)):
+        assert torch.equal(held.block(block, 2), streamed.block(block, 2))
+
+
+def test_neighbours_by_pixels_are_refused_of_images_seen_in_parts(tmp_path, ids):
+    with pytest.raises(Refusal, match="18 pixels a side: they are not sought where images are seen in parts"):
+        batches(dataset(tmp_path / "pixels", 18, 16), ids, PARTS, Smote())
