@@ -91,6 +91,11 @@ def changed(protocol: Protocol, settings: Settings) -> Protocol:
             raise unknown("augmentation", strong, AUGMENTATIONS)
         if isinstance(protocol.backbone, Given) and strong != PLAIN:
             raise Refusal(f"augmentation {strong}: features have no pixels to vary; leave out --augmentation")
+        if protocol.augmentation.boxes and strong != PLAIN:
+            raise Refusal(
+                f"augmentation {strong}: for images of at most {max(PROTOCOLS)} pixels a side; larger ones are seen in"
+                " boxes, of other colours; leave out --augmentation"
+            )
         found["augmentation"] = replace(protocol.augmentation, strong="" if strong == PLAIN else strong)
     if settings.network:
         if isinstance(protocol.backbone, Given):

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ltbv.errors import Refusal, reason
+from ltbv.errors import Refusal
 from ltbv.models.cut import headless, last_linear
 from ltbv.models.own import OwnBackbone
 from ltbv.models.vision import TimmBackbone, backbone
+from ltbv.models.weights import MARK, weights
 
-WEIGHTS = "+weights="
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # what torchvision's and most of timm's were trained with
 
 
@@ -43,15 +43,17 @@ class Frozen:
 
 def frozen(word: str) -> Frozen:
     """The backbone of these words."""
-    name, file = parted(word)
+    name, mark, file = word.partition(MARK)
+    if mark and not file:
+        raise Refusal(f"backbone {word!r} names no file; give {name}{MARK}FILE")
     of = backbone(name)
     if of.cut:
         raise Refusal(f"backbone {name!r} is cut before {of.cut}, which is for experts; leave out @{of.cut}")
-    if file is None and not isinstance(of, OwnBackbone):
-        raise Refusal(f"backbone {name!r} has no weights but drawn ones; give {name}{WEIGHTS}FILE")
+    if not file and not isinstance(of, OwnBackbone):
+        raise Refusal(f"backbone {name!r} has no weights but drawn ones; give {name}{MARK}FILE")
     module = of.whole()
-    if file is not None:
-        load(module, Path(file))
+    if file:
+        weights(file).put_into(module, last_linear(module, str(of)) if _ends_linear(module) else None)
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     mean, std = (None, None) if isinstance(of, OwnBackbone) else IMAGENET
@@ -60,47 +62,8 @@ def frozen(word: str) -> Frozen:
         mean, std = tuple(said.get("mean", IMAGENET[0])), tuple(said.get("std", IMAGENET[1]))
     if any(isinstance(part, nn.Linear) for part in module.modules()) and _ends_linear(module):
         module = headless(module, str(of))
-    told = name + (f"{WEIGHTS}{Path(file).name}" if file is not None else "")
+    told = name + (f"{MARK}{Path(file).name}" if file else "")
     return Frozen(told, module.eval().requires_grad_(False), mean, std, digest(module.state_dict()))
-
-
-def parted(word: str) -> tuple[str, str | None]:
-    """The network, and the file of its weights if one is named."""
-    name, given, file = word.partition(WEIGHTS)
-    if given and not file:
-        raise Refusal(f"backbone {word!r} names no file; give {name}{WEIGHTS}FILE")
-    return name, file or None
-
-
-def load(module: nn.Module, path: Path) -> None:
-    """Fill a network from a file; one that lacks what the network has, or has other shapes, is refused. Its last linear
-    layer, which is left out, may be missing or another."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file that is none may raise
-        raise Refusal(
-            f"weights {path} cannot be read ({reason(error)}); give a state_dict, .pt or .safetensors"
-        ) from error
-    for inside in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(inside), Mapping):
-            found = found[inside]
-    if not isinstance(found, Mapping) or not all(isinstance(of, Tensor) for of in found.values()):
-        raise Refusal(f"weights {path} hold no state_dict; give one, name -> tensor")
-    own = module.state_dict()
-    head = last_linear(module, str(path)) if _ends_linear(module) else None
-    wanted = {name for name in own if head is None or not name.startswith(f"{head}.")}
-    other = [name for name in sorted(wanted) if name not in found or found[name].shape != own[name].shape]
-    if other:
-        raise Refusal(
-            f"weights {path} do not fit: {len(other)} of {len(wanted)} tensors are missing or of another shape"
-            f" ({other[0]}); it has {', '.join(sorted(found)[:3])} …"
-        )
-    module.load_state_dict({name: found[name] for name in wanted}, strict=False)
 
 
 def digest(state: Mapping[str, Tensor]) -> str:

@@ -38,8 +38,8 @@ class Weights:
     def __str__(self) -> str:
         return f"{MARK}{KNOWN}{self.digest}"
 
-    def put_into(self, network: nn.Module, head: str) -> int:
-        """Give a network these weights, but for its `head`; how many tensors it took.
+    def put_into(self, network: nn.Module, head: str | None) -> int:
+        """Give a network these weights, but for its `head`, if it has one; how many tensors it took.
 
         A name that only one of both has, or another shape, is refused; counts of batches may be missing.
         """
@@ -118,8 +118,8 @@ def _of_torch(path: Path) -> object:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _within(name: str, head: str) -> bool:
-    return name == head or name.startswith(f"{head}.")
+def _within(name: str, head: str | None) -> bool:
+    return head is not None and (name == head or name.startswith(f"{head}."))
 
 
 def _some(names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from ltbv.data.features import open_features
 from ltbv.errors import Refusal
 from ltbv.harness import extract
 from ltbv.harness.extract import Asked, write_features
-from ltbv.models.frozen import digest, frozen, load, parted
+from ltbv.models.frozen import digest, frozen
 
 CPU = torch.device("cpu")
 
@@ -101,15 +101,14 @@ def test_weights_come_from_a_file_and_are_named_by_their_content(tmp_path, name)
     assert found.name == f"{name}+weights=w.pt" and found.weights != frozen(name).weights
     assert (found.module.body[0].weight == 1).all() and not found.module.training
     assert digest(other.state_dict()) == digest(Small().state_dict() | {"body.0.weight": other.body[0].weight})
-    assert parted("a:b") == ("a:b", None)
 
 
 def test_what_will_not_do_is_refused(tiny_lt, tmp_path, name):
     torch.save({"body.0.weight": torch.zeros(3)}, tmp_path / "w.pt")
-    with pytest.raises(Refusal, match="do not fit: .* tensors are missing or of another shape"):
-        load(Small(), tmp_path / "w.pt")
+    with pytest.raises(Refusal, match="w.pt lacks body.*: they are weights of another network"):
+        frozen(f"{name}+weights={tmp_path / 'w.pt'}")
     (tmp_path / "x.pt").write_bytes(b"nothing")
-    with pytest.raises(Refusal, match="x.pt cannot be read"):
+    with pytest.raises(Refusal, match="x.pt holds more than weights, or is damaged"):
         frozen(f"{name}+weights={tmp_path / 'x.pt'}")
     with pytest.raises(Refusal, match=r"has no weights but drawn ones; give torchvision:resnet18\+weights=FILE"):
         frozen("torchvision:resnet18")
