@@ -116,16 +116,16 @@ class OnDevice(Reader):
     def look(self, rows: Tensor, look: Look) -> Tensor:
         (runs, batch), size, dtype = rows.shape, (self.height, self.width), self.scale.dtype
         found = torch.empty(batch, *size, runs, self.channels, dtype=dtype, device=self.device)
-        by_image = found.permute(3, 0, 4, 1, 2)  # [R, B, channels, H, W]
+        side_by_side = found.permute(3, 0, 4, 1, 2)  # [R, B, channels, H, W]
         scale, shift = self.scale[:, None, None], self.shift[:, None, None]
         if at_once(self.pixels):
             every = slice(None), slice(None)
             values = taken(self.pixels, rows.flatten(), look.at(*every), size, dtype)
-            by_image.copy_((values * scale + shift).unflatten(0, (runs, batch)))
+            side_by_side.copy_((values * scale + shift).unflatten(0, (runs, batch)))
         else:
             for place in np.ndindex(runs, batch):
                 values = taken(self.pixels, rows[place][None], look.at(*place), size, dtype)
-                torch.add(values.mul_(scale), shift, out=by_image[place][None])
+                torch.add(values.mul_(scale), shift, out=side_by_side[place][None])
         return found.flatten(3).permute(0, 3, 1, 2)
 
     def block(self, rows: slice, runs: int) -> Tensor:
