@@ -25,7 +25,7 @@ from ltbv.settings import Settings
 from ltbv.store import Store, command
 
 CHOSEN = Settings(
-    "tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", "rand", 4, "paper", 7
+    "tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", "rand", 2, 4, "paper", 7
 )
 
 

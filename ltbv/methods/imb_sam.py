@@ -37,6 +37,8 @@ class TailAscent(Objective):
     radius: float = 0.05
     factor: float = 2.0
 
+    looks_ahead = True
+
     def __post_init__(self) -> None:
         check_radius(self.radius)
 

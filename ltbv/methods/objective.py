@@ -74,7 +74,7 @@ class Objective(ABC):
     draws       how many numbers, uniform within [0, 1), each image of a batch brings along: `Batch.draws`
     batch_each  every expert sees a batch of its own
     beyond_head what it does that means nothing where features are frozen, '' for most: 'makes images', 'moves features'
-    looks_ahead it takes virtual steps, of the whole batch at once
+    looks_ahead it looks from other weights than those that learn, at the whole batch at once
     """
 
     draws = 0

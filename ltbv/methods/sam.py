@@ -39,6 +39,8 @@ class SharpnessAware(Objective):
     loss: OutputObjective
     radius: float
 
+    looks_ahead = True
+
     def __post_init__(self) -> None:
         refuse_hooks(self.loss, "an ascent")
         check_radius(self.radius)

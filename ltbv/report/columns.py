@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from ltbv import stats
 from ltbv.report import claims, rows
-from ltbv.report.topics import additions, confusion_flow, cost, every_class, hardest_negatives, lost_classes, training
+from ltbv.report.topics import (
+    additions,
+    backbones,
+    confusion_flow,
+    cost,
+    every_class,
+    hardest_negatives,
+    lost_classes,
+    training,
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,11 @@ TABLES = {
     ),
     "probability_losses": Table(
         "a method whose logits are kept, a group and a part of a loss", rows.COLUMNS, PROBABILITY
+    ),
+    "backbones": Table(
+        "a method, a group and a part of the variance; where runs stand on several backbones",
+        rows.COLUMNS,
+        tuple(backbones.SHOWN),
     ),
     "diversity": Table(
         "a method with the logits of each expert, a group and a part of its cross-entropy",
@@ -227,6 +241,10 @@ QUANTITIES = {
     "cross_entropy_variance": "mean Kullback-Leibler divergence of a run from these",
     "expert_bias": "of a single expert, in nats",
     "expert_variance": "of a single expert, in nats",
+    "bias_over_backbones": "error - variance_over_backbones: a bias for new backbones, of Kohavi and Wolpert's parts",
+    "variance_over_backbones": "half the chance that two heads on different backbones differ",
+    "backbone_variance": "the part of it that the backbone makes",
+    "head_variance": "half the chance that two heads on one backbone differ",
     "diversity": "what averaging the experts' logits gains: loss = expert_bias + expert_variance - diversity",
     "ensemble_loss": "cross-entropy of the mean of the experts' logits, in nats",
 }

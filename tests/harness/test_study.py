@@ -99,6 +99,7 @@ def key(method: Method, study=None, stage: int = -1) -> str:
 def test_methods_that_share_a_stage_share_its_key_and_no_others():
     assert key(METHODS["ce"]) == key(METHODS["tau_norm"]) == key(METHODS["crt"], stage=0)
     sharing = {"ce": ["tau_norm", "ncm", "logit_adjustment"], "ride_ce": ["ride_tau_norm"]}
+    sharing["sade"] = ["sade_tta", "sade_tta_forward", "sade_tta_backward"]
     last = {name: key(method) for name, method in METHODS.items()}
     for name, others in sharing.items():
         assert {last.pop(other) for other in others} == {last[name]}
