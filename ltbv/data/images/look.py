@@ -2,17 +2,17 @@
 written."""
 
 import errno
-import hashlib
 import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from ltbv.data.images.decode import Bad, Header, header, ready
-from ltbv.data.images.items import Amiss, Item, some
+from ltbv.data.images.decode import Bad, header, ready
+from ltbv.data.images.items import Amiss, Content, Item, Seen, some
 from ltbv.errors import Refusal
 
 LARGEST_FILE = 2**30  # bytes
@@ -20,14 +20,6 @@ TOO_LARGE = f"larger than {LARGEST_FILE:,} bytes"
 Tell = Callable[[int, int], None]  # done, of how many
 A = TypeVar("A")
 B = TypeVar("B")
-
-
-class Seen(NamedTuple):
-    """One file: sha256 of its bytes and its header, or the kind of fault."""
-
-    digest: bytes
-    header: Header | None
-    fault: str
 
 
 class View(NamedTuple):
@@ -39,8 +31,13 @@ class View(NamedTuple):
     facts: Counter[str]
 
 
-def read(path: str) -> bytes:
-    """The bytes of a regular file, or `Bad`. A disk that does not answer is refused: no fault of the file."""
+def read(file: str | Content) -> bytes:
+    """The bytes of a regular file or of a content, or `Bad`. A disk that does not answer is refused: no fault of the
+    file."""
+    return _read(file) if isinstance(file, str) else file.read()
+
+
+def _read(path: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for a writer
         with os.fdopen(descriptor, "rb") as file:
@@ -75,12 +72,18 @@ def look(items: Sequence[Item], tell: Tell) -> View:
     return view
 
 
-def _look(path: str) -> Seen:
+def _look(file: str | Content) -> Seen:
+    if not isinstance(file, str):
+        return file.seen
     try:
-        data = read(path)
-        return Seen(hashlib.sha256(data).digest(), header(data), "")
+        return seen_of(read(file))
     except Bad as bad:
         return Seen(b"", None, str(bad))
+
+
+def seen_of(data: bytes) -> Seen:
+    """What the bytes of an image are, or `Bad`."""
+    return Seen(sha256(data).digest(), header(data), "")
 
 
 def in_threads(do: Callable[[A], B], values: Iterable[A]) -> Iterator[B]:

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ltbv.data.images.items import Amiss, Found, Item, alike, check_numbers, check_paths, class_names, some
+from ltbv.data.images.items import Amiss, Content, Found, Item, alike, check_numbers, check_paths, class_names, some
 from ltbv.data.images.look import Tell, View, complaint, left_out, look
 from ltbv.data.images.recipe import RULES, Recipe
 from ltbv.errors import Refusal
@@ -27,7 +27,7 @@ DECIDES = ("side", "background", "mirrors")  # of the recipe; the others show in
 class Plan:
     """What `write` makes.
 
-    files, shown   [n] to open, and as the source calls them
+    files, shown   [n] to open or to ask for, and as the source calls them
     digests        [n] sha256 of their bytes
     labels, tests  [n] class, and is it of the test set
     amiss          what is left out
@@ -38,7 +38,7 @@ class Plan:
     recipe: Recipe
     channels: int
     class_names: tuple[str, ...]
-    files: tuple[str, ...]
+    files: tuple[str | Content, ...]
     shown: tuple[str, ...]
     digests: tuple[bytes, ...]
     labels: np.ndarray

@@ -1,4 +1,4 @@
-"""From what a user names to a pool: a directory, a list, a table, paths and labels, a pool, or a data set by its name.
+"""From what a user names to a pool: a directory, a list, a table, a Dataset, paths and labels, a pool, or a name.
 
 The same images with the same labels are the same pool, whatever they came through.
 """
@@ -15,13 +15,15 @@ from typing import Any
 
 from ltbv.data.catalogue import ENTRIES, entry
 from ltbv.data.images.folders import read_folder
-from ltbv.data.images.items import Found
+from ltbv.data.images.hugging_face import is_hugging_face, read_hugging_face
+from ltbv.data.images.items import Content, Found
 from ltbv.data.images.look import Tell
 from ltbv.data.images.named import NAMED, Named
 from ltbv.data.images.plan import Plan, plan
 from ltbv.data.images.pool import Pool, folder, is_pool, is_whole, kept, open_pool
 from ltbv.data.images.recipe import RULES, Recipe
 from ltbv.data.images.tables import read_coco, read_csv, read_frame, read_list, read_pairs
+from ltbv.data.images.torch_datasets import is_torch, read_torch
 from ltbv.data.images.write import write
 from ltbv.errors import Refusal
 from ltbv.files import read_json, write_json
@@ -47,7 +49,8 @@ def images(
     """A pool of the images of a directory, a list, a table, or paths and labels: decoded once, found again by content.
 
     train     a directory (train/CLASS/… and test/CLASS/…, or CLASS/…), a list of `path label` lines, a .csv, .tsv or
-              .parquet with columns path and label, a DataFrame, (paths, labels), or a pool
+              .parquet with columns path and label, a DataFrame, a torch Dataset of (image, label) before a transform, a
+              Dataset or DatasetDict of Hugging Face, (paths, labels), or a pool
     test      the same for the test set, where `train` has none
     root      what paths of lists and tables are relative to; None: where the list lies
     name      of the data set; None: that of the directory or list
@@ -61,7 +64,7 @@ def images(
         _refuse_beside(train, {"test": test, "root": root, "name": name, "write_to": write_to, **choices})
         return open_pool(Path(train))
     where = _shown(train)
-    found = read(train, test, root, recipe, name)
+    found = read(train, test, root, recipe, name, tell)
     if write_to is not None:
         return made(plan(found, recipe, where, tell), Path(write_to), where, tell)
     return _kept(found, recipe, where, name, tell)
@@ -139,12 +142,19 @@ def made(planned: Plan, where: Path, of: str, tell: Tell = silent) -> Pool:
     return open_pool(write(planned, where, of, tell))
 
 
-def read(train: Any, test: Any, root: Path | str | None, recipe: Recipe, name: str | None = None) -> Found:
+def read(
+    train: Any,
+    test: Any,
+    root: Path | str | None,
+    recipe: Recipe,
+    name: str | None = None,
+    tell: Tell = silent,
+) -> Found:
     """All that is listed, training and test images."""
     place = None if root is None else Path(root)
-    found = _read(train, place, recipe.follow_links)
+    found = _read(train, place, recipe.follow_links, tell)
     if test is not None:
-        other = _read(test, place, recipe.follow_links)
+        other = _read(test, place, recipe.follow_links, tell)
         own = sum(item.test for item in found.items)
         if own:
             found.notes.append(f"the {own} test images of {_shown(train)} are left out, as others were given")
@@ -155,7 +165,7 @@ def read(train: Any, test: Any, root: Path | str | None, recipe: Recipe, name: s
     return replace(found, name=_safe(found.name if name is None else name))
 
 
-def _read(source: Any, root: Path | None, follow_links: bool) -> Found:
+def _read(source: Any, root: Path | None, follow_links: bool, tell: Tell) -> Found:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if not path.exists():
@@ -169,13 +179,19 @@ def _read(source: Any, root: Path | None, follow_links: bool) -> Found:
         suffix = path.suffix.lower()
         reader = read_csv if suffix in TABLES else read_coco if suffix == ".json" else read_list
         return reader(path, root, follow_links=follow_links)
+    if is_hugging_face(source):
+        if root is not None:
+            raise Refusal(f"--root {root} goes with a list or table; {_shown(source)} has its own images")
+        return read_hugging_face(source, tell, follow_links=follow_links)
+    if is_torch(source):
+        return read_torch(source, root, tell, follow_links=follow_links)
     if (pandas := sys.modules.get("pandas")) and isinstance(source, pandas.DataFrame):
         return read_frame(source, root, follow_links=follow_links)
     if isinstance(source, tuple) and len(source) == 2 and not any(isinstance(one, str) for one in source):
         return read_pairs(*source, root, follow_links=follow_links)
     raise Refusal(
         f"images of a {type(source).__name__}: give a directory, a list, a .csv, a DataFrame with columns path and"
-        " label, or (paths, labels)"
+        " label, a Dataset of torch or of Hugging Face, or (paths, labels)"
     )
 
 
@@ -202,14 +218,19 @@ def _state(found: Found, recipe: Recipe) -> str:
     """Changes when a file, a label or a choice does: 16 hex digits of paths, sizes and times, not of bytes."""
     digest = hashlib.sha256(json.dumps([RULES, asdict(recipe), found.classes, found.notes, found.amiss]).encode())
     for item in found.items:
-        try:
-            seen = os.stat(item.file)
-        except OSError:
-            state = "?"
-        else:
-            state = f"{seen.st_size} {seen.st_mtime_ns}"
-        digest.update(json.dumps([item.file, item.label, item.test, state]).encode())
+        name, state = _state_of(item.file)
+        digest.update(json.dumps([name, item.label, item.test, state]).encode())
     return digest.hexdigest()[:16]
+
+
+def _state_of(file: str | Content) -> tuple[str, str]:
+    if not isinstance(file, str):
+        return "", file.seen.digest.hex()
+    try:
+        seen = os.stat(file)
+    except OSError:
+        return file, "?"
+    return file, f"{seen.st_size} {seen.st_mtime_ns}"
 
 
 def _known(note: Path, name: str | None) -> Pool | None:

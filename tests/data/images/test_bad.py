@@ -18,8 +18,8 @@ from PIL import Image
 from ltbv.data.images import decode
 from ltbv.data.images.items import natural
 from ltbv.data.images.recipe import Recipe
+from ltbv.data.images.rows import Below
 from ltbv.data.images.sources import images
-from ltbv.data.images.tables import _Places
 from ltbv.errors import Refusal
 
 
@@ -466,7 +466,7 @@ def test_no_listed_path_leaves_the_root(parts, absolute, tmp_path):
     root = tmp_path / "root"
     root.mkdir(exist_ok=True)
     (tmp_path / "a").mkdir(exist_ok=True)
-    places = _Places(str(root), follow_links=False)
+    places = Below(str(root), follow_links=False)
     try:
         full = places.inside(path, "line 1")
     except Refusal:
