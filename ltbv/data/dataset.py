@@ -63,6 +63,7 @@ class Dataset:
     mean, std    of the pixels, one a channel, in units of [0, 1]; of features in their own
     mirrors      a mirrored image is one of the same class (of letters it is not)
     background   value 0-255 of what lies around an image
+    clusters     [N] which test images belong together, numbers from 0; None: none do
     content      hex digits that all images, labels and names of classes decide; empty where they are not known
     """
 
@@ -76,6 +77,7 @@ class Dataset:
     mirrors: bool
     background: int = 0
     content: str = ""
+    clusters: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def num_classes(self) -> int:

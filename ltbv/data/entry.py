@@ -21,6 +21,7 @@ class Entry:
     endless          ids beyond the pool can be read too (images are made, not stored)
     notes            what a reader of results must know of these data
     backbone         of features: what made them, '' where that is not said; None where images are images
+    groups           [sum of pool] which images of the pool belong together, by class and index; None: none do
     load             the data directory (of no meaning where `needs_data_dir` is False) -> Dataset
     """
 
@@ -38,6 +39,7 @@ class Entry:
     _load: Callable[[Path], Dataset] = field(repr=False)
     notes: tuple[str, ...] = ()
     backbone: str | None = None
+    groups: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def pool_sizes(self) -> np.ndarray:

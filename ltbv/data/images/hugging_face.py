@@ -6,7 +6,7 @@ would be as files.
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -16,7 +16,8 @@ from ltbv.data.images.folders import SPLITS
 from ltbv.data.images.given import content_of
 from ltbv.data.images.items import Found, label_of, some
 from ltbv.data.images.look import Tell
-from ltbv.data.images.rows import MISSING, Row, found_of
+from ltbv.data.images.rows import MISSING, Row, found_of, group_of, grouped
+from ltbv.data.images.tables import ROLES
 from ltbv.errors import Refusal
 
 
@@ -27,7 +28,9 @@ def is_hugging_face(source: Any) -> bool:
     return datasets is not None and isinstance(source, tuple(getattr(datasets, name) for name in names))
 
 
-def read_hugging_face(source: Any, tell: Tell, *, follow_links: bool = False) -> Found:
+def read_hugging_face(
+    source: Any, tell: Tell, *, follow_links: bool = False, groups: Sequence[Any] | None = None
+) -> Found:
     """All images of a Dataset, or of the splits of a DatasetDict."""
     datasets, name = sys.modules["datasets"], f"the {type(source).__name__}"
     if isinstance(source, (datasets.IterableDataset, datasets.IterableDatasetDict)):
@@ -49,21 +52,18 @@ def read_hugging_face(source: Any, tell: Tell, *, follow_links: bool = False) ->
         rows += more
         named |= has_names
         called = getattr(part.info, "dataset_name", None) or called
-    found = found_of(rows, Path(name), None, follow_links, called)
+    found = found_of(grouped(rows, groups, name), Path(name), None, follow_links, called)
     if named:
-        trained = [one.label for one in found.items if not one.test] + [
-            one.label for one in found.amiss if not one.test
-        ]
-        found.classes = sorted(set(trained))
+        found.classes = sorted({row.label for row in rows if row.split in ("", "train")})
     found.notes += notes
     return found
 
 
 def _rows(part: Any, name: str, split: str, tell: Tell) -> tuple[list[Row], bool]:
     """The rows of one split; and, has it names for its classes?"""
-    image, label = _columns(part, name)
+    image, label, group = _columns(part, name)
     names = getattr(part.features[label], "names", None)
-    plain = part.with_format(None).select_columns([image, label])
+    plain = part.with_format(None).select_columns([image, label, *group])
     plain = plain.cast_column(image, sys.modules["datasets"].Image(decode=False))
     lock = Lock()
     rows: list[Row] = []
@@ -80,18 +80,19 @@ def _rows(part: Any, name: str, split: str, tell: Tell) -> tuple[list[Row], bool
             row, where = plain[k], f"{name}[{k}]"
             stored = row[image] or {"bytes": None, "path": None}
             text, path = _label(row[label], names, where), stored["path"]
+            of = "".join(group_of(row[column]) for column in group)
             if stored["bytes"] is None and path and os.path.isabs(path) and os.path.exists(path):
-                rows.append(Row(where, path, text, split))
+                rows.append(Row(where, path, text, split, of))
             else:
                 first = Bad(MISSING) if stored["bytes"] is None else stored["bytes"]
                 shown = f"{where} {path}" if path else where
-                rows.append(Row(where, content_of(shown, give(k), first), text, split))
+                rows.append(Row(where, content_of(shown, give(k), first), text, split, of))
             tell(k + 1, len(plain))
     return rows, names is not None
 
 
-def _columns(part: Any, name: str) -> tuple[str, str]:
-    """The columns of images and of labels, or a Refusal that names those that might be."""
+def _columns(part: Any, name: str) -> tuple[str, str, list[str]]:
+    """The columns of images, of labels and perhaps of groups, or a Refusal that names those that might be."""
     datasets, features = sys.modules["datasets"], part.features
     pictures = [key for key, of in features.items() if isinstance(of, datasets.Image)]
     if not pictures:
@@ -100,12 +101,14 @@ def _columns(part: Any, name: str) -> tuple[str, str]:
             " dataset.cast_column(NAME, datasets.Image()) makes one"
         )
     classes = [key for key, of in features.items() if isinstance(of, datasets.ClassLabel)]
-    others = [key for key, of in features.items() if isinstance(of, datasets.Value) and _may_be_label(of.dtype)]
+    numbers = [key for key, of in features.items() if isinstance(of, datasets.Value) and _may_be_label(of.dtype)]
+    groups = [key for key in numbers if key.lower() in ROLES["group"]][:1]
+    others = [key for key in numbers if key not in groups]
     for what, found in (("images", pictures), ("labels", classes or others)):
         if len(found) != 1:
             cure = f"leave one, with dataset.remove_columns({found[1:]!r}), say" if found else "give a ClassLabel"
             raise Refusal(f"{name} has {len(found)} columns of {what} ({some(found, 10)}); {cure}")
-    return pictures[0], (classes or others)[0]
+    return pictures[0], (classes or others)[0], groups
 
 
 def _may_be_label(kind: str) -> bool:

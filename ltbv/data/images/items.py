@@ -49,6 +49,7 @@ class Item(NamedTuple):
     shown: str
     label: str
     test: bool = False
+    group: str = ""  # of what is not independent of it; '' where that is of itself
 
 
 class Amiss(NamedTuple):

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ltbv.data.images.folders import CIRCLE, NO_FILE, OUTSIDE, SPLITS
 from ltbv.data.images.items import Amiss, Content, Found, Item
@@ -17,12 +17,29 @@ MISSING = "missing"
 
 
 class Row(NamedTuple):
-    """`where` it stands, for messages; a path, or a content that no path leads to; label; train, val, test or ''."""
+    """`where` it stands, for messages; a path, or a content that no path leads to; label; train, val, test or ''; what
+    group of images it is of, or ''."""
 
     where: str
     file: str | Content
     label: str
     split: str = ""
+    group: str = ""
+
+
+def grouped(rows: Sequence[Row], groups: Sequence[Any] | None, where: object) -> list[Row]:
+    """The rows with their groups, one for each; None: as they are."""
+    if groups is None:
+        return list(rows)
+    if len(groups) != len(rows):
+        raise Refusal(f"{len(groups)} groups, and {where} has {len(rows)} images; one for each")
+    return [row._replace(group=group_of(group)) for row, group in zip(rows, groups, strict=True)]
+
+
+def group_of(value: Any) -> str:
+    """A group as text; '' where there is none."""
+    text = "" if value is None else str(value).strip()
+    return "" if text in ("nan", "NaT", "<NA>") else text
 
 
 def found_of(rows: Sequence[Row], path: Path, root: Path | None, follow_links: bool, name: str | None = None) -> Found:
@@ -45,9 +62,9 @@ def found_of(rows: Sequence[Row], path: Path, root: Path | None, follow_links: b
             continue
         if isinstance(row.file, str):
             full = places.inside(row.file, row.where)
-            item, fault = Item(full, os.path.relpath(full, top), row.label, test), places.fault(full)
+            item, fault = Item(full, os.path.relpath(full, top), row.label, test, row.group), places.fault(full)
         else:
-            item, fault = Item(row.file, row.file.shown, row.label, test), row.file.seen.fault
+            item, fault = Item(row.file, row.file.shown, row.label, test, row.group), row.file.seen.fault
         if fault:
             found.amiss.append(Amiss(item.shown, row.label, fault, item.test))
         else:

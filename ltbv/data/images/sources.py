@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from ltbv.data.catalogue import ENTRIES, entry
 from ltbv.data.images.folders import read_folder
 from ltbv.data.images.hugging_face import is_hugging_face, read_hugging_face
-from ltbv.data.images.items import Content, Found
+from ltbv.data.images.items import Content, Found, Item, some
 from ltbv.data.images.look import Tell
 from ltbv.data.images.named import NAMED, Named
 from ltbv.data.images.plan import Plan, plan
@@ -41,6 +42,7 @@ def images(
     test: Any = None,
     *,
     root: Path | str | None = None,
+    groups: Any = None,
     name: str | None = None,
     write_to: Path | str | None = None,
     tell: Tell = silent,
@@ -53,18 +55,23 @@ def images(
               Dataset or DatasetDict of Hugging Face, (paths, labels), or a pool
     test      the same for the test set, where `train` has none
     root      what paths of lists and tables are relative to; None: where the list lies
+    groups    of images that are not independent: a regular expression on their paths, as --group, or one name for each
+              image of `train` (where `test` is given, a pair of these) that is a DataFrame, (paths, labels) or Dataset
     name      of the data set; None: that of the directory or list
     write_to  directory of the pool; None: under LTBV_CACHE
     choices   of `Recipe`: side=32, test_share=None, bad="refuse", …
 
     Example: `ltbv.bootstrap(["ce", "ride"], dataset=ltbv.images("photographs", test_share=0.2))`.
     """
+    if isinstance(groups, str):
+        groups, choices = None, choices | {"group": groups}
     recipe = _recipe(choices)
     if isinstance(train, (str, os.PathLike)) and is_pool(Path(train)):
-        _refuse_beside(train, {"test": test, "root": root, "name": name, "write_to": write_to, **choices})
+        beside = {"test": test, "root": root, "groups": groups, "name": name, "write_to": write_to}
+        _refuse_beside(train, beside | choices)
         return open_pool(Path(train))
     where = _shown(train)
-    found = read(train, test, root, recipe, name, tell)
+    found = read(train, test, root, recipe, name, tell, groups)
     if write_to is not None:
         return made(plan(found, recipe, where, tell), Path(write_to), where, tell)
     return _kept(found, recipe, where, name, tell)
@@ -149,12 +156,17 @@ def read(
     recipe: Recipe,
     name: str | None = None,
     tell: Tell = silent,
+    groups: Any = None,
 ) -> Found:
     """All that is listed, training and test images."""
-    place = None if root is None else Path(root)
-    found = _read(train, place, recipe.follow_links, tell)
+    place, of_test = None if root is None else Path(root), None
+    if groups is not None and test is not None:
+        if not isinstance(groups, (tuple, list)) or len(groups) != 2:
+            raise Refusal("groups with test are a pair: those of the training images, and those of the test images")
+        groups, of_test = groups
+    found = _read(train, place, recipe.follow_links, tell, groups)
     if test is not None:
-        other = _read(test, place, recipe.follow_links, tell)
+        other = _read(test, place, recipe.follow_links, tell, of_test)
         own = sum(item.test for item in found.items)
         if own:
             found.notes.append(f"the {own} test images of {_shown(train)} are left out, as others were given")
@@ -162,16 +174,34 @@ def read(
         items = [item for item in found.items if not item.test] + [item._replace(test=True) for item in chosen]
         notes = [*found.notes, *(note for note in other.notes if note not in found.notes)]
         found = replace(found, items=items, amiss=found.amiss + other.amiss, notes=notes)
+    if recipe.group is not None:
+        found = replace(found, items=_grouped(found.items, recipe.group, _shown(train)))
     return replace(found, name=_safe(found.name if name is None else name))
 
 
-def _read(source: Any, root: Path | None, follow_links: bool, tell: Tell) -> Found:
+def _grouped(items: list[Item], pattern: str, where: str) -> list[Item]:
+    """The items with the group that a regular expression finds in their paths."""
+    if any(item.group for item in items):
+        raise Refusal(f"{where} says the group of each image; leave out --group {pattern}")
+    matches = [re.search(pattern, item.shown) for item in items]
+    if lost := [item.shown for item, match in zip(items, matches, strict=True) if match is None]:
+        raise Refusal(f"--group {pattern} is in none of {len(lost):,} of {len(items):,} paths ({some(lost)})")
+    return [
+        item._replace(group=(match.group(1) if match.re.groups else match.group()) or "")
+        for item, match in zip(items, matches, strict=True)
+        if match
+    ]
+
+
+def _read(source: Any, root: Path | None, follow_links: bool, tell: Tell, groups: Sequence[Any] | None) -> Found:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if not path.exists():
             raise Refusal(f"{path} does not exist; give a directory of images, a list of path and label, or a pool")
         if is_pool(path):
             raise Refusal(f"{path} is a pool, which has its test set; give the directory or list that it was made of")
+        if groups is not None:
+            raise Refusal(f"groups as a list are of a DataFrame, (paths, labels) or Dataset; for {path} give a pattern")
         if path.is_dir():
             if root is not None:
                 raise Refusal(f"--root {root} goes with a list or table; {path} is a directory")
@@ -182,13 +212,13 @@ def _read(source: Any, root: Path | None, follow_links: bool, tell: Tell) -> Fou
     if is_hugging_face(source):
         if root is not None:
             raise Refusal(f"--root {root} goes with a list or table; {_shown(source)} has its own images")
-        return read_hugging_face(source, tell, follow_links=follow_links)
+        return read_hugging_face(source, tell, follow_links=follow_links, groups=groups)
     if is_torch(source):
-        return read_torch(source, root, tell, follow_links=follow_links)
+        return read_torch(source, root, tell, follow_links=follow_links, groups=groups)
     if (pandas := sys.modules.get("pandas")) and isinstance(source, pandas.DataFrame):
-        return read_frame(source, root, follow_links=follow_links)
+        return read_frame(source, root, follow_links=follow_links, groups=groups)
     if isinstance(source, tuple) and len(source) == 2 and not any(isinstance(one, str) for one in source):
-        return read_pairs(*source, root, follow_links=follow_links)
+        return read_pairs(*source, root, follow_links=follow_links, groups=groups)
     raise Refusal(
         f"images of a {type(source).__name__}: give a directory, a list, a .csv, a DataFrame with columns path and"
         " label, a Dataset of torch or of Hugging Face, or (paths, labels)"
@@ -219,7 +249,7 @@ def _state(found: Found, recipe: Recipe) -> str:
     digest = hashlib.sha256(json.dumps([RULES, asdict(recipe), found.classes, found.notes, found.amiss]).encode())
     for item in found.items:
         name, state = _state_of(item.file)
-        digest.update(json.dumps([name, item.label, item.test, state]).encode())
+        digest.update(json.dumps([name, item.label, item.test, state, item.group]).encode())
     return digest.hexdigest()[:16]
 
 

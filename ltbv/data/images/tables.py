@@ -16,7 +16,7 @@ from typing import Any
 
 from ltbv.data.images.folders import SPLITS
 from ltbv.data.images.items import Found, label_of, some
-from ltbv.data.images.rows import Row, found_of
+from ltbv.data.images.rows import Row, found_of, grouped
 from ltbv.errors import Refusal, words_of
 
 LARGEST_LIST = 2**30  # bytes
@@ -113,14 +113,34 @@ def _only(labels: set[Any], names: Mapping[Any, Any]) -> Any:
     return names.get(label, label)
 
 
-def read_frame(frame: Any, root: Path | None, path: Path | None = None, *, follow_links: bool = False) -> Found:
-    """The same of a DataFrame."""
-    columns = {str(name): frame[name].tolist() for name in frame.columns}
+def read_frame(
+    frame: Any,
+    root: Path | None,
+    path: Path | None = None,
+    *,
+    follow_links: bool = False,
+    groups: Sequence[Any] | None = None,
+) -> Found:
+    """The same of a DataFrame; `groups`, one a row, are as a column of that name."""
+    columns = {str(name): frame[name].tolist() for name in frame.columns} | _column(groups, "the DataFrame", len(frame))
     where = [f"row {k}" for k in range(len(frame))]
     return _of_columns(columns, path or Path("the DataFrame"), root, follow_links, where)
 
 
-def read_pairs(paths: Iterable[Any], labels: Iterable[Any], root: Path | None, *, follow_links: bool = False) -> Found:
+def _column(groups: Sequence[Any] | None, where: str, n: int) -> dict[str, Sequence[Any]]:
+    if groups is not None and len(groups) != n:
+        raise Refusal(f"{len(groups)} groups, and {where} has {n} images; one for each")
+    return {} if groups is None else {"group": groups}
+
+
+def read_pairs(
+    paths: Iterable[Any],
+    labels: Iterable[Any],
+    root: Path | None,
+    *,
+    follow_links: bool = False,
+    groups: Sequence[Any] | None = None,
+) -> Found:
     """Paths [n] and labels [n]."""
     try:
         files, wanted = [os.fspath(path) for path in paths], list(labels)
@@ -129,7 +149,8 @@ def read_pairs(paths: Iterable[Any], labels: Iterable[Any], root: Path | None, *
     if len(files) != len(wanted):
         raise Refusal(f"{len(files)} paths and {len(wanted)} labels; one label for each path")
     where = [f"path {k}" for k in range(len(files))]
-    return _of_columns({"path": files, "label": wanted}, Path("the paths"), root, follow_links, where)
+    columns = {"path": files, "label": wanted} | _column(groups, "the tuple", len(files))
+    return _of_columns(columns, Path("the paths"), root, follow_links, where)
 
 
 def _text(path: Path) -> str:
@@ -166,9 +187,9 @@ def _of_columns(
             raise Refusal(f"{here} has the split {split!r}; train, val or test")
         of = SPLITS[str(split).lower()] if split else ""
         rows.append(Row(here, os.fspath(file), label_of(label, here), of))
-    found = found_of(rows, path, root, follow_links)
     if "group" in chosen:
-        found.notes.append("the column `group` is not used: each image is drawn by itself")
+        rows = grouped(rows, columns[chosen["group"]], path)
+    found = found_of(rows, path, root, follow_links)
     more = [name for name in (*ROLES["path"], *ROLES["label"]) if name in plain and plain[name] not in chosen.values()]
     if more:
         named = f"{chosen['path']!r} and {chosen['label']!r}"

@@ -16,7 +16,7 @@ from ltbv.data.images.decode import Bad, ready
 from ltbv.data.images.given import content_of, encoded
 from ltbv.data.images.items import Found, label_of
 from ltbv.data.images.look import Tell
-from ltbv.data.images.rows import Row, found_of
+from ltbv.data.images.rows import Row, found_of, grouped
 from ltbv.errors import Refusal, words_of
 
 
@@ -26,7 +26,9 @@ def is_torch(source: Any) -> bool:
     return data is not None and isinstance(source, data.Dataset)
 
 
-def read_torch(source: Any, root: Path | None, tell: Tell, *, follow_links: bool = False) -> Found:
+def read_torch(
+    source: Any, root: Path | None, tell: Tell, *, follow_links: bool = False, groups: Sequence[Any] | None = None
+) -> Found:
     """All images of a map-style Dataset, with the names that it has for its classes."""
     name = f"the {type(source).__name__}"
     if not (hasattr(source, "__len__") and hasattr(type(source), "__getitem__")) or _is_iterable(source):
@@ -42,11 +44,12 @@ def read_torch(source: Any, root: Path | None, tell: Tell, *, follow_links: bool
             Row(f"{name}, {k}", os.fspath(path), _label(label, names, f"{name}, {k}"))
             for k, (path, label) in enumerate(samples)
         ]
-        found = found_of(rows, Path(name), root or Path(inner.root), follow_links, called)
+        found = found_of(grouped(rows, groups, name), Path(name), root or Path(inner.root), follow_links, called)
     else:
         if root is not None:
             raise Refusal(f"--root {root} goes with a list or table; {name} has its own images")
-        found = found_of(_asked(source, name, names, tell), Path(name), None, follow_links, called)
+        rows = grouped(_asked(source, name, names, tell), groups, name)
+        found = found_of(rows, Path(name), None, follow_links, called)
     if names is not None:  # whatever they look like, they are names
         found.classes = sorted({one.label for one in found.items} | {one.label for one in found.amiss})
     return found
