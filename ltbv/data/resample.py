@@ -32,6 +32,7 @@ class Request(NamedTuple):
 
     def groups_of(self, ids: np.ndarray) -> np.ndarray:
         """Groups [n] of images of the pool."""
+        assert self.groups is not None
         return groups_of(ids, self.pool_sizes, self.groups)
 
 

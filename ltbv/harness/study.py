@@ -28,6 +28,8 @@ from ltbv.schedules import value
 from ltbv.settings import COMMON, PAPER, Settings
 from ltbv.stats.splits import scaled, splits
 
+FULL_HEAD = 500  # images of the largest class of the data that the thresholds 100 and 20 were meant for
+
 
 @dataclass(frozen=True)
 class Study:
@@ -49,16 +51,24 @@ class Study:
         of = self.settings
         if of.profile == OWN:
             return own_counts(self.entry.pool_sizes, of.head)
-        return long_tail_counts(self.entry.num_classes, of.head, of.imbalance, of.profile)
+        counts = long_tail_counts(self.entry.num_classes, of.head, of.imbalance, of.profile)
+        return np.minimum(counts, self.entry.pool_sizes) if of.clip else counts
 
     @property
     def splits(self) -> dict[str, np.ndarray]:
         """Class ids of many, medium and few.
 
         By the nominal counts, thresholds 100 and 20 in proportion to a head of 500; of data that are long-tailed
-        themselves by the counts that they have, thresholds 100 and 20 as they stand.
+        themselves by the counts that they have, thresholds 100 and 20 as they stand. A threshold that is asked for
+        holds as it stands.
         """
-        return splits(self.entry.pool_sizes) if self.settings.profile == OWN else scaled(self.counts)
+        of, own = self.settings, self.settings.profile == OWN
+        if of.many is None and of.few is None:
+            return splits(self.entry.pool_sizes) if own else scaled(self.counts)
+        counts = self.entry.pool_sizes if own else self.counts
+        share = 1 if own else counts.max() / FULL_HEAD
+        many, few = (asked if asked is not None else usual * share for asked, usual in ((of.many, 100), (of.few, 20)))
+        return splits(counts, many=many, few=few)
 
     @property
     def groups(self) -> dict[str, np.ndarray]:
@@ -205,6 +215,13 @@ def filled_in(asked: Settings) -> Study:
         own |= {"head": int(counts.max()), "imbalance": float(counts.max() / max(counts.min(), 1))}
     settings = replace(asked, **{name: value for name, value in own.items() if getattr(asked, name) in (None, "")})
     study = Study(needed(protocol_for(source.image_shape), settings))
+    if settings.clip and settings.profile == OWN:
+        raise Refusal("clip is of a profile that is cut out of the data; give --imbalance too, or leave it out")
+    if settings.clip and source.endless:
+        raise Refusal(
+            f"clip is of data with a pool of their own, and {source.name} has as many as are asked; leave it out"
+        )
+    study.splits  # noqa: B018  (thresholds that cross are refused here)
     check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
     study.protocol  # noqa: B018  (what no protocol can have is refused here)
     return study

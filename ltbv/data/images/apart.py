@@ -14,7 +14,7 @@ def share_of_groups(items: Sequence[Item], digests: Sequence[bytes], share: floa
     In the order of the groups' content, which is as good as drawn and the same however files and groups are named. A
     group of several classes counts in each; one group of each class, at least, is trained on.
     """
-    of = [item.group or k for k, item in enumerate(items)]
+    of: list[object] = [item.group or k for k, item in enumerate(items)]
     members: dict[object, list[int]] = {}
     for row, group in enumerate(of):
         members.setdefault(group, []).append(row)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ltbv.data.images.decode import DAMAGED, TOO_MANY, Bad
+from ltbv.data.images.decode import DAMAGED, Bad, too_many
 from ltbv.data.images.items import Content, Seen
 from ltbv.data.images.look import seen_of
 from ltbv.errors import Refusal
@@ -25,12 +25,12 @@ CHANNELS = (1, 3, 4)  # grey, colours, and whether they are transparent
 IN_A_TIFF = frozenset(("1", "LA", "RGBA", "CMYK", "YCbCr", "LAB", "I", "F", "I;16", "I;16B", "I;16L"))
 
 
-def content_of(shown: str, give: Callable[[], bytes], first: bytes | Bad) -> Content:
+def content_of(shown: str, give: Callable[[], bytes], first: bytes | Bad, most: int) -> Content:
     """An image by the bytes that it had when it was `first` asked for, which may not do."""
     if isinstance(first, Bad):
         return Content(shown, give, Seen(b"", None, str(first)))
     try:
-        return Content(shown, give, seen_of(first))
+        return Content(shown, give, seen_of(first, most))
     except Bad as bad:
         return Content(shown, give, Seen(b"", None, str(bad)))
 
@@ -44,7 +44,7 @@ def encoded(image: Any, where: str) -> bytes:
     try:
         image = _plain(image)
     except Image.DecompressionBombError as error:
-        raise Bad(TOO_MANY) from error
+        raise Bad(too_many()) from error
     except (OSError, ValueError, SyntaxError, KeyError, TypeError, EOFError, ArithmeticError, LookupError) as error:
         raise Bad(DAMAGED) from error
     file = io.BytesIO()

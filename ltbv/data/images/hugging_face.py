@@ -16,6 +16,7 @@ from ltbv.data.images.folders import SPLITS
 from ltbv.data.images.given import content_of
 from ltbv.data.images.items import Found, label_of, some
 from ltbv.data.images.look import Tell
+from ltbv.data.images.recipe import Recipe
 from ltbv.data.images.rows import MISSING, Row, found_of, group_of, grouped
 from ltbv.data.images.tables import ROLES
 from ltbv.errors import Refusal
@@ -28,9 +29,7 @@ def is_hugging_face(source: Any) -> bool:
     return datasets is not None and isinstance(source, tuple(getattr(datasets, name) for name in names))
 
 
-def read_hugging_face(
-    source: Any, tell: Tell, *, follow_links: bool = False, groups: Sequence[Any] | None = None
-) -> Found:
+def read_hugging_face(source: Any, tell: Tell, *, recipe: Recipe, groups: Sequence[Any] | None = None) -> Found:
     """All images of a Dataset, or of the splits of a DatasetDict."""
     datasets, name = sys.modules["datasets"], f"the {type(source).__name__}"
     if isinstance(source, (datasets.IterableDataset, datasets.IterableDatasetDict)):
@@ -48,18 +47,18 @@ def read_hugging_face(
     named, called = False, "images"
     for split, of in parts.items():
         part = source[split] if split else source
-        more, has_names = _rows(part, f"{name}, {split}" if split else name, of, tell)
+        more, has_names = _rows(part, f"{name}, {split}" if split else name, of, tell, recipe)
         rows += more
         named |= has_names
         called = getattr(part.info, "dataset_name", None) or called
-    found = found_of(grouped(rows, groups, name), Path(name), None, follow_links, called)
+    found = found_of(grouped(rows, groups, name), Path(name), None, recipe.follow_links, called)
     if named:
         found.classes = sorted({row.label for row in rows if row.split in ("", "train")})
     found.notes += notes
     return found
 
 
-def _rows(part: Any, name: str, split: str, tell: Tell) -> tuple[list[Row], bool]:
+def _rows(part: Any, name: str, split: str, tell: Tell, recipe: Recipe) -> tuple[list[Row], bool]:
     """The rows of one split; and, has it names for its classes?"""
     image, label, group = _columns(part, name)
     names = getattr(part.features[label], "names", None)
@@ -75,7 +74,7 @@ def _rows(part: Any, name: str, split: str, tell: Tell) -> tuple[list[Row], bool
 
         return again
 
-    with ready():
+    with ready(recipe.max_pixels):
         for k in range(len(plain)):
             row, where = plain[k], f"{name}[{k}]"
             stored = row[image] or {"bytes": None, "path": None}
@@ -86,7 +85,7 @@ def _rows(part: Any, name: str, split: str, tell: Tell) -> tuple[list[Row], bool
             else:
                 first = Bad(MISSING) if stored["bytes"] is None else stored["bytes"]
                 shown = f"{where} {path}" if path else where
-                rows.append(Row(where, content_of(shown, give(k), first), text, split, of))
+                rows.append(Row(where, content_of(shown, give(k), first, recipe.max_pixels), text, split, of))
             tell(k + 1, len(plain))
     return rows, names is not None
 

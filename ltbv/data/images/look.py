@@ -7,6 +7,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -55,11 +56,11 @@ def _read(path: str) -> bytes:
         raise Refusal(f"cannot read {path}: {error.strerror}; try again") from error
 
 
-def look(items: Sequence[Item], tell: Tell) -> View:
-    """Look at every item, in their order."""
+def look(items: Sequence[Item], most: int, tell: Tell) -> View:
+    """Look at every item, in their order; one of more than `most` pixels will not do."""
     view = View([], [], [], Counter())
-    with ready():
-        every = in_threads(_look, (item.file for item in items))
+    with ready(most):
+        every = in_threads(partial(_look, most), (item.file for item in items))
         for done, (item, seen) in enumerate(zip(items, every, strict=True), 1):
             if seen.fault:
                 view.amiss.append(Amiss(item.shown, item.label, seen.fault, item.test))
@@ -72,18 +73,18 @@ def look(items: Sequence[Item], tell: Tell) -> View:
     return view
 
 
-def _look(file: str | Content) -> Seen:
+def _look(most: int, file: str | Content) -> Seen:
     if not isinstance(file, str):
         return file.seen
     try:
-        return seen_of(read(file))
+        return seen_of(read(file), most)
     except Bad as bad:
         return Seen(b"", None, str(bad))
 
 
-def seen_of(data: bytes) -> Seen:
+def seen_of(data: bytes, most: int) -> Seen:
     """What the bytes of an image are, or `Bad`."""
-    return Seen(sha256(data).digest(), header(data), "")
+    return Seen(sha256(data).digest(), header(data, most), "")
 
 
 def in_threads(do: Callable[[A], B], values: Iterable[A]) -> Iterator[B]:
@@ -107,9 +108,10 @@ def complaint(where: str, amiss: Sequence[Amiss], of: int) -> Refusal:
     parts = [
         f"{number} {kind} ({some(one.shown for one in amiss if one.kind == kind)})" for kind, number in kinds.items()
     ]
+    large = "; --max-pixels allows larger ones" if any(kind.startswith("of more than") for kind in kinds) else ""
     return Refusal(
         f"{where}: {len(amiss):,} of {of:,} files will not do: {'; '.join(parts)}. Mend or remove them; `ltbv images"
-        " … --write POOL --bad skip` leaves them out and lists them"
+        f" … --write POOL --bad skip` leaves them out and lists them{large}"
     )
 
 

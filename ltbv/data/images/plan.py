@@ -74,7 +74,7 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
         check_numbers([one.label for one in found.items if not one.test], where)
     found, empty = _without_empty(found, recipe, where)
     notes += empty
-    view = look(found.items, tell)
+    view = look(found.items, recipe.max_pixels, tell)
     amiss = [*found.amiss, *view.amiss]
     if amiss and recipe.bad == "refuse":
         raise complaint(where, amiss, len(found.items) + len(found.amiss))

@@ -9,6 +9,7 @@ from ltbv.options import check, choice
 
 RULES = 1  # of listing, order and decoding: another number is another pool
 GROUP = "What of a path names the burst, patient, … that an image is one of; its first (…) where it has one."
+MOST_PIXELS = 89_478_485  # of one image: where Pillow begins to warn of a bomb
 SMALLEST, LARGEST = 8, 1024  # pixels a side
 
 
@@ -41,6 +42,7 @@ class Recipe:
     background: int = choice(255, "Behind what is transparent, 0 (black) to 255 (white).")
     mirrors: bool = choice(True, "A mirrored image is one of the same class, as of photographs; of letters it is not.")
     bad: str = choice("refuse", "refuse, or skip: leave out files that will not do, and list them.")
+    max_pixels: int = choice(MOST_PIXELS, "An image of more will not do: a small file may say that it is enormous.")
     duplicates: str = choice("refuse", "refuse, or keep: a path that is listed twice counts twice.")
     follow_links: bool = choice(False, "Follow links that lead out of the directory.")
     drop_empty: bool = choice(False, "Leave out class folders that hold no training image.")
@@ -54,6 +56,8 @@ class Recipe:
             raise Refusal(f"--test-share {self.test_share:g}: between 0 and 1, for example 0.2")
         if self.channels not in (None, 1, 3):
             raise Refusal(f"--channels {self.channels}: 1 (grey) or 3 (colours)")
+        if self.max_pixels < 1:
+            raise Refusal(f"--max-pixels {self.max_pixels}: at least 1, for example {MOST_PIXELS}")
         if not 0 <= self.background <= 255:
             raise Refusal(f"--background {self.background}: 0 (black) to 255 (white)")
         if self.group is not None:

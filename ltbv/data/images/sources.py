@@ -164,9 +164,9 @@ def read(
         if not isinstance(groups, (tuple, list)) or len(groups) != 2:
             raise Refusal("groups with test are a pair: those of the training images, and those of the test images")
         groups, of_test = groups
-    found = _read(train, place, recipe.follow_links, tell, groups)
+    found = _read(train, place, recipe, tell, groups)
     if test is not None:
-        other = _read(test, place, recipe.follow_links, tell, of_test)
+        other = _read(test, place, recipe, tell, of_test)
         own = sum(item.test for item in found.items)
         if own:
             found.notes.append(f"the {own} test images of {_shown(train)} are left out, as others were given")
@@ -193,7 +193,7 @@ def _grouped(items: list[Item], pattern: str, where: str) -> list[Item]:
     ]
 
 
-def _read(source: Any, root: Path | None, follow_links: bool, tell: Tell, groups: Sequence[Any] | None) -> Found:
+def _read(source: Any, root: Path | None, recipe: Recipe, tell: Tell, groups: Sequence[Any] | None) -> Found:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if not path.exists():
@@ -205,20 +205,20 @@ def _read(source: Any, root: Path | None, follow_links: bool, tell: Tell, groups
         if path.is_dir():
             if root is not None:
                 raise Refusal(f"--root {root} goes with a list or table; {path} is a directory")
-            return read_folder(path, follow_links=follow_links)
+            return read_folder(path, follow_links=recipe.follow_links)
         suffix = path.suffix.lower()
         reader = read_csv if suffix in TABLES else read_coco if suffix == ".json" else read_list
-        return reader(path, root, follow_links=follow_links)
+        return reader(path, root, follow_links=recipe.follow_links)
     if is_hugging_face(source):
         if root is not None:
             raise Refusal(f"--root {root} goes with a list or table; {_shown(source)} has its own images")
-        return read_hugging_face(source, tell, follow_links=follow_links, groups=groups)
+        return read_hugging_face(source, tell, recipe=recipe, groups=groups)
     if is_torch(source):
-        return read_torch(source, root, tell, follow_links=follow_links, groups=groups)
+        return read_torch(source, root, tell, recipe=recipe, groups=groups)
     if (pandas := sys.modules.get("pandas")) and isinstance(source, pandas.DataFrame):
-        return read_frame(source, root, follow_links=follow_links, groups=groups)
+        return read_frame(source, root, follow_links=recipe.follow_links, groups=groups)
     if isinstance(source, tuple) and len(source) == 2 and not any(isinstance(one, str) for one in source):
-        return read_pairs(*source, root, follow_links=follow_links, groups=groups)
+        return read_pairs(*source, root, follow_links=recipe.follow_links, groups=groups)
     raise Refusal(
         f"images of a {type(source).__name__}: give a directory, a list, a .csv, a DataFrame with columns path and"
         " label, a Dataset of torch or of Hugging Face, or (paths, labels)"

@@ -16,6 +16,7 @@ from ltbv.data.images.decode import Bad, ready
 from ltbv.data.images.given import content_of, encoded
 from ltbv.data.images.items import Found, label_of
 from ltbv.data.images.look import Tell
+from ltbv.data.images.recipe import Recipe
 from ltbv.data.images.rows import Row, found_of, grouped
 from ltbv.errors import Refusal, words_of
 
@@ -27,7 +28,7 @@ def is_torch(source: Any) -> bool:
 
 
 def read_torch(
-    source: Any, root: Path | None, tell: Tell, *, follow_links: bool = False, groups: Sequence[Any] | None = None
+    source: Any, root: Path | None, tell: Tell, *, recipe: Recipe, groups: Sequence[Any] | None = None
 ) -> Found:
     """All images of a map-style Dataset, with the names that it has for its classes."""
     name = f"the {type(source).__name__}"
@@ -44,18 +45,18 @@ def read_torch(
             Row(f"{name}, {k}", os.fspath(path), _label(label, names, f"{name}, {k}"))
             for k, (path, label) in enumerate(samples)
         ]
-        found = found_of(grouped(rows, groups, name), Path(name), root or Path(inner.root), follow_links, called)
+        found = found_of(grouped(rows, groups, name), Path(name), root or Path(inner.root), recipe.follow_links, called)
     else:
         if root is not None:
             raise Refusal(f"--root {root} goes with a list or table; {name} has its own images")
-        rows = grouped(_asked(source, name, names, tell), groups, name)
-        found = found_of(rows, Path(name), None, follow_links, called)
+        rows = grouped(_asked(source, name, names, tell, recipe), groups, name)
+        found = found_of(rows, Path(name), None, recipe.follow_links, called)
     if names is not None:  # whatever they look like, they are names
         found.classes = sorted({one.label for one in found.items} | {one.label for one in found.amiss})
     return found
 
 
-def _asked(source: Any, name: str, names: list[str] | None, tell: Tell) -> list[Row]:
+def _asked(source: Any, name: str, names: list[str] | None, tell: Tell, recipe: Recipe) -> list[Row]:
     """Each image once, of which label, digest and size are kept."""
     lock, number = Lock(), len(source)
     rows: list[Row] = []
@@ -67,14 +68,14 @@ def _asked(source: Any, name: str, names: list[str] | None, tell: Tell) -> list[
 
         return again
 
-    with ready():
+    with ready(recipe.max_pixels):
         for k in range(number):
             shown, (image, label) = f"{name}[{k}]", _pair(source, k, name)
             try:
                 first: bytes | Bad = encoded(image, shown)
             except Bad as bad:
                 first = bad
-            rows.append(Row(shown, content_of(shown, give(k), first), _label(label, names, shown)))
+            rows.append(Row(shown, content_of(shown, give(k), first, recipe.max_pixels), _label(label, names, shown)))
             tell(k + 1, number)
     return rows
 

@@ -142,7 +142,7 @@ def _rows(plan: Plan) -> int:
 def _decoded(plan: Plan, part: Path, tell: Tell) -> tuple[list[int], dict[int, str]]:
     """Decode what is missing: checksums of all blocks, and rows of files that will not do with their faults."""
     starts = range(0, len(plan.files), _rows(plan))
-    with writing(part / pool.PIXELS), ready():
+    with writing(part / pool.PIXELS), ready(plan.recipe.max_pixels):
         descriptor = os.open(part / pool.PIXELS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             os.ftruncate(descriptor, _size(plan) * len(plan.files))

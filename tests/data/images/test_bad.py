@@ -52,8 +52,8 @@ BY_HEADER = {
     "empty": (b"", decode.EMPTY),
     "text": (b"this is no image\n" * 10, decode.NO_IMAGE),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n", decode.NO_IMAGE),
-    "bomb": (bomb(30_000, 30_000), decode.TOO_MANY),
-    "bomb of which Pillow would warn": (bomb(10_000, 9_000), decode.TOO_MANY),
+    "bomb": (bomb(30_000, 30_000), decode.too_many()),
+    "bomb of which Pillow would warn": (bomb(10_000, 9_000), decode.too_many()),
     "small": (png(np.zeros((7, 40), np.uint8)), decode.TOO_SMALL),
     "long": (png(np.zeros((8, 200), np.uint8)), decode.TOO_LONG),
     "32 bits": (tiff("I"), decode.NO_RANGE),
@@ -69,6 +69,19 @@ def test_what_a_header_tells_is_refused_by_kind_before_anything_is_written(data,
         images(photographs)
     assert kind is None or kind in str(refused.value)
     assert not list((tmp_path / "cache").glob("pools/*.pool"))
+
+
+def test_more_pixels_are_read_where_that_is_said_and_fewer_are_refused(photographs):
+    before = Image.MAX_IMAGE_PIXELS
+    key = images(photographs).key
+    with pytest.raises(Refusal, match="23 of 23 files will not do: 23 of more than 479 pixels .*--max-pixels"):
+        images(photographs, max_pixels=479)
+    assert images(photographs, max_pixels=480).key == key and before == Image.MAX_IMAGE_PIXELS
+    large = photographs / "train" / "ant" / "large.png"
+    large.write_bytes(png(Image.new("1", (14_000, 13_000))))  # 182 million, where Pillow alone refuses
+    with pytest.raises(Refusal, match="1 of more than 89,478,485 pixels .train/ant/large.png"):
+        images(photographs)
+    assert images(photographs, max_pixels=200_000_000, channels=1).train_counts[0] == 10
 
 
 @pytest.mark.parametrize("bad", ["header", "pixels"])
@@ -432,6 +445,7 @@ def test_a_path_twice_counts_twice_where_that_is_said(photographs):
         ({"channels": 2}, "--channels 2: 1 .grey. or 3"),
         ({"bad": "ignore"}, "--bad ignore: refuse or skip"),
         ({"background": 256}, "--background 256"),
+        ({"max_pixels": 0}, "--max-pixels 0: at least 1"),
         ({"side": "32"}, "side is '32': give --side a whole number"),
     ],
 )

@@ -163,6 +163,33 @@ def test_a_long_tail_is_cut_where_an_imbalance_is_given(photographs):
         resolve(str(images(photographs).path), imbalance=2)
 
 
+def test_a_tail_is_clipped_to_what_there_is_where_that_is_said(photographs):
+    pool = str(images(photographs).path)
+    study = resolve(pool, imbalance=2, clip=True)
+    assert study.counts.tolist() == [9, 5, 3] and study.asked()["clip"] is True
+    assert (np.bincount(study.sample(0) >> 32) == [9, 5, 3]).all()
+    assert resolve(pool, head=4, imbalance=2, clip=False).asked() == resolve(pool, head=4, imbalance=2).asked()
+    with pytest.raises(Refusal, match="give --imbalance too, or leave it out"):
+        resolve(pool, clip=True)
+    with pytest.raises(Refusal, match="glyphs-lt has as many as are asked; leave it out"):
+        resolve("glyphs-lt", clip=True)
+
+
+def test_many_and_few_are_told_by_thresholds_that_are_asked_for(photographs):
+    pool = str(images(photographs).path)
+
+    def names(**asked):
+        found = resolve(pool, **asked)
+        return [name for k in range(3) for name, ids in found.splits.items() if k in ids]
+
+    assert names(many=6, few=4) == ["many", "medium", "few"] and names(few=4) == ["medium", "medium", "few"]
+    assert names(many=1, few=1, head=4, imbalance=2) == ["many"] * 3
+    assert names(many=3, head=4, imbalance=2) == ["many", "medium", "medium"]  # few: below 20 of 500, that is .16 of 4
+    assert resolve(pool, many=6, few=4).asked()["many"] == 6 and "few" not in resolve(pool, many=60).asked()
+    with pytest.raises(Refusal, match="many=6.0 must not be below few=20"):
+        resolve(pool, many=6)
+
+
 def test_a_pool_is_found_by_its_name_and_two_of_a_name_are_refused(photographs):
     pool = images(photographs)
     assert entry("photographs").pool_sizes.tolist() == [9, 5, 3]
