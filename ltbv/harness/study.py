@@ -92,13 +92,20 @@ class Study:
     def sample(self, run: int) -> np.ndarray:
         """Ids [n] of the images that a run sees."""
         of, source = self.settings, self.entry
-        more = {"seed": of.seed, "run": run, "endless": source.endless, "groups": source.groups}
-        return draw(of.scheme, self.counts, source.pool_sizes, **more)
+        return draw(
+            of.scheme,
+            self.counts,
+            source.pool_sizes,
+            seed=of.seed,
+            run=run,
+            endless=source.endless,
+            groups=source.groups,
+        )
 
     def held_out(self, run: int, per_class: int) -> tuple[np.ndarray, np.ndarray]:
         """The same less what it gives up, and `per_class` development images of each class (`data.development`)."""
-        source, more = self.entry, {"seed": self.settings.seed, "run": run, "groups": self.entry.groups}
-        return hold_out(self.sample(run), source.pool_sizes, per_class, **more)
+        source, seed = self.entry, self.settings.seed
+        return hold_out(self.sample(run), source.pool_sizes, per_class, seed=seed, run=run, groups=source.groups)
 
     def asked(self) -> dict[str, Any]:
         """What study.json compares."""
