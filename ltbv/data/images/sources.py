@@ -67,7 +67,8 @@ def images(
         groups, choices = None, choices | {"group": groups}
     recipe = _recipe(choices)
     if isinstance(train, (str, os.PathLike)) and is_pool(Path(train)):
-        beside = {"test": test, "root": root, "groups": groups, "name": name, "write_to": write_to}
+        listed = None if groups is None else "of each image"
+        beside = {"test": test, "root": root, "groups": listed, "name": name, "write_to": write_to}
         _refuse_beside(train, beside | choices)
         return open_pool(Path(train))
     where = _shown(train)

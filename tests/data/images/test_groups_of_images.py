@@ -161,6 +161,14 @@ def test_a_damaged_list_of_groups_is_refused(bursts, tmp_path):
         pools._read(pool.path, pools.read_json(pool.path / pools.DESCRIPTION)).index  # noqa: B018
 
 
+def test_a_pool_has_its_groups(bursts):
+    pool = images(bursts, groups=PATTERN)
+    for groups in (np.arange(42), PATTERN):
+        with pytest.raises(Refusal, match="--group.* is for images that are read from a directory or list") as refused:
+            images(pool.path, groups=groups)
+        assert "\n" not in str(refused.value)
+
+
 def test_cells_of_a_table_may_be_empty():
     from ltbv.data.images.rows import group_of
 
