@@ -40,9 +40,14 @@ class Settings:
     seed: int = choice(0, "Of every random draw of the study.")
     protocol: str | None = choice(None, "common, or paper: each method as its authors trained it.", metavar="NAME")
     development: int | None = choice(None, "Development images a class, where a method looks at such. [its own: 10]")
+    clip: bool | None = choice(None, "Of --head and --imbalance: a class that has fewer images has all of its own.")
+    many: float | None = choice(None, "Classes of more training images are many. [100, in proportion]")
+    few: float | None = choice(None, "Classes of fewer training images are few. [20, in proportion]")
 
     def __post_init__(self) -> None:
         check(self)
+        if self.clip is False:  # as if it was not said
+            object.__setattr__(self, "clip", None)
         for one in fields(self):
             if kind(Settings, one.name) is float and (value := getattr(self, one.name)) is not None:
                 object.__setattr__(self, one.name, float(value))  # 1 and 1.0 are one setting

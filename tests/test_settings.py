@@ -25,7 +25,8 @@ from ltbv.settings import Settings
 from ltbv.store import Store, command
 
 CHOSEN = Settings(
-    "tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", "rand", 2, 4, "paper", 7
+    *("tiny-lt", "fresh", 10, 5.0, "step", "torchvision:resnet18", 3, 8, 0.05, 1e-4, "sgd", "rand", 2, 4, "paper", 7),
+    *(True, 6.0, 2.0),
 )
 
 
@@ -42,7 +43,7 @@ def test_every_setting_is_an_option_and_comes_back_from_what_is_written():
     shown = run("bootstrap", "--help").output
     for one in fields(Settings):
         said, of = words[words.index(option(one.name)) + 1], getattr(CHOSEN, one.name)
-        assert type(of)(said) == of
+        assert of is True or type(of)(said) == of
         assert option(one.name) in shown
     assert Settings.read(json.loads(json.dumps(CHOSEN.said()))) == CHOSEN
 

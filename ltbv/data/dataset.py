@@ -78,6 +78,7 @@ class Dataset:
     mean, std    of the pixels, one a channel, in units of [0, 1]; of features in their own
     mirrors      a mirrored image is one of the same class (of letters it is not)
     background   value 0-255 of what lies around an image
+    clusters     [N] which test images belong together, numbers from 0; None: none do
     content      hex digits that all images, labels and names of classes decide; empty where they are not known
     tests        [B, N, 1, 1, D] the test set as each of B backbones sees it, where features are of several; `test` is
                  that of the first
@@ -96,6 +97,7 @@ class Dataset:
     content: str = ""
     tests: np.ndarray | None = field(default=None, repr=False)
     mapped: Mapped | None = field(default=None, repr=False)
+    clusters: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def backbones(self) -> int:

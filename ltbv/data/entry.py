@@ -22,6 +22,7 @@ class Entry:
     notes            what a reader of results must know of these data
     backbone         of features: what made them (the first), '' where that is not said; None where images are images
     backbones        of features of several backbones: name of the file, content, and what made it, of each
+    groups           [sum of pool] which images of the pool belong together, by class and index; None: none do
     load             the data directory (of no meaning where `needs_data_dir` is False) -> Dataset
     """
 
@@ -40,6 +41,7 @@ class Entry:
     notes: tuple[str, ...] = ()
     backbone: str | None = None
     backbones: tuple[tuple[str, str, str], ...] = ()
+    groups: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def pool_sizes(self) -> np.ndarray:

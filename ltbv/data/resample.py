@@ -1,7 +1,8 @@
 """Which images does run r see? Index sets drawn from a pool, one scheme of resampling a study.
 
 A scheme decides what the variance of a study means: over fresh data (`fresh`, nearly `subsample`), conditional on one
-long-tailed set (`stratified_bootstrap`, `bootstrap`), or over training seeds alone (`seed_only`).
+long-tailed set (`stratified_bootstrap`, `bootstrap`), or over training seeds alone (`seed_only`). Where images come in
+groups that are not independent, groups are drawn in the place of images, and counts stay (`ltbv.data.groups`).
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ltbv import seeds
-from ltbv.data.dataset import labels_of, make_ids
+from ltbv.data.dataset import indices_of, labels_of, make_ids
+from ltbv.data.groups import with_replacement, without_replacement
 from ltbv.errors import Refusal, unknown
 
 FRESH_END = 2_000_000_000  # in an endless pool, indices from here on belong to the test set and are never drawn
@@ -19,12 +21,19 @@ LARGEST_FRESH = 100_000  # head of the scheme `fresh`: leaves room for 9,000 run
 
 
 class Request(NamedTuple):
-    """What a scheme may look at: counts [C] asked for, pool_sizes [C], the study's seed and the run."""
+    """What a scheme may look at: counts [C] asked for, pool_sizes [C], the study's seed and the run; and of each image
+    of the pool, by class and index, the group that it is of; None: images are independent."""
 
     counts: np.ndarray
     pool_sizes: np.ndarray
     seed: int
     run: int
+    groups: np.ndarray | None = None
+
+    def groups_of(self, ids: np.ndarray) -> np.ndarray:
+        """Groups [n] of images of the pool."""
+        assert self.groups is not None
+        return groups_of(ids, self.pool_sizes, self.groups)
 
 
 class Scheme(NamedTuple):
@@ -35,19 +44,28 @@ class Scheme(NamedTuple):
     beyond_pool: bool = False
 
 
-def _without_replacement(rng: np.random.Generator, counts: np.ndarray, pool_sizes: np.ndarray) -> np.ndarray:
-    indices = [np.sort(rng.choice(pool, n, replace=False)) for n, pool in zip(counts, pool_sizes, strict=True)]
+def groups_of(ids: np.ndarray, pool_sizes: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Groups [n] of images of a pool whose images, by class and index, are of `groups`."""
+    return groups[(np.cumsum(pool_sizes) - pool_sizes)[labels_of(ids)] + indices_of(ids)]
+
+
+def _without_replacement(rng: np.random.Generator, request: Request) -> np.ndarray:
+    counts, pool_sizes = request.counts, request.pool_sizes
+    if request.groups is None:
+        indices = [np.sort(rng.choice(pool, n, replace=False)) for n, pool in zip(counts, pool_sizes, strict=True)]
+    else:
+        parts = np.split(request.groups, np.cumsum(pool_sizes)[:-1])
+        indices = [without_replacement(rng, own, n) for n, own in zip(counts, parts, strict=True)]
     return make_ids(np.repeat(np.arange(len(counts)), counts), np.concatenate(indices))
 
 
 def _base(request: Request) -> np.ndarray:
     """The one long-tailed set that all runs of a study resample, [n]."""
-    return _without_replacement(seeds.generator(request.seed, 0, "base"), request.counts, request.pool_sizes)
+    return _without_replacement(seeds.generator(request.seed, 0, "base"), request)
 
 
 def _subsample(request: Request) -> np.ndarray:
-    rng = seeds.generator(request.seed, request.run, "sample")
-    return _without_replacement(rng, request.counts, request.pool_sizes)
+    return _without_replacement(seeds.generator(request.seed, request.run, "sample"), request)
 
 
 def _fresh(request: Request) -> np.ndarray:
@@ -64,13 +82,19 @@ def _fresh(request: Request) -> np.ndarray:
 
 def _stratified_bootstrap(request: Request) -> np.ndarray:
     base, rng = _base(request), seeds.generator(request.seed, request.run, "sample")
-    within = np.concatenate([rng.integers(n, size=n) for n in request.counts])
+    if request.groups is None:
+        within = np.concatenate([rng.integers(n, size=n) for n in request.counts])
+    else:
+        parts = np.split(request.groups_of(base), np.cumsum(request.counts)[:-1])
+        within = np.concatenate([with_replacement(rng, own, len(own)) for own in parts])
     first_of_class = np.repeat(np.cumsum(request.counts) - request.counts, request.counts)
     return np.sort(base[first_of_class + within])
 
 
 def _bootstrap(request: Request) -> np.ndarray:
     base, rng = _base(request), seeds.generator(request.seed, request.run, "sample")
+    if request.groups is not None:
+        return np.sort(base[with_replacement(rng, request.groups_of(base), len(base))])
     return np.sort(base[rng.integers(len(base), size=len(base))])
 
 
@@ -124,14 +148,21 @@ def check(scheme: str, counts: np.ndarray, pool_sizes: np.ndarray, *, endless: b
 
 
 def draw(
-    scheme: str, counts: np.ndarray, dataset_pool_sizes: np.ndarray, *, seed: int, run: int, endless: bool = False
+    scheme: str,
+    counts: np.ndarray,
+    dataset_pool_sizes: np.ndarray,
+    *,
+    seed: int,
+    run: int,
+    endless: bool = False,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """Sorted ids [n] int64 of the images that run `run` trains on: a function of (seed, run), whatever R is.
 
-    counts [C] images wanted of each class (at least 1), dataset_pool_sizes [C] images there are.
+    counts [C] images wanted of each class (at least 1), dataset_pool_sizes [C] images there are, groups as in Request.
     """
     found = check(scheme, counts, dataset_pool_sizes, endless=endless)
-    return found.draw(Request(np.asarray(counts), np.asarray(dataset_pool_sizes), seed, run))
+    return found.draw(Request(np.asarray(counts), np.asarray(dataset_pool_sizes), seed, run, groups))
 
 
 def realised_counts(ids: np.ndarray, num_classes: int) -> np.ndarray:

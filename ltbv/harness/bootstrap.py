@@ -50,6 +50,7 @@ class Job:
     recipes: dict[str, dict] = field(repr=False)
     description: dict = field(repr=False)
     test_labels: np.ndarray = field(repr=False)
+    test_clusters: np.ndarray | None = field(repr=False)
     tasks: list[Task]
     pixels: str = ""
 
@@ -122,7 +123,7 @@ class Job:
                     self.store.open_method(key, recipe, force=force)
                 if self.tasks or not self.store.runs_asked():
                     self.store.write_samples(self.samples)
-                    self.store.write_test_labels(self.test_labels)
+                    self.store.write_test_labels(self.test_labels, self.test_clusters)
         except Refusal:
             self.store.leave_nothing()
             raise
@@ -248,6 +249,7 @@ def prepare(request: Request) -> Job:
         recipes=recipes,
         description=study.data(dataset),
         test_labels=dataset.test.labels,
+        test_clusters=dataset.clusters,
         tasks=tasks,
         pixels=described(dataset, int(study.counts.sum()), device),
     )

@@ -30,6 +30,8 @@ from ltbv.schedules import value
 from ltbv.settings import COMMON, PAPER, Settings
 from ltbv.stats.splits import scaled, splits
 
+FULL_HEAD = 500  # images of the largest class of the data that the thresholds 100 and 20 were meant for
+
 
 @dataclass(frozen=True)
 class Study:
@@ -51,16 +53,24 @@ class Study:
         of = self.settings
         if of.profile == OWN:
             return own_counts(self.entry.pool_sizes, of.head)
-        return long_tail_counts(self.entry.num_classes, of.head, of.imbalance, of.profile)
+        counts = long_tail_counts(self.entry.num_classes, of.head, of.imbalance, of.profile)
+        return np.minimum(counts, self.entry.pool_sizes) if of.clip else counts
 
     @property
     def splits(self) -> dict[str, np.ndarray]:
         """Class ids of many, medium and few.
 
         By the nominal counts, thresholds 100 and 20 in proportion to a head of 500; of data that are long-tailed
-        themselves by the counts that they have, thresholds 100 and 20 as they stand.
+        themselves by the counts that they have, thresholds 100 and 20 as they stand. A threshold that is asked for
+        holds as it stands.
         """
-        return splits(self.entry.pool_sizes) if self.settings.profile == OWN else scaled(self.counts)
+        of, own = self.settings, self.settings.profile == OWN
+        if of.many is None and of.few is None:
+            return splits(self.entry.pool_sizes) if own else scaled(self.counts)
+        counts = self.entry.pool_sizes if own else self.counts
+        share = 1 if own else counts.max() / FULL_HEAD
+        many, few = (asked if asked is not None else usual * share for asked, usual in ((of.many, 100), (of.few, 20)))
+        return splits(counts, many=many, few=few)
 
     @property
     def groups(self) -> dict[str, np.ndarray]:
@@ -106,7 +116,15 @@ class Study:
     def sample(self, run: int) -> np.ndarray:
         """Ids [n] of the images that a run sees."""
         of, source = self.settings, self.entry
-        return draw(of.scheme, self.counts, source.pool_sizes, seed=of.seed, run=run, endless=source.endless)
+        return draw(
+            of.scheme,
+            self.counts,
+            source.pool_sizes,
+            seed=of.seed,
+            run=run,
+            endless=source.endless,
+            groups=source.groups,
+        )
 
     def backbone_of(self, run: int) -> dict[str, Any]:
         """What a prediction file says of the backbone of a run: `backbone`, its number and content; nothing where there
@@ -117,7 +135,8 @@ class Study:
 
     def held_out(self, run: int, per_class: int) -> tuple[np.ndarray, np.ndarray]:
         """The same less what it gives up, and `per_class` development images of each class (`data.development`)."""
-        return hold_out(self.sample(run), self.entry.pool_sizes, per_class, seed=self.settings.seed, run=run)
+        source, seed = self.entry, self.settings.seed
+        return hold_out(self.sample(run), source.pool_sizes, per_class, seed=seed, run=run, groups=source.groups)
 
     def asked(self) -> dict[str, Any]:
         """What study.json compares."""
@@ -244,6 +263,13 @@ def filled_in(asked: Settings) -> Study:
         lowered = allowed_imbalance(source.num_classes, settings.head, settings.imbalance, settings.profile)
         settings = replace(settings, imbalance=lowered)
     study = Study(needed(usual, settings))
+    if settings.clip and settings.profile == OWN:
+        raise Refusal("clip is of a profile that is cut out of the data; give --imbalance too, or leave it out")
+    if settings.clip and source.endless:
+        raise Refusal(
+            f"clip is of data with a pool of their own, and {source.name} has as many as are asked; leave it out"
+        )
+    study.splits  # noqa: B018  (thresholds that cross are refused here)
     check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
     study.protocol  # noqa: B018  (what no protocol can have is refused here)
     return study

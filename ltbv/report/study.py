@@ -29,6 +29,7 @@ from ltbv.report.evidence import (
 from ltbv.report.names import check_names, printable
 from ltbv.report.stages import read_stages
 from ltbv.settings import OPTIMUM, PAPER, Settings
+from ltbv.stats.record import check_clusters
 from ltbv.store import Store, command, provenance
 
 FIELDS = {  # of a file -> of MethodRuns
@@ -87,6 +88,7 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
         train_counts=np.asarray(data["counts"]),
         splits={name: np.asarray(data["splits"][name], int) for name in SPLITS},
         methods=tuple(of_methods),
+        clusters=_clusters(store, labels),
         trained=trained,
         lost=lost_by_run(list(ids), np.asarray(data["counts"])),
         setting=Setting(
@@ -133,6 +135,16 @@ def _backbones(store: Store, key: str, origins: "Origins", several: Sequence[Map
             raise Refusal(f"{store.prediction_file(key, run)} is of another backbone {number} than the study's")
         found.append(number)
     return np.array(found)
+
+
+def _clusters(store: Store, labels: np.ndarray) -> np.ndarray | None:
+    """Which test images belong together, where the data say so."""
+    if (found := store.test_clusters()) is None:
+        return None
+    try:
+        return check_clusters(found, labels.size)
+    except Refusal as refusal:
+        raise Refusal(f"{store.path / 'test.npz'}: {refusal}") from refusal
 
 
 def _published(store: Store, keys: Sequence[str]) -> list[str]:

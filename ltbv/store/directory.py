@@ -242,13 +242,18 @@ class Store:
         """ids [R, n] of the images each run saw."""
         return read_arrays(self.path / "samples.npz")["ids"]
 
-    def write_test_labels(self, labels: np.ndarray) -> None:
+    def write_test_labels(self, labels: np.ndarray, clusters: np.ndarray | None = None) -> None:
         if not (self.path / "test.npz").exists():
-            write_arrays(self.path / "test.npz", {"labels": labels})
+            more = {} if clusters is None else {"clusters": clusters}
+            write_arrays(self.path / "test.npz", {"labels": labels, **more})
 
     def test_labels(self) -> np.ndarray:
         """Labels [N] of the test set."""
         return read_arrays(self.path / "test.npz")["labels"]
+
+    def test_clusters(self) -> np.ndarray | None:
+        """Which images of the test set belong together, [N]; None: none do."""
+        return read_arrays(self.path / "test.npz").get("clusters")
 
     # stages and predictions
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ltbv.data.images.recipe import Recipe
+from ltbv.data.images.recipe import MOST_PIXELS, Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM")  # none that runs another program
-MOST_PIXELS = 89_478_485  # of one image: where Pillow begins to warn of a bomb
 SHORTEST, LONGEST_RATIO = 8, 20  # pixels of a side, and longer over shorter side
 GREY = frozenset(("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"))
 SIXTEEN = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
@@ -25,11 +24,15 @@ SIXTEEN = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
 EMPTY = "empty"
 NO_IMAGE = "no images that can be read (JPEG, PNG, WebP, BMP, GIF, TIFF, PPM)"
 DAMAGED = "cut short or damaged"
-TOO_MANY = f"of more than {MOST_PIXELS:,} pixels"
 TOO_SMALL = f"with a side below {SHORTEST} pixels"
 TOO_LONG = f"longer than {LONGEST_RATIO} to 1"
 NO_RANGE = "of 32-bit values, whose range is not known"
 NO_COLOUR = "in a colour space that cannot be converted"
+
+
+def too_many(most: int = MOST_PIXELS) -> str:
+    """The kind of fault of an image of more pixels than that."""
+    return f"of more than {most:,} pixels"
 
 
 class Bad(Exception):
@@ -45,25 +48,29 @@ class Header(NamedTuple):
 
 
 @contextlib.contextmanager
-def ready() -> Iterator[None]:
-    """Pillow ready for threads, and without its warnings, which are of what is looked at here anyway.
+def ready(most: int = MOST_PIXELS) -> Iterator[None]:
+    """Pillow ready for threads and for images of `most` pixels, and without its warnings, which are of what is looked
+    at here anyway.
 
-    Both are of the whole process: plug-ins that two threads load at once are missing from one.
+    All are of the whole process: plug-ins that two threads load at once are missing from one.
     """
     from PIL import Image
 
     Image.init()
+    before = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        Image.MAX_IMAGE_PIXELS = max(before or 0, most)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
-def header(data: bytes) -> Header:
+def header(data: bytes, most: int = MOST_PIXELS) -> Header:
     """Looks at the start of a file; `Bad` where it will not do whatever follows."""
-    image = _opened(data)
+    image = _opened(data, most)
     shorter, longer = sorted(image.size)
-    if shorter * longer > MOST_PIXELS:
-        raise Bad(TOO_MANY)
     if shorter < SHORTEST:
         raise Bad(TOO_SMALL)
     if longer > LONGEST_RATIO * shorter:
@@ -83,7 +90,7 @@ def pixels(data: bytes, recipe: Recipe, channels: int) -> np.ndarray:
     """Pixels [side, side, channels] uint8 of a file, or `Bad`."""
     from PIL import Image, ImageOps
 
-    image = _opened(data)
+    image = _opened(data, recipe.max_pixels)
     try:
         image.load()
         image = ImageOps.exif_transpose(image)
@@ -101,19 +108,22 @@ def pixels(data: bytes, recipe: Recipe, channels: int) -> np.ndarray:
     return np.asarray(image.crop((left, top, left + side, top + side)), np.uint8).reshape(side, side, channels)
 
 
-def _opened(data: bytes) -> "Image.Image":
+def _opened(data: bytes, most: int) -> "Image.Image":
     from PIL import Image, UnidentifiedImageError
 
     if not data:
         raise Bad(EMPTY)
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise Bad(NO_IMAGE) from error
     except Image.DecompressionBombError as error:
-        raise Bad(TOO_MANY) from error
+        raise Bad(too_many(most)) from error
     except (OSError, ValueError, SyntaxError, KeyError, TypeError, EOFError, ArithmeticError, LookupError) as error:
         raise Bad(DAMAGED) from error
+    if image.width * image.height > most:
+        raise Bad(too_many(most))
+    return image
 
 
 def _plain(image: "Image.Image", mode: str, background: int) -> "Image.Image":

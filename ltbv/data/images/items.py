@@ -3,12 +3,14 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ltbv.data.images.decode import Header
 from ltbv.errors import Refusal
 
 MOST_CLASSES = 65_535
@@ -16,13 +18,38 @@ WHOLE = re.compile(r"[+-]?[0-9]+")
 POINT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-class Item(NamedTuple):
-    """One image: the file, as a path to open; `shown`, as its source calls it; its label; is it of the test set?"""
+class Seen(NamedTuple):
+    """What was looked at: sha256 of its bytes and its header, or the kind of fault."""
 
-    file: str
+    digest: bytes
+    header: Header | None
+    fault: str
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """An image that no path leads to. `give` gives its bytes, each time anew; `seen` is what they were at first."""
+
+    shown: str
+    give: Callable[[], bytes]
+    seen: Seen
+
+    def read(self) -> bytes:
+        """The bytes, which must be those that were looked at."""
+        data = self.give()
+        if sha256(data).digest() != self.seen.digest:
+            raise Refusal(f"{self.shown} is another image each time that it is read; give images before the transform")
+        return data
+
+
+class Item(NamedTuple):
+    """One image: a path to open, or its content; `shown`, as its source calls it; its label; is it of the test set?"""
+
+    file: str | Content
     shown: str
     label: str
     test: bool = False
+    group: str = ""  # of what is not independent of it; '' where that is of itself
 
 
 class Amiss(NamedTuple):
@@ -117,7 +144,7 @@ def alike(names: Iterable[str]) -> list[str]:
 
 def check_paths(items: Sequence[Item], where: str, *, duplicates: str) -> list[str]:
     """Refuses a path with two labels, or twice where that is not wanted; gives notes."""
-    first: dict[str, Item] = {}
+    first: dict[str | Content, Item] = {}
     twice = []
     for item in items:
         other = first.setdefault(item.file, item)

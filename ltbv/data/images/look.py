@@ -2,17 +2,18 @@
 written."""
 
 import errno
-import hashlib
 import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from hashlib import sha256
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from ltbv.data.images.decode import Bad, Header, header, ready
-from ltbv.data.images.items import Amiss, Item, some
+from ltbv.data.images.decode import Bad, header, ready
+from ltbv.data.images.items import Amiss, Content, Item, Seen, some
 from ltbv.errors import Refusal
 
 LARGEST_FILE = 2**30  # bytes
@@ -20,14 +21,6 @@ TOO_LARGE = f"larger than {LARGEST_FILE:,} bytes"
 Tell = Callable[[int, int], None]  # done, of how many
 A = TypeVar("A")
 B = TypeVar("B")
-
-
-class Seen(NamedTuple):
-    """One file: sha256 of its bytes and its header, or the kind of fault."""
-
-    digest: bytes
-    header: Header | None
-    fault: str
 
 
 class View(NamedTuple):
@@ -39,8 +32,13 @@ class View(NamedTuple):
     facts: Counter[str]
 
 
-def read(path: str) -> bytes:
-    """The bytes of a regular file, or `Bad`. A disk that does not answer is refused: no fault of the file."""
+def read(file: str | Content) -> bytes:
+    """The bytes of a regular file or of a content, or `Bad`. A disk that does not answer is refused: no fault of the
+    file."""
+    return _read(file) if isinstance(file, str) else file.read()
+
+
+def _read(path: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for a writer
         with os.fdopen(descriptor, "rb") as file:
@@ -49,7 +47,7 @@ def read(path: str) -> bytes:
                 raise Bad("no regular files")
             if status.st_size > LARGEST_FILE:
                 raise Bad(TOO_LARGE)
-            return file.read(LARGEST_FILE)
+            return file.read(status.st_size + 1)  # sets as much aside; one that grows is found to have changed
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             raise Bad("missing") from error
@@ -58,11 +56,11 @@ def read(path: str) -> bytes:
         raise Refusal(f"cannot read {path}: {error.strerror}; try again") from error
 
 
-def look(items: Sequence[Item], tell: Tell) -> View:
-    """Look at every item, in their order."""
+def look(items: Sequence[Item], most: int, tell: Tell) -> View:
+    """Look at every item, in their order; one of more than `most` pixels will not do."""
     view = View([], [], [], Counter())
-    with ready():
-        every = in_threads(_look, (item.file for item in items))
+    with ready(most):
+        every = in_threads(partial(_look, most), (item.file for item in items))
         for done, (item, seen) in enumerate(zip(items, every, strict=True), 1):
             if seen.fault:
                 view.amiss.append(Amiss(item.shown, item.label, seen.fault, item.test))
@@ -75,12 +73,18 @@ def look(items: Sequence[Item], tell: Tell) -> View:
     return view
 
 
-def _look(path: str) -> Seen:
+def _look(most: int, file: str | Content) -> Seen:
+    if not isinstance(file, str):
+        return file.seen
     try:
-        data = read(path)
-        return Seen(hashlib.sha256(data).digest(), header(data), "")
+        return seen_of(read(file), most)
     except Bad as bad:
         return Seen(b"", None, str(bad))
+
+
+def seen_of(data: bytes, most: int) -> Seen:
+    """What the bytes of an image are, or `Bad`."""
+    return Seen(sha256(data).digest(), header(data, most), "")
 
 
 def in_threads(do: Callable[[A], B], values: Iterable[A]) -> Iterator[B]:
@@ -104,9 +108,10 @@ def complaint(where: str, amiss: Sequence[Amiss], of: int) -> Refusal:
     parts = [
         f"{number} {kind} ({some(one.shown for one in amiss if one.kind == kind)})" for kind, number in kinds.items()
     ]
+    large = "; --max-pixels allows larger ones" if any(kind.startswith("of more than") for kind in kinds) else ""
     return Refusal(
         f"{where}: {len(amiss):,} of {of:,} files will not do: {'; '.join(parts)}. Mend or remove them; `ltbv images"
-        " … --write POOL --bad skip` leaves them out and lists them"
+        f" … --write POOL --bad skip` leaves them out and lists them{large}"
     )
 
 

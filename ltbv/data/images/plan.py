@@ -14,7 +14,19 @@ from itertools import pairwise
 
 import numpy as np
 
-from ltbv.data.images.items import Amiss, Found, Item, alike, check_numbers, check_paths, class_names, some
+from ltbv.data.images.apart import share_of_groups
+from ltbv.data.images.items import (
+    Amiss,
+    Content,
+    Found,
+    Item,
+    alike,
+    check_numbers,
+    check_paths,
+    class_names,
+    natural,
+    some,
+)
 from ltbv.data.images.look import Tell, View, complaint, left_out, look
 from ltbv.data.images.recipe import RULES, Recipe
 from ltbv.errors import Refusal
@@ -27,9 +39,10 @@ DECIDES = ("side", "background", "mirrors")  # of the recipe; the others show in
 class Plan:
     """What `write` makes.
 
-    files, shown   [n] to open, and as the source calls them
+    files, shown   [n] to open or to ask for, and as the source calls them
     digests        [n] sha256 of their bytes
     labels, tests  [n] class, and is it of the test set
+    groups         [n] numbers of the groups that images are of, as they come; None: each is one of its own
     amiss          what is left out
     """
 
@@ -38,11 +51,12 @@ class Plan:
     recipe: Recipe
     channels: int
     class_names: tuple[str, ...]
-    files: tuple[str, ...]
+    files: tuple[str | Content, ...]
     shown: tuple[str, ...]
     digests: tuple[bytes, ...]
     labels: np.ndarray
     tests: np.ndarray
+    groups: np.ndarray | None
     amiss: tuple[Amiss, ...]
     notes: tuple[str, ...]
 
@@ -60,7 +74,7 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
         check_numbers([one.label for one in found.items if not one.test], where)
     found, empty = _without_empty(found, recipe, where)
     notes += empty
-    view = look(found.items, tell)
+    view = look(found.items, recipe.max_pixels, tell)
     amiss = [*found.amiss, *view.amiss]
     if amiss and recipe.bad == "refuse":
         raise complaint(where, amiss, len(found.items) + len(found.amiss))
@@ -80,11 +94,12 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
     if not any(row[0] for row in rows):
         raise Refusal(f"{where} has no test images; give --test, or --test-share 0.2 to set a share aside")
     _refuse_leaks([(row[2], row[3]) for row in rows], where)
+    groups = _numbered([row[3] for row in rows], where)
     channels = recipe.channels or (1 if all(one.header and one.header.grey for one in view.seen) else 3)
     shown_names = _written(names, where)
     made = Plan(
         name=found.name,
-        key=_key(recipe, channels, shown_names, rows, amiss),
+        key=_key(recipe, channels, shown_names, rows, amiss, groups),
         recipe=recipe,
         channels=channels,
         class_names=shown_names,
@@ -93,8 +108,15 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
         digests=tuple(row[2] for row in rows),
         labels=np.array([row[1] for row in rows], np.int64),
         tests=np.array([row[0] for row in rows], bool),
+        groups=groups,
         amiss=tuple(amiss),
-        notes=(*notes, *_peculiar(view, recipe), *_doubtful(rows, names), *left_out(amiss)),
+        notes=(
+            *notes,
+            *_peculiar(view, recipe),
+            *_doubtful(rows, names),
+            *_told(rows, names, groups),
+            *left_out(amiss),
+        ),
     )
     return made
 
@@ -123,6 +145,9 @@ def _with_test(view: View, recipe: Recipe, where: str) -> tuple[list[Item], list
         return view.items, digests
     if any(item.test for item in view.items):
         raise Refusal(f"{where} has a test set; leave out --test-share {recipe.test_share:g}")
+    if any(item.group for item in view.items):
+        chosen = set(share_of_groups(view.items, digests, recipe.test_share, where))
+        return [item._replace(test=row in chosen) for row, item in enumerate(view.items)], digests
     by_class: dict[str, list[int]] = {}
     for row in sorted(range(len(digests)), key=digests.__getitem__):
         by_class.setdefault(view.items[row].label, []).append(row)
@@ -138,6 +163,42 @@ def _with_test(view: View, recipe: Recipe, where: str) -> tuple[list[Item], list
             )
         chosen |= set(rows[:wanted])
     return [item._replace(test=row in chosen) for row, item in enumerate(view.items)], digests
+
+
+def _numbered(items: Sequence[Item], where: str) -> np.ndarray | None:
+    """Numbers of groups, from 0 as they come; None where every image is one of its own. None lies in both parts."""
+    trained = {item.group for item in items if not item.test and item.group}
+    if torn := sorted({item.group for item in items if item.test} & trained, key=natural):
+        raise Refusal(
+            f"{where}: {len(torn)} groups have images in the training set and in the test set ({some(torn)}); move each"
+            " to one, or give all as the training set with --test-share 0.2"
+        )
+    number: dict[object, int] = {}
+    found = np.array([number.setdefault(item.group or k, len(number)) for k, item in enumerate(items)], np.int64)
+    if len(number) == len(items):
+        return None
+    if len({group for group, item in zip(found.tolist(), items, strict=True) if item.test}) < 2:
+        raise Refusal(f"{where}: all test images are of one group, which says nothing of others; give two or more")
+    return found
+
+
+def _told(rows: Sequence[tuple[bool, int, bytes, Item]], names: Sequence[str], groups: np.ndarray | None) -> list[str]:
+    """What groups mean for results."""
+    if groups is None:
+        return []
+    tests = np.array([row[0] for row in rows])
+    training, testing = (len(np.unique(groups[tests == split])) for split in (False, True))
+    notes = [
+        f"images come in groups, {training:,} to train on and {testing:,} to test on: runs draw groups, and intervals"
+        " are for new groups"
+    ]
+    of: dict[int, set[int]] = {}
+    for (test, label, *_), group in zip(rows, groups.tolist(), strict=True):
+        if not test:
+            of.setdefault(label, set()).add(group)
+    if single := [names[label] for label, own in of.items() if len(own) == 1]:
+        notes.append(f"{len(single)} classes have one group of training images, which all runs see ({some(single)})")
+    return notes
 
 
 def _refuse_leaks(rows: Sequence[tuple[bytes, Item]], where: str) -> None:
@@ -158,6 +219,7 @@ def _key(
     names: tuple[str, ...],
     rows: Iterable[tuple[bool, int, bytes, Item]],
     amiss: Iterable[Amiss],
+    groups: np.ndarray | None,
 ) -> str:
     """16 hex digits; also of what is left out, so that a pool which says nothing of it is not taken for this one."""
     said = {name: value for name, value in asdict(recipe).items() if name in DECIDES}
@@ -165,6 +227,8 @@ def _key(
     digest = hashlib.sha256(json.dumps([RULES, said, channels, names, missing], sort_keys=True).encode())
     for test, label, content, _ in rows:
         digest.update(bytes([test]) + label.to_bytes(4, "little") + content)
+    if groups is not None:
+        digest.update(b"groups" + groups.astype("<i8").tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -1,8 +1,9 @@
 """What does a pool hold? `pixels.u8` mapped into memory, `index.npz`, and `pool.json`, which says what it is.
 
     pixels.u8     uint8 [rows, side, side, channels], flat
-    index.npz     rows [n] of each image in pixels.u8, labels [n], tests [n]; training images first, by class
-    files.csv     of each image: path, class, split, sha256
+    index.npz     rows [n] of each image in pixels.u8, labels [n], tests [n], and groups [n] where images come in such;
+                  training images first, by class
+    files.csv     of each image: path, class, split, sha256, and group
     left_out.csv  what was left out, and why
 
 The name ends in .pool and has the key of its content.
@@ -58,6 +59,7 @@ class Pool:
     block: int
     checksums: tuple[int, ...]
     notes: tuple[str, ...]
+    grouped: bool = False
 
     @cached_property
     def pixels(self) -> np.ndarray:
@@ -70,13 +72,16 @@ class Pool:
 
     @cached_property
     def index(self) -> dict[str, np.ndarray]:
-        """`rows`, `labels` and `tests`, checked against what the pool says of itself."""
+        """`rows`, `labels`, `tests` and perhaps `groups`, checked against what the pool says of itself."""
         path = self.path / INDEX
-        found = read_arrays(path, ("rows", "labels", "tests"))
+        found = read_arrays(path, ("rows", "labels", "tests", *(["groups"] if self.grouped else [])))
         rows, labels, tests = found["rows"], found["labels"], found["tests"]
         counts = [np.repeat(np.arange(len(of)), of) for of in (self.train_counts, self.test_counts)]
         whole = labels.tolist() == np.concatenate(counts).tolist() and rows.shape == labels.shape == tests.shape
         whole = whole and (tests == (np.arange(len(tests)) >= len(counts[0]))).all()
+        if self.grouped:
+            groups = found["groups"]
+            whole = whole and groups.dtype.kind == "i" and groups.shape == rows.shape and groups.min() >= 0
         if not whole or rows.dtype.kind != "i" or not ((rows >= 0) & (rows < self.rows)).all():
             raise Damaged(f"{path} does not fit {DESCRIPTION}; {CURE}")
         return found
@@ -97,6 +102,7 @@ class Pool:
             needs_data_dir=False,
             endless=False,
             notes=self.notes,
+            groups=self.index["groups"][: sum(self.train_counts)] if self.grouped else None,
             _load=lambda data_dir: self.dataset(),
         )
 
@@ -117,6 +123,7 @@ class Pool:
             mirrors=self.mirrors,
             content=self.key,
             mapped=mapped,
+            clusters=np.unique(self.index["groups"][trained:], return_inverse=True)[1] if self.grouped else None,
         )
 
     def _middles(self, rows: np.ndarray) -> np.ndarray:
@@ -203,6 +210,7 @@ def _read(path: Path, said: dict[str, Any]) -> Pool:
         block=block,
         checksums=checksums,
         notes=tuple(_text(note) for note in said["notes"]),
+        grouped=bool(said.get("groups", False)),
     )
 
 

@@ -1,4 +1,4 @@
-"""From what a user names to a pool: a directory, a list, a table, paths and labels, a pool, or a data set by its name.
+"""From what a user names to a pool: a directory, a list, a table, a Dataset, paths and labels, a pool, or a name.
 
 The same images with the same labels are the same pool, whatever they came through.
 """
@@ -9,19 +9,22 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ltbv.data.catalogue import ENTRIES, entry
 from ltbv.data.images.folders import read_folder
-from ltbv.data.images.items import Found
+from ltbv.data.images.hugging_face import is_hugging_face, read_hugging_face
+from ltbv.data.images.items import Content, Found, Item, some
 from ltbv.data.images.look import Tell
 from ltbv.data.images.named import NAMED, Named
 from ltbv.data.images.plan import Plan, plan
 from ltbv.data.images.pool import Pool, folder, is_pool, is_whole, kept, open_pool
 from ltbv.data.images.recipe import RULES, Recipe
 from ltbv.data.images.tables import read_coco, read_csv, read_frame, read_list, read_pairs
+from ltbv.data.images.torch_datasets import is_torch, read_torch
 from ltbv.data.images.write import write
 from ltbv.errors import Refusal
 from ltbv.files import read_json, write_json
@@ -39,6 +42,7 @@ def images(
     test: Any = None,
     *,
     root: Path | str | None = None,
+    groups: Any = None,
     name: str | None = None,
     write_to: Path | str | None = None,
     tell: Tell = silent,
@@ -47,21 +51,28 @@ def images(
     """A pool of the images of a directory, a list, a table, or paths and labels: decoded once, found again by content.
 
     train     a directory (train/CLASS/… and test/CLASS/…, or CLASS/…), a list of `path label` lines, a .csv, .tsv or
-              .parquet with columns path and label, a DataFrame, (paths, labels), or a pool
+              .parquet with columns path and label, a DataFrame, a torch Dataset of (image, label) before a transform, a
+              Dataset or DatasetDict of Hugging Face, (paths, labels), or a pool
     test      the same for the test set, where `train` has none
     root      what paths of lists and tables are relative to; None: where the list lies
+    groups    of images that are not independent: a regular expression on their paths, as --group, or one name for each
+              image of `train` (where `test` is given, a pair of these) that is a DataFrame, (paths, labels) or Dataset
     name      of the data set; None: that of the directory or list
     write_to  directory of the pool; None: under LTBV_CACHE
     choices   of `Recipe`: side=32, test_share=None, bad="refuse", …
 
     Example: `ltbv.bootstrap(["ce", "ride"], dataset=ltbv.images("photographs", test_share=0.2))`.
     """
+    if isinstance(groups, str):
+        groups, choices = None, choices | {"group": groups}
     recipe = _recipe(choices)
     if isinstance(train, (str, os.PathLike)) and is_pool(Path(train)):
-        _refuse_beside(train, {"test": test, "root": root, "name": name, "write_to": write_to, **choices})
+        listed = None if groups is None else "of each image"
+        beside = {"test": test, "root": root, "groups": listed, "name": name, "write_to": write_to}
+        _refuse_beside(train, beside | choices)
         return open_pool(Path(train))
     where = _shown(train)
-    found = read(train, test, root, recipe, name)
+    found = read(train, test, root, recipe, name, tell, groups)
     if write_to is not None:
         return made(plan(found, recipe, where, tell), Path(write_to), where, tell)
     return _kept(found, recipe, where, name, tell)
@@ -139,12 +150,24 @@ def made(planned: Plan, where: Path, of: str, tell: Tell = silent) -> Pool:
     return open_pool(write(planned, where, of, tell))
 
 
-def read(train: Any, test: Any, root: Path | str | None, recipe: Recipe, name: str | None = None) -> Found:
+def read(
+    train: Any,
+    test: Any,
+    root: Path | str | None,
+    recipe: Recipe,
+    name: str | None = None,
+    tell: Tell = silent,
+    groups: Any = None,
+) -> Found:
     """All that is listed, training and test images."""
-    place = None if root is None else Path(root)
-    found = _read(train, place, recipe.follow_links)
+    place, of_test = None if root is None else Path(root), None
+    if groups is not None and test is not None:
+        if not isinstance(groups, (tuple, list)) or len(groups) != 2:
+            raise Refusal("groups with test are a pair: those of the training images, and those of the test images")
+        groups, of_test = groups
+    found = _read(train, place, recipe, tell, groups)
     if test is not None:
-        other = _read(test, place, recipe.follow_links)
+        other = _read(test, place, recipe, tell, of_test)
         own = sum(item.test for item in found.items)
         if own:
             found.notes.append(f"the {own} test images of {_shown(train)} are left out, as others were given")
@@ -152,30 +175,54 @@ def read(train: Any, test: Any, root: Path | str | None, recipe: Recipe, name: s
         items = [item for item in found.items if not item.test] + [item._replace(test=True) for item in chosen]
         notes = [*found.notes, *(note for note in other.notes if note not in found.notes)]
         found = replace(found, items=items, amiss=found.amiss + other.amiss, notes=notes)
+    if recipe.group is not None:
+        found = replace(found, items=_grouped(found.items, recipe.group, _shown(train)))
     return replace(found, name=_safe(found.name if name is None else name))
 
 
-def _read(source: Any, root: Path | None, follow_links: bool) -> Found:
+def _grouped(items: list[Item], pattern: str, where: str) -> list[Item]:
+    """The items with the group that a regular expression finds in their paths."""
+    if any(item.group for item in items):
+        raise Refusal(f"{where} says the group of each image; leave out --group {pattern}")
+    matches = [re.search(pattern, item.shown) for item in items]
+    if lost := [item.shown for item, match in zip(items, matches, strict=True) if match is None]:
+        raise Refusal(f"--group {pattern} is in none of {len(lost):,} of {len(items):,} paths ({some(lost)})")
+    return [
+        item._replace(group=(match.group(1) if match.re.groups else match.group()) or "")
+        for item, match in zip(items, matches, strict=True)
+        if match
+    ]
+
+
+def _read(source: Any, root: Path | None, recipe: Recipe, tell: Tell, groups: Sequence[Any] | None) -> Found:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         if not path.exists():
             raise Refusal(f"{path} does not exist; give a directory of images, a list of path and label, or a pool")
         if is_pool(path):
             raise Refusal(f"{path} is a pool, which has its test set; give the directory or list that it was made of")
+        if groups is not None:
+            raise Refusal(f"groups as a list are of a DataFrame, (paths, labels) or Dataset; for {path} give a pattern")
         if path.is_dir():
             if root is not None:
                 raise Refusal(f"--root {root} goes with a list or table; {path} is a directory")
-            return read_folder(path, follow_links=follow_links)
+            return read_folder(path, follow_links=recipe.follow_links)
         suffix = path.suffix.lower()
         reader = read_csv if suffix in TABLES else read_coco if suffix == ".json" else read_list
-        return reader(path, root, follow_links=follow_links)
+        return reader(path, root, follow_links=recipe.follow_links)
+    if is_hugging_face(source):
+        if root is not None:
+            raise Refusal(f"--root {root} goes with a list or table; {_shown(source)} has its own images")
+        return read_hugging_face(source, tell, recipe=recipe, groups=groups)
+    if is_torch(source):
+        return read_torch(source, root, tell, recipe=recipe, groups=groups)
     if (pandas := sys.modules.get("pandas")) and isinstance(source, pandas.DataFrame):
-        return read_frame(source, root, follow_links=follow_links)
+        return read_frame(source, root, follow_links=recipe.follow_links, groups=groups)
     if isinstance(source, tuple) and len(source) == 2 and not any(isinstance(one, str) for one in source):
-        return read_pairs(*source, root, follow_links=follow_links)
+        return read_pairs(*source, root, follow_links=recipe.follow_links, groups=groups)
     raise Refusal(
         f"images of a {type(source).__name__}: give a directory, a list, a .csv, a DataFrame with columns path and"
-        " label, or (paths, labels)"
+        " label, a Dataset of torch or of Hugging Face, or (paths, labels)"
     )
 
 
@@ -202,14 +249,19 @@ def _state(found: Found, recipe: Recipe) -> str:
     """Changes when a file, a label or a choice does: 16 hex digits of paths, sizes and times, not of bytes."""
     digest = hashlib.sha256(json.dumps([RULES, asdict(recipe), found.classes, found.notes, found.amiss]).encode())
     for item in found.items:
-        try:
-            seen = os.stat(item.file)
-        except OSError:
-            state = "?"
-        else:
-            state = f"{seen.st_size} {seen.st_mtime_ns}"
-        digest.update(json.dumps([item.file, item.label, item.test, state]).encode())
+        name, state = _state_of(item.file)
+        digest.update(json.dumps([name, item.label, item.test, state, item.group]).encode())
     return digest.hexdigest()[:16]
+
+
+def _state_of(file: str | Content) -> tuple[str, str]:
+    if not isinstance(file, str):
+        return "", file.seen.digest.hex()
+    try:
+        seen = os.stat(file)
+    except OSError:
+        return file, "?"
+    return file, f"{seen.st_size} {seen.st_mtime_ns}"
 
 
 def _known(note: Path, name: str | None) -> Pool | None:

@@ -1,6 +1,6 @@
 """Which images does a list name? `path label` lines, a CSV or DataFrame with a header, or paths and labels in memory.
 
-Paths are relative to the root, and stay inside it: a list from elsewhere opens no other file.
+Paths are relative to the root, and stay inside it (`rows`).
 """
 
 import csv
@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltbv.data.images.folders import CIRCLE, NO_FILE, OUTSIDE, SPLITS
-from ltbv.data.images.items import Amiss, Found, Item, label_of, some
+from ltbv.data.images.folders import SPLITS
+from ltbv.data.images.items import Found, label_of, some
+from ltbv.data.images.rows import Row, found_of, grouped
 from ltbv.errors import Refusal, words_of
 
-MISSING = "missing"
 LARGEST_LIST = 2**30  # bytes
 ROLES = {  # of a column, by names without case, blanks and dashes; the first that is there
     "path": ("path", "file", "filename", "filepath", "image", "imagepath", "img", "imagefile"),
@@ -26,7 +26,6 @@ ROLES = {  # of a column, by names without case, blanks and dashes; the first th
     "split": ("split", "subset", "partition"),
     "group": ("group", "groups"),
 }
-Row = tuple[str, str, str, str]  # where it stands, path, label, split
 
 
 def read_list(path: Path, root: Path | None = None, *, follow_links: bool = False) -> Found:
@@ -39,10 +38,10 @@ def read_list(path: Path, root: Path | None = None, *, follow_links: bool = Fals
         where = f"{path}, line {number}"
         if len(words) < 2:
             raise Refusal(f"{where}: {line.strip()!r}; a path, a blank, and a label")
-        rows.append((where, words[0], label_of(words[1], where), ""))
-    if rows and all(path.endswith(",") for _, path, _, _ in rows):
+        rows.append(Row(where, words[0], label_of(words[1], where)))
+    if rows and all(str(row.file).endswith(",") for row in rows):
         raise Refusal(f"{path} separates by commas; give it a header with path and label, and the name .csv")
-    return _found(rows, path, path.parent if root is None else root, follow_links)
+    return found_of(rows, path, path.parent if root is None else root, follow_links)
 
 
 def read_csv(path: Path, root: Path | None = None, *, follow_links: bool = False) -> Found:
@@ -114,14 +113,34 @@ def _only(labels: set[Any], names: Mapping[Any, Any]) -> Any:
     return names.get(label, label)
 
 
-def read_frame(frame: Any, root: Path | None, path: Path | None = None, *, follow_links: bool = False) -> Found:
-    """The same of a DataFrame."""
-    columns = {str(name): frame[name].tolist() for name in frame.columns}
+def read_frame(
+    frame: Any,
+    root: Path | None,
+    path: Path | None = None,
+    *,
+    follow_links: bool = False,
+    groups: Sequence[Any] | None = None,
+) -> Found:
+    """The same of a DataFrame; `groups`, one a row, are as a column of that name."""
+    columns = {str(name): frame[name].tolist() for name in frame.columns} | _column(groups, "the DataFrame", len(frame))
     where = [f"row {k}" for k in range(len(frame))]
     return _of_columns(columns, path or Path("the DataFrame"), root, follow_links, where)
 
 
-def read_pairs(paths: Iterable[Any], labels: Iterable[Any], root: Path | None, *, follow_links: bool = False) -> Found:
+def _column(groups: Sequence[Any] | None, where: str, n: int) -> dict[str, Sequence[Any]]:
+    if groups is not None and len(groups) != n:
+        raise Refusal(f"{len(groups)} groups, and {where} has {n} images; one for each")
+    return {} if groups is None else {"group": groups}
+
+
+def read_pairs(
+    paths: Iterable[Any],
+    labels: Iterable[Any],
+    root: Path | None,
+    *,
+    follow_links: bool = False,
+    groups: Sequence[Any] | None = None,
+) -> Found:
     """Paths [n] and labels [n]."""
     try:
         files, wanted = [os.fspath(path) for path in paths], list(labels)
@@ -130,7 +149,8 @@ def read_pairs(paths: Iterable[Any], labels: Iterable[Any], root: Path | None, *
     if len(files) != len(wanted):
         raise Refusal(f"{len(files)} paths and {len(wanted)} labels; one label for each path")
     where = [f"path {k}" for k in range(len(files))]
-    return _of_columns({"path": files, "label": wanted}, Path("the paths"), root, follow_links, where)
+    columns = {"path": files, "label": wanted} | _column(groups, "the tuple", len(files))
+    return _of_columns(columns, Path("the paths"), root, follow_links, where)
 
 
 def _text(path: Path) -> str:
@@ -165,103 +185,13 @@ def _of_columns(
             raise Refusal(f"{here} has no path")
         if split and SPLITS.get(str(split).lower()) is None:
             raise Refusal(f"{here} has the split {split!r}; train, val or test")
-        rows.append((here, os.fspath(file), label_of(label, here), SPLITS[str(split).lower()] if split else ""))
-    found = _found(rows, path, root, follow_links)
+        of = SPLITS[str(split).lower()] if split else ""
+        rows.append(Row(here, os.fspath(file), label_of(label, here), of))
     if "group" in chosen:
-        found.notes.append("the column `group` is not used: each image is drawn by itself")
+        rows = grouped(rows, columns[chosen["group"]], path)
+    found = found_of(rows, path, root, follow_links)
     more = [name for name in (*ROLES["path"], *ROLES["label"]) if name in plain and plain[name] not in chosen.values()]
     if more:
         named = f"{chosen['path']!r} and {chosen['label']!r}"
         found.notes.append(f"{named} are path and label; {some(plain[name] for name in more)} is not read")
     return found
-
-
-def _found(rows: list[Row], path: Path, root: Path | None, follow_links: bool) -> Found:
-    if not rows:
-        raise Refusal(f"{path} lists no images")
-    if root is None:
-        root = _common([row[1] for row in rows], path)
-    top = os.path.abspath(root)
-    if not os.path.isdir(top):
-        raise Refusal(f"--root {root} is no directory")
-    splits = {split for *_, split in rows}
-    of_test = "test" if "test" in splits or "val" not in splits else "val"
-    found, places = Found(_name(path, top)), _Places(top, follow_links)
-    held = 0
-    for where, file, label, split in rows:
-        if split == "val" and of_test == "test":
-            held += 1
-            continue
-        full = places.inside(file, where)
-        item = Item(full, os.path.relpath(full, top), label, split == of_test)
-        if fault := places.fault(full):
-            found.amiss.append(Amiss(item.shown, label, fault, item.test))
-        else:
-            found.items.append(item)
-    if held:
-        found.notes.append(f"{held} images of the split `val` are left out: nothing is trained on them")
-    if of_test == "val":
-        found.notes.append("there is no split `test`: `val` is the test set")
-    missing = [one.shown for one in found.amiss if one.kind == MISSING]
-    if 2 * len(missing) > len(rows):
-        raise Refusal(
-            f"{path}: {len(missing)} of {len(rows)} files do not exist; is --root right? The first is looked for at"
-            f" {os.path.join(top, missing[0])}"
-        )
-    return found
-
-
-def _name(path: Path, top: str) -> str:
-    """train.csv in grocery/ is grocery."""
-    stem = path.stem
-    return os.path.basename(top) or "images" if not path.suffix or stem.lower() in SPLITS else stem
-
-
-def _common(files: list[str], path: Path) -> Path:
-    """The directory that holds all paths, where they are absolute."""
-    absolute = [os.path.isabs(file) for file in files]
-    if not any(absolute):
-        return Path.cwd()
-    if not all(absolute):
-        raise Refusal(f"{path} holds absolute paths and others; give --root")
-    return Path(os.path.commonpath([os.path.dirname(os.path.normpath(file)) for file in files]))
-
-
-class _Places:
-    """Files below a root; the folders that hold them are looked at once."""
-
-    def __init__(self, top: str, follow_links: bool):
-        self.top, self.real, self.follow = top, os.path.realpath(top), follow_links
-        self.folders: dict[str, str] = {}
-
-    def inside(self, file: str, where: str) -> str:
-        """The path to open, or a Refusal of one that leads out of the root."""
-        full = os.path.normpath(os.path.join(self.top, file))
-        if os.path.commonpath([self.top, full]) != self.top and not self._is_below(os.path.realpath(full)):
-            raise Refusal(f"{where}: {file} is outside {self.top}; give --root, a directory that holds all images")
-        return full
-
-    def fault(self, full: str) -> str:
-        """What keeps a file from being opened; empty where nothing does."""
-        folder = os.path.dirname(full)
-        if folder not in self.folders:
-            self.folders[folder] = "" if self._is_below(os.path.realpath(folder)) or self.follow else OUTSIDE
-        if self.folders[folder]:
-            return self.folders[folder]
-        try:
-            seen = os.lstat(full)
-            if stat.S_ISLNK(seen.st_mode):
-                target = os.path.realpath(full)
-                if os.path.islink(target):
-                    return CIRCLE
-                if not self._is_below(target) and not self.follow:
-                    return OUTSIDE
-                seen = os.stat(full)
-        except (FileNotFoundError, NotADirectoryError):
-            return MISSING
-        except (OSError, ValueError):
-            return "not readable"
-        return "" if stat.S_ISREG(seen.st_mode) else NO_FILE
-
-    def _is_below(self, path: str) -> bool:
-        return os.path.commonpath([self.real, path]) == self.real

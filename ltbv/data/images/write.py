@@ -142,7 +142,7 @@ def _rows(plan: Plan) -> int:
 def _decoded(plan: Plan, part: Path, tell: Tell) -> tuple[list[int], dict[int, str]]:
     """Decode what is missing: checksums of all blocks, and rows of files that will not do with their faults."""
     starts = range(0, len(plan.files), _rows(plan))
-    with writing(part / pool.PIXELS), ready():
+    with writing(part / pool.PIXELS), ready(plan.recipe.max_pixels):
         descriptor = os.open(part / pool.PIXELS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             os.ftruncate(descriptor, _size(plan) * len(plan.files))
@@ -214,10 +214,11 @@ def _describe(plan: Plan, part: Path, checksums: list[int], holes: dict[int, str
         name = plan.class_names[int(np.argmin(train))]
         raise Refusal(f"class {name!r} has no training image left when what will not do is left out")
     amiss = [*plan.amiss, *_amiss(plan, holes)]
-    write_arrays(part / pool.INDEX, {"rows": rows, "labels": labels, "tests": tests})
-    listed = ((plan.shown[r], plan.class_names[k], "test" if t else "train", plan.digests[r].hex())
-              for r, k, t in zip(rows, labels, tests, strict=True))  # fmt: skip
-    write_bytes(part / pool.FILES, pool.table(("path", "class", "split", "sha256"), listed))
+    groups = {} if plan.groups is None else {"groups": plan.groups[rows]}
+    write_arrays(part / pool.INDEX, {"rows": rows, "labels": labels, "tests": tests, **groups})
+    listed = ((plan.shown[r], plan.class_names[k], "test" if t else "train", plan.digests[r].hex(), *map(str, group))
+              for r, k, t, *group in zip(rows, labels, tests, *groups.values(), strict=True))  # fmt: skip
+    write_bytes(part / pool.FILES, pool.table(("path", "class", "split", "sha256", *("group" for _ in groups)), listed))
     if amiss:
         write_bytes(part / pool.LEFT_OUT, pool.table(("path", "class", "why"), (one[:3] for one in amiss)))
     mean, std = _moments(plan, part, rows[~tests])
@@ -229,6 +230,7 @@ def _describe(plan: Plan, part: Path, checksums: list[int], holes: dict[int, str
         "side": plan.recipe.side,
         "channels": plan.channels,
         "mirrors": plan.recipe.mirrors,
+        **({"groups": True} if groups else {}),
         "class_names": list(plan.class_names),
         "train_counts": train.tolist(),
         "test_counts": test.tolist(),

@@ -1,6 +1,7 @@
 """Every bad input has its answer: refused by kind with three examples, left out where that is asked, never changed
 without a word."""
 
+import errno
 import io
 import os
 import shutil
@@ -16,10 +17,10 @@ from photographs import COUNTS, picture, save
 from PIL import Image
 
 from ltbv.data.images import decode
-from ltbv.data.images.items import natural
+from ltbv.data.images.items import class_names, natural
 from ltbv.data.images.recipe import Recipe
+from ltbv.data.images.rows import Below
 from ltbv.data.images.sources import images
-from ltbv.data.images.tables import _Places
 from ltbv.errors import Refusal
 
 
@@ -52,8 +53,8 @@ BY_HEADER = {
     "empty": (b"", decode.EMPTY),
     "text": (b"this is no image\n" * 10, decode.NO_IMAGE),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n", decode.NO_IMAGE),
-    "bomb": (bomb(30_000, 30_000), decode.TOO_MANY),
-    "bomb of which Pillow would warn": (bomb(10_000, 9_000), decode.TOO_MANY),
+    "bomb": (bomb(30_000, 30_000), decode.too_many()),
+    "bomb of which Pillow would warn": (bomb(10_000, 9_000), decode.too_many()),
     "small": (png(np.zeros((7, 40), np.uint8)), decode.TOO_SMALL),
     "long": (png(np.zeros((8, 200), np.uint8)), decode.TOO_LONG),
     "32 bits": (tiff("I"), decode.NO_RANGE),
@@ -69,6 +70,19 @@ def test_what_a_header_tells_is_refused_by_kind_before_anything_is_written(data,
         images(photographs)
     assert kind is None or kind in str(refused.value)
     assert not list((tmp_path / "cache").glob("pools/*.pool"))
+
+
+def test_more_pixels_are_read_where_that_is_said_and_fewer_are_refused(photographs):
+    before = Image.MAX_IMAGE_PIXELS
+    key = images(photographs).key
+    with pytest.raises(Refusal, match="23 of 23 files will not do: 23 of more than 479 pixels .*--max-pixels"):
+        images(photographs, max_pixels=479)
+    assert images(photographs, max_pixels=480).key == key and before == Image.MAX_IMAGE_PIXELS
+    large = photographs / "train" / "ant" / "large.png"
+    large.write_bytes(png(Image.new("1", (14_000, 13_000))))  # 182 million, where Pillow alone refuses
+    with pytest.raises(Refusal, match="1 of more than 89,478,485 pixels .train/ant/large.png"):
+        images(photographs)
+    assert images(photographs, max_pixels=200_000_000, channels=1).train_counts[0] == 10
 
 
 @pytest.mark.parametrize("bad", ["header", "pixels"])
@@ -203,6 +217,15 @@ def test_what_is_done_to_images_is_counted(photographs):
     assert "27 images are smaller than 32 pixels, and enlarged" in "\n".join(images(photographs).notes)
 
 
+@pytest.mark.parametrize("form, suffix", [("GIF", "gif"), ("TIFF", "tif"), ("WEBP", "webp"), ("PNG", "png")])
+def test_the_first_frame_is_taken_and_that_is_said(form, suffix, photographs):
+    first, second = Image.new("RGB", (20, 20), (250, 250, 250)), Image.new("RGB", (20, 20))
+    path = photographs / "train" / "ant" / f"frames.{suffix}"
+    first.save(path, form, save_all=True, append_images=[second], **({"lossless": True} if form == "WEBP" else {}))
+    assert decoded(path.read_bytes()).min() > 245
+    assert "1 images have several frames, of which the first is taken" in images(photographs, side=8).notes
+
+
 # What is listed
 
 
@@ -251,6 +274,32 @@ def test_only_regular_files_are_opened(photographs):
     os.mkfifo(photographs / "train" / "ant" / "pipe.png")
     with pytest.raises(Refusal, match="1 no regular files .train/ant/pipe.png"):
         images(photographs)
+
+
+def test_a_device_is_never_opened(photographs):
+    (photographs / "train" / "ant" / "endless.png").symlink_to("/dev/zero")
+    with pytest.raises(Refusal, match="1 no regular files .train/ant/endless.png"):
+        images(photographs, follow_links=True)
+    table = pd.DataFrame({"path": sorted(map(str, photographs.glob("train/[ab]*/*"))), "label": range(15)})
+    table["label"] %= 2
+    with pytest.raises(Refusal, match="1 no regular files .ant/endless.png"):
+        images(table, test_share=0.3, follow_links=True)
+
+
+def test_a_file_that_may_not_be_read_is_a_bad_file_and_a_disk_that_fails_is_not(photographs, monkeypatch):
+    closed, real, number = str(photographs / "train" / "ant" / "3.png"), os.open, [errno.EACCES]
+
+    def refused(path, *more, **others):
+        if path == closed:
+            raise OSError(number[0], os.strerror(number[0]))
+        return real(path, *more, **others)
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(Refusal, match="1 of 23 files will not do: 1 not readable .train/ant/3.png"):
+        images(photographs)
+    number[0] = errno.EIO
+    with pytest.raises(Refusal, match="cannot read .*/train/ant/3.png: Input/output error; try again"):
+        images(photographs, bad="skip")
 
 
 def test_what_lies_beside_images_is_left_out(photographs):
@@ -307,6 +356,13 @@ def test_fewer_than_two_classes_are_none(photographs, tmp_path):
     (tmp_path / "nothing").mkdir()
     with pytest.raises(Refusal, match="has no class folders"):
         images(tmp_path / "nothing")
+
+
+def test_more_classes_than_a_pool_can_number_are_refused():
+    names = [str(k) for k in range(65_536)]
+    assert len(class_names(names[:-1], [], "here", drop_unseen=False)) == 65_535
+    with pytest.raises(Refusal, match="here: 65,536 classes; at most 65,535"):
+        class_names(names, [], "here", drop_unseen=False)
 
 
 def test_names_that_are_no_utf_8_or_unprintable_are_kept_and_shown_escaped(photographs):
@@ -432,6 +488,7 @@ def test_a_path_twice_counts_twice_where_that_is_said(photographs):
         ({"channels": 2}, "--channels 2: 1 .grey. or 3"),
         ({"bad": "ignore"}, "--bad ignore: refuse or skip"),
         ({"background": 256}, "--background 256"),
+        ({"max_pixels": 0}, "--max-pixels 0: at least 1"),
         ({"side": "32"}, "side is '32': give --side a whole number"),
     ],
 )
@@ -466,7 +523,7 @@ def test_no_listed_path_leaves_the_root(parts, absolute, tmp_path):
     root = tmp_path / "root"
     root.mkdir(exist_ok=True)
     (tmp_path / "a").mkdir(exist_ok=True)
-    places = _Places(str(root), follow_links=False)
+    places = Below(str(root), follow_links=False)
     try:
         full = places.inside(path, "line 1")
     except Refusal:

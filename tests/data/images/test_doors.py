@@ -1,4 +1,4 @@
-"""A directory, a list, a CSV, a DataFrame, paths and labels: the same images are the same pool, and the same study."""
+"""Directory, list, CSV, DataFrame, pairs, Datasets: the same images are the same pool, and the same study."""
 
 import csv
 import os
@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from torch.utils.data import Subset
 
 import ltbv
 from ltbv.data.catalogue import entry
@@ -16,6 +17,7 @@ from ltbv.data.images import pool as pools
 from ltbv.data.images.sources import images, settled
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
+from ltbv.models.vision import torchvision
 
 
 def rows(top, split):
@@ -60,7 +62,34 @@ def as_pairs(top, tmp_path):
     return {"train": pairs("train"), "test": pairs("test")}
 
 
-DOORS = (as_directory, as_two_directories, as_csv, as_frame, as_pairs)
+def as_torch(top, tmp_path):
+    """A part of a folder's Dataset, with a transform that is not looked at."""
+
+    def of(split):
+        folder = torchvision().datasets.ImageFolder(top / split, transform=lambda image: pytest.fail("transformed"))
+        part = Subset(folder, list(reversed(range(len(folder)))))
+        return Subset(part, list(range(len(folder))))
+
+    return {"train": of("train"), "test": of("test"), "name": "photographs"}
+
+
+def as_hugging_face(top, tmp_path):
+    """The bytes of the files in a table, the classes by their number."""
+    datasets = pytest.importorskip("datasets")
+    classes = datasets.ClassLabel(names=["cat 10", "bee", "ant"])
+
+    def of(split):
+        every = [(top / path, label) for path, label in rows(top, split)]
+        pictures = [{"bytes": path.read_bytes(), "path": path.name} for path, _ in every]
+        columns = {"picture": pictures, "kind": [classes.str2int(label) for _, label in every]}
+        return datasets.Dataset.from_dict(
+            columns, features=datasets.Features({"picture": datasets.Image(), "kind": classes})
+        )
+
+    return {"train": datasets.DatasetDict({split: of(split) for split in ("test", "train")}), "name": "photographs"}
+
+
+DOORS = (as_directory, as_two_directories, as_csv, as_frame, as_pairs, as_torch, as_hugging_face)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -134,6 +163,33 @@ def test_a_long_tail_is_cut_where_an_imbalance_is_given(photographs):
         resolve(str(images(photographs).path), imbalance=2)
 
 
+def test_a_tail_is_clipped_to_what_there_is_where_that_is_said(photographs):
+    pool = str(images(photographs).path)
+    study = resolve(pool, imbalance=2, clip=True)
+    assert study.counts.tolist() == [9, 5, 3] and study.asked()["clip"] is True
+    assert (np.bincount(study.sample(0) >> 32) == [9, 5, 3]).all()
+    assert resolve(pool, head=4, imbalance=2, clip=False).asked() == resolve(pool, head=4, imbalance=2).asked()
+    with pytest.raises(Refusal, match="give --imbalance too, or leave it out"):
+        resolve(pool, clip=True)
+    with pytest.raises(Refusal, match="glyphs-lt has as many as are asked; leave it out"):
+        resolve("glyphs-lt", clip=True)
+
+
+def test_many_and_few_are_told_by_thresholds_that_are_asked_for(photographs):
+    pool = str(images(photographs).path)
+
+    def names(**asked):
+        found = resolve(pool, **asked)
+        return [name for k in range(3) for name, ids in found.splits.items() if k in ids]
+
+    assert names(many=6, few=4) == ["many", "medium", "few"] and names(few=4) == ["medium", "medium", "few"]
+    assert names(many=1, few=1, head=4, imbalance=2) == ["many"] * 3
+    assert names(many=3, head=4, imbalance=2) == ["many", "medium", "medium"]  # few: below 20 of 500, that is .16 of 4
+    assert resolve(pool, many=6, few=4).asked()["many"] == 6 and "few" not in resolve(pool, many=60).asked()
+    with pytest.raises(Refusal, match="many=6.0 must not be below few=20"):
+        resolve(pool, many=6)
+
+
 def test_a_pool_is_found_by_its_name_and_two_of_a_name_are_refused(photographs):
     pool = images(photographs)
     assert entry("photographs").pool_sizes.tolist() == [9, 5, 3]
@@ -183,19 +239,24 @@ def ltbv_command(*words, cwd):
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
-def test_a_directory_is_one_command_away_from_a_study_and_each_door_predicts_the_same(photographs, tmp_path):
+@pytest.mark.parametrize("door", [as_csv, as_torch, as_hugging_face])
+def test_every_door_predicts_the_same(door, photographs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    more = {"epochs": 1, "executor": "inline", "quiet": True}
+    predicted = []
+    for name, asked in (("one", {"train": photographs}), ("other", door(photographs, tmp_path))):
+        pool = images(**(asked | {"name": name}), side=16)
+        ltbv.bootstrap("ce", 2, name, dataset=pool, **more)
+        predicted.append(np.load(tmp_path / name / "predictions/ce/r001.npz")["logits"])
+    np.testing.assert_array_equal(*predicted)
+
+
+def test_a_directory_is_one_command_away_from_a_study(photographs, tmp_path):
     asked = ("bootstrap", "--method", "ce", "--runs", "2", "--epochs", "1", "--jobs", "2", "--side", "16", "-q")
     done = ltbv_command(*asked, "--dataset", "photographs", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     study = tmp_path / "runs" / "photographs"
-    wanted = {path.name: path.read_bytes() for path in study.glob("predictions/ce/r*.npz")}
-    assert len(wanted) == 2
-    images(**as_csv(photographs, tmp_path), side=16, write_to=tmp_path / "other.pool", name="other")
-    done = ltbv_command(*asked[:-3], "-q", "--dataset", "other.pool", "--study", "other", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    for name in wanted:
-        with np.load(study / "predictions/ce" / name) as a, np.load(tmp_path / "other/predictions/ce" / name) as b:
-            assert all((a[field] == b[field]).all() for field in ("label", "logits"))
+    assert len(list(study.glob("predictions/ce/r*.npz"))) == 2
     reported = ltbv_command("report", "runs/photographs", "-q", cwd=tmp_path)
     assert reported.returncode == 0, reported.stderr
     assert "photographs" in (tmp_path / "reports" / "photographs" / "report.md").read_text()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from photographs import picture, save
 
+import ltbv
 from ltbv.data.catalogue import entry
 from ltbv.data.images import look, write
 from ltbv.data.images import pool as pools
@@ -121,16 +122,56 @@ def test_what_was_begun_and_forgotten_is_removed_and_what_is_in_hand_is_not(phot
     assert [name for name, part in parts.items() if part.exists()] == ["new.pool", "not-ours"]
 
 
-def test_each_file_is_opened_twice_however_many_runs_there_are(photographs, monkeypatch):
+@pytest.mark.parametrize("runs", [1, 8])
+def test_each_file_is_opened_twice_however_many_runs_there_are(runs, photographs, tmp_path, monkeypatch):
     """To be looked at, and to be decoded; runs read the pool."""
     opened, real = [], look.read
     for place in (look, write):
         monkeypatch.setattr(place, "read", lambda path: opened.append(path) or real(path))
-    dataset = images(photographs).dataset()
-    for _ in range(8):
-        dataset.read(np.arange(9))
-    images(photographs)
-    assert len(opened) == 2 * 23
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # and goes on
+        ltbv.bootstrap("ce", runs, dataset=photographs, side=8, epochs=1, executor="inline", quiet=True)
+    assert len(opened) == 2 * 23 and len(set(opened)) == 23
+
+
+MANY_LARGE = """
+import os, resource, sys
+import numpy as np
+from pathlib import Path
+from ltbv.data.images.sources import images
+
+source = sys.argv[1]
+if source == "dataset":
+    import torch
+
+    class Grey(torch.utils.data.Dataset):
+        def __len__(self):
+            return 24
+
+        def __getitem__(self, k):
+            return np.full((2500, 2500, 3), k, np.uint8), k % 2
+
+    source = Grey()
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # a worker each
+now = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (now + 320 * 2**20,) * 2)
+images(source, test_share=0.3, write_to="large.pool")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much is mapped")
+@pytest.mark.parametrize("source", ["folder", "dataset"])
+def test_memory_is_that_of_a_few_images_and_not_of_all(source, tmp_path):
+    """24 images of 19 MB when decoded, 450 MB in all, within 320 MB, of which two threads need half."""
+    if source == "folder":
+        for k in range(24):
+            save(
+                tmp_path / "folder" / "ab"[k % 2] / f"{k}.png", np.full((2500, 2500, 3), k, np.uint8), compress_level=1
+            )
+    command, environment = [sys.executable, "-c", MANY_LARGE, source], os.environ | {"MALLOC_ARENA_MAX": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert sum(pools.open_pool(tmp_path / "large.pool").train_counts) == 16
 
 
 def test_another_pool_is_not_written_over(photographs, tmp_path):
