@@ -19,9 +19,11 @@ from ltbv.data.samplers import Sampler, Turn, nearest_of_class
 from ltbv.errors import Refusal
 from ltbv.seeds import generator
 
+DRAWN = ("positions", "labels", "tops", "lefts", "flips")  # of every image
+
 
 class Batch(NamedTuple):
-    """images [B, R*channels, H, W] normalised, channels-last in memory; labels [R, B].
+    """images [B, R*channels, H, W] normalised, channels-last in memory (of `Feed.part` alone); labels [R, B].
 
     positions   [R, B] of each image in the run's sample (or among its development images)
     draws       [R, B, k] uniform within [0, 1), where the objective asks for k: `Objective.draws`
@@ -56,6 +58,8 @@ class Feed:
     ids           [R, n] the sample of each run
     held          [R, m] its development images
     augmentation  how training images are varied
+    part          which images of each batch are looked at, where several processes share a batch: all are drawn, and
+                  have a label
 
     `mean` and `std` [channels] are what images are normalised by, of pixels within 0 and 1.
     """
@@ -69,7 +73,9 @@ class Feed:
         augmentation: Augmentation,
         device: torch.device,
         dtype: torch.dtype,
+        part: slice = slice(None),
     ):
+        self.part = part
         held = ids[:, :0] if held is None else held
         distinct, rows = np.unique(np.concatenate([ids, held], axis=1), return_inverse=True)
         pixels = dataset.read(distinct)
@@ -193,15 +199,18 @@ class Feed:
         else:
             where = slice(start, start + size)
         of = {name: values[:, where] for name, values in table.columns.items()}
-        own = {name: of.pop(name) for name in ("positions", "labels", "tops", "lefts", "flips")}
-        degrees, draws = of.pop("degrees", None), of.pop("draws", None)
+        labels, positions, draws = of["labels"], of["positions"], of.pop("draws", None)
+        seen = {name: values[:, self.part] for name, values in of.items()}
+        own = {name: seen.pop(name) for name in DRAWN}
+        degrees = seen.pop("degrees", None)
         rows = self._held_here if table.sampler.held else self._here
 
         def look(positions: Tensor) -> Tensor:
             return self.reader.gather(rows.gather(1, positions), own["tops"], own["lefts"], own["flips"], degrees)
 
-        images = table.sampler.compose(look(own["positions"]), of, look)
-        return Batch(images, own["labels"], own["positions"], draws, of)
+        images = table.sampler.compose(look(own["positions"]), seen, look)
+        more = {name: values for name, values in of.items() if name not in (*DRAWN, "degrees")}
+        return Batch(images, labels, positions, draws, more)
 
     def _neighbours(self, slot: int, k: int) -> np.ndarray:
         """`nearest_of_class` among the images of one run; found once."""
