@@ -12,21 +12,24 @@ import torch
 from torch import nn
 
 sys.path.append(str(Path(__file__).parent))
-from stages import BACKBONE, CPU, PROTOCOL, SPLITS, fresh, sample
+from stages import BACKBONE, CPU, PROTOCOL, SPLITS, Shelf, fresh, sample
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation
 from ltbv.engine.cost import noise
-from ltbv.engine.ranks import Team, joined
-from ltbv.engine.train import train
+from ltbv.engine.ranks import Handed, Team, joined
+from ltbv.engine.snapshot import Keeper
+from ltbv.engine.train import History, train
 from ltbv.methods import METHODS
 from ltbv.methods.base import Stage
+from ltbv.models.experts import Experts
 from ltbv.models.own import own
 from ltbv.models.stack import run_state
 from ltbv.optimisers import SGD
 
 RUNS = (0, 1)
-NAMES = ("ce", "cb_ce", "ldam_drw", "ride", "range_loss", "smote", "clipped", "foreign")
+PLAIN = SGD()
+NAMES = ("ce", "cb_ce", "ldam_drw", "ride", "range_loss", "smote", "clipped", "resumed", "foreign")
 
 
 def classifier() -> nn.Module:
@@ -44,15 +47,31 @@ def classifier() -> nn.Module:
 
 
 def stage_of(name: str) -> Stage:
-    return METHODS["ldam_drw" if name in ("clipped", "foreign") else name].stages[0]
+    return METHODS["ldam_drw" if name in ("clipped", "resumed", "foreign") else name].stages[0]
 
 
 def states(name: str, among: Team | None = None) -> dict[str, np.ndarray]:
     """Weights, statistics and losses after five epochs, deferred weights on in the last: of 37 images, 35 and 2."""
     stage = stage_of(name)
-    optimiser = SGD(clip=0.1) if name == "clipped" else PROTOCOL.optimiser
-    protocol = replace(PROTOCOL, epochs=5, batch=35, optimiser=optimiser)
     network = fresh(stage, RUNS, backbone=own("one_of_several:classifier", "") if name == "foreign" else BACKBONE)
+    keeper: Keeper = Handed(None)
+    if name == "resumed" and not (among and among.rank):
+        shelf = Shelf()
+        trained(stage, fresh(stage, RUNS), shelf)
+        keeper = Handed(shelf.kept[1])
+    if among and among.rank:  # what it has does not count
+        for parameter in network.parameters():
+            parameter.data.fill_(torch.nan)
+    if among:
+        keeper = among.begin([network], None if among.rank else keeper)
+    told = trained(stage, network, keeper, SGD(clip=0.1) if name == "clipped" else PLAIN, among)
+    found = {f"{name} {run} {key}": of for run in RUNS for key, of in run_state(network, run, len(RUNS)).items()}
+    return found | {f"{name} losses": told.losses, f"{name} accuracy": told.accuracy}
+
+
+def trained(
+    stage: Stage, network: Experts, keeper: Keeper, optimiser: SGD = PLAIN, among: Team | None = None
+) -> History:
     feed = Feed(
         noise((8, 8, 2), 5, 1, 200)[0],
         np.stack([sample(run) for run in RUNS]),
@@ -61,9 +80,8 @@ def states(name: str, among: Team | None = None) -> dict[str, np.ndarray]:
         dtype=torch.float64,
         part=among.part if among else slice(None),
     )
-    told = train(stage, network, feed, protocol, seed=0, runs=RUNS, groups=SPLITS, among=among)
-    found = {f"{name} {run} {key}": of for run in RUNS for key, of in run_state(network, run, len(RUNS)).items()}
-    return found | {f"{name} losses": told.losses, f"{name} accuracy": told.accuracy}
+    protocol = replace(PROTOCOL, epochs=5, batch=35, optimiser=optimiser)
+    return train(stage, network, feed, protocol, seed=0, runs=RUNS, groups=SPLITS, keeper=keeper, among=among)
 
 
 def main(rank: str, world: str, meeting: str, output: str) -> None:
