@@ -14,6 +14,7 @@ import torch
 from ltbv.engine.device import choose
 from ltbv.engine.ranks import check, is_one_of_several, joined
 from ltbv.errors import Refusal
+from ltbv.guest import guest
 from ltbv.harness.bootstrap import Job
 from ltbv.harness.study import filled_in
 from ltbv.harness.trainer import Trainer, one_thread
@@ -62,7 +63,7 @@ def follow(device: str) -> None:
             method, runs = methods[asked["method"]], asked["runs"]
             if runs not in trainers:
                 trainers = {runs: Trainer(study, order.store(), dataset, runs, device=where)}
-            with one_thread(where):
+            with guest(), one_thread(where):
                 trainers[runs].help_with(method, method.stage(asked["stage"]))
 
 

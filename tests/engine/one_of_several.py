@@ -29,7 +29,7 @@ from ltbv.optimisers import SGD
 
 RUNS = (0, 1)
 PLAIN = SGD()
-NAMES = ("ce", "cb_ce", "ldam_drw", "ride", "range_loss", "smote", "clipped", "resumed", "foreign")
+NAMES = ("ce", "cb_ce", "ldam_drw", "ride", "range_loss", "smote", "clipped", "resumed", "taught", "foreign")
 
 
 def classifier() -> nn.Module:
@@ -47,6 +47,8 @@ def classifier() -> nn.Module:
 
 
 def stage_of(name: str) -> Stage:
+    if name == "taught":
+        return METHODS["ride_2_distil"].stage("experts")
     return METHODS["ldam_drw" if name in ("clipped", "resumed", "foreign") else name].stages[0]
 
 
@@ -54,23 +56,29 @@ def states(name: str, among: Team | None = None) -> dict[str, np.ndarray]:
     """Weights, statistics and losses after five epochs, deferred weights on in the last: of 37 images, 35 and 2."""
     stage = stage_of(name)
     network = fresh(stage, RUNS, backbone=own("one_of_several:classifier", "") if name == "foreign" else BACKBONE)
+    given = tuple(fresh(METHODS["ride_2_distil"].stage(one), RUNS).eval() for one in stage.given)
     keeper: Keeper = Handed(None)
     if name == "resumed" and not (among and among.rank):
         shelf = Shelf()
         trained(stage, fresh(stage, RUNS), shelf)
         keeper = Handed(shelf.kept[1])
     if among and among.rank:  # what it has does not count
-        for parameter in network.parameters():
+        for parameter in (parameter for one in (network, *given) for parameter in one.parameters()):
             parameter.data.fill_(torch.nan)
     if among:
-        keeper = among.begin([network], None if among.rank else keeper)
-    told = trained(stage, network, keeper, SGD(clip=0.1) if name == "clipped" else PLAIN, among)
+        keeper = among.begin([network, *given], None if among.rank else keeper)
+    told = trained(stage, network, keeper, SGD(clip=0.1) if name == "clipped" else PLAIN, given, among)
     found = {f"{name} {run} {key}": of for run in RUNS for key, of in run_state(network, run, len(RUNS)).items()}
     return found | {f"{name} losses": told.losses, f"{name} accuracy": told.accuracy}
 
 
 def trained(
-    stage: Stage, network: Experts, keeper: Keeper, optimiser: SGD = PLAIN, among: Team | None = None
+    stage: Stage,
+    network: Experts,
+    keeper: Keeper,
+    optimiser: SGD = PLAIN,
+    given: tuple[Experts, ...] = (),
+    among: Team | None = None,
 ) -> History:
     feed = Feed(
         noise((8, 8, 2), 5, 1, 200)[0],
@@ -81,7 +89,9 @@ def trained(
         part=among.part if among else slice(None),
     )
     protocol = replace(PROTOCOL, epochs=5, batch=35, optimiser=optimiser)
-    return train(stage, network, feed, protocol, seed=0, runs=RUNS, groups=SPLITS, keeper=keeper, among=among)
+    return train(
+        stage, network, feed, protocol, seed=0, runs=RUNS, groups=SPLITS, given=given, keeper=keeper, among=among
+    )
 
 
 def main(rank: str, world: str, meeting: str, output: str) -> None:

@@ -65,21 +65,34 @@ def test_a_method_that_cannot_be_shared_is_refused_before_anything_is_written(tm
 
 MINE = """
 import os
+import signal
 import torch
 from ltbv import Method, Stage
 from ltbv.methods.base import Loss
 
-def dies(logits, labels, counts):
-    if os.environ["RANK"] == "1":
-        os._exit(7)
+def ends(logits, labels, counts):
+    if os.environ["RANK"] in os.environ["ENDING"]:
+        END
     return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
 
-MINE = Method("mine", "Mine", stages=(Stage("representation", Loss(dies)),))
+MINE = Method("mine", "Mine", stages=(Stage("representation", Loss(ends)),))
 """
 
 
-def test_a_process_that_dies_ends_the_others(tmp_path):
-    (tmp_path / "mine.py").write_text(MINE)
+KILLED, RAISES = "os.kill(os.getpid(), signal.SIGKILL)", "raise ValueError('no more')"
+
+
+@pytest.mark.parametrize(("end", "who"), [(KILLED, "0"), (KILLED, "1"), (RAISES, "0"), (RAISES, "0 1")])
+def test_a_process_that_ends_in_the_middle_ends_the_others(tmp_path, monkeypatch, end, who):
+    """None waits for it, and the same command does what is missing."""
+    monkeypatch.setenv("ENDING", who)
+    (tmp_path / "mine.py").write_text(MINE.replace("END\n", f"{end}\n"))
     done = run(TORCHRUN, tmp_path / "study", "--method", "mine:MINE")
     assert done.returncode != 0
     assert not list(tmp_path.rglob("r000.npz"))
+    if (end, who) == (RAISES, "0"):  # else it may be ended before it has spoken
+        assert "mine, run 0: ValueError: no more" in done.stderr
+    if (end, who) == (KILLED, "1"):
+        monkeypatch.setenv("ENDING", "")
+        again = run(TORCHRUN, tmp_path / "study", "--method", "mine:MINE")
+        assert again.returncode == 0 and Store(tmp_path / "study").runs("mine") == [0], again.stderr
