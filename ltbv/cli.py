@@ -108,13 +108,22 @@ def run(chunk, quiet, verbose, **options) -> None:
     """Do one chunk of a study in this process: CHUNK is a range of runs, such as 0-4.
 
     For schedulers of clusters: `ltbv bootstrap --dry-run --json` lists the chunks of a study with their commands.
+    `torchrun --nproc-per-node 4 -m ltbv run 0 …` trains it with four processes, a GPU each.
     """
     found = re.fullmatch("([0-9]{1,4})(?:-([0-9]{1,4}))?", chunk)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
     if first > last:
         raise Refusal(f"chunk {chunk!r}: give a range of runs, such as 0-4, or a run, such as 7; the last is 9999")
-    only = tuple(range(first, last + 1))
-    _do(_prepared(**options, runs=last + 1, only=only, executor="inline"), quiet, verbose)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
+    from ltbv.harness.ranks import follow, follows, leading
+
+    if follows():
+        sys.path.append(os.getcwd())
+        follow(options["device"])
+        return
+    job = _prepared(**options, runs=last + 1, only=tuple(range(first, last + 1)), executor="inline")
+    with leading(job):
+        _do(job, quiet, verbose)
 
 
 def _prepared(methods, study, **options):

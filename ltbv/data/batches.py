@@ -23,9 +23,13 @@ from ltbv.data.strong import Strong
 from ltbv.errors import Refusal
 from ltbv.seeds import generator
 
+DRAWN = ("positions", "labels", "tops", "lefts", "flips")  # of every image
+BOXED = ("boxes", "factors", "turns")  # of images that are seen in parts
+LOOKS = (*DRAWN, *BOXED, "degrees", "kinds", "amounts", "centres")  # how an image is looked at
+
 
 class Batch(NamedTuple):
-    """images [B, R*channels, H, W] normalised, channels-last in memory; labels [R, B].
+    """images [B, R*channels, H, W] normalised, channels-last in memory (of `Feed.part` alone); labels [R, B].
 
     positions   [R, B] of each image in the run's sample (or among its development images)
     draws       [R, B, k] uniform within [0, 1), where the objective asks for k: `Objective.draws`
@@ -61,6 +65,8 @@ class Feed:
     held          [R, m] its development images
     augmentation  how training images are varied
     reader        where they come from
+    part          which images of each batch are looked at, where several processes share a batch: all are drawn, and
+                  have a label
 
     `mean` and `std` [channels] are what images are normalised by, of pixels within 0 and 1.
     """
@@ -74,7 +80,9 @@ class Feed:
         augmentation: Augmentation,
         device: torch.device,
         dtype: torch.dtype,
+        part: slice = slice(None),
     ):
+        self.part = part
         held = ids[:, :0] if held is None else held
         distinct, rows = np.unique(np.concatenate([ids, held], axis=1), return_inverse=True)
         self.reader: Reader = training_reader(dataset, distinct, pad=augmentation.pad, device=device, dtype=dtype)
@@ -203,21 +211,23 @@ class Feed:
         else:
             where = slice(start, start + size)
         of = {name: values[:, where] for name, values in table.columns.items()}
-        own = {name: of.pop(name) for name in ("positions", "labels", "tops", "lefts", "flips")}
-        degrees, draws = of.pop("degrees", None), of.pop("draws", None)
-        strong = Strong(of.pop("kinds"), of.pop("amounts"), of.pop("centres", None)) if self.strong else None
+        labels, positions, draws = of["labels"], of["positions"], of.pop("draws", None)
+        seen = {name: values[:, self.part] for name, values in of.items()}
+        own = {name: seen.pop(name) for name in DRAWN}
+        degrees, boxed = seen.pop("degrees", None), [seen.pop(name, None) for name in BOXED]
+        strong = Strong(seen.pop("kinds"), seen.pop("amounts"), seen.pop("centres", None)) if self.strong else None
         rows = self._held_here if table.sampler.held else self._here
-        seen = [of.pop(name, None) for name in ("boxes", "factors", "turns")]
 
         def look(positions: Tensor) -> Tensor:
-            if seen[0] is not None:
-                return self.reader.look(rows.gather(1, positions), Look(seen[0], own["flips"], *seen[1:]))
+            if boxed[0] is not None:
+                return self.reader.look(rows.gather(1, positions), Look(boxed[0], own["flips"], *boxed[1:]))
             return self.reader.gather(
                 rows.gather(1, positions), own["tops"], own["lefts"], own["flips"], degrees, strong
             )
 
-        images = table.sampler.compose(look(own["positions"]), of, look)
-        return Batch(images, own["labels"], own["positions"], draws, of)
+        images = table.sampler.compose(look(own["positions"]), seen, look)
+        more = {name: values for name, values in of.items() if name not in LOOKS}
+        return Batch(images, labels, positions, draws, more)
 
     def _neighbours(self, slot: int, k: int) -> np.ndarray:
         """`nearest_of_class` among the images of one run; found once."""

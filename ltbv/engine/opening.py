@@ -12,6 +12,7 @@ from torch import Tensor
 from ltbv.data.batches import Feed, Tables
 from ltbv.engine.optimise import Optimisers
 from ltbv.engine.protocol import Protocol
+from ltbv.engine.ranks import SharedStep, Team, share_norms
 from ltbv.engine.step import Step
 from ltbv.engine.terms import of_stage, stage_epochs, stage_rate
 from ltbv.methods.base import Moment, Stage
@@ -25,6 +26,7 @@ class Opened:
     given    networks that the objective consults
     protocol   of the study; afterwards, that of the stage
     groups   class ids of many, medium and few, for `Moment.groups`
+    among    the processes that train it, each a part of every batch
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Opened:
         *,
         given: tuple[Experts, ...] = (),
         groups: Groups | None = None,
+        among: Team | None = None,
     ):
         self.stage, self.network, self.feed, self.given = stage, network, feed, given
         self.protocol = of_stage(stage, protocol)
@@ -44,7 +47,12 @@ class Opened:
             network.divide(stage.learning, stage.experts)
         self.set_learning()
         network.at_once = self.protocol.micro_batch
-        self.step = Step(stage, network, given, Optimisers(stage, network, self.protocol))
+        optimisers = Optimisers(stage, network, self.protocol)
+        if among:
+            share_norms(network)
+            self.step: Step = SharedStep(stage, network, given, optimisers, among)
+        else:
+            self.step = Step(stage, network, given, optimisers)
         counts = torch.as_tensor(feed.counts).to(self.step.device)
         self.start = Moment(0, self.epochs, counts, groups or {}, stage_rate(stage, protocol))
         with torch.no_grad():

@@ -33,10 +33,11 @@ class Moved:
 
 
 class Optimisers:
-    """All that moves the parameters of a stage."""
+    """All that moves the parameters of a stage. `after_backward` is shown those that are about to move."""
 
     def __init__(self, stage: Stage, network: Experts, protocol: Protocol):
         self.network = network
+        self.after_backward: Callable[[list[nn.Parameter]], None] = _nothing
         rate = stage_rate(stage, protocol)
         decay = stage_decay(stage, protocol)
         own = dict(stage.own)
@@ -79,10 +80,15 @@ class Optimisers:
             losses.backward(torch.ones_like(losses))
         else:
             losses.backward(torch.ones_like(losses), inputs=moving)
+        self.after_backward(moving)
         for group in groups:
             if group.rule.clip is not None:
                 clip(self.network, group.parameters, group.rule.clip)
             group.torch.step()
+
+
+def _nothing(parameters: list[nn.Parameter]) -> None:
+    """Gradients are whole."""
 
 
 def _rate(rule: Optimiser, rate: Number, protocol: Protocol) -> Number:

@@ -10,8 +10,10 @@ from ltbv.data.batches import Feed
 from ltbv.engine.opening import Opened
 from ltbv.engine.optimum import to_optimum
 from ltbv.engine.protocol import Protocol
+from ltbv.engine.ranks import Team
 from ltbv.engine.replay import drive
 from ltbv.engine.snapshot import Keeper, restore, take_snapshot
+from ltbv.engine.step import Eager
 from ltbv.engine.terms import stage_decay, stage_epochs
 from ltbv.methods.base import Stage
 from ltbv.methods.objective import Groups
@@ -42,6 +44,7 @@ def train(
     given: tuple[Experts, ...] = (),
     report: Callable[[int], None] = lambda images: None,
     keeper: Keeper | None = None,
+    among: Team | None = None,
 ) -> History:
     """Train `network` in place to the last epoch.
 
@@ -49,17 +52,18 @@ def train(
     groups   class ids of many, medium and few, for `Moment.groups`
     report   is told how many images (of all runs together) were just trained on
     keeper   keeps snapshots between epochs; training goes on from the last one it has
+    among    the processes that train it, whose `Feed` gives each its part of a batch
     """
     if isinstance(protocol.optimiser, LBFGS):
         found = to_optimum(stage, network, feed, protocol.optimiser, stage_decay(stage, protocol))
         report(feed.rows.size)
         return History(*found)
-    opened = Opened(stage, network, feed, protocol, given=given, groups=groups)
+    opened = Opened(stage, network, feed, protocol, given=given, groups=groups, among=among)
     step, epochs = opened.step, opened.epochs
     kept = keeper.load() if keeper else None
     done = None if kept is None else restore(kept, network, step.optimisers, len(runs), epochs)
     history = [] if done is None else list(np.moveaxis(done, 2, 0))  # of each epoch [2, R]
-    taken = drive(step, feed, opened.protocol.batch, report)
+    taken = (Eager if among else drive)(step, feed, opened.protocol.batch, report)
     if not history:
         opened.begin()
     ahead = opened.tables(seed, runs, draws, len(history))

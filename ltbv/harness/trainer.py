@@ -25,9 +25,10 @@ from ltbv.data.views import Views
 from ltbv.engine.cost import build
 from ltbv.engine.device import precision
 from ltbv.engine.predict import recorded, wants_logits
+from ltbv.engine.ranks import check, team
 from ltbv.engine.snapshot import Keeper
 from ltbv.engine.terms import of_stage
-from ltbv.engine.train import train
+from ltbv.engine.train import History, train
 from ltbv.errors import Refusal, reason
 from ltbv.files import Damaged, read_arrays, set_aside
 from ltbv.harness.chunks import Chunk
@@ -92,7 +93,8 @@ class Trainer:
         self.keep_expert_logits = keep_expert_logits if wants_logits(keep_logits, dataset.num_classes) else False
         self.study, self.store, self.dataset, self.runs, self.tell = study, store, dataset, runs, tell
         self.device, self.dtype = device, dtype
-        self.setup = setup(runs, device, dtype)
+        self.team = team()
+        self.setup = setup(runs, device, dtype) | ({"processes": self.team.world} if self.team else {})
         # Of a stage and run whose file was read or written: weights, a digest, and trained, a setup.
         self.kept: dict[tuple[str, int], dict[str, Any]] = {}
         self.feeds: dict[tuple[int, bool, Augmentation], Feed] = {}
@@ -112,7 +114,13 @@ class Trainer:
                 )
             ids, held = (np.stack(part) for part in zip(*parts, strict=True))
             self.feeds[known] = Feed(
-                self.dataset, ids, held, augmentation=augmentation, device=self.device, dtype=self.dtype
+                self.dataset,
+                ids,
+                held,
+                augmentation=augmentation,
+                device=self.device,
+                dtype=self.dtype,
+                part=self.team.part if self.team else slice(None),
             )
         return self.feeds[known]
 
@@ -194,27 +202,17 @@ class Trainer:
         Whichever, the files are what it holds. Runs that diverged are kept too: trained again they would again.
         """
         key = self.study.stage_key(method, stage)
-        network = build(stage, self.study.protocol, len(self.runs), self.dataset.image_shape, self.dataset.num_classes)
-        network.to(self.device, self.dtype)
+        network = self._built(stage)
         if self.store.has_stage(key, self.runs) and self.load(network, key):
             return network
         self.start(network, method, stage)
         given = tuple(self.obtain(method, method.stage(name)).eval().requires_grad_(False) for name in stage.given)
         keeper = Checkpoint(self.store, self.store.checkpoint_file(key, self.runs), self.checkpoint_minutes * 60)
         self.tell(StageBegun(method.key, stage.name, self.runs))
-        history = train(
-            stage,
-            network,
-            self.feed_of(stage),
-            self.study.protocol,
-            seed=self.study.settings.seed,
-            runs=self.runs,
-            draws=_draws(method, stage),
-            groups=self.study.groups,
-            given=given,
-            report=lambda images: self.tell(ImagesSeen(images)),
-            keeper=keeper,
-        )
+        if self.team:
+            check(stage, network)
+            self.team.said({"method": method.key, "stage": stage.name, "runs": self.runs})
+        history = self._trained(method, stage, network, given, keeper)
         below = [self.study.stage_key(method, method.stage(name)) for name in stage.stands_on]
         for slot, run in enumerate(self.runs):
             if self.fill(network, key, run):
@@ -232,6 +230,36 @@ class Trainer:
             self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": self.setup}
         keeper.path.unlink(missing_ok=True)
         return network
+
+    def help_with(self, method: Method, stage: Stage) -> None:
+        """Train a stage that another process of the team obtains, from its weights; nothing is kept."""
+        given = tuple(self._built(method.stage(name)).eval().requires_grad_(False) for name in stage.given)
+        self._trained(method, stage, self._built(stage), given, None)
+
+    def _built(self, stage: Stage) -> Experts:
+        """The network of a stage, without weights yet."""
+        network = build(stage, self.study.protocol, len(self.runs), self.dataset.image_shape, self.dataset.num_classes)
+        return network.to(self.device, self.dtype)
+
+    def _trained(
+        self, method: Method, stage: Stage, network: Experts, given: tuple[Experts, ...], keeper: Keeper | None
+    ) -> History:
+        """Train the network of a stage, with the team if there is one."""
+        with self.team.at_it() if self.team else contextlib.nullcontext():
+            return train(
+                stage,
+                network,
+                self.feed_of(stage),
+                self.study.protocol,
+                seed=self.study.settings.seed,
+                runs=self.runs,
+                draws=_draws(method, stage),
+                groups=self.study.groups,
+                given=given,
+                report=lambda images: self.tell(ImagesSeen(images)),
+                keeper=self.team.begin((network, *given), keeper) if self.team else keeper,
+                among=self.team,
+            )
 
     def load(self, network: Experts, key: str) -> bool:
         """Fill a network from the files of its stage; False says to train again."""

@@ -126,6 +126,7 @@ def _ways(runs: Mapping[int, Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
                 stacks.add(tuple(together))
             for what in ("threads", "device", "dtype"):
                 yield what, _short(setup.get(what))
+            yield "processes", _short(setup.get("processes", 1))
             versions = setup.get("versions")
             versions = [f"{k} {v}" for k, v in versions.items()] if isinstance(versions, dict) else None
             yield "versions", _short(versions)

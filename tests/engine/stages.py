@@ -35,8 +35,8 @@ def sample(run: int, variant: int = 0) -> np.ndarray:
     )
 
 
-def fresh(stage: Stage, runs=RUNS, dtype=torch.float64):
-    network = stage.net.build(BACKBONE, runs=len(runs), channels=2, classes=5, size=(8, 8)).to(dtype)
+def fresh(stage: Stage, runs=RUNS, dtype=torch.float64, backbone=BACKBONE):
+    network = stage.net.build(backbone, runs=len(runs), channels=2, classes=5, size=(8, 8)).to(dtype)
     for place, run in enumerate(runs):
         draw_run(network, place, len(runs), generator(0, run, "init"))
     return network
