@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, cast
 
 import numpy as np
@@ -117,6 +118,9 @@ def team() -> Team | None:
 def joined(device: torch.device, **how: Any) -> Iterator[Team]:
     """Meet the others; `how` as for `init_process_group`, torchrun's environment else."""
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    # Its defaults are whatever group there is when it is imported, as the first step of an optimiser does; a group that
+    # is held there keeps its threads, and these may end the interpreter by a signal when it ends.
+    import_module("torch.distributed.nn.functional")
     dist.init_process_group(backend, timeout=PATIENCE, **how)
     here = Team()
     token = _HERE.set(here)

@@ -13,6 +13,7 @@ import torch
 
 from ltbv.engine.device import choose
 from ltbv.engine.ranks import check, is_one_of_several, joined
+from ltbv.engine.terms import of_stage
 from ltbv.errors import Refusal
 from ltbv.guest import guest
 from ltbv.harness.bootstrap import Job
@@ -35,12 +36,12 @@ def leading(job: Job) -> Iterator[None]:
     if not is_one_of_several():
         yield
         return
-    protocol = job.study.protocol
-    if protocol.micro_batch is not None:
-        raise Refusal(f"micro_batch {protocol.micro_batch} is of one process; leave it out, or train without torchrun")
-    if isinstance(protocol.optimiser, LBFGS):
-        raise Refusal("optimiser lbfgs is of one process; train without torchrun")
     for training in job.trainings:
+        own = of_stage(training.stage, job.study.protocol)
+        if own.micro_batch is not None:
+            raise Refusal(f"micro_batch {own.micro_batch} is of one process; leave it out, or train without torchrun")
+        if any(isinstance(rule, LBFGS) for rule in (own.optimiser, *dict(training.stage.own).values())):
+            raise Refusal("optimiser lbfgs is of one process; train without torchrun")
         try:
             check(training.stage)
         except Refusal as refusal:

@@ -67,11 +67,10 @@ def test_an_objective_that_asks_for_more_than_outputs_is_refused(key):
         check(stage)
 
 
-def test_the_page_names_the_methods_that_are_refused():
-    refused = {key for key, method in METHODS.items() if any(map(is_refused, method.stages))}
-    said = PAGE.read_text().partition("for each expert), which are ")[2].partition("RIDE with routing")[0]
-    assert set(re.findall(r"\w+", said)) - {"and"} == {key for key in refused if not key.endswith("_routed")}
-    assert {key for key in refused if key.endswith("_routed")} == {key for key in METHODS if key.endswith("_routed")}
+def test_the_methods_that_the_page_names_are_refused():
+    named = PAGE.read_text().partition("several batches), such as ")[2].partition(", and RIDE with routing")[0]
+    keys = [*re.findall(r"\w+", named), *(key for key in METHODS if key.endswith("_routed"))]
+    assert len(keys) > 10 and all(any(map(is_refused, METHODS[key].stages)) for key in keys)
 
 
 def is_refused(stage: Stage) -> bool:
