@@ -68,7 +68,7 @@ def test_an_objective_that_asks_for_more_than_outputs_is_refused(key):
 
 
 def test_the_methods_that_the_page_names_are_refused():
-    named = PAGE.read_text().partition("several batches), such as ")[2].partition(", and RIDE with routing")[0]
+    named = PAGE.read_text().partition("several batches), such as")[2].partition(", and RIDE with routing")[0]
     keys = [*re.findall(r"\w+", named), *(key for key in METHODS if key.endswith("_routed"))]
     assert len(keys) > 10 and all(any(map(is_refused, METHODS[key].stages)) for key in keys)
 
