@@ -193,7 +193,7 @@ COMPLETED = {
     "dataset": completing(dataset_names, files=True),
     "scheme": completing(scheme_names),
     "profile": completing(lambda: ("exp", "step", "own")),
-    "optimiser": completing(lambda: ("sgd", "adamw")),
+    "optimiser": completing(lambda: ("sgd", "adamw", "lbfgs")),
     "protocol": completing(lambda: ("common", "paper")),
     "executor": completing(lambda: ("local", "inline", "ray")),
     "device": completing(lambda: ("auto", "cpu", "cuda")),

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -120,17 +122,17 @@ def test_images_are_found_as_the_page_says(here):
     import numpy as np
     from PIL import Image
 
-    draw = np.random.default_rng(0)
+    draw, bursts = np.random.default_rng(0), count()
     for split, number in (("train", 5), ("test", 2)):
         for name in ("ant", "bee"):
             (here / "photographs" / split / name).mkdir(parents=True)
             for k in range(number):
                 pixels = draw.integers(256, size=(20, 20, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(here / "photographs" / split / name / f"{k}.png")
+                Image.fromarray(pixels).save(here / "photographs" / split / name / f"burst{next(bursts)}-{k}.png")
     for command in re.findall(
         r"^    ltbv (images .*?|bootstrap --dataset photo.*?)(?: +#.*)?$", IMAGES.read_text(), re.M
     ):
-        done = ltbv(*command.split(), *(["--runs", "2", "--epochs", "1"] if "boot" in command else ()), cwd=here)
+        done = ltbv(*shlex.split(command), *(["--runs", "2", "--epochs", "1"] if "boot" in command else ()), cwd=here)
         assert done.returncode == 0, done.stderr
     assert {path.parent.name for path in here.glob("runs/photographs/predictions/*/r*.npz")} == {"ce", "ride"}
     code = (

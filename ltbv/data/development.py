@@ -61,9 +61,9 @@ def _hold_out_groups(
             images += draw.permutation(np.flatnonzero(own == group)).tolist()
         held.append((k, len(images), np.sort(images[:per_class])))
     kept = ids[~np.isin(of_sample, sorted(taken))]
-    trained = np.bincount(labels_of(kept), minlength=len(pool_sizes))
+    before, trained = (np.bincount(labels_of(of), minlength=len(pool_sizes)) for of in (ids, kept))
     for k, number, _ in held:
-        if number < per_class or not trained[k]:
+        if number < per_class or (before[k] and not trained[k]):
             raise Refusal(
                 f"class {k} has {pool_sizes[k]} images: in run {run} too few groups of them to hold out {per_class} and"
                 " to train on one; give a smaller head, or hold out fewer"

@@ -3,7 +3,8 @@
     d = -H g, by the two-loop recursion over the last pairs (s, y); then x + t d with t = 1, 1/2, 1/4, ... until
     f(x + t d) <= f(x) + 1e-4 t g'd                    (Nocedal and Wright, "Numerical Optimization", 2006, ch. 7)
 
-A run that is done, |g| <= tolerance |g_0|, stands still; no run feels another, but for a call that all share.
+A run that is done, |g| <= tolerance |g_0|, or whose decrease rounding hides, stands still; no run feels another, but
+for a call that all share.
 """
 
 from collections.abc import Callable
@@ -22,8 +23,11 @@ def minimise(function: Function, start: Tensor, *, tolerance: float, most: int, 
     x, (f, g) = start, function(start)
     aim = tolerance * g.norm(dim=1)
     pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+    stuck = torch.zeros_like(f, dtype=torch.bool)
     for _ in range(most):
-        going = g.norm(dim=1) > aim
+        if not (g.isfinite().all(1) & f.isfinite()).all():
+            raise Refusal("lbfgs: a loss is not finite; look at the features, or give more weight decay")
+        going = (g.norm(dim=1) > aim) & ~stuck
         if not going.any():
             return x, f
         d = -_product(g, pairs)
@@ -38,14 +42,17 @@ def minimise(function: Function, start: Tensor, *, tolerance: float, most: int, 
             if not short.any():
                 break
             step = torch.where(short, step / 2, step)
-        else:  # no decrease can be told any more: rounding is reached
-            return x, f
+        else:  # of these no decrease can be told any more: rounding is reached
+            stuck = stuck | short
+            step = torch.where(short, 0.0, step)
+            there = x + step[:, None] * d
+            f_there, g_there = function(there)
         s, y = there - x, g_there - g
         along = (s * y).sum(1)
         known = along > torch.finfo(f.dtype).eps * y.square().sum(1)
         pairs = [*pairs[-(memory - 1) :], (s, y, torch.where(known, 1 / along, 0.0))]
         x, f, g = there, f_there, g_there
-    if left := int((g.norm(dim=1) > aim).sum()):
+    if left := int(((g.norm(dim=1) > aim) & ~stuck).sum()):
         raise Refusal(f"lbfgs: {left} runs are not at their optimum after {most} iterations; give more weight decay")
     return x, f
 

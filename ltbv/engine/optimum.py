@@ -19,7 +19,7 @@ from ltbv.data.samplers import INSTANCE
 from ltbv.engine.lbfgs import Function, minimise
 from ltbv.losses import CONVEX
 from ltbv.methods.base import Stage
-from ltbv.methods.objective import Loss
+from ltbv.methods.objective import Loss, hits
 from ltbv.models.experts import Experts
 from ltbv.models.parts import LINEAR
 from ltbv.optimisers import LBFGS
@@ -54,7 +54,7 @@ def to_optimum(stage: Stage, network: Experts, feed: Feed, rule: LBFGS, decay: f
         weight[at], bias[at] = of_weight, of_bias
         logits = whole.logits(found)
         losses[slots, 0] = whole.losses(logits).double().cpu()
-        hit = (logits.argmax(-1) == whole.labels[:, None]).T * whole.times
+        hit = hits(logits.transpose(0, 1)[:, None], whole.labels.expand(len(slots), -1)) * whole.times
         right[slots, 0] = (hit.sum(1) / whole.times.sum(1)).double().cpu()
     return losses, right
 

@@ -75,6 +75,8 @@ def changed(protocol: Protocol, settings: Settings) -> Protocol:
         for name in ("epochs", "batch", "learning_rate"):
             if (number := getattr(settings, name)) not in (None, protocol.epochs if name == "epochs" else None):
                 raise Refusal(f"{name} {number}: lbfgs goes to the optimum and has none; leave it out")
+        if found.get("weight_decay") == 0:
+            raise Refusal("weight_decay 0: without any, features that classes can be told by have no optimum; above 0")
         return replace(protocol, **found)
     own = highest(protocol.learning_rate, settings.epochs or protocol.epochs)
     if (rate := settings.learning_rate) is not None:

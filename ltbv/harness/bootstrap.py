@@ -24,7 +24,7 @@ from ltbv.harness.request import Means, Request
 from ltbv.harness.study import Study, filled_in, made_with
 from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
-from ltbv.methods.base import Method
+from ltbv.methods.base import Method, Stage
 from ltbv.methods.registry import hidden, is_importable
 from ltbv.store import Store
 from ltbv.store.locks import Busy
@@ -205,6 +205,17 @@ class Job:
         return f"{self.store.path}: " + ", ".join(f"{label} {runs} runs" for label, runs in done.items()) + "."
 
 
+def _check_held_out(study: Study, stage: Stage, request: Request) -> None:
+    """Refused now where the images do not suffice, or whole groups that are given up leave runs of other sizes."""
+    runs = range(1 if study.entry.groups is None else request.runs)
+    sizes = {len(study.held_out(run, stage.held)[0]) for run in runs}
+    if len(sizes) > 1 and request.means.stack != 1:
+        raise Refusal(
+            f"stage {stage.name!r} holds out {stage.held} images a class, in whole groups, which leaves runs of"
+            f" {min(sizes)} to {max(sizes)} images, and they cannot be trained side by side; give --stack 1"
+        )
+
+
 def prepare(request: Request) -> Job:
     """Check a request down to the data, so that what is wrong is said before anything is written."""
     means = request.means
@@ -222,10 +233,15 @@ def prepare(request: Request) -> Job:
     devices = count(device)
     for method in methods.values():
         check_on_features(method, study.protocol)
+        if method.sees_test and study.protocol.augmentation.boxes:
+            raise Refusal(
+                f"method {method.key!r} looks at crops of test images, and those of {study.entry.name} are seen in"
+                " boxes; give smaller images, or leave the method out"
+            )
         for stage in method.stages:
             check(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
             if stage.held:
-                study.held_out(0, stage.held)  # refused now where the images do not suffice
+                _check_held_out(study, stage, request)
     study, dataset = study.load(means.data_dir)
     store = Store(request.store)
     recipes = {method.key: study.recipe(method, _place(method)) for method in methods.values()}

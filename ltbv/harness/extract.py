@@ -65,6 +65,11 @@ def write_features(
         raise Refusal(f"--write {path}: features are an {SUFFIX}")
     if are_vectors(dataset.image_shape):
         raise Refusal(f"data set {dataset.name} holds features already; give one of images")
+    if dataset.clusters is not None:
+        raise Refusal(
+            f"data set {dataset.name} has images that come in groups, of which files of features know nothing; train on"
+            " the images, or make the pool without groups"
+        )
     ids, of_test = _ids(dataset), len(dataset.test.labels)
     text = about(dataset, of, asked, device)
     work = {"data": fingerprint(dataset), "rows": [len(ids), of_test], "about": text, "weights": of.weights}
@@ -77,7 +82,7 @@ def write_features(
         kept = None if not done[name] else np.load(at, mmap_mode="r+")
         for number, start in enumerate(range(done[name], rows, asked.batch)):
             here = slice(start, min(start + asked.batch, rows))
-            pixels = dataset.read(ids[here]) if name == "train" else dataset.test.pixels[here]
+            pixels = _middles(dataset, ids[here]) if name == "train" else dataset.test.pixels[here]
             found = _features(module, pixels, dataset, of, asked, device)
             with writing(at):
                 if kept is None:
@@ -99,6 +104,13 @@ def write_features(
     with writing(parts, "remove"):
         shutil.rmtree(parts)
     return text
+
+
+def _middles(dataset: Dataset, ids: np.ndarray) -> np.ndarray:
+    """Training images as test images are seen: their middles, where they are stored larger."""
+    pixels, (height, width, _) = dataset.read(ids), dataset.image_shape
+    top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
+    return pixels[:, top : top + height, left : left + width]
 
 
 def about(dataset: Dataset, of: Frozen, asked: Asked, device: torch.device) -> str:

@@ -15,6 +15,7 @@ from ltbv.errors import Refusal
 from ltbv.files import Damaged, read_arrays
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
+from ltbv.optimisers import LBFGS
 from ltbv.store import Store, provenance
 
 
@@ -41,8 +42,9 @@ class Training(Task):
     key: str
 
     def images(self, study: Study) -> int:
-        """How many training images it goes through, all runs together."""
-        return stage_epochs(self.stage, study.protocol) * study.images(self.stage) * len(self.runs)
+        """How many training images it goes through, all runs together; on the way to an optimum all count once."""
+        passes = 1 if isinstance(study.protocol.optimiser, LBFGS) else stage_epochs(self.stage, study.protocol)
+        return passes * study.images(self.stage) * len(self.runs)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
 from ltbv.models.foreign import Foreign
 from ltbv.models.weights import MARK, Weights
+from ltbv.optimisers import LBFGS
 from ltbv.options import option, split
 from ltbv.schedules import value
 from ltbv.settings import COMMON, PAPER, Settings
@@ -193,15 +194,21 @@ class Study:
                                      that the method stands on. A backward pass costs twice as much again, so a network
                                      that is only looked at (frozen but for its head, or a teacher) counts a third,
                                      and so do experts that stand still; steps with further passes count as often as
-                                     `Objective.work` says
+                                     `Objective.work` says. Not known where it goes to the optimum
         macs_by_experts              `costs_by_experts`, where a router chooses among them
         """
         last, of = method.stages[-1], (self.protocol.backbone, self.entry.image_shape, self.entry.num_classes)
-        work = sum(self._work(method, stage) for stage in method.needed())
+        work = (
+            {}
+            if isinstance(self.protocol.optimiser, LBFGS)
+            else {  # which goes as often as it must
+                "training_images_times_macs": round(sum(self._work(method, stage) for stage in method.needed()))
+            }
+        )
         routed = (
             {"macs_by_experts": [list(pair) for pair in costs_by_experts(last.net, *of)]} if last.net.chooses else {}
         )
-        return {**network_cost(last.net, *of), "training_images_times_macs": round(work), **routed}
+        return {**network_cost(last.net, *of), **work, **routed}
 
     def _work(self, method: Method, stage: Stage) -> float:
         """`training_images_times_macs` of one stage."""

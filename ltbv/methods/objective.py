@@ -145,13 +145,18 @@ class OutputObjective(Objective):
 
 @torch.no_grad()
 def right(logits: Tensor, labels: Tensor) -> Tensor:
-    """How many images of a batch the mean of the experts' logits has right: [R, E, B, C], [R, B] -> [R].
+    """How many images of a batch the mean of the experts' logits has right: [R, E, B, C], [R, B] -> [R]."""
+    return hits(logits, labels).sum(-1)
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which images the mean of the experts' logits has right: [R, E, B, C], [R, B] -> [R, B].
 
     Ties at the top count as right, but where all classes are equal: a network that says nothing has none.
     """
     whole = logits[:, 0] if logits.shape[1] == 1 else logits.mean(1)
     own = whole.gather(-1, labels[..., None])[..., 0]
-    return ((own >= whole.amax(-1)) & (own > whole.amin(-1))).sum(-1)  # an argmax takes four times as long
+    return (own >= whole.amax(-1)) & (own > whole.amin(-1))  # an argmax takes four times as long
 
 
 def shaped(found: object, shape: tuple[int, ...], who: str, wanted: str) -> Tensor:

@@ -22,7 +22,7 @@ from ltbv.data.blends import blended, boxes, pasted, reordered
 from ltbv.data.draws import symmetric_beta
 from ltbv.errors import Refusal
 from ltbv.methods.base import Loss, Losses, Moment, Objective
-from ltbv.methods.objective import refuse_hooks
+from ltbv.methods.objective import hits, refuse_hooks
 from ltbv.models.experts import Experts, Output
 
 
@@ -82,8 +82,7 @@ class Partnered(Objective):
 
         losses = torch.vmap(of_run)(tuple(output), pairs.own, pairs.other, shares, now.counts)
         with torch.no_grad():
-            answers = output.logits.mean(1).argmax(-1)
-            counted = shares * (answers == pairs.own) + (1 - shares) * (answers == pairs.other)
+            counted = shares * hits(output.logits, pairs.own) + (1 - shares) * hits(output.logits, pairs.other)
         return Losses(losses, counted.sum(-1))
 
 

@@ -41,9 +41,10 @@ def setting(evidence: Evidence) -> list[str]:
 
 
 def _augmented(evidence: Evidence) -> list[str]:
-    """The augmentation, where it is not the protocol's own."""
-    name = evidence.setting.augmentation
-    return [f"augmentation {printable(name)}"] if name else []
+    """The augmentation, where it is not the protocol's own, and micro-batches, which batch norm sees."""
+    name, parts = evidence.setting.augmentation, evidence.setting.protocol.get("micro_batch")
+    said = [f"augmentation {printable(name)}"] if name else []
+    return said + ([f"micro-batches of {parts} images"] if isinstance(parts, int) else [])
 
 
 GIVEN = "variance of the head, given this backbone"
