@@ -17,6 +17,9 @@ from ltbv.engine.lbfgs import minimise
 from ltbv.engine.optimum import Whole, to_optimum, why_none
 from ltbv.engine.protocol import protocol_for
 from ltbv.errors import Refusal
+from ltbv.harness.bootstrap import prepare
+from ltbv.harness.events import ImagesSeen
+from ltbv.harness.request import Request
 from ltbv.harness.study import resolve
 from ltbv.losses import balanced_softmax, cross_entropy
 from ltbv.methods import METHODS
@@ -139,3 +142,32 @@ def test_a_study_at_the_optimum(file, tmp_path):
 def test_a_stage_that_was_changed_says_what_is_amiss():
     stage = METHODS["ce"].stages[0]
     assert why_none(stage) == "" and "holds some out" in why_none(replace(stage, held=3))
+
+
+def test_a_run_that_gets_no_further_leaves_the_others_to_their_minimum():
+    """Its gradient leads nowhere: no step along it makes the value smaller."""
+
+    def function(x):
+        values, gradients = ((x - 3) ** 2).sum(1), 2 * (x - 3)
+        values = torch.where(torch.tensor([False, True]), 1 + x.abs().sum(1), values)
+        return values, torch.where(torch.tensor([[False], [True]]), torch.ones_like(x), gradients)
+
+    found, values = minimise(function, torch.zeros(2, 4, dtype=torch.float64), tolerance=1e-8, most=50, memory=5)
+    assert (found[0] - 3).abs().max() < 1e-6 and values[0] < 1e-10
+    assert (found[1] == 0).all()
+
+
+def test_values_that_are_not_finite_are_refused():
+    with pytest.raises(Refusal, match="a loss is not finite"):
+        minimise(lambda x: (x.sum(1) * torch.nan, x), torch.ones(2, 3), tolerance=1e-8, most=5, memory=5)
+
+
+def test_what_has_no_optimum_or_no_length_is_not_told(file, tmp_path):
+    with pytest.raises(Refusal, match="weight_decay 0: without any"):
+        resolve(str(file), optimiser="lbfgs", weight_decay=0.0)
+    study = resolve(str(file), optimiser="lbfgs")
+    assert "training_images_times_macs" not in study.cost(METHODS["ce"])
+    seen, asked = [], {"store": tmp_path, "dataset": str(file), "optimiser": "lbfgs", "executor": "inline"}
+    job = prepare(Request.of(methods=("ce",), runs=3, **asked))
+    assert job.run(seen.append) == []
+    assert sum(event.images for event in seen if isinstance(event, ImagesSeen)) == job.images > 0

@@ -1,5 +1,7 @@
 """`ltbv features`: what a backbone says of a data set, in a file that heads can be trained on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -130,3 +132,24 @@ def test_the_command_and_a_probe_on_what_it_wrote(tiny_lt, tmp_path, name, monke
     words = ["bootstrap", "--features", "f.npz", "--method", "ce", "--runs", "2", "--epochs", "1", "--jobs", "1"]
     done = CliRunner().invoke(main, [*words, "-q"])
     assert done.exit_code == 0, done.output
+
+
+def test_training_images_that_are_stored_larger_are_seen_as_test_images_are(tiny_lt, tmp_path, name):
+    """Their middles: else train and test features would be of other images."""
+    dataset = entry("tiny-lt").load()
+
+    def larger(ids):
+        return np.pad(dataset.read(ids), ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
+
+    for path, of in (("plain.npz", dataset), ("larger.npz", replace(dataset, read=larger))):
+        write_features(of, frozen(name), tmp_path / path, Asked(batch=7), device=CPU)
+    (plain,), (other,) = open_features(tmp_path / "plain.npz"), open_features(tmp_path / "larger.npz")
+    np.testing.assert_array_equal(np.array(plain.train), np.array(other.train))
+
+
+def test_images_that_come_in_groups_are_refused(tiny_lt, tmp_path, name):
+    dataset = entry("tiny-lt").load()
+    grouped = replace(dataset, clusters=np.zeros(len(dataset.test.labels), int))
+    with pytest.raises(Refusal, match="images that come in groups, of which files of features know nothing"):
+        write_features(grouped, frozen(name), tmp_path / "f.npz", Asked(), device=CPU)
+    assert not list(tmp_path.iterdir())

@@ -16,6 +16,8 @@ from ltbv.data.catalogue import entry
 from ltbv.data.images import pool as pools
 from ltbv.data.images.sources import images, settled
 from ltbv.errors import Refusal
+from ltbv.harness.bootstrap import prepare
+from ltbv.harness.request import Request
 from ltbv.harness.study import resolve
 from ltbv.models.vision import torchvision
 
@@ -269,3 +271,11 @@ def test_python_takes_what_images_gives(photographs, tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "photographs").is_dir() and len(analysis.splits)
     with pytest.raises(Refusal, match="fingerprint"):  # other images are another study
         ltbv.bootstrap("ce", 2, dataset=ltbv.images(photographs, side=16, mirrors=False), epochs=1)
+
+
+def test_a_method_that_looks_at_crops_of_test_images_is_refused_where_images_are_seen_in_boxes(photographs, tmp_path):
+    """Two views of one image would be the same image."""
+    asked = {"store": tmp_path / "study", "dataset": str(images(photographs, side=80).path), "executor": "inline"}
+    with pytest.raises(Refusal, match="method 'sade_tta' looks at crops of test images, and those of photographs are"):
+        prepare(Request.of(methods=("sade_tta",), runs=1, **asked))
+    assert prepare(Request.of(methods=("ce",), runs=1, **asked)).methods
