@@ -16,7 +16,7 @@ from torch import Tensor
 from ltbv.data.dataset import Augmentation, Dataset, labels_of
 from ltbv.data.looks import Look
 from ltbv.data.policies import drawn as drawn_strong
-from ltbv.data.readers import Reader
+from ltbv.data.readers import Crop, Reader
 from ltbv.data.residence import training_reader
 from ltbv.data.samplers import Sampler, Turn, nearest_of_class
 from ltbv.data.strong import Strong
@@ -171,7 +171,7 @@ class Feed:
         for start in range(0, rows.shape[1], batch):
             here = rows[:, start : start + batch]
             corner = torch.full_like(here, self.reader.corner)
-            images = self.reader.gather(here, corner, corner, torch.zeros_like(here, dtype=torch.bool))
+            images = self.reader.gather(here, Crop(corner, corner, torch.zeros_like(here, dtype=torch.bool)))
             yield Batch(images, labels[:, start : start + batch])
 
     def _drawn(self, sampler: Sampler, turns: list[Turn], draws: int) -> dict[str, Tensor]:
@@ -216,14 +216,13 @@ class Feed:
         own = {name: seen.pop(name) for name in DRAWN}
         degrees, boxed = seen.pop("degrees", None), [seen.pop(name, None) for name in BOXED]
         strong = Strong(seen.pop("kinds"), seen.pop("amounts"), seen.pop("centres", None)) if self.strong else None
+        crop = Crop(own["tops"], own["lefts"], own["flips"], degrees, strong)
         rows = self._held_here if table.sampler.held else self._here
 
         def look(positions: Tensor) -> Tensor:
             if boxed[0] is not None:
                 return self.reader.look(rows.gather(1, positions), Look(boxed[0], own["flips"], *boxed[1:]))
-            return self.reader.gather(
-                rows.gather(1, positions), own["tops"], own["lefts"], own["flips"], degrees, strong
-            )
+            return self.reader.gather(rows.gather(1, positions), crop)
 
         images = table.sampler.compose(look(own["positions"]), seen, look)
         more = {name: values for name, values in of.items() if name not in LOOKS}

@@ -5,7 +5,7 @@ Those here hold all pixels, or all feature vectors, on the device; `streamed` re
 
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,17 @@ from torch import Tensor
 from ltbv.data.dataset import Dataset, are_vectors
 from ltbv.data.looks import Look, at_once, taken
 from ltbv.data.strong import Strong, varied
+
+
+class Crop(NamedTuple):
+    """How images [R, B] are cropped: at (tops, lefts), mirrored where `flips`, turned by `degrees`, varied as `strong`
+    says."""
+
+    tops: Tensor
+    lefts: Tensor
+    flips: Tensor
+    degrees: Tensor | None = None
+    strong: Strong | None = None
 
 
 class Reader(ABC):
@@ -30,17 +41,8 @@ class Reader(ABC):
     resident: ClassVar[bool] = True
 
     @abstractmethod
-    def gather(
-        self,
-        rows: Tensor,
-        tops: Tensor,
-        lefts: Tensor,
-        flips: Tensor,
-        degrees: Tensor | None = None,
-        strong: Strong | None = None,
-    ) -> Tensor:
-        """The crops [R, B] at (tops, lefts), mirrored where `flips`, turned by `degrees`, varied as `strong` says, as
-        images [B, R*channels, H, W]."""
+    def gather(self, rows: Tensor, crop: Crop) -> Tensor:
+        """The crops of rows [R, B], as images [B, R*channels, H, W]."""
 
     @abstractmethod
     def look(self, rows: Tensor, look: Look) -> Tensor:
@@ -76,20 +78,12 @@ class OnDevice(Reader):
         mean, std = (torch.tensor(v, dtype=torch.float64) * 255 for v in (dataset.mean, dataset.std))
         self.scale, self.shift = ((1 / std).to(device, dtype), (-mean / std).to(device, dtype))
 
-    def gather(
-        self,
-        rows: Tensor,
-        tops: Tensor,
-        lefts: Tensor,
-        flips: Tensor,
-        degrees: Tensor | None = None,
-        strong: Strong | None = None,
-    ) -> Tensor:
-        if degrees is None:
-            crops = self._crops(rows, tops, lefts, flips)
+    def gather(self, rows: Tensor, crop: Crop) -> Tensor:
+        if crop.degrees is None:
+            crops = self._crops(rows, crop.tops, crop.lefts, crop.flips)
         else:
-            crops = self._turned(rows, tops, lefts, flips, degrees)
-        return self._images(crops if strong is None else varied(crops, strong))
+            crops = self._turned(rows, crop.tops, crop.lefts, crop.flips, crop.degrees)
+        return self._images(crops if crop.strong is None else varied(crops, crop.strong))
 
     def _crops(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
         """[B, R, H, W, channels] uint8."""
@@ -162,20 +156,12 @@ class Vectors(Reader):
         self.values = (torch.as_tensor(pixels).to(device, dtype).flatten(1) - mean) / std  # [P, D]
         self.device = self.values.device
 
-    def gather(
-        self,
-        rows: Tensor,
-        tops: Tensor,
-        lefts: Tensor,
-        flips: Tensor,
-        degrees: Tensor | None = None,
-        strong: Strong | None = None,
-    ) -> Tensor:
-        del tops, lefts, flips, degrees, strong
+    def gather(self, rows: Tensor, crop: Crop) -> Tensor:
+        del crop
         return self.values.index_select(0, rows.T.flatten()).view(rows.shape[1], -1, 1, 1)
 
     def look(self, rows: Tensor, look: Look) -> Tensor:
-        return self.gather(rows, look.boxes, look.boxes, look.flips)
+        return self.gather(rows, Crop(look.boxes, look.boxes, look.flips))
 
     def block(self, rows: slice, runs: int) -> Tensor:
         return self.values[rows].repeat(1, runs)[..., None, None]

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from ltbv.data.dataset import Dataset
 from ltbv.data.looks import Look
-from ltbv.data.readers import OnDevice, Reader
-from ltbv.data.strong import Strong
+from ltbv.data.readers import Crop, OnDevice, Reader
 
 
 class Streamed(Reader):
@@ -38,17 +37,9 @@ class Streamed(Reader):
         self.form = OnDevice(dataset, none, pad=pad, device=device, dtype=dtype)
         self.device, self.corner, self.side = self.form.device, self.form.corner, self.form.side
 
-    def gather(
-        self,
-        rows: Tensor,
-        tops: Tensor,
-        lefts: Tensor,
-        flips: Tensor,
-        degrees: Tensor | None = None,
-        strong: Strong | None = None,
-    ) -> Tensor:
+    def gather(self, rows: Tensor, crop: Crop) -> Tensor:
         held, places = self._fetched(rows)
-        return held.gather(places, tops, lefts, flips, degrees, strong)
+        return held.gather(places, crop)
 
     def look(self, rows: Tensor, look: Look) -> Tensor:
         held, places = self._fetched(rows)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Augmentation, Dataset
-from ltbv.data.readers import on_device
+from ltbv.data.readers import Crop, on_device
 from ltbv.seeds import generator
 
 Pair = tuple[Tensor, Tensor]  # two views of the same images, [B, R*channels, H, W] each
@@ -59,10 +59,7 @@ class Views:
         there = {name: torch.as_tensor(of).to(self.reader.device) for name, of in look.items()}
         return self.reader.gather(
             torch.as_tensor(rows).to(self.reader.device),
-            there["tops"],
-            there["lefts"],
-            there["flips"],
-            there.get("degrees"),
+            Crop(there["tops"], there["lefts"], there["flips"], there.get("degrees")),
         )
 
     def _rows(self, run: int, prior: np.ndarray | None) -> np.ndarray:

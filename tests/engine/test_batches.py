@@ -8,7 +8,7 @@ import torch
 
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, labels_of, make_ids
-from ltbv.data.readers import OnDevice
+from ltbv.data.readers import Crop, OnDevice
 from ltbv.data.samplers import INSTANCE, ByClass, Oversampling, Progressive, Smote, Undersampling
 
 CROPS, STILL = Augmentation(pad=1, flip=True), Augmentation()
@@ -39,7 +39,8 @@ def test_gather_is_crop_then_flip_then_normalise(tiny):
     tables = [draw.integers(high, size=(runs, batch)) for high in (len(pixels), 2 * pad + 1, 2 * pad + 1)]
     flips = draw.random((runs, batch)) < 0.5
     pictures = OnDevice(tiny, pixels, pad=pad, device=CPU, dtype=torch.float64)
-    ours = pictures.gather(*map(torch.as_tensor, (*tables, flips)))
+    rows, *look = map(torch.as_tensor, (*tables, flips))
+    ours = pictures.gather(rows, Crop(*look))
     assert ours.shape == (batch, runs * 2, side, side) and ours.is_contiguous(memory_format=torch.channels_last)
     for run in range(runs):
         for i in range(batch):
@@ -57,7 +58,7 @@ def test_the_middle_crop_is_the_image_itself_and_a_block_shows_it_to_every_run(t
     padded = OnDevice(tiny, pixels, pad=3, device=CPU, dtype=torch.float64)
     whole = OnDevice(tiny, pixels, pad=0, device=CPU, dtype=torch.float64)
     rows, middle = torch.arange(5).expand(2, -1), torch.full((2, 5), 3)
-    crops = padded.gather(rows, middle, middle, torch.zeros(2, 5, dtype=torch.bool))
+    crops = padded.gather(rows, Crop(middle, middle, torch.zeros(2, 5, dtype=torch.bool)))
     assert torch.equal(crops, whole.block(slice(0, 5), 2))
 
 

@@ -14,7 +14,7 @@ import ltbv
 from ltbv.cli import main
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, Dataset, Images, indices_of, make_ids
-from ltbv.data.readers import OnDevice
+from ltbv.data.readers import Crop, OnDevice
 from ltbv.data.samplers import INSTANCE
 from ltbv.engine.protocol import CIFAR
 from ltbv.engine.replay import Replayed
@@ -259,9 +259,8 @@ def picture(side=7):
 
 def turned(reader, degrees, flip=False, at=(2, 2)):
     one = torch.zeros(1, 1, dtype=torch.long)
-    found = reader.gather(
-        one, one + at[0], one + at[1], one.bool() | flip, degrees and torch.full((1, 1), float(degrees))
-    )
+    degrees = degrees and torch.full((1, 1), float(degrees))
+    found = reader.gather(one, Crop(one + at[0], one + at[1], one.bool() | flip, degrees))
     return found[0].permute(1, 2, 0).round().numpy().astype(np.uint8)
 
 
