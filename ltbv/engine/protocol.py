@@ -12,7 +12,7 @@ from ltbv.errors import Refusal, unknown
 from ltbv.later import later
 from ltbv.models.foreign import Foreign
 from ltbv.models.given import Given
-from ltbv.models.resnet import Resnet
+from ltbv.models.resnet import SMALL, Resnet
 from ltbv.models.vision import backbone
 from ltbv.optimisers import LBFGS, OPTIMISERS, SGD, AdamW, Optimiser
 from ltbv.schedules import Cosine, Drops, Number, Warmup, highest, times
@@ -52,6 +52,8 @@ def needed(protocol: Protocol, settings: Settings) -> Settings:
     own["optimiser"] = next(name for name, rule in OPTIMISERS.items() if type(protocol.optimiser) is rule)
     own["augmentation"] = protocol.augmentation.strong or PLAIN
     same: dict[str, Any] = {name: None for name, value in own.items() if getattr(settings, name) == value}
+    if settings.network.startswith(SMALL) and backbone(settings.network) == protocol.backbone:
+        same["network"] = ""
     return replace(settings, **same)
 
 
@@ -102,7 +104,9 @@ def changed(protocol: Protocol, settings: Settings) -> Protocol:
     if settings.network:
         if isinstance(protocol.backbone, Given):
             raise Refusal(f"network {settings.network}: features have a backbone already; leave out --network")
-        found |= {"backbone": backbone(settings.network), "stack": 1}
+        found["backbone"] = chosen = backbone(settings.network)
+        if isinstance(chosen, Foreign):
+            found["stack"] = 1
     return replace(protocol, **found)
 
 

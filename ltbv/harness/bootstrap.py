@@ -26,6 +26,7 @@ from ltbv.harness.work import Order
 from ltbv.methods import METHODS, find
 from ltbv.methods.base import Method, Stage
 from ltbv.methods.registry import hidden, is_importable
+from ltbv.models.foreign import Foreign
 from ltbv.store import Store
 from ltbv.store.locks import Busy
 
@@ -292,7 +293,7 @@ def _place(method: Method) -> int:
 def _stack(request: Request, study: Study, methods: dict[str, Method], on_devices: int, there: Store) -> int:
     """How many runs to train side by side: as asked, as the study began, as suits cores, or as suits the GPUs."""
     means, kept = request.means, recorded_stack_size(there)
-    if means.stack or not on_devices or request.settings.network:
+    if means.stack or not on_devices or isinstance(study.protocol.backbone, Foreign):
         return means.stack or kept or stack_size(request.runs, study.protocol.stack)
     stages = {stage for method in methods.values() for stage in method.stages}
     largest = most_runs(stages, study.protocol, study.entry.image_shape, study.entry.num_classes)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ltbv.errors import Refusal
 from ltbv.models.cut import headless, last_linear
 from ltbv.models.own import OwnBackbone
+from ltbv.models.resnet import Resnet
 from ltbv.models.vision import TimmBackbone, backbone
 from ltbv.models.weights import MARK, weights
 
@@ -47,6 +48,8 @@ def frozen(word: str) -> Frozen:
     if mark and not file:
         raise Refusal(f"backbone {word!r} names no file; give {name}{MARK}FILE")
     of = backbone(name)
+    if isinstance(of, Resnet):
+        raise Refusal(f"backbone {name!r} has no weights but drawn ones; give torchvision:NAME{MARK}FILE")
     if of.cut:
         raise Refusal(f"backbone {name!r} is cut before {of.cut}, which is for experts; leave out @{of.cut}")
     if not file and not isinstance(of, OwnBackbone):

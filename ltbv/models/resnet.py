@@ -4,6 +4,7 @@
 of a run; the later stages are a branch, one for each expert.
 """
 
+import re
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
@@ -135,3 +136,19 @@ class Resnet:
             blocks.append(Block(copies, inputs, outputs, stride=2 if stage > 0 and position == 0 else 1))
             inputs = outputs
         return blocks
+
+
+SMALL = "cifar:"  # before the names of these networks, as torchvision's resnet50 is another
+
+
+def of_depth(name: str) -> Resnet:
+    """`cifar:resnet20`, `cifar:resnet32`, `cifar:resnet56`, …: depth 6 n + 2, n blocks in each of three stages."""
+    found = re.fullmatch(f"{SMALL}resnet([0-9]{{1,4}})", name)
+    depth = int(found[1]) if found else 0
+    if depth < 8 or depth % 6 != 2:
+        below = max((depth - 2) // 6, 1) * 6 + 2 if found else 20
+        raise Refusal(
+            f"network {name!r}: residual networks for small images are 6 n + 2 layers deep; give"
+            f" {SMALL}resnet{below} or {SMALL}resnet{below + 6}"
+        )
+    return Resnet(widths=(16, 32, 64), blocks=(depth - 2) // 6)

@@ -18,6 +18,7 @@ from torch import nn
 from ltbv.errors import Refusal, unknown
 from ltbv.models.foreign import Foreign
 from ltbv.models.own import own
+from ltbv.models.resnet import SMALL, Resnet, of_depth
 from ltbv.models.weights import MARK, weights
 
 SCHEMAS = (
@@ -104,16 +105,18 @@ def _timm() -> ModuleType:
 LENDERS: dict[str, type[Foreign]] = {"torchvision": TorchvisionBackbone, "timm": TimmBackbone}
 
 
-def backbone(name: str) -> Foreign:
-    """The network of that name: torchvision:NAME, timm:NAME, one's own, or any with @CHILD, before which it is cut; and
-    with +weights=FILE, the weights that it begins with."""
+def backbone(name: str) -> Resnet | Foreign:
+    """The network of that name: cifar:resnet32, …; torchvision:NAME, timm:NAME, one's own, or any of these three with
+    @CHILD, before which it is cut; and with +weights=FILE, the weights that it begins with."""
+    if name.startswith(SMALL):
+        return of_depth(name)
     rest, mark, file = name.partition(MARK)
     whole, at, cut = rest.partition("@")
     source, _, model = whole.partition(":")
     if not source or not model or (at and not cut):
         raise Refusal(
-            f"network {name!r}: give torchvision:NAME, timm:NAME or package.module:function, for example"
-            " torchvision:resnet18, or torchvision:resnet18@layer3, which is cut before layer3; or leave it out"
+            f"network {name!r}: give torchvision:NAME, timm:NAME, cifar:resnet20 or package.module:function, for"
+            " example torchvision:resnet18, or torchvision:resnet18@layer3, which is cut before layer3; or leave it out"
         )
     found = LENDERS[source](model, cut) if source in LENDERS else own(whole, cut)
     if mark:

@@ -173,7 +173,9 @@ def test_the_name_says_where_to_cut():
     assert str(backbone("torchvision:resnet18@layer3")) == "torchvision:resnet18@layer3"
     assert "cut" not in canonical(TorchvisionBackbone("resnet18")), "networks that are whole keep their keys"
     for wrong in ("resnet18", "torchvision:", "torchvision:resnet18@", ":resnet18"):
-        with pytest.raises(Refusal, match="give torchvision:NAME, timm:NAME or package.module:function"):
+        with pytest.raises(
+            Refusal, match="give torchvision:NAME, timm:NAME, cifar:resnet20 or package.module:function"
+        ):
             backbone(wrong)
 
 
