@@ -443,9 +443,10 @@ def features(
     with counting() as tell:
         settings, _ = settled(options, tell)
     of = frozen(backbone)
-    dataset = entry(settings["dataset"]).load(settings.get("data_dir"))
+    source = entry(settings["dataset"])
+    dataset = source.load(settings.get("data_dir"))
     with counting() as tell:
-        about = write_features(dataset, of, write, asked, device=where, tell=tell)
+        about = write_features(dataset, of, write, asked, device=where, groups=source.groups, tell=tell)
     if not quiet:
         say(f"wrote {write}: {about}")
 

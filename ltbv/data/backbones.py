@@ -61,6 +61,8 @@ def open_backbones(dataset: str) -> tuple[Features, ...]:
             ("test_ids", _alike(first.test_ids, other.test_ids), "the same test images in one order"),
             ("rows of each class in train", np.array_equal(first.pool_sizes, other.pool_sizes), "the same images"),
             ("train_ids", _alike(first.train_ids, other.train_ids), "the same images of each class in one order"),
+            ("train_groups", _same(first.groups, other.groups), "the same groups, or of none"),
+            ("test_groups", _same(first.clusters, other.clusters), "the same groups, or of none"),
             ("class_names", first.class_names == other.class_names, "the same names"),
             ("number of features", first.width == other.width, "draws of one network, as wide as each other"),
         ):
@@ -100,6 +102,7 @@ def joined(backbones: tuple[Features, ...]) -> Dataset:
         mirrors=False,
         content=hashlib.sha256(" ".join(one.content for one in backbones).encode()).hexdigest()[:16],
         tests=tests[:, :, None, None],
+        clusters=first.clusters,
     )
 
 
@@ -115,6 +118,11 @@ def _paths(dataset: str) -> list[Path]:
 def _alike(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     """Do they name the same images? What one file does not say is not compared."""
     return one is None or other is None or np.array_equal(one.astype(str), other.astype(str))
+
+
+def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    """Do both say the same, or neither anything?"""
+    return one is other if one is None or other is None else np.array_equal(one, other)
 
 
 def _normalised(values: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -79,6 +79,7 @@ def _of_features(dataset: str) -> Entry:
         endless=False,
         _load=lambda data_dir: backbones.joined(of_all),
         backbone=found.about,
+        groups=found.groups,
         backbones=tuple((one.path.name, one.content, one.about) for one in of_all) if others else (),
     )
 

@@ -5,6 +5,7 @@ An .npz (compressed or not) of
     train, test                  (n, D) and (N, D) numbers, finite
     train_labels, test_labels    (n,) and (N,) whole numbers, 0 to C - 1, each class at least once in both
     train_ids, test_ids          which image a row is of, each once; to see that no test image is trained on. Optional,
+    train_groups, test_groups    what a row is one of, a burst, a patient, …; none in both. Optional, both or neither,
     class_names                  (C,) texts. Optional, and
     about                        a text: which backbone, trained on what. Optional
 
@@ -28,7 +29,7 @@ from ltbv.files import read_given
 
 SUFFIX = ".npz"
 NEEDED = ("train", "train_labels", "test", "test_labels")
-OPTIONAL = ("train_ids", "test_ids", "class_names", "about")
+OPTIONAL = ("train_ids", "test_ids", "train_groups", "test_groups", "class_names", "about")
 LENGTH = 64.0  # mean squared length of what a network sees
 MOST_CLASSES, LONGEST_NAME, LONGEST_ABOUT = 100_000, 200, 500
 
@@ -42,6 +43,7 @@ class Features:
     test         [N, D] float32, and `labels` [N] int64
     content      16 hex digits that all of these and the names of classes decide
     train_ids    [n] and test_ids [N], in the same orders; None where the file has none
+    groups       [n] and clusters [N], numbers from 0 of the groups of training and of test rows; None: each its own
     """
 
     path: Path
@@ -54,6 +56,8 @@ class Features:
     content: str
     train_ids: np.ndarray | None = field(default=None, repr=False)
     test_ids: np.ndarray | None = field(default=None, repr=False)
+    groups: np.ndarray | None = field(default=None, repr=False)
+    clusters: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def width(self) -> int:
@@ -83,6 +87,7 @@ class Features:
             std=tuple(scale.tolist()),
             mirrors=False,
             content=self.content,
+            clusters=self.clusters,
         )
 
 
@@ -120,17 +125,34 @@ def _read(path: str) -> Features:
                 " every class needs one in train and in test: leave such classes out and number the others from 0"
             )
     _check_ids(where, arrays, len(train), len(test))
+    groups, clusters = _groups(where, arrays, len(train), len(test))
     order = np.argsort(own, kind="stable")
     train = train[order]
     found = hashlib.sha256()
     for array in (train, counts.astype(np.int64), test, labels):
         found.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
     found.update("\n".join(class_names).encode())
+    if groups is not None and clusters is not None:
+        groups = groups[order]
+        found.update(b"groups" + groups.tobytes() + clusters.tobytes())
     about = _text(where, "about", arrays.get("about"))
     ids = arrays.get("train_ids")
     ids = ids if ids is None else ids[order]
     content = found.hexdigest()[:16]
-    return Features(Path(path), train, counts, test, labels, class_names, about, content, ids, arrays.get("test_ids"))
+    return Features(
+        Path(path),
+        train,
+        counts,
+        test,
+        labels,
+        class_names,
+        about,
+        content,
+        ids,
+        arrays.get("test_ids"),
+        groups,
+        clusters,
+    )
 
 
 def _vectors(where: str, name: str, values: np.ndarray) -> np.ndarray:
@@ -182,16 +204,41 @@ def _class_names(where: str, values: np.ndarray | None, classes: int) -> tuple[s
     return found
 
 
+def _names(where: str, name: str, values: np.ndarray, rows: int) -> np.ndarray:
+    """One whole number or text a row."""
+    if values.ndim != 1 or values.dtype.kind not in "iuU":
+        raise Refusal(f"{where}: {name} is {_shown(values)}; give one whole number or text a row, or leave them out")
+    if len(values) != rows:
+        raise Refusal(f"{where}: {name} has {len(values)} for {rows} rows; give one a row, or leave them out")
+    return values
+
+
+def _groups(
+    where: str, arrays: dict[str, np.ndarray], train: int, test: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Numbers from 0 of the groups of training rows, and of those of test rows; none is in both."""
+    names = ("train_groups", "test_groups")
+    if not any(name in arrays for name in names):
+        return None, None
+    for name, other in (names, names[::-1]):
+        if name not in arrays:
+            raise Refusal(f"{where}: there are {other} and no {name}; give both, or neither")
+    own, tested = (_names(where, name, arrays[name], rows) for name, rows in zip(names, (train, test), strict=True))
+    if (both := np.intersect1d(own.astype(str), tested.astype(str))).size:
+        raise Refusal(
+            f"{where}: {str(both[0])!r} is in train_groups and in test_groups ({both.size} are); rows of a group say"
+            " nearly the same: move each group to one of them"
+        )
+    numbers, clusters = (np.unique(names, return_inverse=True)[1].astype(np.int64) for names in (own, tested))
+    return numbers, clusters
+
+
 def _check_ids(where: str, arrays: dict[str, np.ndarray], train: int, test: int) -> None:
     """Each image once, and none in both."""
     for name, rows in (("train_ids", train), ("test_ids", test)):
         if name not in arrays:
             continue
-        ids = arrays[name]
-        if ids.ndim != 1 or ids.dtype.kind not in "iuU":
-            raise Refusal(f"{where}: {name} is {_shown(ids)}; give one whole number or text a row, or leave them out")
-        if len(ids) != rows:
-            raise Refusal(f"{where}: {name} has {len(ids)} for {rows} rows; give one a row, or leave them out")
+        ids = _names(where, name, arrays[name], rows)
         distinct, times = np.unique(ids, return_counts=True)
         if times.max() > 1:
             twice = str(distinct[times.argmax()])

@@ -58,18 +58,17 @@ def write_features(
     asked: Asked,
     *,
     device: torch.device,
+    groups: np.ndarray | None = None,
     tell: Tell = lambda done, whole: None,
 ) -> str:
-    """Write the features of every image of the pool and of the test set; gives `about`."""
+    """Write the features of every image of the pool and of the test set; gives `about`.
+
+    groups   of the images of the pool, by class and index, where they come in such
+    """
     if path.suffix != SUFFIX:
         raise Refusal(f"--write {path}: features are an {SUFFIX}")
     if are_vectors(dataset.image_shape):
         raise Refusal(f"data set {dataset.name} holds features already; give one of images")
-    if dataset.clusters is not None:
-        raise Refusal(
-            f"data set {dataset.name} has images that come in groups, of which files of features know nothing; train on"
-            " the images, or make the pool without groups"
-        )
     ids, of_test = _ids(dataset), len(dataset.test.labels)
     text = about(dataset, of, asked, device)
     work = {"data": fingerprint(dataset), "rows": [len(ids), of_test], "about": text, "weights": of.weights}
@@ -100,6 +99,9 @@ def write_features(
     arrays |= {"train_ids": np.array([f"{label}/{index}" for label, index in zip(labels, within, strict=True)])}
     arrays |= {"test_ids": np.array([f"test/{row}" for row in range(of_test)])}
     arrays |= {"class_names": np.array(dataset.class_names), "about": np.array(text)}
+    if groups is not None and dataset.clusters is not None:
+        arrays |= {"train_groups": np.char.add("train/", groups.astype(str))}
+        arrays |= {"test_groups": np.char.add("test/", dataset.clusters.astype(str))}
     stream_arrays(path, arrays)
     with writing(parts, "remove"):
         shutil.rmtree(parts)

@@ -138,18 +138,18 @@ def intervals(
         if measured.values is not None and clusters is None:
             noise = by_class(measured.noise(), labels, weights.num_classes) / np.maximum(weights.counts, 1)
             v = np.maximum(v - weights.squared(noise), np.maximum(v_run, v_point))
+    of_points = v - v_run  # what test points add to the spread of runs
     if measured.left:
         least = weights.means(np.broadcast_to(measured.least, weights.num_classes))
         left = np.stack([weights.means(one) for one in measured.left])
         v = v + np.maximum(np.minimum((left**2).sum(0), left.sum(0) ** 2), least**2)
     v = v + sum(np.minimum(weights.means(corrected), 0) ** 2 for corrected in measured.corrected)
     if measured.nested:
-        rest = v - v_run
+        rest = v - v_run - of_points
         t = quantile((1 + level) / 2, np.float64(runs - 1))
         t_rest = quantile((1 + level) / 2, np.full(v.shape, MAX_DF))
         if target == "population":
-            rest = rest - v_point
-            v_run = v_run + (quantile((1 + level) / 2, df_point) / t) ** 2 * v_point
+            v_run = v_run + (quantile((1 + level) / 2, df_point) / t) ** 2 * of_points
         v, uncertain = v_run + (t_rest / t) ** 2 * rest, np.zeros_like(v)
     df = np.minimum(np.divide(v**2, uncertain, out=np.full_like(v, runs - 1.0), where=uncertain > 0), MAX_DF)
     df[np.isnan(v)] = np.nan

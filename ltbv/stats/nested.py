@@ -58,6 +58,7 @@ def over_backbones(each: Sequence[Measured], labels: np.ndarray, num_classes: in
         left=left,
         least=np.mean([np.broadcast_to(one.least, num_classes) for one in each], 0),
         corrected=corrected,
+        values=np.stack([one.points for one in each]) if whole else None,
         is_share=all(one.is_share for one in each),
         nested=True,
     )

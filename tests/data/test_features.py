@@ -164,3 +164,50 @@ def test_a_file_that_is_written_again_is_read_again(file):
     (after,) = open_features(file(test=arrays()["test"] + 1))
     assert after.content != before.content
     assert re.fullmatch("[0-9a-f]{16}", after.content)
+
+
+def test_rows_that_come_in_groups_are_drawn_in_groups_and_are_clusters(file):
+    """The rows of a class are in two or three groups; a run of as many rows has whole ones."""
+    given = arrays()
+    within = np.array([np.sum(given["train_labels"][:i] == label) for i, label in enumerate(given["train_labels"])])
+    names = np.array([f"{label}{place // 3}" for label, place in zip(given["train_labels"], within, strict=True)])
+    of_test = np.array([f"t{row // 4}" for row in range(20)])
+    grouped = {"train_groups": names, "test_groups": of_test}
+    study = resolve(str(file(**grouped)))
+    dataset = study.entry.load()
+    assert study.entry.groups is not None and dataset.clusters is not None
+    assert dataset.clusters.tolist() == (np.arange(20) // 4).tolist()
+    for run in range(20):
+        ids = study.sample(run)
+        own = indices_of(ids[labels_of(ids) == 0]) // 3  # nine rows in three groups: three draws of whole ones
+        assert all(times % 3 == 0 for times in np.bincount(own))
+    plain = resolve(str(file("plain.npz")))
+    assert plain.entry.load().content != dataset.content and plain.entry.groups is None
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "line"),
+    [
+        ({"train_groups": np.arange(22)}, "there are train_groups and no test_groups; give both, or neither"),
+        ({"test_groups": np.arange(20)}, "there are test_groups and no train_groups; give both, or neither"),
+        (
+            {"train_groups": np.arange(22), "test_groups": np.arange(21, 41)},
+            "'21' is in train_groups and in test_groups (1 are)",
+        ),
+        ({"train_groups": np.arange(21), "test_groups": np.arange(30, 50)}, "train_groups has 21 for 22 rows"),
+        (
+            {"train_groups": np.ones(22), "test_groups": np.arange(30, 50)},
+            "train_groups is of shape (22,) and type float64",
+        ),
+    ],
+)
+def test_groups_that_will_not_do_are_one_line(file, otherwise, line):
+    with pytest.raises(Refusal, match=re.escape(line)):
+        open_features(file(**otherwise))
+
+
+def test_backbones_of_other_groups_are_of_other_images(file):
+    groups = {"train_groups": np.arange(22), "test_groups": np.arange(30, 50)}
+    one, other = file("a.npz", **groups), file("b.npz", train=arrays()["train"] + 1)
+    with pytest.raises(Refusal, match="differ in train_groups; give files of the same groups, or of none"):
+        resolve(f"{one},{other}")

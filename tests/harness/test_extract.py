@@ -147,9 +147,13 @@ def test_training_images_that_are_stored_larger_are_seen_as_test_images_are(tiny
     np.testing.assert_array_equal(np.array(plain.train), np.array(other.train))
 
 
-def test_images_that_come_in_groups_are_refused(tiny_lt, tmp_path, name):
+def test_groups_of_images_are_groups_of_their_features(tiny_lt, tmp_path, name):
     dataset = entry("tiny-lt").load()
-    grouped = replace(dataset, clusters=np.zeros(len(dataset.test.labels), int))
-    with pytest.raises(Refusal, match="images that come in groups, of which files of features know nothing"):
-        write_features(grouped, frozen(name), tmp_path / "f.npz", Asked(), device=CPU)
-    assert not list(tmp_path.iterdir())
+    clusters = np.arange(len(dataset.test.labels)) // 3
+    groups = np.arange(dataset.pool_sizes.sum()) // 4
+    grouped = replace(dataset, clusters=clusters)
+    write_features(grouped, frozen(name), tmp_path / "f.npz", Asked(), device=CPU, groups=groups)
+    (found,) = open_features(tmp_path / "f.npz")
+    for numbers, given in ((found.groups, groups), (found.clusters, clusters)):
+        _, as_given = np.unique(given, return_inverse=True)
+        assert len(np.unique(np.stack([numbers, as_given]), axis=1).T) == len(np.unique(given)) == numbers.max() + 1
