@@ -14,8 +14,11 @@ instead (Zou and Donner, "Construction of confidence limits about effect measure
 
     theta +- sqrt(t(B-1)^2 v_run + t(df_point)^2 v_point + z^2 v_left)
 
+v_point is without the noise of a backbone at a point, mean over backbones, which v_run holds too: theta is a plain mean
+of what each backbone says at each point, so it is known (`intervals`).
+
 The standard error that is told is that reach divided by t(B-1), with df = B - 1: a p of it is that of the interval at
-5 %, and too large below. In simulated studies of 2, 3 and 6 backbones it covers 95 to 100 %, mean 99: wider than need
+5 %, and too large below. In simulated studies of 2, 3 and 6 backbones it covers 93 to 100 %, mean 98: wider than need
 be (benchmarks/results/backbones.md).
 """
 

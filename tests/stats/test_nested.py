@@ -43,6 +43,20 @@ def test_on_fixed_points_an_error_has_the_t_interval_of_the_backbones():
     assert (one.low, one.high, one.df) == pytest.approx((np.mean(errors) - reach, np.mean(errors) + reach, 2))
 
 
+def test_the_noise_of_a_backbone_at_a_point_is_counted_once():
+    """Of the error over all four classes of 15 points, by hand: what points add is less than their whole spread."""
+    predictions, labels, which = study(6, 4)
+    one = by(stats.summarize(stats.Record(predictions, labels, backbones=which), GROUPS))["all", "error"]
+    wrong = np.stack([(predictions[which == b] != labels).mean(0) for b in range(6)])  # [B, N]
+    v_run = wrong.mean(1).var(ddof=1) / 6
+    of_points = sum(wrong.mean(0)[labels == c].var(ddof=1) / 15 for c in range(4)) / 16
+    noise = sum((wrong.var(0, ddof=1) / 6)[labels == c].mean() / 15 for c in range(4)) / 16
+    added = max(v_run + of_points - noise, v_run, of_points) - v_run
+    assert 0 < added < of_points
+    reach = np.sqrt(quantile(0.975, np.float64(5)) ** 2 * v_run + quantile(0.975, np.float64(56)) ** 2 * added)
+    assert (one.high - one.low) / 2 == pytest.approx(reach, rel=0.01)  # df of points: about 56
+
+
 def test_backbones_that_happen_to_agree_leave_an_interval_for_new_points():
     predictions, labels, _ = study(1, 10)
     half = np.concatenate([predictions[:5], predictions[:5]])
