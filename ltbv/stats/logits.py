@@ -57,7 +57,7 @@ def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: i
     size = block_points(runs, np.shape(read(slice(0, 1)))[-1])
     for block in blocks(labels.size, size):
         kept, here = check_shape("logits", read(block), labels[block])
-        z, top = desk.laid(kept)
+        z, top = desk.laid([*kept])
         check_top(top)
         if len(z) != runs:
             raise Refusal(f"logits have {len(z)} runs and predictions {runs}: give both for the same runs")
