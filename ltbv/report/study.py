@@ -329,8 +329,8 @@ def _read_method(
         for run, ranks_of_run in zip(whole, all_ranks, strict=True):
             of_runs[runs.index(run)][RANKS] = ranks_of_run
         if whole == list(runs):
-            known["logits"] = partial(store.predictions, key, LOGITS)
-            known["logits"] = Seen(tuple(runs), losses, known["logits"]) if losses else known["logits"]
+            again = partial(store.predictions, key, LOGITS)
+            known["logits"] = Seen(tuple(runs), losses, again) if losses else again
     arrays: dict[str, Any] = {
         name: np.stack([fields[field] for fields in of_runs])
         for field, name in (FIELDS | {RANKS: RANKS}).items()
