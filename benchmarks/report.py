@@ -8,7 +8,8 @@ logits   `ltbv report ce=DIR mine=DIR --train-counts FILE`: float16 logits of 50
          each of two methods, one .npy file a run (4 GB on disk); promised: under 60 s and 1 GB
 
 Inputs are drawn from the seed into a temporary directory. Every round is a process of its own with one thread; printed
-are its seconds (wall, and CPU: user and system), its peak memory, and whether torch was imported. Medians over rounds.
+are its seconds (wall, and CPU: user and system), its peak memory, and whether torch was imported. Medians over rounds,
+after one that is not counted: it compiles Python's files, as the first report after an installation does.
 
 --against REVISION: the study with five methods, by this code and by that of an earlier revision (checked out into a
 temporary directory), in turns; printed is the ratio of their processor seconds, promised to be 1.3 at most against
@@ -111,7 +112,8 @@ CASES = {"study": make_study, "logits": make_logits}
 def measure(arguments: list[str], output: Path, code: Path = HERE) -> dict[str, float]:
     """One `ltbv report` in a process of its own, by the checkout `code`."""
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    environment["PYTHONPATH"] = str(code)
+    environment |= {"PYTHONPATH": str(code), "PYTHONPYCACHEPREFIX": str(output.parent / "bytecode")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-P", "-c", CHILD, *arguments, "--output", str(output)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -133,9 +135,10 @@ def against(revision: str, rounds: int, seed: int) -> None:
         subprocess.run(["tar", "-x", "-C", earlier], input=git.stdout, check=True)
         arguments = make_study(study, seed, methods=5)
         of: dict[str, list[float]] = {"now": [], revision: []}
-        for turn in range(rounds):
+        for turn in range(-1, rounds):
             for which, code in sorted({"now": HERE, revision: earlier}.items(), reverse=turn % 2 == 0):
-                of[which].append(measure(arguments, Path(name) / f"report-{which}", code)["cpu"])
+                seconds = measure(arguments, Path(name) / f"report-{which}", code)["cpu"]
+                of[which] += [seconds] if turn >= 0 else []
     for which, seconds in of.items():
         print(f"{which:8} {statistics.median(seconds):.2f} CPU seconds ({min(seconds):.2f}-{max(seconds):.2f})")
     pairs = [now / then for now, then in zip(of["now"], of[revision], strict=True)]
@@ -156,7 +159,7 @@ def main() -> None:
     for case in [options.only] if options.only else CASES:
         with tempfile.TemporaryDirectory() as name:
             arguments = CASES[case](Path(name) / case, options.seed)
-            rounds = [measure(arguments, Path(name) / "report") for _ in range(options.rounds)]
+            _, *rounds = (measure(arguments, Path(name) / "report") for _ in range(1 + options.rounds))
         of = {key: [one[key] for one in rounds] for key in rounds[0]}
         wall, cpu = (
             f"{statistics.median(of[key]):.2f} ({min(of[key]):.2f}-{max(of[key]):.2f})" for key in ("wall", "cpu")

@@ -11,7 +11,16 @@ Nothing of ltbv's own is pickled. Whatever it stores or reads goes through here.
 """
 
 from ltbv.files.atomic import refuse_if_closed, remove, set_aside, write_bytes, write_together, writing
-from ltbv.files.npz import names_of, packed, read_arrays, read_given, shape_of, stream_arrays, write_arrays
+from ltbv.files.npz import (
+    names_of,
+    packed,
+    read_arrays,
+    read_given,
+    read_rows,
+    shape_of,
+    stream_arrays,
+    write_arrays,
+)
 from ltbv.files.reading import Damaged
 from ltbv.files.text import read_json, write_json
 
@@ -22,6 +31,7 @@ __all__ = [
     "read_arrays",
     "read_given",
     "read_json",
+    "read_rows",
     "refuse_if_closed",
     "remove",
     "set_aside",

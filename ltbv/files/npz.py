@@ -7,14 +7,14 @@ against the length of the file.
 import io
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 
 from ltbv.files.atomic import beside, write_bytes, writing
-from ltbv.files.npy import checked_header, read_values
+from ltbv.files.npy import checked_header, read_blocks, read_values
 from ltbv.files.reading import check_regular, reading
 
 MOST_RATIO = 1100  # what deflate, at best, makes of a byte
@@ -88,6 +88,28 @@ def shape_of(path: Path, name: str) -> tuple[int, ...]:
             infos = members(archive)
             with archive.open(_of(infos, name)) as member:
                 return checked_header(member, name, infos[name].file_size).shape
+
+
+def read_rows(
+    path: Path, name: str, rows: int, check: Callable[[tuple[int, ...], np.dtype], None]
+) -> Iterator[np.ndarray]:
+    """Consecutive rows of a table (N, C) in an uncompressed .npz, so many at once, the last ones fewer. The file is
+    open until all are read, and its checksum is compared only then.
+
+    check   refuses a shape and type that are not wanted, before anything is read
+    """
+    with _ours(path):
+        check_regular(path)
+        with zipfile.ZipFile(path) as archive:
+            infos = members(archive)
+            with archive.open(_of(infos, name)) as member:
+                header = checked_header(member, name, infos[name].file_size)
+                check(header.shape, header.dtype)
+                if header.column_major:  # its rows are not one after the other
+                    whole = read_values(member, header)
+                    yield from (whole[start : start + rows] for start in range(0, len(whole), rows))
+                else:
+                    yield from read_blocks(member, header, rows)
 
 
 def members(archive: zipfile.ZipFile, *, deflated: bool = False) -> dict[str, zipfile.ZipInfo]:

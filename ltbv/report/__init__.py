@@ -21,14 +21,30 @@
 No torch here: a report is made where there is none.
 """
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ltbv.report.evidence import Evidence
 
+NEW_OBJECTS = 50_000  # after how many Python looks for cycles of what nobody needs
 
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """A figure is tens of thousands of objects: to look at all of them as often as Python does takes .2 s a report."""
+    threshold = gc.get_threshold()
+    gc.set_threshold(max(NEW_OBJECTS, threshold[0]) if threshold[0] else 0, *threshold[1:])  # 0: it is switched off
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+
+
+@_seldom_collected()
 def write_report(
     study: "Path | str | Evidence",
     output: Path | str,

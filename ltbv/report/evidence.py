@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ltbv.errors import unknown
+from ltbv.stats.measured import Measured
 
 REFERENCE = "ce"
 SPLITS = ("many", "medium", "few")
@@ -52,6 +53,19 @@ class TrainedStage:
     accuracy: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The logits of a method's `runs`, which were looked at when these were read: `losses`, what
+    `stats.measure_logits` says of them, and how they are read again, (R, N, C) of the runs of some numbers."""
+
+    runs: tuple[int, ...]
+    losses: dict[str, Measured]
+    read: Callable[[Sequence[int]], np.ndarray]
+
+    def __call__(self, runs: Sequence[int]) -> np.ndarray:
+        return self.read(runs)
+
+
 @dataclass(frozen=True)
 class MethodRuns:
     """One method: row r of every array is run number runs[r].
@@ -62,7 +76,8 @@ class MethodRuns:
     negatives     (R, N) the class of the hardest negative
     sum_p2        (R, N) sum of the squared softmax probabilities of all classes
     ranks         (R, N) how many classes are more likely than the true one
-    logits        reads those of the runs of these numbers, (R, N, C); they may take more memory than all else
+    logits        reads those of the runs of these numbers, (R, N, C); they may take more memory than all else. A `Seen`
+                  knows already what they amount to, where all are finite
     expert_logits likewise those of each of its experts, whose mean the logits are, (R, E, N, C)
     experts_used  (R, N) experts that a routed method asked, from 1
     cost          parameters, macs (without and with_norm), training_images_times_macs; macs_by_experts: a pair of MACs

@@ -2,7 +2,7 @@
 command that mends it."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ltbv import stats
 from ltbv.data.dataset import labels_of
 from ltbv.data.resample import lost_by_run, overlap
 from ltbv.errors import Refusal, words_of
-from ltbv.files import Damaged, names_of, read_arrays, shape_of
+from ltbv.files import Damaged, names_of, read_arrays, read_rows, shape_of
 from ltbv.report.evidence import (
     MOST_CLASSES,
     MOST_IMAGES,
@@ -23,13 +22,19 @@ from ltbv.report.evidence import (
     SPLITS,
     Evidence,
     MethodRuns,
+    Seen,
     Setting,
     chosen,
 )
 from ltbv.report.names import check_names, printable
 from ltbv.report.stages import read_stages
 from ltbv.settings import OPTIMUM, PAPER, Settings
+from ltbv.stats.logits import Desk, LogitParts
+from ltbv.stats.measured import Measured
+from ltbv.stats.probability import block_points
+from ltbv.stats.ranks import ranks_of
 from ltbv.stats.record import check_clusters
+from ltbv.stats.votes import blocks
 from ltbv.store import Store, command, provenance
 
 FIELDS = {  # of a file -> of MethodRuns
@@ -41,10 +46,13 @@ FIELDS = {  # of a file -> of MethodRuns
     "sum_p2": "sum_p2",
 }
 SCORES = ("p_true", "p_negative")  # known together, or not at all
+FURTHER = tuple(name for name in FIELDS if name not in ("label", *SCORES))
 LOGITS, RANKS, EXPERT_LOGITS, TOP = "logits", "ranks", "expert_logits", "top_classes"
 CLASS_IDS = ("label", "negative")
 PROBABILITIES = (*SCORES, "sum_p2")
 MOST_EXPERTS = 1000
+PIECE = 2**16  # logits of a run that are read at once
+MOST_OPEN = 100  # files at once: systems allow a process 256 or more
 
 
 def read_study(path: Path, reference: str | None = None, methods: Sequence[str] = ()) -> Evidence:
@@ -287,8 +295,8 @@ def _read_method(
 ) -> tuple[MethodRuns, Origins]:
     """The runs of a method, and where they come from; a file that says it is another than its name is refused.
 
-    ranked   take the rank of the true class from the logits, where these are kept; else, most of the file is unread,
-             but for the classes of the largest logits, where these alone are kept
+    ranked   look at the logits, where these are kept; else, most of the file is unread, but for the classes of the
+             largest logits, where these alone are kept
     """
     runs, recipe = store.runs(key), store.recipe(key)
     cure = f"delete it and run: {command(store.path, asked, key, runs=1 + max(runs))}"
@@ -296,50 +304,88 @@ def _read_method(
     for run in runs:
         path = store.prediction_file(key, run)
         try:
-            more = [TOP, *[LOGITS] * ranked]
-            fields = read_arrays(path, ["label"], optional=(*FIELDS, provenance.FIELD, *more))
-            if not fields.keys().isdisjoint(SCORES):  # labels alone may be all that was kept of a run
-                fields |= read_arrays(path, SCORES)
-            shape = shape_of(path, EXPERT_LOGITS) if EXPERT_LOGITS in names_of(path) else None
+            names = names_of(path)
+            scores = () if set(names).isdisjoint(SCORES) else SCORES  # labels alone may be all that was kept of a run
+            fields = read_arrays(path, ["label", *scores], optional=(*FURTHER, provenance.FIELD, TOP))
+            shape = shape_of(path, EXPERT_LOGITS) if EXPERT_LOGITS in names else None
         except Damaged as damage:
-            raise Refusal(f"{path} is damaged ({words_of(damage.__cause__ or damage)}); {cure}") from damage
+            raise _damaged(path, damage, cure) from damage
         origins[run] = provenance.said(fields)
         fields.pop(provenance.FIELD, None)
         try:
             _check_origin(origins[run], provenance.of_prediction(recipe, asked["seed"], run))
-            whole.append(LOGITS in fields)
-            top = fields.pop(TOP, None)
-            ranks = _ranks(fields.pop(LOGITS, None), labels, num_classes) or _ranks_within(top, labels, num_classes)
+            ranks = _ranks_within(fields.pop(TOP, None), labels, num_classes)
             _check_fields(fields, labels, num_classes)
             experts.add(_experts(shape, labels.size, num_classes))
         except Refusal as refusal:
             raise Refusal(f"{path} {refusal}; {cure}") from refusal
         of_runs.append(fields | ranks)
+        if ranked and LOGITS in names:
+            whole.append(run)
     check_names([key, recipe["label"]] if key != recipe["label"] else [key], str(store.path / "predictions" / key))
+    known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
+    if whole:
+        all_ranks, losses = _look([store.prediction_file(key, run) for run in whole], labels, num_classes, cure)
+        for run, ranks_of_run in zip(whole, all_ranks, strict=True):
+            of_runs[runs.index(run)][RANKS] = ranks_of_run
+        if whole == list(runs):
+            again = partial(store.predictions, key, LOGITS)
+            known["logits"] = Seen(tuple(runs), losses, again) if losses else again
     arrays: dict[str, Any] = {
         name: np.stack([fields[field] for fields in of_runs])
         for field, name in (FIELDS | {RANKS: RANKS}).items()
         if all(field in fields for fields in of_runs)
     }
-    known = {name: recipe.get(name) or None for name in ("cost", "adds_to", "family", "experts", "kind")}
     stages = tuple(stage["key"] for stage in recipe["stages"])
-    if all(whole):  # as many as may be read
-        known["logits"] = partial(store.predictions, key, LOGITS)
     if None not in experts and len(experts) == 1:
         known["expert_logits"] = partial(_read_experts, store, key)
     return MethodRuns(key, recipe["label"], tuple(runs), **arrays, **known, stages=stages), origins
 
 
-def _ranks(logits: np.ndarray | None, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
-    """RANKS (N,) by the logits (N, C) of a run; nothing without them."""
-    if logits is None:
-        return {}
-    if logits.shape != (labels.size, num_classes) or logits.dtype.kind != "f":
-        raise Refusal(f"has logits of type {logits.dtype} and shape {logits.shape}")
+def _damaged(path: Path, damage: Damaged, cure: str) -> Refusal:
+    return Refusal(f"{path} is damaged ({words_of(damage.__cause__ or damage)}); {cure}")
+
+
+def _look(
+    paths: Sequence[Path], labels: np.ndarray, num_classes: int, cure: str
+) -> tuple[np.ndarray, dict[str, Measured] | None]:
+    """What the logits of the runs in these files say, each read once, all runs together: ranks of the true class (R, N)
+    and the parts of losses; None where a logit is not finite."""
+    size = block_points(len(paths), num_classes)
+    rows = size * max(1, PIECE // (size * num_classes))
+    tables = [_rows(path, at < MOST_OPEN, rows, (labels.size, num_classes), cure) for at, path in enumerate(paths)]
+    desk, parts, start = Desk(), LogitParts(len(paths), labels, num_classes), 0
+    ranks, finite = np.empty((len(paths), labels.size), np.min_scalar_type(num_classes)), True
+    for of_runs in zip(*tables, strict=True):
+        for inner in blocks(len(of_runs[0]), size):
+            block = slice(start + inner.start, start + inner.stop)
+            z, top = desk.laid([of[inner] for of in of_runs])
+            if (nothing := np.isnan(top)).any():
+                of, number = int(nothing.any(1).argmax()), nothing.sum(1)
+                raise Refusal(
+                    f"{paths[of]} cannot be: its logits are NaN at {number[of]} of the points {block.start} to"
+                    f" {block.stop - 1}; {cure}"
+                )
+            ranks[:, block] = ranks_of(z, labels[block])
+            finite = finite and bool(np.isfinite(top).all() and np.isfinite(z.min()))
+            if finite:
+                parts.add(block, z, top, desk.free(z))
+        start += len(of_runs[0])
+    return ranks, parts.measured() if finite else None
+
+
+def _rows(path: Path, streamed: bool, rows: int, wanted: tuple[int, int], cure: str) -> Iterator[np.ndarray]:
+    """The logits (N, C) of a run, so many rows at once: while they are looked at, or all read before."""
+
+    def check(shape: tuple[int, ...], dtype: np.dtype) -> None:
+        if shape != wanted or dtype.kind != "f":
+            raise Refusal(f"{path} has logits of type {dtype} and shape {shape}; {cure}")
+
     try:
-        return {RANKS: stats.true_class_ranks(logits, labels)}
-    except Refusal as refusal:
-        raise Refusal(f"cannot be: its {refusal}") from refusal
+        parts = read_rows(path, LOGITS, rows, check)
+        yield from parts if streamed else [*parts]
+    except Damaged as damage:
+        raise _damaged(path, damage, cure) from damage
 
 
 def _ranks_within(top: np.ndarray | None, labels: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:

@@ -38,7 +38,8 @@ def squared_calibration_error(
     labels      (N,) int; groups: name -> class ids
     bins        of each group and run; fewer where a bin would hold less than ten points
     """
-    confidence, right = np.asarray(confidence, np.float64), np.asarray(right, bool)
+    given, right = np.asarray(confidence), np.asarray(right, bool)
+    confidence = given.astype(np.float64, copy=False)
     if confidence.shape != right.shape or confidence.ndim != 2 or confidence.shape[1] != labels.size:
         raise Refusal(
             f"confidence {confidence.shape} and right {right.shape} must both be (R, N) with N = {labels.size}"
@@ -46,7 +47,7 @@ def squared_calibration_error(
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise Refusal("confidence is NaN or no probability: give that of the predicted class, from 0 to 1")
     weights = GroupWeights.of(groups, labels)
-    order = np.argsort(confidence, axis=1, kind="stable")
+    order = stable_order(given)
     gaps, classes = np.take_along_axis(confidence - right, order, 1), labels[order]
     found = np.full((len(confidence), len(groups)), np.nan)
     for g, ids in enumerate(np.split(weights.members, np.cumsum(weights.sizes)[:-1])):
@@ -68,3 +69,17 @@ def squared_calibration_error(
 def calibration_error(squared: np.ndarray) -> np.ndarray:
     """sqrt(max(0, mean over runs of the squared one)), of any shape."""
     return np.sqrt(np.maximum(squared, 0))
+
+
+def stable_order(shares: np.ndarray) -> np.ndarray:
+    """Places of each row of `shares` (R, N), none negative, in ascending order, equal ones as they stand.
+
+    Of float32 the bits are in the order of the numbers. With the place behind them no two keys are alike, and numpy
+    sorts whole numbers in a tenth of the time of a stable argsort.
+    """
+    if shares.dtype != np.float32 or shares.shape[1] > 2**32:
+        return np.argsort(shares, axis=1, kind="stable")
+    keys = (shares + np.float32(0)).view(np.uint32).astype(np.uint64) << np.uint64(32)  # -0 is 0
+    keys |= np.arange(shares.shape[1], dtype=np.uint64)
+    keys.sort(axis=1)
+    return (keys & np.uint64(2**32 - 1)).astype(np.intp)

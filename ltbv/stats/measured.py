@@ -13,7 +13,7 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.stats.fewer import FEWER_TERMS, FewerRuns
-from ltbv.stats.probability import BrierTerms, CrossEntropyTerms, block_points, check_logits, refuse_where
+from ltbv.stats.probability import refuse_where
 from ltbv.stats.splits import by_class, divide_by_class
 from ltbv.stats.votes import Ballots, blocks, subset_words
 from ltbv.stats.zero_one import extrapolate
@@ -191,81 +191,6 @@ def _vote_quantities(terms: np.ndarray) -> dict[str, np.ndarray]:
         "variance_high": loo,
         "kw_bias": error - disagreement,
         "kw_variance": disagreement,
-    }
-
-
-def measure_logits(logits: Logits, runs: int, labels: np.ndarray, num_classes: int) -> dict[str, Measured]:
-    """Brier score and cross-entropy of R runs, with their parts; formulas in `brier` and `cross_entropy`.
-
-    Names: 'brier', 'brier_bias', 'brier_variance' (unbiased) and 'cross_entropy', 'cross_entropy_bias',
-    'cross_entropy_variance' (jackknife). With a run left out the cross-entropy variance is corrected by scaling: the
-    jackknife of a jackknife would need every pair of runs.
-
-    logits  (R, N, C) array, or a function that reads those of a slice of test points, (R, n, C): only a block is held
-            at a time. Every logit must be finite here; infinite values have no mean. Exponentials of float16 logits are
-            taken in float32: rounding to float16 moved a logit a thousand times as far
-    """
-    read = logits if callable(logits) else lambda block: logits[:, block]
-    points = labels.size
-    classes = np.shape(read(slice(0, 1)))[-1]
-    names = ("brier", "brier_bias", "brier_variance", "cross_entropy", "cross_entropy_bias", "cross_entropy_variance")
-    values = {name: np.empty((2, points)) for name in names}  # corrected, plug-in
-    leave_out = runs >= FEWEST_RUNS
-    sums = {name: np.zeros((runs, num_classes)) for name in names}
-    for block in blocks(points, block_points(runs, classes)):
-        here = labels[block]
-        kept = read(block)
-        precision = np.float32 if getattr(kept, "dtype", None) == np.float16 else np.float64
-        z, _ = check_logits(kept.astype(np.float32) if precision is np.float32 else kept, here)
-        if len(z) != runs:
-            raise Refusal(f"logits have {len(z)} runs and predictions {runs}: give both for the same runs")
-        z = z.astype(precision, copy=False)
-        if np.isneginf(z.min()):
-            bad = np.logical_not(np.isfinite(z)).any(2)
-            refuse_where(bad, f"logits are -inf (test points {block.start} to {block.stop - 1})")
-
-        nothing = np.full(here.size, np.nan)  # a single run agrees with itself
-        terms = CrossEntropyTerms.of(z, here)
-        loss, plug_in = terms.loss.mean(0), terms.variance() if runs > 1 else nothing
-        variance = terms.variance_jackknife() if runs > 1 else nothing
-        values["cross_entropy"][:, block] = loss
-        values["cross_entropy_variance"][:, block] = variance, plug_in
-        values["cross_entropy_bias"][:, block] = loss - variance, loss - plug_in
-
-        log_probabilities = z - terms.log_sum[..., None].astype(z.dtype)
-        squares = BrierTerms.of(np.exp(log_probabilities, out=log_probabilities), here)
-        loss, plug_in = squares.loss.mean(0), squares.spread.mean(0) if runs > 1 else nothing
-        variance = plug_in * (runs / (runs - 1) if runs > 1 else np.nan)
-        values["brier"][:, block] = loss
-        values["brier_variance"][:, block] = variance, plug_in
-        values["brier_bias"][:, block] = loss - variance, loss - plug_in
-
-        if leave_out:
-            loss_out = (terms.loss.sum(0) - terms.loss) / (runs - 1)
-            variance_out = terms.variance_out() * (runs - 1) / (runs - 2)
-            brier_out, brier_variance_out = squares.left_out()
-            for name, rows in zip(
-                names,
-                (
-                    brier_out,
-                    brier_out - brier_variance_out,
-                    brier_variance_out,
-                    loss_out,
-                    loss_out - variance_out,
-                    variance_out,
-                ),
-                strict=True,
-            ):
-                for r, row in enumerate(rows):
-                    sums[name][r] += np.bincount(here, row, minlength=num_classes)
-    counts = np.bincount(labels, minlength=num_classes)
-    return {
-        name: Measured(
-            corrected,
-            by_class(plug_in, labels, num_classes),
-            divide_by_class(sums[name], counts) if leave_out else None,
-        )
-        for name, (corrected, plug_in) in values.items()
     }
 
 

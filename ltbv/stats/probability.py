@@ -78,11 +78,11 @@ class BrierTerms:
     spread: np.ndarray
 
     @classmethod
-    def of(cls, probabilities: np.ndarray, labels: np.ndarray) -> "BrierTerms":
-        """Of `probabilities` (R, n, C), in their own precision."""
-        p_true = np.take_along_axis(probabilities, labels[None, :, None], 2)[..., 0]
+    def of(cls, probabilities: np.ndarray, labels: np.ndarray, *, out: np.ndarray | None = None) -> "BrierTerms":
+        """Of `probabilities` (R, n, C), in their own precision; `out`, of their shape, is written over."""
+        p_true = true_logits(probabilities, labels)
         loss = np.einsum("rnc,rnc->rn", probabilities, probabilities) - 2 * p_true + 1
-        away = probabilities - probabilities.mean(0)
+        away = np.subtract(probabilities, probabilities.mean(0), out=out)
         return cls(loss.astype(np.float64), np.einsum("rnc,rnc->rn", away, away).astype(np.float64))
 
     def left_out(self) -> tuple[np.ndarray, np.ndarray]:
@@ -151,11 +151,16 @@ class CrossEntropyTerms:
     main_out: np.ndarray
 
     @classmethod
-    def of(cls, logits: np.ndarray, labels: np.ndarray) -> "CrossEntropyTerms":
-        """Of `logits` (R, n, C), in their own precision; the sums over runs and points are in float64."""
+    def of(
+        cls, logits: np.ndarray, labels: np.ndarray, *, top: np.ndarray | None = None, out: np.ndarray | None = None
+    ) -> "CrossEntropyTerms":
+        """Of `logits` (R, n, C), in their own precision; the sums over runs and points are in float64.
+
+        top   (R, n) the largest of each row, where these are known; out: of their shape, is written over
+        """
         runs = len(logits)
-        log_sum = log_sum_exp(logits)
-        z_true = np.take_along_axis(logits, labels[None, :, None], 2)[..., 0]
+        log_sum = log_sum_exp(logits, top=top, out=out)
+        z_true = true_logits(logits, labels)
         any_impossible = bool(np.isneginf(logits.min()))  # a tenth of the time of counting them
         impossible = np.isneginf(logits) if any_impossible else np.zeros((runs, 1, 1), bool)
         finite = np.where(impossible, 0.0, logits) if any_impossible else logits
@@ -168,7 +173,7 @@ class CrossEntropyTerms:
 
         main_out = np.full(log_sum.shape, np.nan)
         if runs > 1 and not any_impossible:
-            main_out = _without_each(logits, total)
+            main_out = _without_each(logits, total, out)
         if runs > 1:
             for r in np.flatnonzero(~np.isfinite(main_out).all(1)):
                 main_out[r] = main(total - finite[r], number - impossible[r], runs - 1)
@@ -190,15 +195,16 @@ class CrossEntropyTerms:
             return runs * self.variance() - (runs - 1) * self.variance_out().mean(0)
 
 
-def _without_each(logits: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """log sum exp of the mean logits without each run (R, n), of finite logits (R, n, C), R >= 2, and their `total`.
+def _without_each(logits: np.ndarray, total: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    """log sum exp of the mean logits without each run (R, n), of finite logits (R, n, C), R >= 2, and their `total`;
+    `out` of their shape is written over.
 
     All are taken from where the largest of the `total` lies, which no one run moves far: twice as fast as `log_sum_exp`
     of each. Where one does, so far that exp overflows or loses digits, it is infinite.
     """
     mean = total / (len(logits) - 1)
     top = mean.max(-1)
-    away = logits / (1 - len(logits))
+    away = np.divide(logits, 1 - len(logits), out=out)
     away += mean - top[:, None]
     with np.errstate(over="ignore"):
         sums = np.einsum("rnc->rn", np.exp(away, out=away)).astype(np.float64)
@@ -206,13 +212,21 @@ def _without_each(logits: np.ndarray, total: np.ndarray) -> np.ndarray:
     return np.log(sums) + top
 
 
-def log_sum_exp(z: np.ndarray) -> np.ndarray:
-    """log sum_k exp z_k over the last axis, without overflow; -inf counts as nothing, all -inf gives -inf."""
-    top = z.max(-1)
+def log_sum_exp(z: np.ndarray, *, top: np.ndarray | None = None, out: np.ndarray | None = None) -> np.ndarray:
+    """log sum_k exp z_k over the last axis, without overflow; -inf counts as nothing, all -inf gives -inf.
+
+    top   the largest of each row, where these are known; out: of the shape of z, is written over
+    """
+    top = z.max(-1) if top is None else top
     shift = np.where(np.isneginf(top), 0.0, top)
-    away = z - shift[..., None]
+    away = np.subtract(z, shift[..., None], out=out)
     with np.errstate(divide="ignore"):
         return shift + np.log(np.exp(away, out=away).sum(-1))
+
+
+def true_logits(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What `values` (..., n, C) say of the true class, (..., n), by `labels` (n,)."""
+    return values[..., np.arange(labels.size), labels]
 
 
 def block_points(runs: int, classes: int) -> int:
@@ -222,16 +236,20 @@ def block_points(runs: int, classes: int) -> int:
 
 def check_logits(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`logits` (R, N, C) and `labels` (N,), or a Refusal that counts and names what cannot be used."""
-    logits, labels = _check_shape("logits", logits, labels)
-    top = logits.max(2)
+    logits, labels = check_shape("logits", logits, labels)
+    check_top(logits.max(2))
+    return logits, labels
+
+
+def check_top(top: np.ndarray) -> None:
+    """Refuses what cannot be the largest logits (R, n) of each row."""
     refuse_where(np.isnan(top) | np.isposinf(top), "logits hold NaN or +inf")
     refuse_where(np.isneginf(top), "logits are -inf for every class")
-    return logits, labels
 
 
 def check_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`probabilities` (R, N, C) and `labels` (N,), or a Refusal that counts and names what cannot be used."""
-    probabilities, labels = _check_shape("probabilities", probabilities, labels)
+    probabilities, labels = check_shape("probabilities", probabilities, labels)
     total = probabilities.sum(2, dtype=np.float64)
     # float16 keeps three digits of each probability
     tolerance = 0.01 if probabilities.dtype == np.float16 else 1e-3
@@ -242,7 +260,7 @@ def check_probabilities(probabilities: np.ndarray, labels: np.ndarray) -> tuple[
     return probabilities, labels
 
 
-def _check_shape(name: str, values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def check_shape(name: str, values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values, labels = plain(values, name), check_labels(labels)
     if values.ndim != 3 or values.dtype.kind != "f" or values.shape[0] == 0:
         raise Refusal(f"{name} must be floating point (R, N, C); got {values.dtype} with shape {values.shape}")

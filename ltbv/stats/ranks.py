@@ -9,6 +9,7 @@ is not quite the accuracy.
 import numpy as np
 
 from ltbv.errors import Refusal
+from ltbv.stats.probability import true_logits
 from ltbv.stats.votes import blocks, check_labels
 
 BLOCK_ELEMENTS = 200_000  # logits of one block: in float32 they fit into a processor's cache
@@ -27,17 +28,23 @@ def true_class_ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     for block in blocks(labels.size, max(1, BLOCK_ELEMENTS // logits.shape[1])):
         z = logits[block]
         z = z.astype(np.float32) if z.dtype == np.float16 else z  # float16 is compared one by one
-        at = labels[block, None]
-        true = np.take_along_axis(z, at, 1)
-        equal = z == true
-        ranks[block] = count(z > true)
-        tied = np.flatnonzero(count(equal) != 1)  # 0 where the true one is NaN
-        ranks[block.start + tied] += (equal[tied] & (np.arange(z.shape[1]) < at[tied])).sum(1).astype(ranks.dtype)
+        ranks[block] = ranks_of(z, labels[block])
         if bad := int(np.isnan(z.max(1)).sum()):  # the largest of a row is NaN where one is
             raise Refusal(f"logits are NaN at {bad} of the points {block.start} to {block.stop - 1}")
     return ranks
 
 
+def ranks_of(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Rank of the true class, (..., n) of logits (..., n, C) and labels (n,); means nothing where a row has NaN."""
+    true = true_logits(logits, labels)[..., None]
+    equal = logits == true
+    ranks = count(logits > true)
+    tied = np.nonzero(count(equal) != 1)  # 0 where the true one is NaN
+    below = np.arange(logits.shape[-1]) < labels[tied[-1], None]
+    ranks[tied] += (equal[tied] & below).sum(1).astype(ranks.dtype)
+    return ranks
+
+
 def count(which: np.ndarray) -> np.ndarray:
-    """How many of each row of `which` (n, C) are True, (n,); a tenth of the time of `which.sum(1)`."""
-    return np.einsum("nc->n", which.view(np.uint8), dtype=np.uint32)
+    """How many of each row of `which` (..., C) are True, (...); a tenth of the time of `which.sum(-1)`."""
+    return np.einsum("...c->...", which.view(np.uint8), dtype=np.uint32)

@@ -15,7 +15,8 @@ from ltbv.errors import Refusal
 from ltbv.stats.class_counts import class_counts
 from ltbv.stats.diversity import measure_experts
 from ltbv.stats.keyed import Keys, keyed, matched, plain
-from ltbv.stats.measured import Logits, Measured, measure_logits, measure_per_run, measure_votes
+from ltbv.stats.logits import measure_logits
+from ltbv.stats.measured import Logits, Measured, measure_per_run, measure_votes
 from ltbv.stats.nested import check_backbones, over_backbones
 from ltbv.stats.votes import check_labels, check_predictions
 

@@ -9,9 +9,11 @@ import pytest
 
 from ltbv.errors import Refusal
 from ltbv.files import (
+    Damaged,
     names_of,
     read_arrays,
     read_json,
+    read_rows,
     refuse_if_closed,
     shape_of,
     write_arrays,
@@ -254,6 +256,25 @@ def test_an_array_is_read_as_it_was_and_not_where_its_header_says_otherwise(what
     for other in (content + b"\0", content[:-1], header.getvalue() + found.tobytes() + b"\0" * (not found.size)):
         with pytest.raises(ValueError):
             read(other)
+
+
+def test_rows_of_an_archive_are_those_of_the_whole_and_checked(tmp_path):
+    path, looked = tmp_path / "a.npz", []
+    table = ARRAYS["a table"].astype(np.float16)
+    for written in (table, np.asfortranarray(table)):
+        write_arrays(path, {"label": np.arange(4), "table": written})
+        for rows in (1, 3, 4, 9):
+            found = [*read_rows(path, "table", rows, lambda *of: looked.append(of))]
+            assert [len(block) for block in found[:-1]] == [rows] * (len(found) - 1)
+            np.testing.assert_array_equal(np.concatenate(found), table)
+    assert {*looked} == {((4, 3), table.dtype)}
+    content = bytearray(path.read_bytes())
+    content[content.index(np.asfortranarray(table).tobytes("A")) + 5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Damaged, match="CRC"):
+        [*read_rows(path, "table", 3, lambda *of: None)]
+    with pytest.raises(Damaged, match="it has no logits"):
+        next(read_rows(path, "logits", 3, lambda *of: None))
 
 
 def test_blocks_are_the_rows_of_the_whole(tmp_path):

@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ltbv import stats
+from ltbv.files import read_arrays, write_arrays
 from ltbv.report import tables, topics
+from ltbv.report.evidence import Seen
 from ltbv.report.rows import COLUMNS
 from ltbv.report.sheet import DOUBTFUL
 from ltbv.report.study import read_study
@@ -80,6 +83,35 @@ def test_where_logits_are_not_kept_or_not_finite_nothing_is_parted(study, monkey
     assert len(topics.printed(built, evidence)) > 0
     monkeypatch.setattr("ltbv.report.study.MOST_LOGITS", Store(path).predictions("ce", "logits").size)
     assert all(method.logits is None for method in read_study(path).methods)
+
+
+def test_logits_that_were_looked_at_say_what_they_say_when_read_again(evidence, built):
+    again = [replace(method, logits=method.logits.read) for method in evidence.methods]
+    assert tables.build(replace(evidence, methods=tuple(again))).probability_losses.equals(built.probability_losses)
+
+
+def test_files_beyond_those_that_may_be_open_say_the_same(study, monkeypatch):
+    path = study(runs=5)
+    before = tables.build(read_study(path))
+    monkeypatch.setattr("ltbv.report.study.MOST_OPEN", 2)
+    monkeypatch.setattr("ltbv.report.study.PIECE", 200)
+    monkeypatch.setattr("ltbv.stats.probability.BLOCK_ELEMENTS", 600)
+    after = tables.build(read_study(path))
+    for name in ("probability_losses", "other_scores"):
+        pd.testing.assert_frame_equal(after.named[name], before.named[name], rtol=1e-6)
+
+
+def test_a_logit_that_is_not_finite_is_read_and_ranked_and_not_parted(study):
+    path = study(runs=4)
+    file = Store(path).prediction_file("ce", 1)
+    arrays = read_arrays(file)
+    arrays["logits"][7, 3] = -np.inf
+    write_arrays(file, arrays)
+    evidence = read_study(path)
+    expected = stats.true_class_ranks(arrays["logits"], evidence.labels)
+    np.testing.assert_array_equal(evidence.methods[0].ranks[1], expected)
+    assert not isinstance(evidence.methods[0].logits, Seen)
+    assert "ce" not in {*tables.build(evidence).probability_losses["method"]}
 
 
 def test_one_run_has_a_loss_and_no_parts(study):

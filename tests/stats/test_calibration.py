@@ -7,6 +7,7 @@ import pytest
 
 from ltbv import stats
 from ltbv.errors import Refusal
+from ltbv.stats.calibration import stable_order
 
 
 def test_one_bin_by_hand():
@@ -65,3 +66,10 @@ def test_what_is_no_probability_is_refused():
         stats.squared_calibration_error([[0.5, 1.1]], [[True, False]], labels, groups)
     with pytest.raises(Refusal, match=r"must both be \(R, N\) with N = 2"):
         stats.squared_calibration_error([[0.5]], [[True]], labels, groups)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_equal_confidences_stay_in_their_order(kind):
+    draw = np.random.default_rng(0)
+    shares = np.concatenate([draw.integers(0, 9, (3, 50)) / 9, [[0.0, -0.0, 1.0, 1e-40, 5e-324] * 10] * 2]).astype(kind)
+    np.testing.assert_array_equal(stable_order(shares), np.argsort(shares, axis=1, kind="stable"))

@@ -7,13 +7,14 @@ and the scale of the logits counts, which accuracy, bias and variance of the vot
 """
 
 from dataclasses import replace
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
 
 from ltbv import stats
 from ltbv.report import captions
-from ltbv.report.evidence import GROUPS, Evidence, MethodRuns
+from ltbv.report.evidence import GROUPS, Evidence, MethodRuns, Seen
 from ltbv.report.measured import Measured
 from ltbv.report.names import printable
 from ltbv.report.rows import COLUMNS, LEVEL, of_groups
@@ -27,6 +28,7 @@ from ltbv.report.sheet import (
     why_doubtful,
 )
 from ltbv.report.topic import Finding, Tables, Topic
+from ltbv.stats.logits import ReadBefore
 
 PARTS = ("score", "bias", "variance")
 WHAT = {
@@ -70,6 +72,9 @@ def _with_logits(record: stats.Record, method: MethodRuns) -> stats.Record | Non
     """The record with its logits, which are held no longer than it; None without them, or where one is infinite."""
     if method.logits is None:
         return None
+    if isinstance(method.logits, Seen) and method.logits.runs == method.runs:
+        held = cache(partial(method.logits, method.runs))
+        return replace(record, logits=ReadBefore(method.logits.losses, lambda block: held()[:, block]), per_run={})
     logits = method.logits(method.runs)
     return replace(record, logits=logits, per_run={}) if all(np.isfinite(run).all() for run in logits) else None
 
