@@ -35,7 +35,7 @@ NEW_OBJECTS = 50_000  # after how many Python looks for cycles of what nobody ne
 
 @contextmanager
 def _seldom_collected() -> Iterator[None]:
-    """A figure is tens of thousands of objects: to look at all of them as often as Python does takes .2 s a report."""
+    """A figure is tens of thousands of objects: Python would look at all of them many times over."""
     threshold = gc.get_threshold()
     gc.set_threshold(max(NEW_OBJECTS, threshold[0]) if threshold[0] else 0, *threshold[1:])  # 0: it is switched off
     try:

@@ -75,7 +75,7 @@ def stable_order(shares: np.ndarray) -> np.ndarray:
     """Places of each row of `shares` (R, N), none negative, in ascending order, equal ones as they stand.
 
     Of float32 the bits are in the order of the numbers. With the place behind them no two keys are alike, and numpy
-    sorts whole numbers in a tenth of the time of a stable argsort.
+    sorts whole numbers faster than it sorts stably by argument.
     """
     if shares.dtype != np.float32 or shares.shape[1] > 2**32:
         return np.argsort(shares, axis=1, kind="stable")
