@@ -14,12 +14,12 @@ from matplotlib.ticker import MaxNLocator
 
 from ltbv.report.hover import hover
 from ltbv.report.names import printable, shortened
-from ltbv.report.style import WIDTH
+from ltbv.report.style import WIDTH, fitted, inches
 from ltbv.report.training import MOVING, SHORT
 from ltbv.report.written import short
 
 COLUMNS, MOST_PANELS = 3, 12
-TITLE_LETTERS = 36
+WIDEST_TITLE = 2.1  # inches: beyond it lies the title of the next panel
 LOSS, ACCURACY, COLLAPSED = "#222255", "#AA7722", "#CC3311"
 DASHED = (0, (3, 1.5))
 FEW_EPOCHS = 5  # so few that a line alone shows little
@@ -41,10 +41,12 @@ def training(
 
     columns = min(COLUMNS, len(order))
     rows = -(-len(order) // columns)
-    height = 0.55 + 1.35 * rows
+    titles = [_title(names[method], shortened(stage, 20)) for method, stage in order]
+    more = 0.14 * any("\n" in title for title in titles)  # inches of a second line
+    height = 0.55 + more + (1.35 + more) * rows
     figure = Figure((WIDTH, height))
     grid = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(0.06, 0.42 / height, 0.93, 1 - 0.25 / height, wspace=0.3, hspace=0.45)
+    figure.subplots_adjust(0.06, 0.42 / height, 0.93, 1 - (0.25 + more) / height, wspace=0.3, hspace=0.45 + 1.2 * more)
     counted = bool(curves["accuracy"].notna().any())
     of_stage = dict(iter(curves.groupby(["method", "stage"])))
     failed = table[table["collapsed"] != ""].groupby(["method", "stage"])["run"].agg(set).to_dict()
@@ -70,11 +72,16 @@ def training(
         _axes(panel, right, own)
         last = at % columns == columns - 1 or at == len(order) - 1
         right.set_yticks([0, 0.5, 1] if last and counted else [], ["0", ".5", "1"] if last and counted else [])
-        label = shortened(names[method], TITLE_LETTERS - min(len(stage), 20) - 2)
-        panel.set_title(f"{label}: {shortened(stage, 20)}", loc="left")
+        panel.set_title(titles[at], loc="left")
     words = "Epoch. Line: loss" + " (left); dashed: share of training images right (right)" * counted
     figure.supxlabel(words, fontsize=8, y=0.06 / height, va="bottom")
     return figure
+
+
+def _title(name: str, stage: str) -> str:
+    """On two lines where one would reach into the next panel."""
+    whole = f"{printable(name)}: {stage}"
+    return whole if inches(whole, 8) <= WIDEST_TITLE else f"{fitted(name, WIDEST_TITLE, 8)}:\n{stage}"
 
 
 def _said(who: str, own: pd.DataFrame, quantity: str) -> str:
@@ -94,5 +101,5 @@ def _axes(panel: Axes, right: Axes, own: pd.DataFrame) -> None:
     panel.set(xlabel="", ylabel="")
     panel.grid(axis="y")
     panel.set_axisbelow(True)
-    right.set(ylim=(0, 1), ylabel="")
+    right.set(ylim=(0, 1), xlabel="", ylabel="")
     right.tick_params(axis="y", colors=ACCURACY, length=0)
