@@ -148,5 +148,4 @@ def _counts_below(panel: Axes, profile: pd.DataFrame) -> None:
     """Counts at the first class, the last one, and a few between, so far apart that they do not touch."""
     places = np.unique(np.linspace(0, len(profile) - 1, 5).round().astype(int))
     panel.set_xticks(places, at_places(profile, places))
-    for label, side in zip(panel.get_xticklabels(), [*["center"] * (len(places) - 1), "right"], strict=True):
-        label.set_horizontalalignment(side)  # the last one keeps clear of the first of the next panel
+    panel.get_xticklabels()[-1].set_horizontalalignment("right")  # keeps clear of the first of the next panel
