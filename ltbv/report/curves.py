@@ -92,7 +92,9 @@ def counts(profile: pd.DataFrame) -> Figure:
         at = (profile["split"] == name).to_numpy()
         for panel, column in zip(panels, ("train_count", "shared"), strict=True):
             values = np.where(at, profile[column].to_numpy(float), 0)
-            panel.stairs(values, edges, fill=True, color=SPLIT_COLOURS[name], linewidth=0, label=name)
+            bars = panel.stairs(values, edges, fill=True, color=SPLIT_COLOURS[name], linewidth=0, label=name)
+            if np.isfinite(own := profile.loc[at, column]).any():
+                hover(bars, _bars_said(name, own))
     panels[0].set_yscale("log")
     panels[0].set_ylim(0.8, profile["train_count"].max() * 1.3)
     panels[0].minorticks_off()
@@ -112,6 +114,15 @@ def counts(profile: pd.DataFrame) -> Figure:
         panel.set_xticks([])
         panel.set_xlabel(f"{len(profile)} classes, most training images at the left")
     return figure
+
+
+def _bars_said(split: str, values: pd.Series) -> str:
+    """'many: 35 classes, 300 to 61 images', 'few: two runs share 1.2 to 0.0 % of a class'."""
+    if values.name == "train_count":
+        return (
+            f"{split}: {len(values)} class{'es' * (len(values) > 1)}, {values.max():,.0f} to {values.min():,.0f} images"
+        )
+    return f"{split}: two runs share {100 * values.max():.1f} to {100 * values.min():.1f} % of a class"
 
 
 def _edges(panel: Axes, profile: pd.DataFrame) -> None:
@@ -137,3 +148,4 @@ def _counts_below(panel: Axes, profile: pd.DataFrame) -> None:
     """Counts at the first class, the last one, and a few between, so far apart that they do not touch."""
     places = np.unique(np.linspace(0, len(profile) - 1, 5).round().astype(int))
     panel.set_xticks(places, at_places(profile, places))
+    panel.get_xticklabels()[-1].set_horizontalalignment("right")  # keeps clear of the first of the next panel

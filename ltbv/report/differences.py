@@ -13,9 +13,8 @@ from matplotlib.lines import Line2D
 
 from ltbv.report import lines
 from ltbv.report.evidence import HIGHER_IS_BETTER, SHOWN, SPLITS
-from ltbv.report.hover import hover
+from ltbv.report.hover import differing, hover
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, REFERENCE, UNJUDGED
-from ltbv.report.names import printable
 from ltbv.report.style import (
     GUIDE,
     INK,
@@ -35,7 +34,6 @@ from ltbv.report.written import signed
 
 SUBLINE, ROW = 0.125, 0.5  # inches from split to split, and from method to method
 WIDEST_NAME, ABOVE = 1.7, 0.55
-FAINT = 0.45
 EDGE = 1.06  # of half the axis
 STATES = {CLAIM: "claim", INTERVAL: "interval excludes 0", OPEN: "open", UNJUDGED: "not judged"}
 
@@ -130,14 +128,13 @@ def _draw(panel: Axes, row: Mapping[str, Any] | None, y: float, look: Look, size
     if not np.isfinite(value) or row["state"] == REFERENCE:
         return
     judged = row["state"] != UNJUDGED
-    colour = look.colour if judged else UNJUDGED_COLOUR
-    alpha = FAINT if row["state"] == OPEN else 1
+    colour = _colour(look.colour, row["state"])
     first, last = panel.get_xlim()
     if not min(first, last) <= value <= max(first, last):
         mark = lines.beyond(panel, value, y, colour, signed(value, row["quantity"]))
         hover(mark, _said(label, row))
         return
-    panel.plot([low, high], [y, y], color=colour, linewidth=1, alpha=alpha, solid_capstyle="butt")
+    panel.plot([low, high], [y, y], color=colour, linewidth=1, solid_capstyle="butt")
     marker = look.marker if judged else "x"
     face = colour if row["state"] == CLAIM else PAPER
     shown: dict[str, Any] = {
@@ -145,7 +142,6 @@ def _draw(panel: Axes, row: Mapping[str, Any] | None, y: float, look: Look, size
         "mfc": face,
         "mew": 0.9,
         "markersize": size,
-        "alpha": alpha,
         "clip_on": False,
     }
     (mark,) = panel.plot([value], [y], marker, **shown)
@@ -153,24 +149,20 @@ def _draw(panel: Axes, row: Mapping[str, Any] | None, y: float, look: Look, size
 
 
 def _said(label: str, row: Mapping[str, Any]) -> str:
-    """'RIDE, few: bias -.249 (-.284 to -.214), claim'."""
-    quantity = row["quantity"]
-    value, *ends = (
-        signed(row[name], quantity, minus="−") for name in ("reference_difference", "difference_low", "difference_high")
-    )
-    interval = f" ({ends[0]} to {ends[1]})" if np.isfinite(row["difference_low"]) else ""
+    """'RIDE, few: bias −.249 (−.284 to −.214), claim'."""
     said = STATES[row["state"]] if row["state"] != UNJUDGED else f"not judged: {row['why']}"
-    return f"{printable(label)}, {row['group']}: {quantity} {value}{interval}, {said}"
+    return f"{differing(label, row)}, {said}"
 
 
 def _handle(colour: str, marker: str, state: str, label: str) -> Line2D:
-    if state == UNJUDGED:
-        marker, colour = "x", UNJUDGED_COLOUR
+    marker, colour = "x" if state == UNJUDGED else marker, _colour(colour, state)
     face = colour if state == CLAIM else PAPER
-    alpha = FAINT if state == OPEN else 1
-    return Line2D(
-        [], [], color=colour, marker=marker, mfc=face, mew=0.9, markersize=4.5, linewidth=1, alpha=alpha, label=label
-    )
+    return Line2D([], [], color=colour, marker=marker, mfc=face, mew=0.9, markersize=4.5, linewidth=1, label=label)
+
+
+def _colour(colour: str, state: str) -> str:
+    """Grey where nothing is known to differ: a light colour that was made fainter could not be seen."""
+    return UNJUDGED_COLOUR if state in (OPEN, UNJUDGED) else colour
 
 
 def _legend(figure: Figure, handles: list[Line2D]) -> None:

@@ -4,6 +4,7 @@ Wang et al., ICLR 2021, figures 3, 4 and 5.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,12 @@ from matplotlib.patches import Patch
 
 from ltbv.report import lines
 from ltbv.report.evidence import GROUPS
-from ltbv.report.names import shortened
+from ltbv.report.hover import differing, estimated, hover
+from ltbv.report.names import printable, shortened
 from ltbv.report.style import COLOURS, GREY, INK, MARKERS, PAPER, SMALL, WIDTH, Look, hide_inner_axes, legible
 from ltbv.report.written import formatted
 
+ENDS = ("estimate", "low", "high")
 BESIDE, LEGEND_BESIDE = 3, 6  # methods; numbers of experts
 TITLE_LETTERS, FAMILY_LETTERS = 80, 24
 NARROWEST = 0.09  # share of a bar that holds its number
@@ -48,12 +51,15 @@ def additions(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         lines.guide(panel, list(places.values()))
         for base, top in bases:
             row, look = rows[base, built[base][0], group], looks[base]
-            _mark(panel, top, look, *(row[f"base_{name}"] for name in ("estimate", "low", "high")), hollow=True)
+            before = {**row, **{name: row[f"base_{name}"] for name in ENDS}}
+            hover(_mark(panel, top, look, before, hollow=True), estimated(look.label, before))
             foot = top + len(built[base]) + 0.4
             panel.vlines(100 * row["base_estimate"], top, foot, GREY, linewidth=0.7, linestyle=(0, (3, 2)))
             for key in built[base]:
                 row, place = rows[base, key, group], places[base, key]
-                _mark(panel, place, looks[key], row["estimate"], row["low"], row["high"])
+                brings = differing(f"{looks[key].label} on {look.label}", row, "difference")
+                mark = _mark(panel, place, looks[key], row)
+                hover(mark, " – ".join(filter(None, (estimated(looks[key].label, row), brings))))
                 text, clear = _difference(row)
                 panel.text(
                     *(0.99, place, text),
@@ -73,12 +79,12 @@ def additions(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def _mark(
-    panel: Axes, place: float, look: Look, estimate: float, low: float, high: float, *, hollow: bool = False
-) -> None:
-    panel.hlines(place, 100 * low, 100 * high, color=look.colour, linewidth=1)
+def _mark(panel: Axes, place: float, look: Look, row: Mapping[str, Any], *, hollow: bool = False) -> Line2D:
+    estimate, low, high = (100 * row[name] for name in ENDS)
+    panel.hlines(place, low, high, color=look.colour, linewidth=1)
     fill = PAPER if hollow else look.colour
-    panel.plot([100 * estimate], [place], look.marker, color=look.colour, markerfacecolor=fill, markersize=4)
+    (mark,) = panel.plot([estimate], [place], look.marker, color=look.colour, markerfacecolor=fill, markersize=4)
+    return mark
 
 
 def _difference(row: Mapping[str, float]) -> tuple[str, bool]:
@@ -113,7 +119,10 @@ def families(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             aside = 0.08 * (i - (len(own) - 1) / 2)
             x, look = of["experts"].to_numpy() + aside, look_of[family]
             panel.plot(x, 100 * of["reference_difference"].to_numpy(), color=look.colour, linewidth=1)
-            panel.plot(x, 100 * of["reference_difference"].to_numpy(), look.marker, color=look.colour, markersize=4)
+            heights = 100 * of["reference_difference"].to_numpy()
+            (marks,) = panel.plot(x, heights, look.marker, color=look.colour, markersize=4)
+            known = of[of["reference_difference"].notna()].to_dict("records")
+            hover(marks, *(differing(looks[row["method"]].label, row) for row in known))
             ends = (100 * of[name].to_numpy() for name in ("difference_low", "difference_high"))
             panel.vlines(x, *ends, color=look.colour, linewidth=1)
         panel.set_title(group)
@@ -161,7 +170,12 @@ def usage(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             if number not in shares[key]:
                 continue
             width = np.nan_to_num(shares[key][number].to_numpy())
-            panel.barh(range(len(GROUPS)), width, left=left, height=0.75, color=colour, edgecolor=PAPER, linewidth=0.5)
+            bars = panel.barh(
+                range(len(GROUPS)), width, left=left, height=0.75, color=colour, edgecolor=PAPER, linewidth=0.5
+            )
+            for bar, group, share in zip(bars, GROUPS, width, strict=True):
+                asked = f"{number} expert{'s' * (number > 1)} for {100 * share:.1f} % of the images"
+                hover(bar, f"{printable(looks[key].label)}, {group}: {asked}")
             for y, (start, share) in enumerate(zip(left, width, strict=True)):
                 if share >= NARROWEST:
                     middle, colour_of_text = start + share / 2, legible(colour)

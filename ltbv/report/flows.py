@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ltbv.report import lines
 from ltbv.report.evidence import SPLITS
+from ltbv.report.names import printable
 from ltbv.report.style import FLOW_COLOURS, FLOW_MOST, SMALL, WIDTH, Look, hide_inner_axes, legible, titled
 
 BESIDE = 3
@@ -46,7 +47,7 @@ def flow(flows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         panel.set_axis_off()
     for panel, key, title in zip(grid.flat, methods, titles, strict=False):
         ratios = of_method[key].loc[list(SPLITS), list(SPLITS)].to_numpy()
-        lines.cells(panel, ratios, FLOW_COLOURS, NORM)
+        lines.cells(panel, ratios, FLOW_COLOURS, NORM, said=_said([looks[key]] * len(SPLITS), SPLITS, ratios))
         _numbers(panel, ratios, range(len(SPLITS)), TITLE)
         panel.set_title(title, loc="left", fontsize=TITLE)
     grid[0, 0].set_ylim(len(SPLITS) - 0.5, -0.5)
@@ -72,13 +73,24 @@ def many(flows: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     for true, panel in zip(SPLITS, panels, strict=True):
         ratios = of_true[true].pivot(index="method", columns="negative", values="ratio")
         ratios = ratios.loc[shown, list(SPLITS)].to_numpy()
-        lines.cells(panel, ratios, FLOW_COLOURS, NORM, at)
+        lines.cells(panel, ratios, FLOW_COLOURS, NORM, at, said=_said(of, [true] * len(of), ratios))
         _numbers(panel, ratios, at, SMALL)
         panel.set_xticks(range(len(SPLITS)), SPLITS, fontsize=SMALL)
         panel.set_title(f"true class in {true}")
     _bar(figure, panels[0].get_position().x0)
     lines.below(figure, WORDS)
     return figure
+
+
+def _said(looks: Sequence[Look], true: Sequence[str], ratios: np.ndarray) -> list[str]:
+    """Of each cell, row by row: 'RIDE: from few to many 1.58 times what is expected'."""
+    return [
+        f"{printable(look.label)}: from {of} to {negative} {ratio:.2f} times what is expected"
+        if np.isfinite(ratio)
+        else ""
+        for look, of, row in zip(looks, true, ratios, strict=True)
+        for negative, ratio in zip(SPLITS, row, strict=True)
+    ]
 
 
 def _numbers(panel: Axes, ratios: np.ndarray, at: Sequence[int] | np.ndarray, points: float) -> None:

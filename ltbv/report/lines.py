@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ltbv.report.curves import along, at_places
 from ltbv.report.evidence import GROUPS, HIGHER_IS_BETTER, SHOWN, SPLITS
-from ltbv.report.hover import estimated, hover
+from ltbv.report.hover import differing, estimated, hover
 from ltbv.report.names import printable
 from ltbv.report.style import (
     GREY,
@@ -42,7 +42,7 @@ BETWEEN = 0.14  # inches between blocks of panels
 LETTER = 0.062  # inches that a letter of SMALL size takes
 HELD, FARTHEST = 0.9, 1.5  # share of the methods that an axis holds at least; it holds all that reach so far beyond
 BETTER_WORSE = "RdBu"  # blue: better, red: worse
-SHADES = (0.1, 0.2, 0.5, 1.0)  # the ends of a colour bar: the least that holds all differences
+SHADES = (0.1, 0.2, 0.5, 1.0)  # the ends of a colour bar: the least that holds HELD of the differences
 
 
 def are_many(looks: Mapping[str, Look]) -> bool:
@@ -278,15 +278,27 @@ def hardest_negatives(table: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def cells(panel: Axes, values: np.ndarray, colours: str, norm: Normalize, at: np.ndarray | None = None) -> None:
-    """A coloured cell for each line (row of `values`, at whole numbers `at`) and column, centred on whole numbers."""
+def cells(
+    panel: Axes,
+    values: np.ndarray,
+    colours: str,
+    norm: Normalize,
+    at: np.ndarray | None = None,
+    *,
+    said: Sequence[str] = (),
+) -> None:
+    """A coloured cell for each line (row of `values`, at whole numbers `at`) and column, centred on whole numbers;
+    `said` is what each says on hover, row by row."""
+    texts = np.array(said or [""] * values.size, object).reshape(values.shape)
     if at is not None:  # lines between are empty
-        spread = np.full((max(at) + 1, values.shape[1]), np.nan)
-        spread[at] = values
-        values = spread
+        spread, between = (np.full((max(at) + 1, values.shape[1]), of, object) for of in (np.nan, ""))
+        spread[at], between[at] = values, texts
+        values, texts = spread.astype(float), between
     rows, columns = values.shape
     edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
-    panel.pcolormesh(*edges, values, cmap=colours, norm=norm, edgecolor=PAPER, linewidth=0.4)
+    mesh = panel.pcolormesh(*edges, values, cmap=colours, norm=norm, edgecolor=PAPER, linewidth=0.4)
+    if said:
+        hover(mesh, *texts.flat)
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
     panel.set_xlim(-0.5, columns - 0.5)
@@ -295,17 +307,20 @@ def cells(panel: Axes, values: np.ndarray, colours: str, norm: Normalize, at: np
 def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     """Along the tail: how much each method differs from the reference in neighbouring classes, most images at the left.
 
-    Blue is better and red worse, whether it is accuracy or bias.
+    Blue is better and red worse, whether it is accuracy or bias. The scale is one that holds HELD of the differences.
     """
     reference, *others = looks
     figure, panels, at = of_methods([looks[key] for key in others], 3, above=0.35, below=0.85, wspace=0.05)
-    largest = curves["reference_difference"].abs().max()
-    most = next((shade for shade in SHADES if not largest > shade), SHADES[-1])
+    sizes = curves["reference_difference"].abs().dropna()
+    most = next((shade for shade in SHADES if (sizes <= shade).mean() >= HELD), SHADES[-1])
+    more = " or more" * bool((sizes > most).any())
     of = dict(iter(curves.groupby("quantity")))
     for quantity, panel in zip(SHOWN, panels, strict=True):
         wide = of[quantity].pivot(index="method", columns="first", values="reference_difference").loc[others]
         sign = 1 if quantity in HIGHER_IS_BETTER else -1
-        cells(panel, sign * wide.to_numpy(float), BETTER_WORSE, Normalize(-most, most), at)
+        own = {method: rows for method, rows in of[quantity].groupby("method")}
+        said = [text for key in others for text in _bins_said(looks[key].label, own[key], profile)]
+        cells(panel, sign * wide.to_numpy(float), BETTER_WORSE, Normalize(-most, most), at, said=said)
         bins = of[quantity][of[quantity]["method"] == others[0]]
         last = len(bins) - 1
         ends = at_places(profile, (0, -1))
@@ -316,12 +331,23 @@ def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Lo
         splits = profile["split"].iloc[bins["first"]].to_numpy()
         panel.vlines(np.flatnonzero(splits[1:] != splits[:-1]) + 0.5, -0.5, at[-1] + 0.5, color=GREY, linewidth=1)
     height = figure.get_figheight()
-    bar = figure.add_axes((panels[0].get_position().x0, 0.42 / height, 1.4 / WIDTH, 0.09 / height))
+    bar = figure.add_axes((panels[0].get_position().x0, 0.42 / height, 2.2 / WIDTH, 0.09 / height), label="bar")
     shades = np.linspace(-1, 1, 41)
     bar.pcolormesh(np.linspace(-most, most, 42), (0, 1), shades[None], cmap=colormaps[BETTER_WORSE])
     bar.set_yticks([])
-    bar.set_xticks([-most, 0, most], [f"{most:g} worse", "0", f"{most:g} better"], fontsize=SMALL)
+    bar.set_xticks([-most, 0, most], [f"{most:g}{more} worse", "0", f"{most:g}{more} better"], fontsize=SMALL)
     bar.tick_params(length=0, pad=1)
     grey = fitted(looks[reference].label, 2, 8)
     below(figure, f"{along(profile)}. Colour: better or worse than {grey}")
     return figure
+
+
+def _bins_said(label: str, rows: pd.DataFrame, profile: pd.DataFrame) -> list[str]:
+    """Of each bin of a method: 'RIDE, 38 to 29 images: bias −.249 (−.284 to −.214)'; ids where images are not known."""
+    unit = " images" if profile["train_count"].notna().all() else ""
+    texts = []
+    for row in rows.sort_values("first").to_dict("records"):
+        ends = dict.fromkeys(at_places(profile, (row["first"], row["last"])))
+        where = f"{'' if unit else 'class id '}{' to '.join(ends)}{unit}"
+        texts.append(differing(label, {**row, "group": where}))
+    return texts

@@ -85,10 +85,10 @@ def _cause(error: ValueError) -> str:
 
 def _untold(silent: int, wrong: list[str], number: int) -> Iterable[str]:
     if silent:
-        some = "none" if silent == number else f"{number - silent}"
+        known, who = (f"{number - silent}", "the others") if silent < number else ("none", "they")
         yield (
-            f"training curves are known from {some} of {number} stage files; the others are not there, or say nothing"
-            " of them."
+            f"training curves are known from {known} of {number} stage files; {who} are not there, or say nothing of"
+            " them."
         )
     if wrong:
         yield f"training curves: {len(wrong)} of {number} stage files could not be used (the first: {wrong[0]})."

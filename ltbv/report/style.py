@@ -27,8 +27,9 @@ SMALL, TINY = 7, 6  # points, where there are many
 INK, PAPER, GREY = "#000000", "#FFFFFF", "#555555"
 GUIDE, RULE = "#E4E4EA", "#999999"  # lines that lead the eye; the line of the reference, the edges of splits
 UNJUDGED_COLOUR = "#8A8C95"  # what a caution stands at
-# Paul Tol's "bright" scheme, told apart with every kind of colour vision. Markers repeat later than colours, so that no
-# two of 42 methods look the same, and those of a first row stay apart in black and white.
+# Paul Tol's "bright" scheme, told apart with every kind of colour vision. Markers repeat later than colours, so that
+# those of a first row stay apart in black and white. Of more than MOST_BY_COLOUR methods each has a line with its name,
+# and the look of its kind, which stands over it.
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#CCBB44", "#66CCEE")
 SPLIT_COLOURS = {"many": "#222255", "medium": "#555590", "few": "#8C8CC0"}  # dark to light: no method's colours
 SPLIT_MARKS = {"many": ("#222255", "s"), "medium": ("#3377BB", "D"), "few": ("#CC5500", "o")}  # on thin lines

@@ -63,7 +63,7 @@ class Drawn:
         texts = said(parent.get("id", ""))
         marks = list(_marks(parent)) if len(texts) > 1 else []
         titles = dict(zip(map(id, marks), texts, strict=True)) if len(marks) == len(texts) else {}
-        if len(texts) == 1:
+        if len(texts) == 1 and texts[0]:
             yield f"<title>{escape(texts[0])}</title>"
         yield from self._each(parent, ids, titles)
 
@@ -78,7 +78,7 @@ class Drawn:
         attributes = self._attributes(element, ids)
         parts = self._content(element, ids) if not titles else self._each(element, ids, titles)
         inner = "".join(parts)
-        inner = (f"<title>{escape(titles[id(element)])}</title>" if id(element) in titles else "") + inner
+        inner = (f"<title>{escape(words)}</title>" if (words := titles.get(id(element))) else "") + inner
         text = escape(element.text or "") if name == "text" or name == "tspan" else ""
         if name in ("g", "defs") and not (inner or text):
             return

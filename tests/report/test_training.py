@@ -5,9 +5,10 @@ import sys
 
 import numpy as np
 import pytest
+from drawn import colliding
 
 from ltbv.files import read_arrays, write_arrays
-from ltbv.report import epochs, training, write_report
+from ltbv.report import epochs, style, training, write_report
 from ltbv.report.evidence import TrainedStage
 from ltbv.report.study import read_study
 from ltbv.report.tables import build
@@ -333,3 +334,25 @@ def test_a_study_that_was_trained_says_how(tiny_lt, tmp_path):
         assert (of.accuracy >= 0).all()
     assert not any("training curves" in line for line in evidence.setting.notes)
     assert list(build(evidence).epochs.columns) == ["method", "stage", "run", "epoch", "loss", "accuracy"]
+
+
+def test_long_names_of_a_stage_stand_on_two_lines_and_touch_nothing(study, trained):
+    path = trained(runs=3)
+    evidence = read_study(path)
+    built = build(evidence)
+    names = {key: f"RIDE (3 experts) + distillation {at}" for at, key in enumerate(evidence.names)}
+    order = epochs.shown(built.training)
+    with style.house_style():
+        figure = epochs.training(built.epochs, built.training, order, names)
+    titles = [title for panel in figure.axes if (title := panel.get_title(loc="left"))]
+    assert len(titles) == len(order) and all(
+        "\n" in title and names[of[0]] in title for title, of in zip(titles, order, strict=True)
+    )
+    assert not colliding(figure)
+
+
+def test_where_no_curve_is_known_there_are_no_others(study):
+    (line,) = (
+        line for line in build(read_study(study(recipes=RECIPES, runs=3, points=3))).cautions if "curves" in line
+    )
+    assert "known from none of 3 stage files; they are not there" in line

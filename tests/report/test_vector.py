@@ -6,12 +6,15 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from ltbv.report import style, tables, topics, vector
-from ltbv.report.hover import hover
+from ltbv.report import lines, style, tables, topics, vector
+from ltbv.report.hover import hover, said
 from ltbv.report.study import read_study
+from ltbv.report.written import signed
 
 LIGHT_GROUND, DARK_GROUND = "#ffffff", "#121418"
 
@@ -128,3 +131,61 @@ def test_the_first_figure_says_every_estimate_with_its_interval(study, number):
 def test_bars_of_each_split_are_seen_in_both_themes(split):
     colour = style.SPLIT_COLOURS[split]
     assert contrast(colour, LIGHT_GROUND) >= 3 and contrast(vector.darkened(colour), DARK_GROUND) >= 3
+
+
+def test_every_mark_bar_and_cell_of_every_figure_says_what_it_is(study, tmp_path):
+    """Of few and of many methods; dots of single classes, which are a reference's too, are left out."""
+    for number in (1, 9):
+        names = {"ride": "RIDE", "ride2": "RIDE 2"} | {f"m{i}": f"Method {i}" for i in range(number)}
+        recipes = {"ride": {"family": "RIDE", "experts": 3, "adds_to": "ce"}, "ride2": {"family": "RIDE", "experts": 2}}
+        path = study(runs=4, points=4, recipes=recipes, routed={"ride": 3}, **names).rename(tmp_path / f"s{number}")
+        evidence = read_study(path)
+        built = tables.build(evidence)
+        with style.house_style():
+            drawings = list(topics.drawn(built, evidence, style.looks(evidence.names)))
+        assert {of.key for of in drawings} == {
+            *("differences", "bias_variance", "by_class", "counts", "hardest_negatives", "flow"),
+            *("usage", "additions", "experts"),
+        }
+        for of in drawings:
+            panels = [panel for panel in of.figure.axes if panel.get_label() != "bar"]
+            marked = [line for panel in panels for line in panel.lines if line.get_marker() not in ("None", ".")]
+            marked = [line for line in marked if np.isfinite(line.get_xydata().astype(float)).all()]
+            meshes = [mesh for panel in panels for mesh in panel.collections if isinstance(mesh, QuadMesh)]
+            bars = [bar for panel in panels for bar in panel.patches if isinstance(bar, Rectangle)]
+            bars += panels[0].patches if of.key == "counts" else []
+            bars = [bar for bar in bars if of.key != "differences"]  # those are stripes behind every other method
+            silent = [one for one in (*marked, *meshes, *bars) if not any(said(one.get_gid() or ""))]
+            assert not silent and (marked or meshes or bars or of.key in ("by_class", "hardest_negatives")), of.key
+
+
+def test_a_cell_says_its_difference_and_an_empty_one_nothing(study):
+    evidence = read_study(study(runs=4, points=4, num_classes=30, **{f"m{i}": f"Method {i}" for i in range(9)}))
+    built = tables.build(evidence)
+    looks = style.looks(evidence.names, dict.fromkeys(evidence.names, "Loss") | {"m8": "Experts"})
+    with style.house_style():
+        text = vector.Drawn().add(
+            "by_class", vector.rendered(lines.by_class(built.curves, built.profile, looks)), label=""
+        )
+    titles = re.findall(r"<title>(.*?)</title>", text)
+    own = built.curves[built.curves["reference_difference"].notna()]
+    assert len(titles) == len(own) and all(titles), "cells under the headings of kinds are empty"
+    row = own[(own["method"] == "m3") & (own["quantity"] == "variance")].iloc[-1]
+    images = " to ".join(
+        dict.fromkeys(str(int(built.profile["train_count"].iloc[row[at]])) for at in ("first", "last"))
+    )
+    assert (
+        f"Method 3, {images} images: variance {signed(row.reference_difference, 'variance', minus='−')} ("
+        in "".join(title for title in titles if title.startswith(f"Method 3, {images} "))
+    )
+
+
+def test_one_method_far_away_does_not_take_the_colour_from_the_others(study):
+    evidence = read_study(study(runs=4, points=4, num_classes=30, **{f"m{i}": f"Method {i}" for i in range(19)}))
+    built, looks = tables.build(evidence), style.looks(evidence.names)
+    for outlier, words in ((0.9, "0.1 or more worse"), (0.05, "0.1 worse")):
+        values = np.where(built.curves["method"] == "m4", outlier, 0.05)
+        curved = built.curves.assign(reference_difference=np.where(built.curves["method"] == "ce", np.nan, values))
+        with style.house_style():
+            figure = lines.by_class(curved, built.profile, looks)
+        assert words in {tick.get_text() for tick in figure.axes[-1].get_xticklabels()}

@@ -21,7 +21,7 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing | None:
         draws(shown, looks, axes(tables.grid)),
         shown,
         f"How far from {reference}, and how surely: paired differences, 95 % intervals; right of the line is better."
-        " A filled mark is a claim, a hollow one an interval that excludes 0; faint is open, a grey cross not judged.",
+        " A filled mark is a claim, a hollow one an interval that excludes 0; grey is open, a grey cross not judged.",
         f"{_finding(tables, evidence)} The numbers are in the table of accuracy, bias and variance by split.",
     )
 
