@@ -25,7 +25,16 @@ extensions = [
     "catalogue",
     "outside",
 ]
-exclude_patterns = ["site", "examples", "paper", "_build", "gallery/*.ipynb", "gallery/*.py", "**/sg_execution_times*"]
+exclude_patterns = [
+    "site",
+    "examples",
+    "paper",
+    "_build",
+    "gallery/*.ipynb",
+    "gallery/*.py",
+    "sg_execution_times*",
+    "gallery/sg_*",
+]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 default_role = "code"
 smartquotes = False

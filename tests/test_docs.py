@@ -14,6 +14,7 @@ METHODS = Path(__file__).parents[1] / "docs" / "methods.md"
 PREDICTIONS = METHODS.with_name("predictions.md")
 IMAGES = METHODS.with_name("images.md")
 FEATURES = METHODS.with_name("features.md")
+NETWORKS = METHODS.with_name("networks.md")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -141,6 +142,55 @@ def test_images_are_found_as_the_page_says(here):
     environment = os.environ | {"LTBV_CACHE": str(here.parent / "cache")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, env=environment)
     assert done.returncode == 0 and int(done.stdout.splitlines()[-1]) > 50, done.stderr
+
+
+def test_the_network_of_the_page_is_trained_whole_and_cut_and_ride_joins(here):
+    for name, block in zip(("mine.py", "wide.py"), blocks(NETWORKS, "python"), strict=True):
+        (here / name).write_text(block)
+    commands = re.findall(r"^    ltbv (.*)$", NETWORKS.read_text(), re.M)
+    assert len(commands) == 5
+    for command in commands:
+        small = ["--epochs", "1", "--head", "40", "--imbalance", "10", "-q"] if "bootstrap" in command else []
+        done = ltbv(*command.split(), *small, cwd=here)
+        assert done.returncode == 0, done.stderr
+    assert {path.parent.name for path in here.glob("runs/cut/predictions/*/r*.npz")} == {"ce", "ldam_drw", "ride_full"}
+
+
+NETWORK_REFUSALS = {
+    "mine:network@bodi": "unknown place to cut … there is: body, body.0, …",
+    "hostile:Skips@body": "cannot be cut at body (its parts are no chain)",
+    "hostile:convolution": "has no linear layer at its end to be replaced",
+    "hostile:nobody": "cannot be imported (…)",
+    "hostile:text": "made a str; it has to make a torch.nn.Module",
+    "mine:network@body --method oltr": "gives features and no maps",
+    "mine:network@body --method ride": "cannot be made 0.75 times as wide",
+}
+HOSTILE = """
+from mine import Small, nn
+class Skips(Small):
+    def forward(self, images):
+        maps = self.front(images)
+        return self.fc(self.pool(self.body(maps) + maps.mean()).flatten(1))
+def convolution():
+    return nn.Sequential(nn.Conv2d(3, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+def text():
+    return "a network"
+"""
+
+
+def test_the_refusals_of_the_page_are_what_is_said(here):
+    page = NETWORKS.read_text()
+    told = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert told == [*NETWORK_REFUSALS.values()]
+    (here / "mine.py").write_text(blocks(NETWORKS, "python")[0])
+    (here / "hostile.py").write_text(HOSTILE)
+    for asked, words in NETWORK_REFUSALS.items():
+        name, _, more = asked.partition(" ")
+        command = ("bootstrap", "--network", name, *(more or "--method ce").split(), "--runs", "2", "--dry-run")
+        done = ltbv(*command, cwd=here)
+        said = done.stderr.strip()
+        assert done.returncode == 2 and said.count("\n") == 0, said
+        assert all(part.strip() in said for part in re.split("…[)]?", words)), said
 
 
 def test_the_table_of_the_readme_is_one_that_a_report_wrote():

@@ -18,6 +18,7 @@ RUN_ELSEWHERE = {  # blocks of Python that tests/test_docs.py takes from these p
     "docs/predictions.md": 3,
     "docs/images.md": 1,
     "docs/features.md": 1,
+    "docs/networks.md": 2,
     "docs/tutorial/index.md": 1,
 }
 
