@@ -166,8 +166,8 @@ def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], c
     height, width, channels = image_shape
     if protocol.micro_batch and stage.objective.looks_ahead:
         raise Refusal(
-            f"stage {stage.name!r} takes virtual steps, which ask of the whole batch at once, and micro_batch is"
-            f" {protocol.micro_batch}: leave out --micro-batch, or the method"
+            f"stage {stage.name!r} looks from other weights than those that learn, at the whole batch at once, and"
+            f" micro_batch is {protocol.micro_batch}: leave out --micro-batch, or the method"
         )
     try:
         with torch.device("meta"):

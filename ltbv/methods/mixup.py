@@ -5,7 +5,8 @@
 lambda is drawn once a batch, and the partner is another image of the batch, as in the authors' code; alpha = 1, as
 those who train long-tailed CIFAR have it (Zhang et al., Bag of Tricks, AAAI 2021; Zhong et al., MiSLAS, CVPR 2021).
 Images are blended after they are normalised. Bag of Tricks trains twice as long with it, 400 epochs: that is what
-`--protocol paper` does, and what its number is of; MiSLAS' first stage lasts 200.
+`--protocol paper` does, and what its number is of; MiSLAS' first stage lasts 200. Short trainings lose by it: on
+glyphs-lt in 20 epochs two runs have 41.5 % where CE has 59.8, in a plain loop of torch 42.0 and 58.7.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Weight balancing: more weight decay, then a classifier whose class vectors are kept short (Alshammari et al., CVPR
 2022, arXiv 2203.14197).
 
-    1. cross-entropy with ten times the weight decay, 5e-3, at the rate 0.01 with a cosine
+    1. cross-entropy with ten times the weight decay, 5e-3, at the rate 0.1 with a cosine
     2. the classifier goes on alone: class-balanced loss, weight decay 0.1, the rate 0.01 with a cosine, on the data as
        they are; after each epoch (not each step) class vectors that are longer than the limit are brought back to it
        (MaxNorm): limit = min + 0.1 (max - min) of their lengths after stage 1; biases stay
@@ -10,8 +10,12 @@ The loss of stage 2 asks of softmax probabilities p, class by class, whether it 
 sum_k -[k = y] log p_k - [k != y] log(1 - p_k), divided by C, weighted by the effective number (beta 0.9999) of the
 image's class and divided by the batch.
 
-Decay and rate go together: 5e-3 at 0.01 shrinks weights as fast as the common protocol's 5e-4 at 0.1, so both are
-the method's own here. Stage 2 is a twentieth of stage 1, 10 epochs of 200; in the paper 10 of 320, batches of 64, on
+The authors train at 0.01 for 54,000 steps, which holds under `--protocol paper`; in others stage 1 has 0.1 here. In the
+780 steps of glyphs-lt a network at 0.01 does not get beyond the largest classes, whatever its decay (two runs: 8.6 % at
+5e-3, 8.9 % at 5e-4; a plain loop of torch 9.3 and 9.4). At 0.1 the method has 63.2 % where CE has 59.8; after 7,800
+steps it has 79.0 %, at 0.01 72.9, CE 78.2.
+
+Stage 2 is a twentieth of stage 1, 10 epochs of 200; in the paper 10 of 320, batches of 64, on
 a ResNet-34, whose numbers (of the best epoch on the test set) stand for no ResNet-32. In the released code batch norm
 goes on adapting in stage 2; here it is frozen with the rest.
 """
@@ -33,7 +37,7 @@ from ltbv.models.experts import Experts
 from ltbv.models.stack import Linear
 from ltbv.schedules import Cosine
 
-RATE = Cosine(0.01)
+RATE = Cosine(0.01)  # the authors', of both stages
 TERMS = Terms(320, 64, RATE, 5e-3, augmentation=CROPS)
 NOTEBOOKS = Published(
     "the notebooks of Alshammari et al. (2022), which train a ResNet-34",
@@ -93,7 +97,7 @@ def _class_vectors(network: Experts) -> Tensor:
     return network.heads.weight
 
 
-REPRESENTATION = Stage("representation", Loss(cross_entropy), learning_rate=RATE, weight_decay=5e-3)
+REPRESENTATION = Stage("representation", Loss(cross_entropy), learning_rate=Cosine(0.1), weight_decay=5e-3)
 
 WEIGHT_BALANCING = register(
     Method(

@@ -38,7 +38,7 @@ def test_asking_again_in_the_backward_pass_changes_nothing(name, tiny, monkeypat
 @pytest.mark.parametrize("name", AHEAD)
 def test_steps_that_look_ahead_are_refused(name, tiny):
     """Asked again, the network would have its own weights and not those that were tried."""
-    with pytest.raises(Refusal, match="takes virtual steps, .* and micro_batch is 6: leave out --micro-batch"):
+    with pytest.raises(Refusal, match="looks from other weights .* and micro_batch is 6: leave out --micro-batch"):
         check(STAGES[name], PARTS, (8, 8, 2), 5)
     with pytest.raises(Refusal, match="a virtual step asks of the whole batch at once, and micro_batch is 6"):
         trained(tiny, name, 5)

@@ -8,15 +8,28 @@ import torch
 import torch.nn.functional as F
 from stages import PROTOCOL, RUNS, SPLITS, Interrupted, Shelf, fed, fresh
 
+from ltbv.engine.protocol import CIFAR
+from ltbv.engine.terms import stage_decay, stage_rate
 from ltbv.engine.train import train
 from ltbv.errors import Refusal
+from ltbv.harness.study import resolve
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, Net
 from ltbv.methods.weight_balancing import KeptShort, kept_short, length_limit, softmax_questions
 from ltbv.models.parts import COSINE
+from ltbv.schedules import value
 
 BEFORE, STAGE = METHODS["weight_balancing"].stages
+
+
+def test_the_common_protocol_has_its_own_rate_and_the_paper_that_of_the_authors():
+    common, paper = (resolve("cifar100-lt", protocol=name) for name in ("common", "paper"))
+    method = METHODS["weight_balancing"]
+    for study, expected in ((common, [0.1, 0.01]), (paper, [0.01, 0.01])):
+        stages = study.form(method).stages
+        assert [value(stage_rate(stage, CIFAR), 0, 200) for stage in stages] == expected
+        assert [stage_decay(stage, CIFAR) for stage in stages] == [5e-3, 0.1]
 
 
 def test_class_vectors_are_brought_back_to_the_limit_as_published(golden):
