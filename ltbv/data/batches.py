@@ -7,7 +7,7 @@ epoch) and on nothing else: not on the stack, the device or the number of worker
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -146,8 +146,9 @@ class Feed:
 
     def epoch(self, tables: Tables, batch: int) -> Iterator[tuple[Batch, ...]]:
         """The batches of an epoch, one after the other."""
-        here = tuple(table.to(self.reader.device) for table in tables)
-        for start, end in self.spans(batch):
+        here, spans = tuple(table.to(self.reader.device) for table in tables), self.spans(batch)
+        asked = [self._asked(tables, start, end - start, batch) for start, end in spans]
+        for (start, end), _ in zip(spans, self.reader.ahead(asked), strict=True):
             yield self.batches(here, start, end - start, batch)
 
     def batches(self, tables: Tables, start: int | Tensor, size: int, batch: int) -> tuple[Batch, ...]:
@@ -155,14 +156,26 @@ class Feed:
 
         start   a multiple of `batch`; a tensor where a step is recorded, and may then go round
         """
+        return tuple(self._batch(table, *self._within(table, start, size, batch)) for table in tables)
+
+    def _within(self, table: Table, start: Any, size: int, batch: int) -> tuple[Any, int]:
+        """Where a batch starts in a table, and how long it is there."""
+        if not table.sampler.held:
+            return start, size
+        own = table.columns["labels"].shape[1] // len(self.spans(batch))
+        return start // batch * own, own  # as many in every batch, the last one too
+
+    def _asked(self, tables: Tables, start: int, size: int, batch: int) -> np.ndarray:
+        """Rows of all images that a batch looks at, as far as tables tell."""
         found = []
-        for table in tables:
-            if table.sampler.held:  # as many in every batch, the last one too
-                own = table.columns["labels"].shape[1] // len(self.spans(batch))
-                found.append(self._batch(table, start // batch * own, own))
-            else:
-                found.append(self._batch(table, start, size))
-        return tuple(found)
+        for table in tables if not self.reader.resident else ():
+            rows = self.held_rows if table.sampler.held else self.rows
+            first, own = self._within(table, start, size, batch)
+            for name in ("positions", "partners"):
+                if name in table.columns:
+                    places = table.columns[name][:, first : first + own][:, self.part]
+                    found.append(np.take_along_axis(rows, places.cpu().numpy(), 1).ravel())
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     def plain(self, batch: int, held: bool = False) -> Iterator[Batch]:
         """Every image of each run once, whole and unmirrored, in the order of the sample; or of what is held out."""

@@ -1,5 +1,6 @@
 """How do boxes of images become what a network sees? Brought to its size and coloured, on the device that has them."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -17,11 +18,11 @@ class Look(NamedTuple):
     factors: Tensor | None = None
     turns: Tensor | None = None
 
-    def at(self, *place: int | slice) -> "Look":
-        """That of some images, as a row [n]."""
-        of = [None if values is None else _row(values, place) for values in self]
-        assert of[0] is not None and of[1] is not None
-        return Look(of[0], of[1], *of[2:])
+    def in_a_row(self) -> "Look":
+        """That of a batch [R, B], as a row [B * R]: all runs of the first image, then of the second."""
+        boxes, flips, *colours = (None if values is None else values.transpose(0, 1).flatten(0, 1) for values in self)
+        assert boxes is not None and flips is not None
+        return Look(boxes, flips, *colours)
 
 
 def taken(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
@@ -31,12 +32,27 @@ def taken(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype
     is interpolated from the four around it. There is no smoothing beforehand: a pool's images are at most 8/7 as large
     as a network sees them, which leaves nothing to smooth. A box of that size is a crop, to the bit.
     """
-    how = gathered if at_once(pixels) else interpolated
-    found = how(pixels, rows, look.boxes, size, dtype)
+    if not at_once(pixels):
+        return torch.cat(list(one_by_one(pixels, rows, look, size, dtype)))
+    found = gathered(pixels, rows, look.boxes, size, dtype)
     found = torch.where(look.flips[:, None, None, None], found.flip(3), found)
     if look.factors is None or look.turns is None:
         return found
     return jittered(found, look.factors, look.turns)
+
+
+def one_by_one(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype: torch.dtype) -> Iterator[Tensor]:
+    """The same, each [1, channels, *size] by itself: what it takes stays in the processor's cache, and of three colours
+    only that is worked out which moves."""
+    places = zip(rows.tolist(), look.boxes.long().tolist(), look.flips.tolist(), strict=True)
+    for k, (row, (top, left, height, width), flip) in enumerate(places):
+        box = pixels[row, top : top + height, left : left + width].permute(2, 0, 1)[None].to(dtype)
+        found = F.interpolate(box, size, mode="bilinear", align_corners=False)
+        found = found.flip(3) if flip else found
+        if look.factors is not None and look.turns is not None:
+            for which in look.turns[k].tolist():
+                found = moved(found, base_of(found, which), look.factors[k, which].to(dtype))
+        yield found
 
 
 def at_once(pixels: Tensor) -> bool:
@@ -55,15 +71,6 @@ def gathered(pixels: Tensor, rows: Tensor, boxes: Tensor, size: tuple[int, int],
     return left + (right - left) * fx[:, None, None]
 
 
-def interpolated(pixels: Tensor, rows: Tensor, boxes: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """One after the other, by torch's own interpolation: a third of the time on a CPU, equal but for rounding."""
-    found = []
-    for row, (top, left, height, width) in zip(rows.tolist(), boxes.long().tolist(), strict=True):
-        box = pixels[row, top : top + height, left : left + width].permute(2, 0, 1)[None].to(dtype)
-        found.append(F.interpolate(box, size, mode="bilinear", align_corners=False))
-    return torch.cat(found)
-
-
 def jittered(images: Tensor, factors: Tensor, turns: Tensor) -> Tensor:
     """Images [n, channels, H, W] of 0-255 with colours moved by factors [n, 3], in the order of turns [n, 3].
 
@@ -73,19 +80,32 @@ def jittered(images: Tensor, factors: Tensor, turns: Tensor) -> Tensor:
     for place in range(3):
         which = turns[:, place, None]
         f = factors.gather(1, which).to(images.dtype)[..., None, None]
-        grey = images
-        if images.shape[1] == 3:
-            red, green, blue = images.split(1, 1)
-            grey = (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+        grey = greyed(images)
         contrast, saturation = ((which == k)[..., None, None].to(images.dtype) for k in (1, 2))
-        base = grey.mean((2, 3), keepdim=True) * contrast + grey * saturation
-        images = torch.lerp(base.expand_as(images), images, f).clamp_(0, 255)
+        images = moved(images, grey.mean((2, 3), keepdim=True) * contrast + grey * saturation, f)
     return images
 
 
-def _row(values: Tensor, place: tuple[int | slice, ...]) -> Tensor:
-    own = values[place]
-    return own.flatten(0, len(place) - 1) if all(isinstance(one, slice) for one in place) else own[None]
+def base_of(images: Tensor, which: int) -> Tensor:
+    """What brightness (0), contrast (1) or saturation (2) moves images [n, channels, H, W] from; it can be expanded to
+    them."""
+    if which == 0:
+        return images.new_zeros(())
+    grey = greyed(images)
+    return grey.mean((2, 3), keepdim=True) if which == 1 else grey
+
+
+def greyed(images: Tensor) -> Tensor:
+    """[n, 1, H, W] of three channels; a grey image as it is."""
+    if images.shape[1] != 3:
+        return images
+    red, green, blue = images.split(1, 1)
+    return (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+
+
+def moved(images: Tensor, base: Tensor, factor: Tensor) -> Tensor:
+    """factor * images + (1 - factor) * base within 0 and 255."""
+    return torch.lerp(base.expand_as(images), images, factor).clamp_(0, 255)
 
 
 def _between(start: Tensor, length: Tensor, n: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

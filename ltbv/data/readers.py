@@ -4,6 +4,7 @@ Those here hold all pixels, or all feature vectors, on the device; `streamed` re
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import ClassVar, NamedTuple, Self
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Dataset, are_vectors
-from ltbv.data.looks import Look, at_once, taken
+from ltbv.data.looks import Look, at_once, one_by_one, taken
 from ltbv.data.strong import Strong, varied
 
 
@@ -59,6 +60,10 @@ class Reader(ABC):
     @abstractmethod
     def __len__(self) -> int:
         """P."""
+
+    def ahead(self, asked: Iterable[np.ndarray]) -> Iterator[None]:
+        """One turn for the rows of each batch, which will be asked for next; here they lie ready."""
+        return (None for _ in asked)
 
 
 class OnDevice(Reader):
@@ -110,16 +115,16 @@ class OnDevice(Reader):
     def look(self, rows: Tensor, look: Look) -> Tensor:
         (runs, batch), size, dtype = rows.shape, (self.height, self.width), self.scale.dtype
         found = torch.empty(batch, *size, runs, self.channels, dtype=dtype, device=self.device)
-        side_by_side = found.permute(3, 0, 4, 1, 2)  # [R, B, channels, H, W]
+        in_a_row = found.permute(0, 3, 4, 1, 2)  # [B, R, channels, H, W]
         scale, shift = self.scale[:, None, None], self.shift[:, None, None]
+        every = rows.T.flatten(), look.in_a_row()
         if at_once(self.pixels):
-            every = slice(None), slice(None)
-            values = taken(self.pixels, rows.flatten(), look.at(*every), size, dtype)
-            side_by_side.copy_((values * scale + shift).unflatten(0, (runs, batch)))
-        else:
-            for place in np.ndindex(runs, batch):
-                values = taken(self.pixels, rows[place][None], look.at(*place), size, dtype)
-                torch.add(values.mul_(scale), shift, out=side_by_side[place][None])
+            values = taken(self.pixels, *every, size, dtype)
+            in_a_row.copy_((values * scale + shift).unflatten(0, (batch, runs)))
+        else:  # all runs of an image, then of the next one: they lie side by side, and what is written is in the cache
+            places = np.ndindex(batch, runs)
+            for place, values in zip(places, one_by_one(self.pixels, *every, size, dtype), strict=True):
+                torch.add(values.mul_(scale), shift, out=in_a_row[place][None])
         return found.flatten(3).permute(0, 3, 1, 2)
 
     def block(self, rows: slice, runs: int) -> Tensor:

@@ -1,5 +1,9 @@
 """Images on the device, in the host's memory and in a mapped file: the same batches; and what is read, is read once."""
 
+import errno
+import os
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -111,17 +115,61 @@ def test_whole_images_of_a_larger_pool_are_their_middles(tmp_path, ids):
     assert data.image_shape == (16, 16, 3)
 
 
-def test_runs_that_look_at_one_image_read_it_once(tmp_path, monkeypatch, ids):
-    """What is read for eight runs of one sample and order is what one of them reads."""
+@pytest.mark.parametrize(("augmentation", "side"), [(PAD, 16), (PARTS, 18)], ids=["padded", "boxes"])
+def test_runs_that_look_at_one_image_read_it_once(tmp_path, monkeypatch, ids, augmentation, side):
+    """What is read for eight runs of one sample and order is what one of them reads, ahead and of the map."""
     monkeypatch.setattr("ltbv.data.residence.IN_MEMORY", 0)
-    data, read = dataset(tmp_path / "pixels", 18, 16), []
+    data, read, places = dataset(tmp_path / "pixels", side, 16), [], []
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, size, place: places.append(place) or real(file, size, place))
     for runs in (1, 8):
-        feed = Feed(data, np.repeat(ids[:1], runs, 0), augmentation=PARTS, device=CPU, dtype=torch.float32)
+        feed = Feed(data, np.repeat(ids[:1], runs, 0), augmentation=augmentation, device=CPU, dtype=torch.float32)
         tables = feed.tables(0, (0,) * runs, (0,), 0, 2, (INSTANCE,), batch=8)
         Counting.read = 0
+        places.clear()
         assert [batch.images.shape[1] for (batch,) in feed.epoch(tables, 8)] == [3 * runs] * 3
-        read.append(Counting.read)
-    assert read[0] == read[1] <= 21
+        read.append((Counting.read, places.copy()))
+    assert read[0] == read[1] and read[0][0] <= 21
+    assert places == sorted({place * data.mapped.pixels[0].nbytes for place in feed.reader.rows.tolist()})
+
+
+def test_a_pool_that_is_deleted_while_it_is_read_is_trained_on(tmp_path, monkeypatch, ids):
+    data = dataset(tmp_path / "pixels", 18, 16)
+    _, expected = batches(data, ids, PARTS)
+    monkeypatch.setattr("ltbv.data.residence.IN_MEMORY", 0)
+    (tmp_path / "pixels").unlink()
+    _, found = batches(data, ids, PARTS)
+    assert all(torch.equal(*both) for both in zip(expected, found, strict=True))
+
+
+def test_what_is_read_ahead_and_cannot_be_is_refused_and_no_thread_is_left(tmp_path, monkeypatch, ids):
+    monkeypatch.setattr("ltbv.data.residence.IN_MEMORY", 0)
+    monkeypatch.setattr("ltbv.data.streamed.WINDOW", 1)
+    feed, _ = batches(dataset(tmp_path / "pixels", 18, 16), ids, PARTS)
+    tables, threads = feed.tables(0, (0, 1, 2), (0,), 0, 2, (INSTANCE,), batch=8), set(threading.enumerate())
+    going = feed.epoch(tables, 8)
+    next(going)
+    assert set(threading.enumerate()) != threads
+    going.close()
+    assert set(threading.enumerate()) == threads
+    asked, real = [], os.pread
+
+    def dying(file, size, place):
+        asked.append(place)
+        if len(asked) > 25:  # one batch has up to 24
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(file, size, place)
+
+    monkeypatch.setattr(os, "pread", dying)
+    going = feed.epoch(tables, 8)
+    next(going)
+    with pytest.raises(Refusal, match=r"cannot read .*pixels: Input/output error; run the same command again"):
+        list(going)
+    assert set(threading.enumerate()) == threads
+    monkeypatch.setattr(os, "pread", real)
+    os.truncate(tmp_path / "pixels", 4000)
+    with pytest.raises(Refusal, match=r"pixels was cut short at 4,000 bytes while it was trained on; make the pool"):
+        list(feed.epoch(tables, 8))
 
 
 def test_the_test_set_streams_too(tmp_path, monkeypatch):

@@ -5,13 +5,12 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from hashlib import sha256
-from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
+from ltbv.data.ahead import in_threads
 from ltbv.data.images.decode import Bad, header, ready
 from ltbv.data.images.items import Amiss, Content, Item, Seen, some
 from ltbv.errors import Refusal
@@ -19,8 +18,6 @@ from ltbv.errors import Refusal
 LARGEST_FILE = 2**30  # bytes
 TOO_LARGE = f"larger than {LARGEST_FILE:,} bytes"
 Tell = Callable[[int, int], None]  # done, of how many
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 class View(NamedTuple):
@@ -59,7 +56,7 @@ def _read(path: str) -> bytes:
 def look(items: Sequence[Item], most: int, tell: Tell) -> View:
     """Look at every item, in their order; one of more than `most` pixels will not do."""
     view = View([], [], [], Counter())
-    with ready(most):
+    with ready(most):  # Pillow decodes without holding the interpreter
         every = in_threads(partial(_look, most), (item.file for item in items))
         for done, (item, seen) in enumerate(zip(items, every, strict=True), 1):
             if seen.fault:
@@ -85,21 +82,6 @@ def _look(most: int, file: str | Content) -> Seen:
 def seen_of(data: bytes, most: int) -> Seen:
     """What the bytes of an image are, or `Bad`."""
     return Seen(sha256(data).digest(), header(data, most), "")
-
-
-def in_threads(do: Callable[[A], B], values: Iterable[A]) -> Iterator[B]:
-    """`do` of each value in their order, some ahead; Pillow decodes without holding the interpreter."""
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    left = iter(values)
-    with ThreadPoolExecutor(workers) as threads:
-        waiting = [threads.submit(do, value) for value in islice(left, 4 * workers)]
-        try:
-            while waiting:
-                yield waiting.pop(0).result()
-                waiting += [threads.submit(do, value) for value in islice(left, 1)]
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def complaint(where: str, amiss: Sequence[Amiss], of: int) -> Refusal:

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from ltbv.data.ahead import in_threads
 from ltbv.data.images import pool
 from ltbv.data.images.decode import Bad, pixels, ready
 from ltbv.data.images.items import Amiss
-from ltbv.data.images.look import Tell, complaint, in_threads, left_out, read
+from ltbv.data.images.look import Tell, complaint, left_out, read
 from ltbv.data.images.plan import Plan
 from ltbv.data.images.recipe import RULES
 from ltbv.errors import Refusal
