@@ -36,6 +36,8 @@ def why_none(stage: Stage) -> str:
         return f"the head of its stage {stage.name!r} is not a linear one alone"
     if stage.sampler != (INSTANCE,) or stage.held:
         return f"its stage {stage.name!r} draws its images anew for each epoch, or holds some out"
+    if stage.own or (stage.terms is not None and stage.terms.optimiser is not None):
+        return f"its stage {stage.name!r} has an optimiser of its own"
     return ""
 
 

@@ -24,7 +24,8 @@ from ltbv.harness.study import resolve
 from ltbv.losses import balanced_softmax, cross_entropy
 from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, Moment, Stage
-from ltbv.optimisers import LBFGS
+from ltbv.methods.published import Terms
+from ltbv.optimisers import LBFGS, AdamW
 
 COUNTS, WIDTH, DECAY = (30, 16, 7), 5, 5e-3
 TIGHT = LBFGS(tolerance=1e-11)
@@ -142,6 +143,9 @@ def test_a_study_at_the_optimum(file, tmp_path):
 def test_a_stage_that_was_changed_says_what_is_amiss():
     stage = METHODS["ce"].stages[0]
     assert why_none(stage) == "" and "holds some out" in why_none(replace(stage, held=3))
+    for otherwise in ({"own": (("heads", AdamW()),)}, {"terms": Terms(optimiser=AdamW())}):
+        assert "has an optimiser of its own" in why_none(replace(stage, **otherwise))
+    assert why_none(replace(stage, terms=Terms(batch=7))) == ""
 
 
 def test_a_run_that_gets_no_further_leaves_the_others_to_their_minimum():
