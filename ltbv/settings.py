@@ -27,7 +27,9 @@ class Settings:
     head: int | None = choice(None, "Training images of the largest class.")
     imbalance: float | None = choice(None, "Largest over smallest class.")
     profile: str | None = choice(None, "exp, step, or own: as the data are.", metavar="KIND")
-    network: str = choice("", "Instead of the protocol's own.", metavar="torchvision:NAME[@CHILD][+weights=FILE]")
+    network: str = choice(
+        "", "Instead of the protocol's own.", metavar="torchvision:NAME[,KEY=VALUE][@CHILD][+weights=FILE]"
+    )
     epochs: int | None = choice(None, "Passes over the images. This and the next five are the protocol's unless given.")
     batch: int | None = choice(None, "Images a step.")
     learning_rate: float | None = choice(None, "Highest of the schedule; stages with their own keep the proportion.")
