@@ -147,8 +147,8 @@ class Study:
         name = {"protocol_name": said.pop("protocol")} if "protocol" in said else {}
         own = {**said, **name, "dataset": self.entry.name}  # wherever it lies
         if network := own.get("network"):
-            said = named(network)
-            own["network"] = str(said._replace(weights=str(self.weights or said.weights)))
+            parts = named(network)
+            own["network"] = str(parts._replace(weights=str(self.weights or parts.weights)))
         return {**own, "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
 
     def form(self, method: Method) -> Method:

@@ -36,7 +36,7 @@ def of_url(network: str, url: str) -> Path:
 
 
 def of_hub(network: str, repository: str, name: str | None, *, last: bool) -> Path | None:
-    """The file of Hugging Face's cache, or downloaded there; None where it cannot be had, if it is not the `last` way."""
+    """The file of Hugging Face's cache, or downloaded there; None where neither works and it is not the `last` way."""
     names = (name,) if name else NAMES
     try:
         hub = import_module("huggingface_hub")
