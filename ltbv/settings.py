@@ -28,7 +28,9 @@ class Settings:
     imbalance: float | None = choice(None, "Largest over smallest class.")
     profile: str | None = choice(None, "exp, step, or own: as the data are.", metavar="KIND")
     network: str = choice(
-        "", "Instead of the protocol's own; cifar:resnet20, …", metavar="torchvision:NAME[@CHILD][+weights=FILE]"
+        "",
+        "Instead of the protocol's own; cifar:resnet20, …",
+        metavar="torchvision:NAME[,KEY=VALUE][@CHILD][+weights=FILE]",
     )
     epochs: int | None = choice(None, "Passes over the images. This and the next five are the protocol's unless given.")
     batch: int | None = choice(None, "Images a step.")

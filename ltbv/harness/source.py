@@ -13,7 +13,7 @@ from ltbv.data.images.look import Tell
 from ltbv.data.images.named import NAMED
 from ltbv.data.images.recipe import Begin, Source
 from ltbv.errors import Refusal
-from ltbv.models.weights import placed
+from ltbv.models.vision import placed
 from ltbv.options import choices, option
 from ltbv.settings import Settings
 
@@ -24,7 +24,7 @@ def settled(options: Mapping[str, Any], tell: Tell = sources.silent) -> tuple[di
     `features`, a path or several, stands in the place of a `dataset`.
     """
     rest = dict(options)
-    if isinstance(network := rest.get("network"), str):
+    if isinstance(network := rest.get("network"), str) and network:
         rest["network"] = placed(network)  # a worker may stand elsewhere
     of_backbone = rest.pop("features", None)
     of_images = {one.name: rest.pop(one.name, None) for one in (*choices(Source), *choices(Begin))}

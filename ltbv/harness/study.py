@@ -24,7 +24,8 @@ from ltbv.errors import Refusal, unknown
 from ltbv.harness.keys import canonical, digest
 from ltbv.methods.base import Method, Stage
 from ltbv.models.foreign import Foreign
-from ltbv.models.weights import MARK, Weights
+from ltbv.models.named import FILE, named
+from ltbv.models.weights import Weights
 from ltbv.optimisers import LBFGS
 from ltbv.options import option, split
 from ltbv.schedules import value
@@ -99,7 +100,7 @@ class Study:
         elif self.protocol.tunes:
             said.append(
                 f"the protocol of {self.entry.name} is for weights that are trained already; give"
-                f" --network {self.protocol.backbone}{MARK}FILE"
+                f" --network {self.protocol.backbone}{FILE}FILE"
             )
         return said
 
@@ -145,8 +146,9 @@ class Study:
         del protocol["epochs"]  # stands among the settings
         name = {"protocol_name": said.pop("protocol")} if "protocol" in said else {}
         own = {**said, **name, "dataset": self.entry.name}  # wherever it lies
-        if weights := self.weights:
-            own["network"] = own["network"].partition(MARK)[0] + str(weights)
+        if network := own.get("network"):
+            parts = named(network)
+            own["network"] = str(parts._replace(weights=str(self.weights or parts.weights)))
         return {**own, "fingerprint": self.fingerprint, "protocol": protocol, "revision": REVISION}
 
     def form(self, method: Method) -> Method:

@@ -5,7 +5,7 @@ after the other. What a network does between its last children without a module 
 tried; a cut holds only if both halves, one after the other, say what the network says, in training too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ltbv.errors import Refusal, reason, unknown
 from ltbv.models.loop import lent
 
-SIDE = 64  # of the images that a cut is tried with; what a study's images are is tried by `engine.cost.check`
+SIDES = (64, 224, 32)  # of images that a network is tried with
 
 
 class Mean(nn.Module):
@@ -40,10 +40,61 @@ def last_linear(network: nn.Module, who: str) -> str:
     return linear[-1]
 
 
-def headless(network: nn.Module, who: str) -> nn.Module:
-    """A classifier without its last linear layer: images -> features."""
-    network.set_submodule(last_linear(network, who), nn.Identity())
+def ends_linear(network: nn.Module) -> bool:
+    """Is its last layer with parameters a linear one? Then it is a classifier, and that its head."""
+    layers = [part for part in network.modules() if next(part.parameters(recurse=False), None) is not None]
+    return bool(layers) and isinstance(layers[-1], nn.Linear)
+
+
+def headless(network: nn.Module, end: str) -> nn.Module:
+    """A classifier without the linear layer `end`: images -> features."""
+    network.set_submodule(end, nn.Identity())
     return network
+
+
+def tried(network: nn.Module, end: str, who: str, sides: Sequence[int]) -> int | None:
+    """Which of these sides a classifier takes; None for none. Its weights are spoilt.
+
+    One is refused whose answer is not what the linear layer `end` gives, alone and last, in training as in evaluation;
+    and one that says another thing each time, or writes into its images.
+    """
+    told: list[Tensor] = []
+    network.get_submodule(end).register_forward_hook(lambda module, taken, given: told.append(given))
+    draws = torch.Generator().manual_seed(0)
+    for side in sides:
+        images = torch.rand(2, 3, side, side, generator=draws)
+        said: list[object] = []
+        for training in (False, False, True):
+            told.clear()
+            try:
+                with torch.no_grad(), lent(np.random.default_rng(len(said)), images.device):
+                    said.append(network.train(training)(images))
+            except Exception:  # whatever a module says of images that it was not made for
+                if not said:
+                    break
+                raise
+            mode = "training" if training else "evaluation"
+            if not isinstance(said[-1], Tensor):
+                raise Refusal(
+                    f"{who} gives a {type(said[-1]).__name__} in {mode}; it has to give a tensor, a row of logits for"
+                    " each image"
+                )
+            if len(told) != 1 or not _same(said[-1], told[0]):
+                raise Refusal(
+                    f"{who} does not end in its last linear layer ({end}), in {mode}: what it gives is not what that"
+                    " gives; give a network whose last layer, in its order of modules too, is the classifier"
+                )
+            if images._version:
+                raise Refusal(f"{who} writes into the images that it is given; let it begin with a copy of them")
+        if not said:
+            continue
+        if not _same(said[0], said[1]):
+            raise Refusal(
+                f"{who} says another thing of the same images each time, in evaluation too; let it forget, or remember,"
+                " in training only"
+            )
+        return side
+    return None
 
 
 def halves(network: nn.Module, at: str, end: str, between: str) -> tuple[nn.Module, nn.Module]:
@@ -63,7 +114,7 @@ def places(network: nn.Module) -> list[str]:
     return found
 
 
-def way(network: nn.Module, at: str, end: str, who: str) -> tuple[str, int]:
+def way(network: nn.Module, at: str, end: str, who: str, side: int) -> tuple[str, int]:
     """What of BETWEEN makes a chain of a headless network, and how many features it gives.
 
     A network that is none is refused. Its weights are spoilt.
@@ -71,12 +122,14 @@ def way(network: nn.Module, at: str, end: str, who: str) -> tuple[str, int]:
     if at not in places(network):
         raise unknown(f"place to cut {who}", at, places(network))
     why = "its parts are no chain"
+    if shared := _in_both(*halves(network, at, end, "nothing")):
+        raise Refusal(f"{who} cannot be cut at {at}: {shared} is on both sides; leave out @{at}, or cut elsewhere")
     draws = torch.Generator().manual_seed(0)
     network = network.double()
     with torch.no_grad():
         for weight in network.parameters():  # a block that begins as nothing would hide what is wrong with it
             weight.add_(torch.randn(weight.shape, generator=draws, dtype=weight.dtype), alpha=0.05)
-    images = torch.rand(2, 3, SIDE, SIDE, generator=draws, dtype=torch.float64)
+    images = torch.rand(2, 3, side, side, generator=draws, dtype=torch.float64)
     for between in BETWEEN:
         try:
             chain = nn.Sequential(*halves(network, at, end, between))
@@ -115,3 +168,14 @@ def _alike(network: nn.Module, chain: nn.Module, images: Tensor) -> bool:
             said.append(one(images))
     whole, both = said
     return whole.dim() == 2 and whole.shape == both.shape and torch.allclose(whole, both, rtol=1e-8, atol=1e-8)
+
+
+def _same(one: object, other: object) -> bool:
+    return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one.nan_to_num(), other.nan_to_num())
+
+
+def _in_both(before: nn.Module, after: nn.Module) -> str:
+    """A weight or buffer of both, by its name in the first; '' where there is none."""
+    theirs = {id(value) for value in (*after.parameters(), *after.buffers())}
+    own = (*before.named_parameters(), *before.named_buffers())
+    return next((name for name, value in own if id(value) in theirs), "")

@@ -6,18 +6,22 @@ out.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from inspect import signature
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, reason
 from ltbv.later import later
-from ltbv.models.cut import halves, headless, last_linear, way
+from ltbv.models.cut import SIDES, halves, headless, last_linear, tried, way
 from ltbv.models.loop import Loop, lent
-from ltbv.models.weights import Weights
+from ltbv.models.named import FILE, PRETRAINED, Arguments, spelt
+from ltbv.models.weights import State, Weights
 
 CPU = torch.device("cpu")
 
@@ -26,17 +30,31 @@ CPU = torch.device("cpu")
 class Foreign(ABC):
     """A classifier by its name in a package, and the child that it is cut before, '' where it is left whole.
 
-    weights   that it begins with; what is narrowed is drawn all the same
+    weights     that it begins with; what is narrowed is drawn all the same
+    arguments   that it is made with
     """
 
     name: str
     cut: str = later("")
     weights: Weights | None = later(None)
+    arguments: Arguments = later(())
+
+    own_arguments: ClassVar[frozenset[str]] = frozenset()  # which nobody else may choose
+
+    def __post_init__(self) -> None:
+        for key, _ in self.arguments:
+            if key in self.own_arguments:
+                raise Refusal(f"network {self}: {key} is not for a study to choose; leave it out{self._cure()}")
 
     @property
     @abstractmethod
     def source(self) -> str:
         """Where the name is to be found."""
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Of images that it is tried with, the first that it takes; what a study's are, `engine.cost.check` tries."""
+        return SIDES
 
     @abstractmethod
     def whole(self) -> nn.Module:
@@ -47,8 +65,47 @@ class Foreign(ABC):
         del factor
         return None
 
+    def downloaded(self, tag: str) -> Path:
+        """The file of trained weights that its package has of it, where these have a name, of that name."""
+        raise Refusal(f"{self}{PRETRAINED}: {self.source} has no weights to be downloaded; give {self}{FILE}FILE")
+
+    def takes(self) -> list[str]:
+        """Arguments that it can be made with, as far as they can be told."""
+        return [*signature(type(replace(self, arguments=()).whole()).__init__).parameters][1:]
+
+    def end(self, network: nn.Module) -> str:
+        """The name of its last linear layer, whose place a head takes."""
+        return last_linear(network, str(self))
+
+    def renamed(self, state: State) -> State | None:
+        """What its package makes of a file's weights that are called otherwise; None where it makes nothing of them."""
+        del state
+        return None
+
+    def made(self, factor: float = 1.0) -> nn.Module:
+        """A network with its weights: those of the file, where there is one and it is as wide as they are, or drawn."""
+        try:
+            network = self.whole() if factor == 1 else self.narrowed(factor)
+        except Refusal:
+            raise
+        except Exception as error:  # whatever a package says of arguments that it does not take
+            if not self.arguments:
+                raise
+            raise Refusal(f"network {self} cannot be made ({reason(error)}){self._cure()}") from error
+        if network is None:
+            raise self._as_wide(factor)
+        if self.weights and factor == 1:
+            self.weights.put_into(network, self.end(network), lambda state: _renamed(self))
+        return network
+
+    def check(self) -> None:
+        """Refuse arguments that it does not take, and weights of another network."""
+        if self.arguments or self.weights:
+            _fitted(self)
+
     def __str__(self) -> str:
-        return f"{self.source}:{self.name}" + (f"@{self.cut}" if self.cut else "") + str(self.weights or "")
+        cut = f"@{self.cut}" if self.cut else ""
+        return f"{self.source}:{self.name}{spelt(self.arguments)}{cut}{self.weights or ''}"
 
     def build_shared(self, copies: int, channels: int) -> nn.Module:
         """What comes before the cut; of a whole network nothing, images pass."""
@@ -72,25 +129,18 @@ class Foreign(ABC):
         del size
 
     def _front(self) -> nn.Module:
-        network = self._made(1.0)
-        end = last_linear(network, str(self))
-        return halves(headless(network, str(self)), self.cut, end, _way(self, 1.0)[0])[0]
-
-    def _made(self, factor: float) -> nn.Module:
-        network = self.whole() if factor == 1 else self.narrowed(factor)
-        if network is None:
-            raise self._as_wide(factor)
-        if self.weights and factor == 1:
-            self.weights.put_into(network, last_linear(network, str(self)))
-        return network
-
-    def check_weights(self) -> None:
-        """Refuse weights of another network."""
-        _fitted(self)
+        return _halves(self, 1.0)[0]
 
     def _as_wide(self, factor: float) -> Refusal:
         cure = "use Net(width=1.0), or torchvision:resnet18@layer3, whose experts can"
         return Refusal(f"{self} cannot be made {factor:g} times as wide; {cure}")
+
+    def _cure(self) -> str:
+        try:
+            known = [name for name in self.takes() if name not in self.own_arguments]
+        except (TypeError, ValueError):  # of what is built in
+            return ""
+        return f"; there is: {', '.join(known)}" if known else "; it takes no arguments"
 
 
 @dataclass(frozen=True)
@@ -101,10 +151,20 @@ class _Branch:
     factor: float
 
     def __call__(self) -> nn.Module:
-        network = self.of._made(self.factor)
-        end = last_linear(network, str(self.of))
-        network = headless(network, str(self.of))
-        return halves(network, self.of.cut, end, _way(self.of, self.factor)[0])[1] if self.of.cut else network
+        if self.of.cut:
+            return _halves(self.of, self.factor)[1]
+        network = self.of.made(self.factor)
+        return headless(network, self.of.end(network))
+
+
+def _halves(of: Foreign, factor: float) -> tuple[nn.Module, nn.Module]:
+    return _parted(of, factor, _way(of, factor)[0])
+
+
+def _parted(of: Foreign, factor: float, between: str) -> tuple[nn.Module, nn.Module]:
+    network = of.made(factor)
+    end = of.end(network)
+    return halves(headless(network, end), of.cut, end, between)
 
 
 @lru_cache(maxsize=64)
@@ -113,21 +173,44 @@ def _way(of: Foreign, factor: float) -> tuple[str, int]:
     if factor != 1:
         _way(of, 1.0)
     with CPU, lent(np.random.default_rng(0), CPU):
-        network = of._made(factor)
-        end = last_linear(network, str(of))
-        return way(headless(network, str(of)), of.cut, end, f"{of.source}:{of.name}")
+        network = of.made(factor)
+        end, side = of.end(network), _side(of) or of.sides[0]
+        found = way(headless(network, end), of.cut, end, f"{of.source}:{of.name}", side)
+        if factor != 1:
+            stems = [_parted(of, width, found[0])[0].state_dict() for width in (1.0, factor)]
+            shapes = [{name: value.shape for name, value in stem.items()} for stem in stems]
+            if shapes[0] != shapes[1]:  # what experts share would be of another width than what they take
+                raise of._as_wide(factor)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _side(of: Foreign) -> int | None:
+    """Of images that it is tried with, where it takes any of these; a network that a head cannot end is refused."""
+    with CPU, lent(np.random.default_rng(0), CPU):
+        network = of.whole()
+        return tried(network, of.end(network), str(of), of.sides)
 
 
 @lru_cache(maxsize=16)
 def _fitted(of: Foreign) -> None:
     with CPU, lent(np.random.default_rng(0), CPU):
-        of._made(1.0)
+        of.made()
+
+
+@lru_cache(maxsize=1)
+def _renamed(of: Foreign) -> State | None:
+    """Once for all copies."""
+    assert of.weights is not None
+    with CPU, lent(np.random.default_rng(0), CPU):
+        return of.renamed(of.weights.state())
 
 
 @lru_cache(maxsize=64)
 def _width(of: Foreign) -> int:
     with CPU, lent(np.random.default_rng(0), CPU):
         network = of.whole()
-    last = network.get_submodule(last_linear(network, str(of)))
+    _side(of)
+    last = network.get_submodule(of.end(network))
     assert isinstance(last, nn.Linear)
     return last.in_features

@@ -7,7 +7,7 @@ here has one of its own, which is drawn. Nothing in a file is run.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from ltbv.errors import Refusal
 from ltbv.files.reading import reading
+from ltbv.models.named import FILE, KNOWN
 
 SAFE = ".safetensors"
 WITHIN = ("state_dict", "model_state_dict", "model")  # where training scripts put weights among other things
-MARK = "+weights="
-KNOWN = "sha256:"
+State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,49 +36,59 @@ class Weights:
     path: Path = field(compare=False)
 
     def __str__(self) -> str:
-        return f"{MARK}{KNOWN}{self.digest}"
+        return f"{FILE}{KNOWN}{self.digest}"
 
-    def put_into(self, network: nn.Module, head: str | None) -> int:
+    def state(self) -> State:
+        """What the file holds."""
+        return _read(self.path, self.digest)
+
+    def put_into(
+        self, network: nn.Module, head: str | None, renamed: Callable[[State], State | None] | None = None
+    ) -> int:
         """Give a network these weights, but for its `head`, if it has one; how many tensors it took.
 
-        A name that only one of both has, or another shape, is refused; counts of batches may be missing.
+        A name that only one of both has, or another shape, is refused; counts of batches may be missing. `renamed`
+        is asked first for what the network's package makes of them: its own files may be older than its names.
         """
-        found = {name: of for name, of in _read(self.path, self.digest).items() if not _within(name, head)}
-        wanted = {name: of for name, of in network.state_dict().items() if not _within(name, head)}
-        needed = {name: of for name, of in wanted.items() if not name.endswith("num_batches_tracked")}
-        for what, names in (
-            ("lacks", needed.keys() - found.keys()),
-            ("has, and the network has not,", found.keys() - wanted.keys()),
-        ):
-            if names:
-                raise Refusal(f"{self.path} {what} {_some(names)}: they are weights of another network")
-        other = [
-            f"{name} {tuple(found[name].shape)}, not {tuple(of.shape)}"
-            for name, of in needed.items()
-            if found[name].shape != of.shape
-        ]
-        if other:
-            raise Refusal(f"{self.path} has other shapes than the network: {_some(other)}")
+        wanted, read = network.state_dict(), self.state()
+        found, wrong = read, _amiss(read, wanted, head)
+        if wrong and renamed and (other := renamed(read)) and not _amiss(other, wanted, head):
+            found, wrong = other, ""
+        if wrong:
+            raise Refusal(f"{self.path} {wrong}")
+        taken = {name: of for name, of in found.items() if not _within(name, head)}
         if not any(of.is_meta for of in wanted.values()):
-            network.load_state_dict(found, strict=False)
-        return len(found)
+            network.load_state_dict(taken, strict=False)
+        return len(taken)
+
+
+def _amiss(found: State, network: State, head: str | None) -> str:
+    """Why these are not the weights of that network, but for its head; '' where they are."""
+    found, wanted = ({name: v for name, v in of.items() if not _within(name, head)} for of in (found, network))
+    needed = {name: of for name, of in wanted.items() if not name.endswith("num_batches_tracked")}
+    for what, names in (
+        ("lacks", needed.keys() - found.keys()),
+        ("has, and the network has not,", found.keys() - wanted.keys()),
+    ):
+        if names:
+            return f"{what} {_some(names)}: they are weights of another network"
+    other = [
+        f"{name} {tuple(found[name].shape)}, not {tuple(of.shape)}"
+        for name, of in needed.items()
+        if found[name].shape != of.shape
+    ]
+    return f"has other shapes than the network: {_some(other)}" if other else ""
 
 
 def weights(path: Path | str) -> Weights:
     """The weights of a file."""
     path = Path(path)
     if str(path).startswith(KNOWN):
-        raise Refusal(f"{MARK}{path}: give the file whose sha256 begins so")
+        raise Refusal(f"{FILE}{path}: give the file whose sha256 begins so")
     if not path.is_file():
-        raise Refusal(f"{MARK}{path}: there is no such file; give a {SAFE}, .pt or .pth")
+        raise Refusal(f"{FILE}{path}: there is no such file; give a {SAFE}, .pt or .pth")
     said = path.stat()
     return Weights(_digest(path, said.st_size, said.st_mtime_ns), path)
-
-
-def placed(network: str) -> str:
-    """The name of a network, with the whole path of its file of weights."""
-    name, mark, file = network.partition(MARK)
-    return name + mark + (file if not mark or file.startswith(KNOWN) else str(Path(file).absolute()))
 
 
 @lru_cache(maxsize=16)

@@ -74,7 +74,7 @@ def images(runs: int = 1, n: int = 4, channels: int = 3, side: int = 16) -> torc
 @pytest.mark.parametrize("end", ["flatten", "mean", "relu, mean"])
 @pytest.mark.parametrize("at", ["stem", "body", "body.1", "fc"])
 def test_both_halves_say_what_the_whole_says(end, at):
-    network = headless(Small(end), "it").double().eval()
+    network = headless(Small(end), "fc").double().eval()
     x = images()
     expected = network(x)
     of = Somebodys(end, at)
@@ -268,6 +268,111 @@ def test_a_network_of_timm_is_cut_as_any_other():
         assert network.eval()(images(side=64)).features.shape == (1, 2, 4, features)
     with pytest.raises(Refusal, match="unknown timm network 'resnet81'"):
         backbone("timm:resnet81")
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnext50_32x4d"])
+def test_residual_networks_of_timm_are_narrowed_as_ride_does(name):
+    pytest.importorskip("timm")
+    net = Net(experts=3, width=0.75, head=COSINE)
+    found = network_cost(net, backbone(f"timm:{name}@layer3"), (224, 224, 3), 1000)
+    assert (found["parameters"], found["macs"]) == LARGE[name, 3][:2]
+
+
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [("resnet10t@layer3", 384), ("convnext_atto@stages.2", 240), ("pvt_v2_b0@stages.2", 192)],
+)
+def test_families_of_timm_are_narrowed_behind_the_cut(name, features):
+    pytest.importorskip("timm")
+    network = stack(Net(experts=2, width=0.75), backbone(f"timm:{name}")).eval()
+    found = network(images(side=64))
+    assert found.features.shape == (1, 2, 4, features) and not torch.equal(found.logits[0, 0], found.logits[0, 1])
+
+
+@pytest.mark.parametrize("name", ["regnetx_002@s3", "densenet121@features.denseblock3", "resnet18@global_pool"])
+def test_what_timm_cannot_narrow_is_refused_with_a_cure(name):
+    pytest.importorskip("timm")
+    with pytest.raises(Refusal, match=r"cannot be made 0.75 times as wide; use Net\(width=1.0\), or|cannot be cut at"):
+        RIDE.net.build(backbone(f"timm:{name}"), runs=1, channels=3, classes=5)
+
+
+class Hostile(nn.Module):
+    """Somebody's network that a head cannot end, each in its own way."""
+
+    def __init__(self, how: str):
+        super().__init__()
+        self.how, self.asked = how, 0
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.fc = nn.Linear(4, 4)
+        if how == "unused":
+            self.projection = nn.Linear(4, 4)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x):
+        self.asked += 1
+        if self.how == "writes":
+            x.sub_(0.5)
+        features = self.body(x) * (self.asked if self.how == "counts" else 1)
+        said = self.fc(features)
+        if self.how == "in training" and self.training:
+            return said, features
+        return {"logits": said} if self.how == "dict" else said.softmax(1) if self.how == "softmax" else said
+
+
+@dataclass(frozen=True)
+class Hostiles(Foreign):
+    source = "somebody"
+
+    def whole(self):
+        return Hostile(self.name)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("dict", "gives a dict in evaluation; it has to give a tensor"),
+        ("in training", "gives a tuple in training; it has to give a tensor"),
+        ("softmax", r"does not end in its last linear layer \(fc\), in evaluation"),
+        ("unused", r"does not end in its last linear layer \(projection\)"),
+        ("writes", "writes into the images"),
+        ("counts", "says another thing of the same images each time"),
+    ],
+)
+def test_a_network_that_a_head_cannot_end_is_refused_in_a_line(how, words):
+    with pytest.raises(Refusal, match=f"somebody:{how} {words}") as told:
+        Net().build(Hostiles(how), runs=1, channels=3, classes=5)
+    assert "\n" not in str(told.value)
+
+
+def test_one_with_a_whole_number_among_its_buffers_is_taken():
+    assert stack(Net(), Hostiles("kind"), runs=2).eval()(images(runs=2)).logits.shape == (2, 1, 4, 5)
+
+
+class Tied(nn.Module):
+    """Two layers of one weight, which a cut between them would part."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.second.weight = self.first.weight
+        self.pool, self.flat, self.fc = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.fc(self.flat(self.pool(self.second(self.first(x)))))
+
+
+@dataclass(frozen=True)
+class Ties(Foreign):
+    source = "somebody"
+
+    def whole(self):
+        return Tied()
+
+
+def test_weights_that_both_halves_share_are_not_parted():
+    assert stack(Net(experts=2, width=1.0), Ties("tied", "pool")).eval()(images()).logits.shape == (1, 2, 4, 5)
+    with pytest.raises(Refusal, match="somebody:tied cannot be cut at second: 0.weight is on both sides"):
+        Net(experts=2, width=1.0).build(Ties("tied", "second"), runs=1, channels=3, classes=5)
 
 
 def test_a_loss_falls_through_a_cut_network(tiny):

@@ -14,8 +14,7 @@ from ltbv.harness.study import resolve
 from ltbv.methods import METHODS
 from ltbv.models.experts import Net
 from ltbv.models.stack import draw_run
-from ltbv.models.vision import backbone, torchvision
-from ltbv.models.weights import placed
+from ltbv.models.vision import backbone, placed, torchvision
 from ltbv.seeds import generator
 
 NAME = "torchvision:resnet18@layer3"
