@@ -18,6 +18,7 @@ __version__ = "0.2.0"
 
 _WHERE = {
     "analyse": "ltbv.report.analysis",
+    "Analysis": "ltbv.report.result",
     "bootstrap": "ltbv.studies",
     "images": "ltbv.data.images.sources",
     "sklearn": "ltbv.sklearn",

@@ -20,11 +20,11 @@ from ltbv.data.dataset import indices_of, labels_of, make_ids
 from ltbv.data.resample import SCHEMES, draw, lost_by_run, overlap
 from ltbv.errors import Refusal, unknown
 from ltbv.options import expect
-from ltbv.report.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
+from ltbv.report.result import Analysis
 from ltbv.stats.keyed import Keys, matched
 
 OF_DATA = tuple(name for name, scheme in SCHEMES.items() if not scheme.beyond_pool)

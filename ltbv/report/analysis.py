@@ -1,25 +1,22 @@
 """What do predictions in memory say? `ltbv.analyse`: arrays in, the tables of a report out."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 from types import NoneType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ltbv.errors import Refusal, unknown
 from ltbv.options import expect
-from ltbv.report import tables as of_tables
 from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs, without_counts
 from ltbv.report.elsewhere.counts import by_key, check_counts
 from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
 from ltbv.report.elsewhere.scores import judge
-from ltbv.report.evidence import REFERENCE, Evidence
-from ltbv.report.verdict import MARGIN, check_margin
+from ltbv.report.evidence import REFERENCE
+from ltbv.report.result import Analysis
+from ltbv.report.verdict import MARGIN
 from ltbv.stats import class_counts
 from ltbv.stats.keyed import Keys, matched, plain
 from ltbv.stats.record import check_clusters
@@ -27,81 +24,6 @@ from ltbv.stats.votes import blocks, check_labels
 
 LABELS = "labels"
 KINDS = (LABELS, PROBS, LOGITS)
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """What `analyse` found. `splits`, `classes`, `hardest_negatives`: pandas tables, columns as in `report.tables`.
-
-    margin       of accuracy: how much worse the head may be and still count as kept
-    exact        the exact sign-flip test too; None: where it takes a few seconds only
-    allow_scale  compare softmax scores of methods whose logits are on different scales
-
-    `dataclasses.replace(analysis, exact=True)` is the same with the exact test.
-    """
-
-    evidence: Evidence
-    margin: float = MARGIN
-    exact: bool | None = None
-    allow_scale: bool = False
-
-    def __post_init__(self) -> None:
-        check_margin(self.margin)
-        expect("exact", self.exact, bool, NoneType)
-        expect("allow_scale", self.allow_scale, bool)
-
-    def __repr__(self) -> str:
-        runs = ", ".join(f"{method.label} {len(method.runs)} runs" for method in self.evidence.methods)
-        return f"<Analysis of {runs}, {self.evidence.labels.size:,} test points: .splits, .classes, .cautions, .write>"
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the answer, and the grid of accuracy, bias and variance."""
-        from ltbv.report.notebook import html
-
-        return html(self.tables, self.evidence)
-
-    @cached_property
-    def tables(self) -> of_tables.Tables:
-        """All tables, verdicts and cautions."""
-        return of_tables.build(self.evidence, **self._asked)
-
-    @property
-    def splits(self) -> pd.DataFrame:
-        """All quantities, for all classes and each split."""
-        return self.tables.splits
-
-    @property
-    def classes(self) -> pd.DataFrame:
-        """Accuracy, bias and variance of each class."""
-        return self.tables.classes
-
-    @property
-    def hardest_negatives(self) -> pd.DataFrame:
-        """Scores of the hardest negatives; empty where only labels are known."""
-        return self.tables.hardest_negatives
-
-    @property
-    def cautions(self) -> tuple[str, ...]:
-        """Lines that a reader of the tables must know."""
-        return self.tables.cautions
-
-    def against(self, reference: str | None = None, methods: Sequence[str] = ()) -> "Analysis":
-        """The same compared with another method, and of some `methods` only: keys. See `report.evidence.chosen`."""
-        if not isinstance(methods, Iterable):
-            raise Refusal(f"methods is {methods!r}: give a list of keys")
-        keys = [methods] if isinstance(methods, str) else list(methods)
-        return replace(self, evidence=self.evidence.of(reference, keys))
-
-    def write(self, directory: Path | str) -> str:
-        """Write the whole report below `directory`; gives back the text for a terminal."""
-        from ltbv.report import write_report
-
-        expect("directory", directory, Path)
-        return write_report(self.evidence, directory, **self._asked)
-
-    @property
-    def _asked(self) -> dict[str, Any]:
-        return {"margin": self.margin, "exact": self.exact, "allow_scale": self.allow_scale}
 
 
 def analyse(

@@ -102,7 +102,7 @@ def counts(profile: pd.DataFrame) -> Figure:
     panels[1].set_title("Share of its images that two runs have in common", loc="left")
     if profile["shared"].notna().any():
         panels[1].set_ylim(0, max(0.02, 1.15 * profile["shared"].max()))
-        panels[1].yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+        panels[1].yaxis.set_major_formatter(_percent)
     else:
         panels[1].set_yticks([])
         panels[1].text(0.5, 0.5, "not known", transform=panels[1].transAxes, ha="center", va="center")
@@ -112,6 +112,11 @@ def counts(profile: pd.DataFrame) -> Figure:
         panel.set_xticks([])
         panel.set_xlabel(f"{len(profile)} classes, most training images at the left")
     return figure
+
+
+def _percent(share: float, place: int | None = None) -> str:
+    del place
+    return f"{100 * share:g} %"
 
 
 def _edges(panel: Axes, profile: pd.DataFrame) -> None:
