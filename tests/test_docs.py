@@ -163,7 +163,7 @@ def test_the_file_of_features_of_the_page_is_one(here, monkeypatch):
 def test_the_tutorial_works_word_by_word(here):
     """With fewer runs of small data; its commands are as they stand otherwise."""
     page = METHODS.with_name("tutorial") / "index.md"
-    small = ["--runs", "4", "--epochs", "1", "--head", "40", "--imbalance", "10", "-q"]
+    small = ["--runs", "4", "--epochs", "1", "--head", "40", "--imbalance", "40", "-q"]
     commands = re.findall(r"^    ltbv ((?:bootstrap|report).*)$", page.read_text(), re.M)
     assert len(commands) == 5
     for command in commands:
@@ -171,7 +171,7 @@ def test_the_tutorial_works_word_by_word(here):
         done = ltbv(*words, *(small if words[0] == "bootstrap" else []), cwd=here)
         assert done.returncode == 0, done.stderr
     assert (here / "reports/glyphs-lt/report.html").exists() and (here / "reports/paper/tables/table1.tex").exists()
-    code = blocks(page, "python")[0].replace("runs=10,", "runs=4, epochs=1, head=40, imbalance=10,")
+    code = blocks(page, "python")[0].replace("runs=10,", "runs=4, epochs=1, head=40, imbalance=40,")
     environment = os.environ | {"LTBV_CACHE": str(here.parent / "cache")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, env=environment)
     assert done.returncode == 0 and done.stdout.count("ldam_drw") == 5, done.stderr

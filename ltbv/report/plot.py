@@ -98,12 +98,11 @@ def plot(
 
 
 def _check(kind: Any, quantity: Any, ax: Any, theme: Any) -> None:
-    if kind not in tuple(KINDS):
-        raise unknown("kind of plot", kind, KINDS)
-    if theme not in themes.THEMES:
-        raise unknown("theme", theme, themes.THEMES)
-    if quantity is not None and quantity not in SHOWN:
-        raise unknown("quantity of a plot", quantity, SHOWN)
+    named = [("kind of plot", kind, KINDS), ("theme", theme, themes.THEMES)]
+    named += [] if quantity is None else [("quantity of a plot", quantity, SHOWN)]
+    for what, name, known in named:
+        if not isinstance(name, str) or name not in known:
+            raise unknown(what, name, known)
     if quantity is not None and kind not in PANELS:
         raise Refusal(f"plot {kind!r} is one for all quantities; those with a panel for each are: {', '.join(PANELS)}")
     if ax is not None and not isinstance(ax, Axes):

@@ -123,8 +123,8 @@ class Analysis:
         >>> analysis.splits.pivot(index="method", columns="split", values="variance").round(2)
         split    all   few  many  medium
         method
-        ce      0.26  0.26  0.25    0.27
-        mine    0.13  0.10  0.14    0.15
+        ce      0.34  0.36  0.33    0.34
+        mine    0.14  0.15  0.12    0.14
         """
         return frames.splits(self.tables, self.evidence)
 
@@ -141,20 +141,20 @@ class Analysis:
             is not among the nine); state; better, whether the difference is to the good (NA: unjudged, or none);
             caution, why it is not judged, else empty.
 
-            `state` is 'claim', a claim that holds after Holm's correction; 'interval', the interval excludes 0 but
-            nothing is claimed; 'open', neither; or 'unjudged', because a caution stands at the number.
-
         Notes
         -----
+        `state` is 'claim', a claim that holds after Holm's correction; 'interval', the interval excludes 0 but nothing
+        is claimed; 'open', neither; or 'unjudged', because a caution stands at the number.
+
         The claim of an accuracy is that of the error. Where the exact sign-flip test was done, a claim needs that too:
         its p, and what the study could have detected, are in `tables.claims`.
 
         Examples
         --------
         >>> analysis.claims.query("split == 'few' and state == 'claim'")[["method", "quantity", "better"]]
-          method  quantity  better
-        6   mine  accuracy    True
-        8   mine  variance    True
+           method  quantity  better
+        9    mine  accuracy    True
+        11   mine  variance    True
         """
         return frames.claims(self.tables, self.evidence)
 
@@ -238,7 +238,7 @@ class Analysis:
         --------
         >>> bracket = analysis.all.query("method == 'ce' and group == 'few' and quantity.str.startswith('variance')")
         >>> bracket[["quantity", "estimate"]].round(2).to_dict("tight")["data"]
-        [['variance', 0.26], ['variance_low', 0.25], ['variance_high', 0.27]]
+        [['variance', 0.36], ['variance_low', 0.34], ['variance_high', 0.38]]
         """
         return self.tables.splits
 
@@ -254,7 +254,7 @@ class Analysis:
         Examples
         --------
         >>> analysis.classes.query("quantity == 'accuracy'").groupby("method")["estimate"].max().round(2).to_dict()
-        {'ce': 0.67, 'mine': 0.91}
+        {'ce': 0.68, 'mine': 0.88}
         """
         return self.tables.classes
 
