@@ -114,7 +114,7 @@ def counts(profile: pd.DataFrame) -> Figure:
     return figure
 
 
-def _percent(share: float, place: int | None = None) -> str:
+def _percent(share: float, place: float | None = None) -> str:
     del place
     return f"{100 * share:g} %"
 

@@ -54,7 +54,7 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     return figure
 
 
-def percent(share: float, place: int | None = None) -> str:
+def percent(share: float, place: float | None = None) -> str:
     """How an axis writes a share in percent."""
     del place
     return f"{100 * share:g}"

@@ -142,7 +142,7 @@ def _panel(panel: Axes, kind: str, quantity: str, tables: Tables, evidence: Evid
     (_differences if kind == DIFFERENCES else _bias_variance)(panel, quantity, tables, look)
     for handle in _told(kind, look):
         panel.add_line(handle)
-    for name in (panel.title, panel._left_title, *panel.get_xticklabels(), *panel.get_yticklabels()):
+    for name in panel.get_yticklabels():
         name.set_parse_math(False)  # names may hold a $
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.collections import Collection
-from matplotlib.colors import to_hex, to_rgba, to_rgba_array
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -54,5 +53,5 @@ def _turned(colour: Any, mark: bool = False) -> Any:
     return (*to_rgba(darkened(to_hex(of), mark))[:3], alpha)
 
 
-def _turned_all(colours: Any) -> np.ndarray:
-    return to_rgba_array([_turned(colour, mark=True) for colour in colours]) if len(colours) else np.empty((0, 4))
+def _turned_all(colours: Any) -> list[Any]:
+    return [_turned(colour, mark=True) for colour in colours]
