@@ -8,6 +8,17 @@ One legend of axes holds everywhere:
 
     R runs · B batch · N test points · C classes · D features · E experts · n training images of one run
 
+What there is (`help` of each says more):
+
+    analyse            predictions in memory -> Analysis
+    bootstrap          train methods on resamples, in a study's directory -> Analysis
+    sklearn            `ltbv.sklearn.bootstrap`: the same of anything that has fit and predict
+    Analysis           what these find: splits, claims, verdicts, plot, write
+    images             a data set of one's own images
+    Method, Stage      a method of one's own, and register, which makes it known
+    losses, schedules  what methods are made of
+    stats              the statistics alone: arrays in, numbers out
+
 A *run* is one retraining on one resample. Nothing is imported before it is asked for: `ltbv.stats` needs no torch.
 """
 
@@ -18,6 +29,7 @@ __version__ = "0.2.0"
 
 _WHERE = {
     "analyse": "ltbv.report.analysis",
+    "Analysis": "ltbv.report.result",
     "bootstrap": "ltbv.studies",
     "images": "ltbv.data.images.sources",
     "sklearn": "ltbv.sklearn",

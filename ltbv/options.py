@@ -71,6 +71,8 @@ def expect(name: str, value: Any, *wanted: type) -> None:
     if not suits or (isinstance(value, bool) and bool not in wanted):
         words = " or ".join("None" if one is NoneType else KINDS[one] for one in wanted)
         raise Refusal(f"{name} is {value!r}, a {type(value).__name__}: give {words}")
+    if Path in wanted and isinstance(value, str | PathLike) and "\0" in str(value):
+        raise Refusal(f"{name} is {str(value)!r}: no path has a zero byte")
 
 
 def split(values: Mapping[str, Any], *of: type) -> list[dict[str, Any]]:

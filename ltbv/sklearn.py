@@ -9,7 +9,7 @@ R runs, C classes.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,11 +20,11 @@ from ltbv.data.dataset import indices_of, labels_of, make_ids
 from ltbv.data.resample import SCHEMES, draw, lost_by_run, overlap
 from ltbv.errors import Refusal, unknown
 from ltbv.options import expect
-from ltbv.report.analysis import Analysis
 from ltbv.report.elsewhere.assemble import Run, evidence_of, in_order, method_runs
 from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
 from ltbv.report.elsewhere.rows import PROBS
 from ltbv.report.elsewhere.scores import judge
+from ltbv.report.result import Analysis
 from ltbv.stats.keyed import Keys, matched
 
 OF_DATA = tuple(name for name, scheme in SCHEMES.items() if not scheme.beyond_pool)
@@ -69,16 +69,17 @@ def bootstrap(
         expect(name, number, float)
     if not 0 < fraction <= 1:
         raise Refusal(f"fraction={fraction} must be above 0 and at most 1")
-    if runs < 1:
-        raise Refusal(f"runs={runs} must be at least 1")
+    for name, whole, least in (("runs", runs, 1), ("seed", seed, 0)):
+        if whole < least:
+            raise Refusal(f"{name}={whole} must be at least {least}")
+    expect("dataset", dataset, str)
     of_method = dict(estimator) if isinstance(estimator, Mapping) else {type(estimator).__name__: estimator}
     if not of_method:
         raise Refusal("no estimator is given")
     for key, one in of_method.items():
-        if not hasattr(one, "fit"):
-            raise Refusal(
-                f"estimator {key} is a {type(one).__name__}: give what has fit and predict, or a dict of such"
-            )
+        if not hasattr(one, "fit") or isinstance(one, type):
+            what = f"the class {one.__name__}" if isinstance(one, type) else f"a {type(one).__name__}"
+            raise Refusal(f"estimator {key} is {what}: give what has fit and predict, or a dict of such")
     of_method, notes = in_order(of_method, reference)
 
     classes, train_labels, labels = _class_ids(X, y, X_test, y_test)
@@ -119,7 +120,7 @@ def _class_ids(X: Any, y: Any, X_test: Any, y_test: Any) -> tuple[np.ndarray, np
     for name, values, keys, rows in (("y", of_train, train_keys, X), ("y_test", of_test, test_keys, X_test)):
         if values.ndim != 1 or not values.size:
             raise Refusal(f"{name} must be one label for each row; got shape {values.shape}")
-        if (number := rows.shape[0] if hasattr(rows, "shape") else len(rows)) != values.size:
+        if (number := _length(rows, f"X{name[1:]}")) != values.size:
             raise Refusal(f"X{name[1:]} has {number} rows and {name} {values.size} labels")
         if None not in (keys[0], _names(rows)) and keys[0] != _names(rows):
             raise Refusal(
@@ -154,6 +155,16 @@ def _samples(
         classes, within = trained[labels_of(drawn)], indices_of(drawn)
         samples.append((row_of[first[classes] + within], make_ids(classes, within)))
     return samples
+
+
+def _length(rows: Any, name: str) -> int:
+    """How many rows there are."""
+    shape = getattr(rows, "shape", None)
+    if shape is None and isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
+        return len(rows)
+    if not shape:
+        raise Refusal(f"{name} is a {type(rows).__name__}: give rows, an array, sparse matrix, DataFrame or list")
+    return int(shape[0])
 
 
 def _names(rows: Any) -> Keys:

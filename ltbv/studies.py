@@ -16,8 +16,8 @@ from ltbv.data.images.recipe import Begin, Source
 from ltbv.errors import Refusal
 from ltbv.harness.request import Means, Request
 from ltbv.options import expect, split
-from ltbv.report.analysis import Analysis
 from ltbv.report.evidence import REFERENCE
+from ltbv.report.result import Analysis
 from ltbv.report.study import read_study
 from ltbv.settings import Settings
 

@@ -42,8 +42,8 @@ def test_labels_probabilities_and_logits_agree():
     by_probability = analyse({key: softmax(z) for key, z in logits.items()}, LABELS, COUNTS)
     by_label = analyse({key: z.argmax(2) for key, z in logits.items()}, LABELS, COUNTS)
     assert found.evidence.names == {"ce": "ce", "mine": "mine"}
-    assert_frame_equal(found.splits, by_probability.splits)
-    assert_frame_equal(found.splits, by_label.splits)
+    assert_frame_equal(found.all, by_probability.all)
+    assert_frame_equal(found.all, by_label.all)
     assert_frame_equal(found.hardest_negatives, by_probability.hardest_negatives, rtol=1e-4)
     assert len(by_label.hardest_negatives) == 0
     assert any("predicted labels alone" in line for line in by_label.cautions)
@@ -66,7 +66,7 @@ def test_it_is_what_the_statistics_say():
     logits = logits_of(0)
     found = analyse(logits, LABELS, COUNTS, class_names=np.array(list("abcd")))
     by_hand = {e.quantity: e for e in stats.summarize(stats.Record(logits.argmax(2), LABELS), {"few": np.array([3])})}
-    row = found.splits.set_index(["method", "group", "quantity"]).loc["ce", "few", "variance"]
+    row = found.all.set_index(["method", "group", "quantity"]).loc["ce", "few", "variance"]
     assert (row["estimate"], row["low"]) == (by_hand["variance"].estimate, by_hand["variance"].low)
     assert set(found.classes["class_name"]) == set("abcd")
     hardest = stats.hardest_negative(logits, LABELS)
@@ -91,7 +91,7 @@ def test_runs_may_come_one_by_one_and_nothing_is_changed():
     logits = logits_of(0)
     before = logits.copy()
     found = analyse({"ce": list(logits)}, LABELS.tolist(), COUNTS)
-    assert_frame_equal(found.splits, analyse(logits, LABELS, np.array(COUNTS)).splits)
+    assert_frame_equal(found.all, analyse(logits, LABELS, np.array(COUNTS)).all)
     assert np.array_equal(logits, before)
 
 
@@ -107,14 +107,14 @@ def test_the_kind_can_be_said():
 def test_methods_may_be_called_by_numbers():
     sweep = {tau: logits_of(at) for at, tau in enumerate((0.0, 0.5, np.float64(1.0)))}
     found = analyse(sweep, LABELS, COUNTS, reference=0.5)
-    assert list(found.evidence.names) == ["0.5", "0.0", "1.0"] and set(found.splits.method) == set(found.evidence.names)
+    assert list(found.evidence.names) == ["0.5", "0.0", "1.0"] and set(found.all.method) == set(found.evidence.names)
     assert analyse(sweep, LABELS, COUNTS, reference="0.5").evidence.names == found.evidence.names
     assert refusal({1: logits_of(0), "1": logits_of(0)}, LABELS, COUNTS) == "two methods are called '1'"
     assert refusal({1: logits_of(0)}, LABELS, COUNTS, 2) == "unknown reference '2'; there is: 1"
 
 
 def test_one_run_says_nothing_of_variance():
-    found = analyse(logits_of(0)[:1], LABELS, COUNTS).splits
+    found = analyse(logits_of(0)[:1], LABELS, COUNTS).all
     known = found[found.estimate.notna()]
     assert set(known.quantity) == {"accuracy", "error", "hardest_negative", "hardest_above_true"} & set(known.quantity)
     assert {"unbiased_variance", "biased_variance", "hits", "variance_low"} <= set(found.quantity) - set(known.quantity)
@@ -126,10 +126,10 @@ def test_tensors_of_any_type_are_what_arrays_are():
     right = analyse(logits, LABELS, COUNTS)
     for values in (torch.tensor(logits), torch.tensor(logits, requires_grad=True), torch.tensor(logits).half()):
         found = analyse({"ce": values}, torch.tensor(LABELS), torch.tensor(COUNTS))
-        assert_frame_equal(found.splits, right.splits)
+        assert_frame_equal(found.all, right.all)
     coarse = torch.tensor(logits, requires_grad=True).bfloat16()
     rounded = analyse(coarse.detach().float().numpy(), LABELS, COUNTS)
-    assert_frame_equal(analyse(coarse, LABELS, COUNTS).splits, rounded.splits)
+    assert_frame_equal(analyse(coarse, LABELS, COUNTS).all, rounded.all)
     softmax_of_bfloat16 = torch.softmax(coarse, -1)
     assert (abs(softmax_of_bfloat16.float().sum(-1) - 1) > 1e-3).any()
     assert analyse(softmax_of_bfloat16, LABELS, COUNTS).evidence.reference.p_true is not None
@@ -137,9 +137,9 @@ def test_tensors_of_any_type_are_what_arrays_are():
 
 def test_columns_and_tables_of_labels_are_labels():
     predicted = logits_of(0).argmax(2)
-    right = analyse(predicted, LABELS, COUNTS).splits
-    assert_frame_equal(analyse(predicted[:, :, None], LABELS[:, None], COUNTS).splits, right)
-    assert_frame_equal(analyse({"ce": pd.DataFrame(predicted)}, pd.Series(LABELS), COUNTS).splits, right)
+    right = analyse(predicted, LABELS, COUNTS).all
+    assert_frame_equal(analyse(predicted[:, :, None], LABELS[:, None], COUNTS).all, right)
+    assert_frame_equal(analyse({"ce": pd.DataFrame(predicted)}, pd.Series(LABELS), COUNTS).all, right)
 
 
 DIGITS = {
@@ -277,8 +277,8 @@ def test_without_training_counts_all_classes_and_each_are_spoken_of():
     logits = logits_of(0)
     for predictions in (logits, logits.argmax(2), softmax(logits)):
         found = analyse({"ce": predictions, "mine": predictions[::-1]}, LABELS)
-        whole = found.splits.set_index(["method", "group", "quantity"])["estimate"]
-        with_counts = analyse({"ce": predictions}, LABELS, COUNTS).splits.set_index(["method", "group", "quantity"])
+        whole = found.all.set_index(["method", "group", "quantity"])["estimate"]
+        with_counts = analyse({"ce": predictions}, LABELS, COUNTS).all.set_index(["method", "group", "quantity"])
         assert whole["ce", "all", "variance"] == with_counts.estimate["ce", "all", "variance"]
         assert np.isnan(whole["ce", "few", "variance"]) and len(found.classes) == 2 * 3 * CLASSES
         assert any("no training counts are given" in line and "4 classes" in line for line in found.cautions)

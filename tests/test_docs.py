@@ -68,7 +68,7 @@ def test_predictions_from_elsewhere_are_read_as_the_page_says(here, monkeypatch)
     limited = ltbv(*command.split(), "--many", "300", "--reference", "mine", cwd=here)
     assert "many 1 (500 to 500 images)" in (here / "reports" / "ce-mine" / "report.md").read_text(), limited.stderr
     exec(arrays, found)
-    assert (here / "reports" / "mine" / "report.md").exists() and "ce 10 runs" in repr(found["analysis"])
+    assert (here / "reports" / "mine" / "report.md").exists() and "ce (10 runs)" in repr(found["analysis"])
     exec(estimators, found)
     assert len(found["found"].evidence.reference.runs) == 4
 
@@ -102,7 +102,7 @@ def test_the_part_of_the_page_is_a_part():
 
 
 def test_the_study_of_the_page_is_made_from_python(here):
-    (here / "notebook.py").write_text("\n".join(blocks(METHODS, "python")[1:4:2]) + "\nprint(len(analysis.splits))\n")
+    (here / "notebook.py").write_text("\n".join(blocks(METHODS, "python")[1:4:2]) + "\nprint(len(analysis.all))\n")
     environment = os.environ | {"LTBV_CACHE": str(here.parent / "cache")}
     done = subprocess.run([sys.executable, "notebook.py"], capture_output=True, text=True, cwd=here, env=environment)
     assert done.returncode == 0 and int(done.stdout) > 50, done.stderr
@@ -136,9 +136,7 @@ def test_images_are_found_as_the_page_says(here):
         done = ltbv(*shlex.split(command), *(["--runs", "2", "--epochs", "1"] if "boot" in command else ()), cwd=here)
         assert done.returncode == 0, done.stderr
     assert {path.parent.name for path in here.glob("runs/photographs/predictions/*/r*.npz")} == {"ce", "ride"}
-    code = (
-        blocks(IMAGES, "python")[0].replace("epochs=1", "epochs=1, study='python'") + "\nprint(len(analysis.splits))\n"
-    )
+    code = blocks(IMAGES, "python")[0].replace("epochs=1", "epochs=1, study='python'") + "\nprint(len(analysis.all))\n"
     environment = os.environ | {"LTBV_CACHE": str(here.parent / "cache")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, env=environment)
     assert done.returncode == 0 and int(done.stdout.splitlines()[-1]) > 50, done.stderr
@@ -215,7 +213,7 @@ def test_the_file_of_features_of_the_page_is_one(here, monkeypatch):
 def test_the_tutorial_works_word_by_word(here):
     """With fewer runs of small data; its commands are as they stand otherwise."""
     page = METHODS.with_name("tutorial") / "index.md"
-    small = ["--runs", "4", "--epochs", "1", "--head", "40", "--imbalance", "10", "-q"]
+    small = ["--runs", "4", "--epochs", "1", "--head", "40", "--imbalance", "40", "-q"]
     commands = re.findall(r"^    ltbv ((?:bootstrap|report).*)$", page.read_text(), re.M)
     assert len(commands) == 5
     for command in commands:
@@ -223,7 +221,8 @@ def test_the_tutorial_works_word_by_word(here):
         done = ltbv(*words, *(small if words[0] == "bootstrap" else []), cwd=here)
         assert done.returncode == 0, done.stderr
     assert (here / "reports/glyphs-lt/report.html").exists() and (here / "reports/paper/tables/table1.tex").exists()
-    code = blocks(page, "python")[0].replace("runs=10,", "runs=4, epochs=1, head=40, imbalance=10,")
+    code = blocks(page, "python")[0].replace("runs=10,", "runs=4, epochs=1, head=40, imbalance=40,")
     environment = os.environ | {"LTBV_CACHE": str(here.parent / "cache")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, env=environment)
-    assert done.returncode == 0 and done.stdout.count("ldam_drw") == 3, done.stderr
+    assert done.returncode == 0 and done.stdout.count("ldam_drw") == 5, done.stderr
+    assert (here / "differences.pdf").exists()

@@ -72,7 +72,7 @@ def long_tail():
 
 def test_the_same_seed_gives_the_same_tables_and_another_does_not(long_tail):
     found = bootstrap(Nearest(), *long_tail, runs=4, many=30, few=5)
-    assert_frame_equal(found.splits, bootstrap(Nearest(), *long_tail, runs=4, many=30, few=5).splits)
+    assert_frame_equal(found.all, bootstrap(Nearest(), *long_tail, runs=4, many=30, few=5).all)
     other = bootstrap(Nearest(), *long_tail, runs=4, seed=1)
     assert not np.array_equal(found.evidence.reference.p_true, other.evidence.reference.p_true)
     assert found.evidence.class_names == tuple(NAMES)
@@ -80,13 +80,13 @@ def test_the_same_seed_gives_the_same_tables_and_another_does_not(long_tail):
     assert [found.evidence.splits[name].tolist() for name in ("many", "medium", "few")] == [[0], [1], [2]]
     assert (found.evidence.setting.scheme, found.evidence.setting.seed) == ("stratified_bootstrap", 0)
     assert (found.evidence.setting.shared > 0.5).all()
-    assert np.isfinite(found.splits["low"]).all()
+    assert np.isfinite(found.all["low"]).all()
 
 
 def test_methods_see_the_same_resamples(long_tail):
     found = bootstrap({"mine": Nearest(), "ce": Nearest()}, *long_tail, runs=4)
     assert list(found.evidence.names) == ["ce", "mine"]
-    mine = found.splits[found.splits["method"] == "mine"]
+    mine = found.all[found.all["method"] == "mine"]
     assert (mine["reference_difference"].dropna() == 0).all() and mine["reference_difference"].notna().any()
     assert list(bootstrap({"a": Nearest(), "b": Nearest()}, *long_tail, runs=2, reference="b").evidence.names) == [
         "b",
@@ -154,12 +154,10 @@ def test_labels_of_any_type(long_tail, labels):
 
 def test_tables_and_lists_are_rows_too(long_tail):
     X, y, X_test, y_test = long_tail
-    expected = bootstrap(Nearest(), *long_tail, runs=2).splits
+    expected = bootstrap(Nearest(), *long_tail, runs=2).all
     frame = pd.DataFrame(X, index=np.arange(len(X)) * 7)
-    assert_frame_equal(bootstrap(Nearest(), frame, pd.Series(y), pd.DataFrame(X_test), y_test, runs=2).splits, expected)
-    assert_frame_equal(
-        bootstrap(Nearest(), X.tolist(), list(y), X_test.tolist(), list(y_test), runs=2).splits, expected
-    )
+    assert_frame_equal(bootstrap(Nearest(), frame, pd.Series(y), pd.DataFrame(X_test), y_test, runs=2).all, expected)
+    assert_frame_equal(bootstrap(Nearest(), X.tolist(), list(y), X_test.tolist(), list(y_test), runs=2).all, expected)
 
 
 def test_a_class_that_only_the_test_set_has_is_never_right(long_tail):
@@ -171,10 +169,10 @@ def test_a_class_that_only_the_test_set_has_is_never_right(long_tail):
 
 
 def test_without_scikit_learn(long_tail, monkeypatch):
-    expected = bootstrap(Nearest(), *long_tail, runs=2).splits
+    expected = bootstrap(Nearest(), *long_tail, runs=2).all
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     estimator = Nearest()
-    assert_frame_equal(bootstrap(estimator, *long_tail, runs=2).splits, expected)
+    assert_frame_equal(bootstrap(estimator, *long_tail, runs=2).all, expected)
     assert not hasattr(estimator, "classes_")
 
 
@@ -191,7 +189,7 @@ def test_scikit_learn(long_tail):
         "tree": make_pipeline(StandardScaler(), DecisionTreeClassifier(max_features=1)),
     }
     found = bootstrap(methods, *long_tail, runs=4, scheme="bootstrap")
-    assert_frame_equal(found.splits, bootstrap(methods, *long_tail, runs=4, scheme="bootstrap").splits)
+    assert_frame_equal(found.all, bootstrap(methods, *long_tail, runs=4, scheme="bootstrap").all)
     tree, fixed = (
         bootstrap(DecisionTreeClassifier(max_features=1, random_state=state), *long_tail, runs=6, scheme="seed_only")
         for state in (None, 0)
@@ -278,8 +276,8 @@ class Column(LabelsAlone):
 
 
 def test_labels_in_a_column_are_labels(long_tail):
-    column = bootstrap({"ce": Column()}, *long_tail, runs=4).splits
-    assert_frame_equal(column, bootstrap({"ce": LabelsAlone()}, *long_tail, runs=4).splits)
+    column = bootstrap({"ce": Column()}, *long_tail, runs=4).all
+    assert_frame_equal(column, bootstrap({"ce": LabelsAlone()}, *long_tail, runs=4).all)
 
 
 @pytest.mark.parametrize("fraction", [0.3, 0.5, 1.0])
@@ -295,8 +293,8 @@ def test_labels_of_a_shuffled_table_are_not_taken_by_order(long_tail):
     X, y, X_test, y_test = long_tail
     names = [f"row {k}" for k in range(len(X))]
     frame, labels = pd.DataFrame(X, names), pd.Series(y, names)
-    expected = bootstrap(Nearest(), *long_tail, runs=2).splits
-    assert_frame_equal(bootstrap(Nearest(), frame, labels, X_test, y_test, runs=2).splits, expected)
+    expected = bootstrap(Nearest(), *long_tail, runs=2).all
+    assert_frame_equal(bootstrap(Nearest(), frame, labels, X_test, y_test, runs=2).all, expected)
     with pytest.raises(Refusal, match="X and y have different indexes"):
         bootstrap(Nearest(), frame, labels.sample(frac=1, random_state=0), X_test, y_test, runs=2)
     with pytest.raises(Refusal, match="y have 3 missing values"):
@@ -311,6 +309,6 @@ def test_what_an_estimator_says_in_tables_is_matched(long_tail):
         def predict(self, X):
             return pd.Series(super().predict(X.to_numpy()), X.index).sample(frac=1, random_state=0)
 
-    expected = bootstrap(Nearest(), *long_tail, runs=2).splits
-    found = bootstrap({"Nearest": Tables()}, X, y, pd.DataFrame(X_test, names), pd.Series(y_test, names), runs=2).splits
+    expected = bootstrap(Nearest(), *long_tail, runs=2).all
+    found = bootstrap({"Nearest": Tables()}, X, y, pd.DataFrame(X_test, names), pd.Series(y_test, names), runs=2).all
     assert_frame_equal(found, expected)

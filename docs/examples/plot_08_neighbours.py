@@ -51,7 +51,7 @@ analysis = bootstrap(estimators, X, y, X_test, y_test, runs=10, scheme="subsampl
 # Over all classes variance falls and bias rises, and up to 15 neighbours the error hardly moves: what one loses, the
 # other gains. In the tail nearly all is bias, however many: most neighbours of a rare image are of other classes.
 
-table = analysis.splits.set_index(["group", "quantity", "method"])["estimate"].sort_index()
+table = analysis.all.set_index(["group", "quantity", "method"])["estimate"].sort_index()
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharey=True, layout="constrained")
 for panel, group in zip(axes, ("all", "medium", "few"), strict=True):
     for quantity in ("error", "bias", "variance"):

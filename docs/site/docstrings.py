@@ -4,6 +4,7 @@ name    what it is, and what
         belongs to it            -> a definition list
 indented lines                   -> a literal block
 - points                         -> a list
+Raises and a line of dashes      -> a section: definitions, an example, or words
 anything else                    -> a paragraph, in which nothing but `code` is markup
 """
 
@@ -44,8 +45,21 @@ def as_restructured(lines: list[str]) -> list[str]:
     """Lines of a docstring as reStructuredText."""
     found: list[str] = []
     for block in re.split(r"\n\s*\n", inspect.cleandoc("\n".join(lines)).strip("\n")):
+        head, *rest = block.split("\n")
+        if rest and set(rest[0]) == {"-"}:  # a section, as numpydoc has them
+            found += [f".. rubric:: {head}", "", *_section(rest[1:]), ""]
+            continue
         found += [*_block(block.split("\n")), ""]
     return found
+
+
+def _section(lines: list[str]) -> list[str]:
+    """`name : type`, and what is meant by it below; or an example; or words."""
+    if lines and lines[0].startswith(">>>"):
+        return lines
+    if not any(line.startswith(" ") for line in lines):
+        return [_words(line) for line in lines]
+    return [f"    {_words(line.strip())}" if line.startswith(" ") else f"``{line}``" for line in lines]
 
 
 def _block(lines: list[str]) -> list[str]:

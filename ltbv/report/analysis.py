@@ -1,25 +1,23 @@
 """What do predictions in memory say? `ltbv.analyse`: arrays in, the tables of a report out."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from types import NoneType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ltbv.errors import Refusal, unknown
 from ltbv.options import expect
-from ltbv.report import tables as of_tables
 from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs, without_counts
 from ltbv.report.elsewhere.counts import by_key, check_counts
 from ltbv.report.elsewhere.memory import as_array, as_column, as_keyed
 from ltbv.report.elsewhere.rows import BLOCK, LOGITS, PROBS, check_range
 from ltbv.report.elsewhere.scores import judge
-from ltbv.report.evidence import REFERENCE, Evidence
-from ltbv.report.verdict import MARGIN, check_margin
+from ltbv.report.evidence import REFERENCE
+from ltbv.report.names import check_names
+from ltbv.report.result import Analysis
+from ltbv.report.verdict import MARGIN
 from ltbv.stats import class_counts
 from ltbv.stats.keyed import Keys, matched, plain
 from ltbv.stats.record import check_clusters
@@ -27,81 +25,6 @@ from ltbv.stats.votes import blocks, check_labels
 
 LABELS = "labels"
 KINDS = (LABELS, PROBS, LOGITS)
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """What `analyse` found. `splits`, `classes`, `hardest_negatives`: pandas tables, columns as in `report.tables`.
-
-    margin       of accuracy: how much worse the head may be and still count as kept
-    exact        the exact sign-flip test too; None: where it takes a few seconds only
-    allow_scale  compare softmax scores of methods whose logits are on different scales
-
-    `dataclasses.replace(analysis, exact=True)` is the same with the exact test.
-    """
-
-    evidence: Evidence
-    margin: float = MARGIN
-    exact: bool | None = None
-    allow_scale: bool = False
-
-    def __post_init__(self) -> None:
-        check_margin(self.margin)
-        expect("exact", self.exact, bool, NoneType)
-        expect("allow_scale", self.allow_scale, bool)
-
-    def __repr__(self) -> str:
-        runs = ", ".join(f"{method.label} {len(method.runs)} runs" for method in self.evidence.methods)
-        return f"<Analysis of {runs}, {self.evidence.labels.size:,} test points: .splits, .classes, .cautions, .write>"
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the answer, and the grid of accuracy, bias and variance."""
-        from ltbv.report.notebook import html
-
-        return html(self.tables, self.evidence)
-
-    @cached_property
-    def tables(self) -> of_tables.Tables:
-        """All tables, verdicts and cautions."""
-        return of_tables.build(self.evidence, **self._asked)
-
-    @property
-    def splits(self) -> pd.DataFrame:
-        """All quantities, for all classes and each split."""
-        return self.tables.splits
-
-    @property
-    def classes(self) -> pd.DataFrame:
-        """Accuracy, bias and variance of each class."""
-        return self.tables.classes
-
-    @property
-    def hardest_negatives(self) -> pd.DataFrame:
-        """Scores of the hardest negatives; empty where only labels are known."""
-        return self.tables.hardest_negatives
-
-    @property
-    def cautions(self) -> tuple[str, ...]:
-        """Lines that a reader of the tables must know."""
-        return self.tables.cautions
-
-    def against(self, reference: str | None = None, methods: Sequence[str] = ()) -> "Analysis":
-        """The same compared with another method, and of some `methods` only: keys. See `report.evidence.chosen`."""
-        if not isinstance(methods, Iterable):
-            raise Refusal(f"methods is {methods!r}: give a list of keys")
-        keys = [methods] if isinstance(methods, str) else list(methods)
-        return replace(self, evidence=self.evidence.of(reference, keys))
-
-    def write(self, directory: Path | str) -> str:
-        """Write the whole report below `directory`; gives back the text for a terminal."""
-        from ltbv.report import write_report
-
-        expect("directory", directory, Path)
-        return write_report(self.evidence, directory, **self._asked)
-
-    @property
-    def _asked(self) -> dict[str, Any]:
-        return {"margin": self.margin, "exact": self.exact, "allow_scale": self.allow_scale}
 
 
 def analyse(
@@ -126,21 +49,56 @@ def analyse(
     Tables (pandas) are matched by their index: test points to those of the labels, runs by number, classes by id or
     name. An index on one side only that is not 0, 1, 2, … is refused, and so are values that are missing or masked.
 
-    predictions   method -> array, or one array, whose row r is run r: row r of every method is a pair.
-                  (R, N) integers are predicted labels. (R, N, C) floats are probabilities if all values of a method's
-                  first block of points are within 0 and 1, and then every row must sum to 1; else logits
-    labels        (N,) true class ids
-    train_counts  (C,) training images of each class; or a dict or pandas Series by class id, or by `class_names`; None:
-                  nothing is said of many, medium and few, nothing is claimed, and C is the number of class names, or
-                  else what scores and class ids speak of
-    reference     the method that others are compared with; None: 'ce', or the first
-    kind          'labels', 'probs' or 'logits': instead of the rule above, for all methods
-    class_names   C names
-    clusters      (N,) which test points belong together (frames of a clip, images of a patient), numbers or names
-    many, few     a class with more than `many` training images is many, with fewer than `few` is few; None: 100 and 20
-    margin, exact, allow_scale    see `Analysis`
+    Parameters
+    ----------
+    predictions : mapping of str to array, or array
+        Method -> array, or one array, whose row r is run r: row r of every method is a pair. (R, N) integers are
+        predicted labels. (R, N, C) floats are probabilities if all values of a method's first block of points are
+        within 0 and 1, and then every row must sum to 1; else logits.
+    labels : array (N,)
+        True class ids, from 0.
+    train_counts : array (C,), dict, Series or None
+        Training images of each class, or by class id, or by `class_names`; None: nothing is said of many, medium and
+        few, nothing is claimed, and C is the number of class names, or else what scores and class ids speak of.
+    reference : str or None
+        The method that others are compared with; None: 'ce', or the first.
+    kind : str or None
+        'labels', 'probs' or 'logits': instead of the rule above, for all methods.
+    class_names : sequence of str or None
+        C names, all different.
+    clusters : array (N,) or None
+        Which test points belong together (frames of a clip, images of a patient), numbers or names.
+    many, few : float or None
+        A class with more than `many` training images is many, with fewer than `few` is few; None: 100 and 20.
+    dataset, scheme : str
+        What captions call the data and the way in which runs differ.
+    margin, exact, allow_scale
+        See `Analysis`.
 
-    Example: analyse({"ce": ce, "mine": mine}, labels, counts).splits
+    Returns
+    -------
+    Analysis
+        Tables, claims, verdicts and figures.
+
+    Raises
+    ------
+    Refusal
+        One line that says what cannot be, and what would have worked: shapes that do not fit, values that are missing,
+        ids out of range, probabilities that do not sum to 1.
+
+    Notes
+    -----
+    Bias and variance are those of the zero-one loss, corrected for the number of runs: Domingos, "A unified
+    bias-variance decomposition", 2000; the question is that of Wang et al., ICLR 2021 (arXiv 2010.01809).
+
+    Examples
+    --------
+    >>> import numpy as np, ltbv
+    >>> draw = np.random.default_rng(0)
+    >>> labels = np.arange(60) % 3
+    >>> predictions = {name: draw.integers(0, 3, (4, 60)) for name in ("ce", "mine")}  # (R, N)
+    >>> ltbv.analyse(predictions, labels, train_counts=[500, 60, 6]).splits["split"].tolist()[:4]
+    ['all', 'many', 'medium', 'few']
     """
     for name, value in {"many": many, "few": few}.items():
         expect(name, value, float, NoneType)
@@ -148,12 +106,14 @@ def analyse(
     expect("scheme", scheme, str)
     if not hasattr(predictions, "__len__") and not hasattr(predictions, "__array__"):
         raise Refusal(f"predictions is {predictions!r}: give {{'ce': array}}, or an array (R, N) or (R, N, C)")
-    if class_names is not None and not isinstance(class_names, Iterable):
-        raise Refusal(f"class_names is {class_names!r}: give C names")
+    if class_names is not None and (not isinstance(class_names, Iterable) or isinstance(class_names, Mapping | Set)):
+        raise Refusal(f"class_names is {class_names!r}: give C names, in the order of class ids")
     if kind is not None and kind not in KINDS:
         raise unknown("kind of predictions", kind, KINDS)
     if hasattr(class_names, "iloc"):
         class_names = plain(class_names, "class_names").tolist()
+    if class_names is not None:
+        class_names = check_names(["" if name is None else str(name) for name in class_names], "class_names")
     counts = None if train_counts is None else _counts(train_counts, class_names)
     if counts is None and (many is not None or few is not None):
         raise Refusal("many and few divide the classes by their training images: give train_counts too")
@@ -183,7 +143,7 @@ def analyse(
         methods,
         labels,
         counts,
-        None if class_names is None else tuple(map(str, class_names)),
+        class_names if class_names is None else tuple(class_names),
         notes,
         num_classes=num_classes,
         many=100 if many is None else many,
@@ -230,7 +190,8 @@ def _runs(
         table, (names, *axes) = as_keyed(of_runs, f"predictions of {key}")
         parts = ((row, axes) for row in table)
     else:
-        names, parts = None, (as_keyed(one, f"predictions of {key}, run {r}") for r, one in enumerate(of_runs))
+        each = enumerate(_each(key, of_runs))
+        names, parts = None, (as_keyed(one, f"predictions of {key}, run {r}") for r, one in each)
     for r, (values, axes) in enumerate(parts):
         name = r if names is None else names[r]
         what = f"predictions of {key}, run {name}"
@@ -238,6 +199,16 @@ def _runs(
             columns, wanted = _of_classes(axes[1], class_names)
             values = matched(values, 1, columns, wanted, what, "the classes")
         yield name, matched(values, 0, axes[0], points, what, "labels") if values.ndim else values
+
+
+def _each(key: str, of_runs: Any) -> Iterator[Any]:
+    """One run after the other, of an array, a list, or whatever gives them."""
+    try:
+        return iter(np.asarray(of_runs) if isinstance(of_runs, memoryview) else of_runs)
+    except TypeError as error:
+        raise Refusal(
+            f"predictions of {key} are a {type(of_runs).__name__}: give labels (R, N) or scores (R, N, C), a row a run"
+        ) from error
 
 
 def _of_classes(keys: Keys, class_names: Sequence[str] | None) -> tuple[Keys, Keys]:

@@ -104,7 +104,7 @@ def counts(profile: pd.DataFrame) -> Figure:
     panels[1].set_title("Share of its images that two runs have in common", loc="left")
     if profile["shared"].notna().any():
         panels[1].set_ylim(0, max(0.02, 1.15 * profile["shared"].max()))
-        panels[1].yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+        panels[1].yaxis.set_major_formatter(_percent)
     else:
         panels[1].set_yticks([])
         panels[1].text(0.5, 0.5, "not known", transform=panels[1].transAxes, ha="center", va="center")
@@ -123,6 +123,11 @@ def _bars_said(split: str, values: pd.Series) -> str:
             f"{split}: {len(values)} class{'es' * (len(values) > 1)}, {values.max():,.0f} to {values.min():,.0f} images"
         )
     return f"{split}: two runs share {100 * values.max():.1f} to {100 * values.min():.1f} % of a class"
+
+
+def _percent(share: float, place: float | None = None) -> str:
+    del place
+    return f"{100 * share:g} %"
 
 
 def _edges(panel: Axes, profile: pd.DataFrame) -> None:

@@ -52,25 +52,33 @@ def by_split(grid: pd.DataFrame, looks: Mapping[str, Look], limits: Mapping[str,
     figure.subplots_adjust(left / WIDTH, 0.5 / height, 1 - 0.1 / WIDTH, 1 - ABOVE / height, wspace=0.06)
     panels[0].set_ylim(len(others) - 0.5, -0.5)
     panels[0].set_yticks(range(len(others)), names)
-    rows = {(row["method"], row["group"], row["quantity"]): row for row in grid.to_dict("records")}
     for panel, quantity in zip(panels, SHOWN, strict=True):
-        _axis(panel, quantity, limits[quantity])
-        for i, key in enumerate(others):
-            if i % 2 == 0:
-                panel.axhspan(i - 0.5, i + 0.5, color=GUIDE, alpha=0.45, linewidth=0, zorder=0)
-            for split, place in zip(SPLITS, (-1, 0, 1), strict=True):
-                colour, marker = SPLIT_MARKS[split]
-                look = Look(split, colour, marker)
-                _draw(panel, rows.get((key, split, quantity)), i + place * SUBLINE / ROW, look, 4.5, looks[key].label)
-        better = "" if quantity in HIGHER_IS_BETTER else ", axis reversed"
-        panel.set_title(f"{quantity.capitalize()}{', points' if quantity == 'accuracy' else ''}{better}", loc="left")
+        one(panel, grid, quantity, looks, limits[quantity])
     panels[0].tick_params(axis="y", length=0)
     for panel in panels[1:]:
         panel.yaxis.set_visible(False)
-    handles = [_handle(colour, marker, CLAIM, split) for split, (colour, marker) in SPLIT_MARKS.items()]
-    _legend(figure, handles + [_handle(INK, "o", state, words) for state, words in STATES.items()])
+    _legend(figure, splits_told() + [_handle(INK, "o", state, words) for state, words in STATES.items()])
     _words(figure, looks[reference].label, grid, limits)
     return figure
+
+
+def one(panel: Axes, grid: pd.DataFrame, quantity: str, looks: Mapping[str, Look], limit: float) -> None:
+    """A quantity of `by_split`: a row for each method but the reference, its splits one below the other."""
+    rows = {(row["method"], row["group"]): row for row in grid[grid["quantity"] == quantity].to_dict("records")}
+    _axis(panel, quantity, limit)
+    for i, key in enumerate(list(looks)[1:]):
+        if i % 2 == 0:
+            panel.axhspan(i - 0.5, i + 0.5, color=GUIDE, alpha=0.45, linewidth=0, zorder=0)
+        for split, place in zip(SPLITS, (-1, 0, 1), strict=True):
+            look = Look(split, *SPLIT_MARKS[split])
+            _draw(panel, rows.get((key, split)), i + place * SUBLINE / ROW, look, 4.5, looks[key].label)
+    better = "" if quantity in HIGHER_IS_BETTER else ", axis reversed"
+    panel.set_title(f"{quantity.capitalize()}{', points' if quantity == 'accuracy' else ''}{better}", loc="left")
+
+
+def splits_told() -> list[Line2D]:
+    """What tells the splits of `one` apart, for a legend."""
+    return [_handle(colour, marker, CLAIM, split) for split, (colour, marker) in SPLIT_MARKS.items()]
 
 
 def many(grid: pd.DataFrame, looks: Mapping[str, Look], limits: Mapping[str, float]) -> Figure:

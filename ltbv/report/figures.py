@@ -34,7 +34,7 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     shares = splits["quantity"].isin(SHOWN[1:])  # of one axis
     held = [far(own, list(looks)) for own in (splits[splits["quantity"] == SHOWN[0]], splits[shares], splits[shares])]
     for panel, quantity, ends in zip(panels, SHOWN, held, strict=True):
-        _draw_groups(panel, splits[splits["quantity"] == quantity], looks, ends)
+        draw_groups(panel, splits[splits["quantity"] == quantity], looks, ends)
         better = "higher" if quantity in HIGHER_IS_BETTER else "lower"
         unit = ", %" if quantity == "accuracy" else ""
         panel.set_title(f"{quantity.capitalize()}{unit} ({better} is better)", loc="left")
@@ -43,7 +43,7 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             _limit_to_shares(panel)
     if any(held):
         figure.supxlabel("Arrows: beyond the axis, with the value", fontsize=8)
-    panels[0].yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}")
+    panels[0].yaxis.set_major_formatter(percent)
     panels[2].tick_params(axis="y", labelleft=False)
     handles = [
         Line2D([], [], color=look.colour, marker=look.marker, markersize=4, linewidth=1, label=label)
@@ -52,6 +52,12 @@ def bias_variance(splits: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     by_column = [handle for column in range(columns) for handle in handles[column::columns]]
     figure.legend(handles=by_column, loc="outside upper left", ncols=columns, columnspacing=1.5, handlelength=1.5)
     return figure
+
+
+def percent(share: float, place: float | None = None) -> str:
+    """How an axis writes a share in percent."""
+    del place
+    return f"{100 * share:g}"
 
 
 def far(rows: pd.DataFrame, methods: Sequence[str]) -> tuple[float, float] | None:
@@ -68,7 +74,7 @@ def far(rows: pd.DataFrame, methods: Sequence[str]) -> tuple[float, float] | Non
     return None
 
 
-def _draw_groups(
+def draw_groups(
     panel: Axes, rows: pd.DataFrame, looks: Mapping[str, Look], ends: tuple[float, float] | None = None
 ) -> None:
     """`ends` of the axis, where some estimates may lie beyond it."""

@@ -6,7 +6,7 @@ stands at it (`no_claim`), is neither a headline nor an answer of yes or no.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -43,9 +43,12 @@ class Verdict:
     method: str
     label: str
     headline: str
-    answers: tuple[Answer, ...]
+    answers: tuple[Answer, ...] = field(repr=False)
     tail: str = OPEN
     head: str = OPEN
+
+    def __str__(self) -> str:
+        return self.headline
 
     @property
     def said(self) -> dict[str, Answer]:

@@ -77,7 +77,7 @@ def test_a_whole_probe_from_the_file_to_the_report(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = ltbv.bootstrap(["ce", "balanced_softmax", "tau_norm"], 3, features=file, **QUICK | {"epochs": 30})
     assert Store("runs/net").runs("tau_norm") == [0, 1, 2]
-    splits = found.splits.query("method == 'ce' and quantity == 'accuracy' and group == 'all'")
+    splits = found.all.query("method == 'ce' and quantity == 'accuracy' and group == 'all'")
     assert splits["estimate"].item() > 1 / CLASSES + 0.2
     evidence = read_study(tmp_path / "runs" / "net")
     given = "variance of the head, given this backbone"

@@ -11,6 +11,7 @@ The name ends in .pool and has the key of its content.
 
 import csv
 import io
+import os
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ class Pool:
 
 
 def is_pool(path: Path) -> bool:
-    return (path / DESCRIPTION).is_file()
+    return os.path.isfile(path / DESCRIPTION)  # what the system calls impossible, too long a name, is none
 
 
 def is_whole(path: Path, key: str) -> bool:

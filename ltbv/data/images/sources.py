@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from ltbv.data.catalogue import ENTRIES, entry
@@ -28,7 +29,7 @@ from ltbv.data.images.torch_datasets import is_torch, read_torch
 from ltbv.data.images.write import write
 from ltbv.errors import Refusal
 from ltbv.files import read_json, write_json
-from ltbv.options import split
+from ltbv.options import expect, split
 
 TABLES = (".csv", ".tsv", ".parquet")
 
@@ -63,6 +64,11 @@ def images(
 
     Example: `ltbv.bootstrap(["ce", "ride"], dataset=ltbv.images("photographs", test_share=0.2))`.
     """
+    expect("root", root, Path, NoneType)
+    expect("write_to", write_to, Path, NoneType)
+    expect("name", name, str, NoneType)
+    if not callable(tell):
+        raise Refusal(f"tell is {tell!r}: give a function of two numbers, how many are done of how many")
     if isinstance(groups, str):
         groups, choices = None, choices | {"group": groups}
     recipe = _recipe(choices)
@@ -197,7 +203,7 @@ def _grouped(items: list[Item], pattern: str, where: str) -> list[Item]:
 def _read(source: Any, root: Path | None, recipe: Recipe, tell: Tell, groups: Sequence[Any] | None) -> Found:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        if not path.exists():
+        if not os.path.exists(path):
             raise Refusal(f"{path} does not exist; give a directory of images, a list of path and label, or a pool")
         if is_pool(path):
             raise Refusal(f"{path} is a pool, which has its test set; give the directory or list that it was made of")

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ltbv.errors import Refusal, words_of
 from ltbv.stats.keyed import Keys, keyed
 
 
@@ -18,15 +19,27 @@ def as_keyed(values: Any, name: str, dimensions: int | None = None) -> tuple[np.
     A tensor leaves its gradients and its device; bfloat16, which numpy lacks, is float32. No library of tensors is
     imported: they are known by what they can do.
     """
+    try:
+        array, keys = _converted(values, name, dimensions)
+    except Refusal:
+        raise
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:  # whatever a library says
+        words = f"{name} is a {type(values).__name__} that cannot be read as an array ({words_of(error)})"
+        raise Refusal(
+            f"{words}; give an array, a dense tensor with values, a table, or lists of equal length"
+        ) from error
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array, keys
+
+
+def _converted(values: Any, name: str, dimensions: int | None) -> tuple[np.ndarray, list[Keys]]:
     if callable(getattr(values, "detach", None)):
         values = values.detach().cpu()
     try:
-        array, keys = keyed(values, name, dimensions)
+        return keyed(values, name, dimensions)
     except TypeError:  # a type that numpy has not
         if not callable(getattr(values, "float", None)):
             raise
-        array, keys = keyed(values.float(), name, dimensions)
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array, keys
+        return keyed(values.float(), name, dimensions)
 
 
 def as_column(values: Any, name: str) -> tuple[np.ndarray, list[Keys]]:
