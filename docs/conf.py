@@ -23,6 +23,7 @@ extensions = [
     "docstrings",
     "columns",
     "catalogue",
+    "events",
     "outside",
 ]
 exclude_patterns = ["site", "examples", "paper", "_build", "gallery/*.ipynb", "gallery/*.py", "**/sg_execution_times*"]
