@@ -41,7 +41,9 @@ class Event:
     @classmethod
     def read(cls, told: dict[str, Any]) -> Self:
         """The event that `as_json` told; JSON has lists in the place of tuples."""
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in told.items()
+        }
         kinds = {kind.kind(): kind for kind in cls.__subclasses__()}
         return kinds[str(fields.pop("kind"))](**fields)
 
