@@ -23,6 +23,7 @@ extensions = [
     "docstrings",
     "columns",
     "catalogue",
+    "events",
     "outside",
 ]
 exclude_patterns = [

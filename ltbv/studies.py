@@ -7,7 +7,7 @@ The same directory, and the same study: either goes on where the other stopped.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -29,6 +29,7 @@ def bootstrap(
     *,
     quiet: bool = False,
     reference: str | None = None,
+    events: Path | str | Callable[[dict[str, Any]], object] | None = None,
     **settings: Any,
 ) -> Analysis:
     """Retrain methods on resampled long-tailed training sets, or go on where that was left; then analyse.
@@ -39,6 +40,8 @@ def bootstrap(
     study     the directory; None: runs/DATASET
     quiet     no progress
     reference key of the method that the others are compared with; None: 'ce'
+    events    a file to which what happens is appended, a line of JSON each, or a function that is called with each as
+              a dict (docs/events.md); what it raises is said once and stops nothing, but for KeyboardInterrupt
     settings  of the study (`ltbv.settings.Settings`): dataset, scheme, head, imbalance, profile, epochs, seed, …;
               means (`ltbv.harness.request.Means`): data_dir, jobs, device, stack, executor, force, …; test, root, side
               and test_share, where `dataset` is images of one's own: whatever `ltbv.images` takes, or gives; and,
@@ -62,6 +65,9 @@ def bootstrap(
     expect("quiet", quiet, bool)
     expect("reference", reference, str, NoneType)
     expect("data_dir", settings.get("data_dir"), Path, NoneType)
+    if not callable(events):
+        expect("events", events, Path, NoneType)
+        settings["events"] = None if events is None else Path(events)
     names = tuple(map(_name, methods.split(",") if isinstance(methods, str) else methods))
     settings, known_as = settled({**settings, "features": features})
     store = Path("runs") / known_as if study is None else Path(study)
@@ -76,7 +82,7 @@ def bootstrap(
         settings["data_dir"] = Path(settings["data_dir"])
     job = prepare(Request.of(names, runs, store, **settings))
     with Display(job, quiet=quiet, verbose=False) as display:
-        failures = job.run(display.tell)
+        failures = job.run(display.tell, events if callable(events) else None)
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
         raise Refusal(f"{failures[0]}{more}; the same call tries again")

@@ -27,6 +27,7 @@ WRONG = {
     "runs is '3'": lambda: ltbv.bootstrap(["ce"], runs="3"),
     "quiet is 'yes', a str": lambda: ltbv.bootstrap(["ce"], quiet="yes"),
     "reference is 5": lambda: ltbv.bootstrap(["ce"], reference=5),
+    "events is 5, a int: give a path or None": lambda: ltbv.bootstrap(["ce"], events=5),
     "data_dir is 5": lambda: ltbv.bootstrap(["ce"], data_dir=5),
     "epochs is 'x'": lambda: ltbv.bootstrap(["ce"], epochs="x"),
     "predictions is 5: give": lambda: ltbv.analyse(5, LABELS),

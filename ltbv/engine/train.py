@@ -43,6 +43,7 @@ def train(
     groups: Groups | None = None,
     given: tuple[Experts, ...] = (),
     report: Callable[[int], None] = lambda images: None,
+    after_epoch: Callable[[int, int, np.ndarray, np.ndarray], None] = lambda *found: None,
     keeper: Keeper | None = None,
     among: Team | None = None,
 ) -> History:
@@ -51,12 +52,14 @@ def train(
     draws    what the stage's random draws are keyed by: its depth, and its salt if it has one
     groups   class ids of many, medium and few, for `Moment.groups`
     report   is told how many images (of all runs together) were just trained on
+    after_epoch is told which epoch is over, from 1, of how many, and its mean losses and accuracy, [R] each
     keeper   keeps snapshots between epochs; training goes on from the last one it has
     among    the processes that train it, whose `Feed` gives each its part of a batch
     """
     if isinstance(protocol.optimiser, LBFGS):
         found = to_optimum(stage, network, feed, protocol.optimiser, stage_decay(stage, protocol))
         report(feed.rows.size)
+        after_epoch(1, 1, *(of[:, 0] for of in found))
         return History(*found)
     opened = Opened(stage, network, feed, protocol, given=given, groups=groups, among=among)
     step, epochs = opened.step, opened.epochs
@@ -74,6 +77,7 @@ def train(
             ahead = opened.tables(seed, runs, draws, epoch + 1)  # drawn while a GPU is at work
         history.append(torch.stack(taken.told()).numpy())
         opened.end(now)
+        after_epoch(epoch + 1, epochs, *history[-1])
         if keeper and epoch + 1 < epochs and keeper.is_due():
             keeper.save(take_snapshot(network, step.optimisers, np.stack(history, axis=2)))
     opened.close()

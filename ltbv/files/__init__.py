@@ -5,12 +5,14 @@
     npy       one array: what its header promises is held against the bytes there are before memory is taken
     npz       archives of plain arrays, with a checksum (CRC-32) of each, which every reading checks
     text      JSON
+    lines     those of several processes, appended to one file
     pickles   those of others, of which nothing is run
 
 Nothing of ltbv's own is pickled. Whatever it stores or reads goes through here.
 """
 
 from ltbv.files.atomic import refuse_if_closed, remove, set_aside, write_bytes, write_together, writing
+from ltbv.files.lines import Lines
 from ltbv.files.npz import (
     names_of,
     packed,
@@ -26,6 +28,7 @@ from ltbv.files.text import read_json, write_json
 
 __all__ = [
     "Damaged",
+    "Lines",
     "names_of",
     "packed",
     "read_arrays",

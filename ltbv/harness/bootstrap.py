@@ -2,12 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+import ltbv
 from ltbv.data.profile import OWN
 from ltbv.data.resample import lost_classes, overlap
 from ltbv.data.residence import described
@@ -16,9 +18,11 @@ from ltbv.engine.device import choose, count
 from ltbv.engine.probe import check_on_features
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.chunks import Chunk, cut, whole
-from ltbv.harness.events import Event, Failed, Predicted, Tell
+from ltbv.harness.events import CommandBegun, CommandEnded, Event, Failed, Predicted, Tell
 from ltbv.harness.executors import EXECUTORS
+from ltbv.harness.journal import Journal, Listener
 from ltbv.harness.plan import Task, Training, even_stack_size, missing_tasks, recorded_stack_size, stack_size, stacks
+from ltbv.harness.progress import Progress
 from ltbv.harness.pulse import Pulse
 from ltbv.harness.request import Means, Request
 from ltbv.harness.study import Study, filled_in, made_with
@@ -76,25 +80,49 @@ class Job:
         """Ids [R, n] of the images of every run."""
         return np.stack([self.study.sample(run) for run in range(self.request.runs)])
 
-    def run(self, tell: Tell) -> list[str]:
-        """Open the directory and do what is missing; gives back one line for everything that failed."""
-        if not self.tasks:
-            self.open()
-            return []
+    def run(self, tell: Tell, listener: Listener | None = None) -> list[str]:
+        """Open the directory and do what is missing; gives back one line for everything that failed.
+
+        listener  is called with each record of `journal`, in the place of the file that was asked
+        """
         failures: list[str] = []
-        pulse = Pulse(self.store, self.images, self.jobs)
+        progress = self.progress()
+        pulse = Pulse(self.store, lambda: progress.images, self.jobs)
 
         def listen(event: Event) -> None:
             if isinstance(event, Failed):
                 failures.append(self.note(event))
             elif isinstance(event, Predicted):
                 self.store.forget_failure(event.method, event.run)
-            pulse.hear(event)
+            progress.hear(event)
+            pulse.renew()
+            journal.hear(event)
             tell(event)
 
-        with self.opened(), pulse:
-            EXECUTORS[self.request.means.executor](self.chunks, self.order(), listen)
+        with Journal(self.store.path, listener or self.request.means.events, tell) as journal, self.opened():
+            how = "stopped"
+            try:
+                journal.hear(self.begun())
+                if self.tasks:
+                    with pulse:
+                        EXECUTORS[self.request.means.executor](self.chunks, self.order(), listen)
+                how = "failed" if failures else "done"
+            finally:
+                journal.hear(CommandEnded(how, len(failures)))
         return failures
+
+    def begun(self) -> CommandBegun:
+        """What is told of this job when it begins."""
+        methods = {}
+        for method in self.methods.values():
+            keys = {stage.name: self.study.stage_key(method, stage) for stage in method.needed()}
+            methods[method.key] = {"label": method.title, "stages": keys}
+        settings, means = self.study.settings.said(), self.request.means
+        return CommandBegun(settings, methods, self.request.runs, self.jobs, means.executor, ltbv.__version__)
+
+    def progress(self, clock: Callable[[], float] = time.time) -> Progress:
+        """Nothing done yet."""
+        return Progress(self.study, self.tasks, self.methods.values(), clock)
 
     def open(self) -> None:
         """Write what the directory holds beside runs."""

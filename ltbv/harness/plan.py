@@ -10,12 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.files import Damaged, read_arrays
 from ltbv.harness.study import Study
 from ltbv.methods.base import Method, Stage
-from ltbv.optimisers import LBFGS
 from ltbv.store import Store, provenance
 
 
@@ -43,8 +41,7 @@ class Training(Task):
 
     def images(self, study: Study) -> int:
         """How many training images it goes through, all runs together; on the way to an optimum all count once."""
-        passes = 1 if isinstance(study.protocol.optimiser, LBFGS) else stage_epochs(self.stage, study.protocol)
-        return passes * study.images(self.stage) * len(self.runs)
+        return study.epochs(self.stage) * study.images(self.stage) * len(self.runs)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ltbv.errors import Refusal
 from ltbv.files import read_json, write_bytes
-from ltbv.harness.events import Event, ImagesSeen
 from ltbv.store import Store
 from ltbv.store.locks import is_alive
 
@@ -24,11 +24,11 @@ UNBELIEVABLE = 1e15  # images or seconds
 
 
 class Pulse:
-    """Hears the events of a job of so many images; a context, whose end removes the file."""
+    """Of a command whose `count` says how many images are done, of how many; a context, whose end removes the file."""
 
-    def __init__(self, study: Store, images: int, jobs: int):
+    def __init__(self, study: Store, count: Callable[[], tuple[int, int]], jobs: int):
         self.study, self.path = study, study.path / "progress" / f"{socket.gethostname()}-{os.getpid()}.json"
-        self.of, self.jobs, self.images = images, jobs, 0
+        self.count, self.jobs = count, jobs
         self.start = time.time()
         self.last = 0.0
 
@@ -44,22 +44,22 @@ class Pulse:
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()
 
-    def hear(self, event: Event) -> None:
-        """Count images."""
-        self.images += event.images if isinstance(event, ImagesSeen) else 0
+    def renew(self) -> None:
+        """Something happened; called often."""
         if time.time() - self.last > EVERY:
             self.beat()
 
     def beat(self) -> None:
         """Renew the file; where that cannot be, nothing is lost."""
         self.last = time.time()
+        images, of = self.count()
         note = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": self.start,
             "updated": self.last,
-            "images": self.images,
-            "of": self.of,
+            "images": images,
+            "of": of,
             "jobs": self.jobs,
         }
         with contextlib.suppress(Refusal):

@@ -31,6 +31,8 @@ class Place:
         " at most three million, and logits are kept]",
     )
 
+    events: Path | None = choice(None, "Append what happens to this file, a line of JSON each.", metavar="FILE")
+
     def __post_init__(self) -> None:
         check(self)
         for name in LEAST.keys() & vars(self).keys():

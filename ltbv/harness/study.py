@@ -184,6 +184,10 @@ class Study:
         """Nominal training images of a run in this stage, with the development images where they are trained on."""
         return int(self.counts.sum()) + stage.with_held * stage.held * len(self.counts)
 
+    def epochs(self, stage: Stage) -> int:
+        """Passes over the images; on the way to an optimum all count once."""
+        return 1 if isinstance(self.protocol.optimiser, LBFGS) else stage_epochs(stage, self.protocol)
+
     def work(self, stage: Stage) -> float:
         """How many times the work of a plain step a step of this stage takes, in the mean over its epochs."""
         epochs = stage_epochs(stage, self.protocol)
@@ -204,7 +208,7 @@ class Study:
             {}
             if isinstance(self.protocol.optimiser, LBFGS)
             else {  # which goes as often as it must
-                "training_images_times_macs": round(sum(self._work(method, stage) for stage in method.needed()))
+                "training_images_times_macs": round(sum(self.macs(method, stage) for stage in method.needed()))
             }
         )
         routed = (
@@ -212,8 +216,8 @@ class Study:
         )
         return {**network_cost(last.net, *of), **work, **routed}
 
-    def _work(self, method: Method, stage: Stage) -> float:
-        """`training_images_times_macs` of one stage."""
+    def macs(self, method: Method, stage: Stage) -> float:
+        """`training_images_times_macs` of one stage of one run, as `cost` counts them."""
         of = self.protocol.backbone, self.entry.image_shape, self.entry.num_classes
         back = len(stage.experts) / stage.net.experts if stage.experts is not None else 1
         still = 1 - back if {"stem", "branches"} & set(stage.learning) else 1

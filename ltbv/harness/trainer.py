@@ -32,7 +32,17 @@ from ltbv.engine.train import History, train
 from ltbv.errors import Refusal, reason
 from ltbv.files import Damaged, read_arrays, set_aside
 from ltbv.harness.chunks import Chunk
-from ltbv.harness.events import Event, Failed, FoundDamaged, ImagesSeen, Predicted, StageBegun, Tell
+from ltbv.harness.events import (
+    EpochEnded,
+    Event,
+    Failed,
+    FoundDamaged,
+    ImagesSeen,
+    Predicted,
+    StageBegun,
+    StageEnded,
+    Tell,
+)
 from ltbv.harness.study import Study
 from ltbv.methods.base import Adapting, Method, Rule, Stage
 from ltbv.models.experts import Experts
@@ -208,7 +218,8 @@ class Trainer:
         self.start(network, method, stage)
         given = tuple(self.obtain(method, method.stage(name)).eval().requires_grad_(False) for name in stage.given)
         keeper = Checkpoint(self.store, self.store.checkpoint_file(key, self.runs), self.checkpoint_minutes * 60)
-        self.tell(StageBegun(method.key, stage.name, self.runs))
+        told, begun = (method.key, stage.name, self.runs, key), time.monotonic()
+        self.tell(StageBegun(*told, self.study.epochs(stage), self.setup["device"]))
         if self.team:
             check(stage, network)
             self.team.said({"method": method.key, "stage": stage.name, "runs": self.runs})
@@ -217,8 +228,8 @@ class Trainer:
         for slot, run in enumerate(self.runs):
             if self.fill(network, key, run):
                 continue
-            told = {"loss_by_epoch": history.losses[slot], "accuracy_by_epoch": history.accuracy[slot]}
-            state = {**run_state(network, slot, len(self.runs)), **told}
+            curves = {"loss_by_epoch": history.losses[slot], "accuracy_by_epoch": history.accuracy[slot]}
+            state = {**run_state(network, slot, len(self.runs)), **curves}
             said = {
                 "stage": key,
                 "run": run,
@@ -229,6 +240,7 @@ class Trainer:
             self.store.write(self.store.stage_file(key, run), provenance.sealed(state, said))
             self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": self.setup}
         keeper.path.unlink(missing_ok=True)
+        self.tell(StageEnded(*told, time.monotonic() - begun))
         return network
 
     def help_with(self, method: Method, stage: Stage) -> None:
@@ -245,6 +257,12 @@ class Trainer:
         self, method: Method, stage: Stage, network: Experts, given: tuple[Experts, ...], keeper: Keeper | None
     ) -> History:
         """Train the network of a stage, with the team if there is one."""
+        key = self.study.stage_key(method, stage)
+
+        def after_epoch(epoch: int, epochs: int, losses: np.ndarray, accuracy: np.ndarray) -> None:
+            of = method.key, stage.name, self.runs, key, epoch, epochs
+            self.tell(EpochEnded(*of, tuple(losses.tolist()), tuple(accuracy.tolist())))
+
         with self.team.at_it() if self.team else contextlib.nullcontext():
             return train(
                 stage,
@@ -256,7 +274,8 @@ class Trainer:
                 draws=_draws(method, stage),
                 groups=self.study.groups,
                 given=given,
-                report=lambda images: self.tell(ImagesSeen(images)),
+                report=lambda images: self.tell(ImagesSeen(images, key, self.runs)),
+                after_epoch=after_epoch,
                 keeper=self.team.begin((network, *given), keeper) if self.team else keeper,
                 among=self.team,
             )

@@ -148,7 +148,7 @@ OWN = """
 
 
     def speaks(logits, labels, counts):
-        print('{"event": "Ended"}', flush=True)
+        print('{"kind": "ended"}', flush=True)
         return cross_entropy(logits, labels)
 
 

@@ -371,7 +371,7 @@ def do_on_node(
 
     None: the study is not seen here, and nothing was brought. Else
     end      how it ended
-    events   what was told, images in one sum
+    events   what was told, images in one sum for each stage
     files    by name in the study, and
     log      what was printed, where it was done apart
     """
@@ -399,17 +399,16 @@ def do_on_node(
 
 def _do(chunk: Chunk, order: Order) -> dict[str, Any]:
     events: list[Event] = []
-    images = 0
+    images: Counter[tuple[str, tuple[int, ...]]] = Counter()
 
     def tell(event: Event) -> None:
-        nonlocal images
         if isinstance(event, ImagesSeen):
-            images += event.images
+            images[event.stage_key, event.runs] += event.images
         else:
             events.append(event)
 
     end: Ended = attempt(lambda: _work(json.dumps(order.as_json())), chunk, order, tell)
-    return {"end": end, "events": [*events, ImagesSeen(images)]}
+    return {"end": end, "events": [*events, *(ImagesSeen(seen, *of) for of, seen in images.items())]}
 
 
 @functools.lru_cache(maxsize=1)
