@@ -17,6 +17,7 @@ HOUSE = Path(ltbv.__file__).parent
 FLOORS = [
     {"__main__"},
     {"cli", "display", "sklearn", "studies", "door"},
+    {"trackers"},
     {"report", "harness"},
     {"engine"},
     {"methods"},
