@@ -42,7 +42,7 @@ WRONG = {
     "kind of predictions '5'": lambda: analysis(kind=5),
     "dataset is 5": lambda: analysis(dataset=5),
     "directory is 5, a int: give a path": lambda: analysis().write(5),
-    "unknown reference '3'": lambda: analysis().against(3),
+    "reference is 3, a int: give a text or None": lambda: analysis().against(3),
     "methods is 5: give a list of keys": lambda: analysis().against(None, 5),
     "images of a int": lambda: ltbv.images(5),
     "register was given a int": lambda: ltbv.register(5),

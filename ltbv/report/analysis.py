@@ -113,7 +113,8 @@ def analyse(
     if hasattr(class_names, "iloc"):
         class_names = plain(class_names, "class_names").tolist()
     if class_names is not None:
-        class_names = check_names(["" if name is None else str(name) for name in class_names], "class_names")
+        names = ["" if name is None else str(name).encode(errors="backslashreplace").decode() for name in class_names]
+        class_names = check_names(names, "class_names")
     counts = None if train_counts is None else _counts(train_counts, class_names)
     if counts is None and (many is not None or few is not None):
         raise Refusal("many and few divide the classes by their training images: give train_counts too")

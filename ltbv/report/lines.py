@@ -41,6 +41,7 @@ LINE, WIDEST_NAME, ASIDE = 0.17, 2.4, 0.1  # inches of a line, of its name at mo
 BETWEEN = 0.14  # inches between blocks of panels
 LETTER = 0.062  # inches that a letter of SMALL size takes
 HELD, FARTHEST = 0.9, 1.5  # share of the methods that an axis holds at least; it holds all that reach so far beyond
+MOST_WHOLE, BRIEF = 1000, 16  # cells that say all there is on hover; letters of a label in one that does not
 BETTER_WORSE = "RdBu"  # blue: better, red: worse
 SHADES = (0.1, 0.2, 0.5, 1.0)  # the ends of a colour bar: the least that holds HELD of the differences
 
@@ -296,7 +297,7 @@ def cells(
         values, texts = spread.astype(float), between
     rows, columns = values.shape
     edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
-    mesh = panel.pcolormesh(*edges, values, cmap=colours, norm=norm, edgecolor=PAPER, linewidth=0.4)
+    mesh = panel.pcolormesh(*edges, values, cmap=colours, norm=norm, edgecolor=PAPER, linewidth=0.4, clip_on=False)
     if said:
         hover(mesh, *texts.flat)
     panel.spines[:].set_visible(False)
@@ -315,11 +316,12 @@ def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Lo
     most = next((shade for shade in SHADES if (sizes <= shade).mean() >= HELD), SHADES[-1])
     more = " or more" * bool((sizes > most).any())
     of = dict(iter(curves.groupby("quantity")))
+    brief = len(curves) > MOST_WHOLE
     for quantity, panel in zip(SHOWN, panels, strict=True):
         wide = of[quantity].pivot(index="method", columns="first", values="reference_difference").loc[others]
         sign = 1 if quantity in HIGHER_IS_BETTER else -1
         own = {method: rows for method, rows in of[quantity].groupby("method")}
-        said = [text for key in others for text in _bins_said(looks[key].label, own[key], profile)]
+        said = [text for key in others for text in _bins_said(looks[key].label, own[key], profile, brief=brief)]
         cells(panel, sign * wide.to_numpy(float), BETTER_WORSE, Normalize(-most, most), at, said=said)
         bins = of[quantity][of[quantity]["method"] == others[0]]
         last = len(bins) - 1
@@ -342,12 +344,18 @@ def by_class(curves: pd.DataFrame, profile: pd.DataFrame, looks: Mapping[str, Lo
     return figure
 
 
-def _bins_said(label: str, rows: pd.DataFrame, profile: pd.DataFrame) -> list[str]:
-    """Of each bin of a method: 'RIDE, 38 to 29 images: bias −.249 (−.284 to −.214)'; ids where images are not known."""
+def _bins_said(label: str, rows: pd.DataFrame, profile: pd.DataFrame, *, brief: bool = False) -> list[str]:
+    """Of each bin of a method: 'RIDE, 38 to 29 images: bias −.249 (−.284 to −.214)'; ids where images are not known.
+
+    brief   without the interval, and of a long label the beginning: a page holds thousands of these
+    """
+    if brief and len(label) > BRIEF:
+        label = label[: BRIEF - 1].rstrip() + "…"
     unit = " images" if profile["train_count"].notna().all() else ""
     texts = []
     for row in rows.sort_values("first").to_dict("records"):
         ends = dict.fromkeys(at_places(profile, (row["first"], row["last"])))
         where = f"{'' if unit else 'class id '}{' to '.join(ends)}{unit}"
-        texts.append(differing(label, {**row, "group": where}))
+        ends_of = {"difference_low": np.nan} if brief else {}
+        texts.append(differing(label, {**row, "group": where, **ends_of}))
     return texts

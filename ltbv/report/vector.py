@@ -21,6 +21,7 @@ from ltbv.report.hover import said
 
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+RECTANGLE = re.compile(r"M(-?[\d.]+) (-?[\d.]+)L(-?[\d.]+) \2L\3 (-?[\d.]+)L\1 \4(?:L\1 \2)?(?:[Zz])?")
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
 OF_THE_PAGE = {"#000000": "var(--text)", "#ffffff": "var(--ground)"}
@@ -103,7 +104,9 @@ class Drawn:
             elif key != "space":
                 found[key] = value if key == "href" else NUMBER.sub(lambda match: _short(float(match[0])), value)
         if "d" in found:
-            found["d"] = re.sub(r"\s*([A-Zz])\s*", r"\1", found["d"].strip()).replace("\n", "").replace(" -", "-")
+            found["d"] = _path(re.sub(r"\s*([A-Zz])\s*", r"\1", found["d"].strip()).replace("\n", "")).replace(
+                " -", "-"
+            )
         return found
 
     def _styled(self, style: str) -> dict[str, str]:
@@ -203,3 +206,11 @@ def _outside_defs(parent: ElementTree.Element) -> Iterator[ElementTree.Element]:
         if _name(element) != "defs":
             yield element
             yield from _outside_defs(element)
+
+
+def _path(d: str) -> str:
+    """The same path; of a rectangle along the axes, corner and sides alone."""
+    if (found := RECTANGLE.fullmatch(d)) is None:
+        return d
+    left, top, right, bottom = (float(number) for number in found.groups())
+    return f"M{_short(left)} {_short(top)}h{_short(right - left)}v{_short(bottom - top)}h{_short(left - right)}z"

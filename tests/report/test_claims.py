@@ -112,6 +112,7 @@ def test_a_head_that_is_never_missed_on_twenty_images_is_not_said_to_be_kept(stu
             negatives=None,
             sum_p2=None,
             ranks=None,
+            logits=None,
         )
         for of in evidence.methods
     )
