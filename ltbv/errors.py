@@ -42,3 +42,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> Refusal:
     near = alike or get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     return Refusal(f"unknown {what} {name!r}{hint}; there is: {', '.join(names)}")
+
+
+def absent(what: str, error: ImportError, extra: str) -> Refusal:
+    """Of a package that one of our extras brings, and that cannot be imported."""
+    return Refusal(f"{what} is asked for, which cannot be imported ({error}); pip install 'ltbv[{extra}]'")

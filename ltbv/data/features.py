@@ -229,8 +229,8 @@ def _groups(
             f"{where}: {str(both[0])!r} is in train_groups and in test_groups ({both.size} are); rows of a group say"
             " nearly the same: move each group to one of them"
         )
-    numbers, clusters = (np.unique(names, return_inverse=True)[1].astype(np.int64) for names in (own, tested))
-    return numbers, clusters
+    groups, clusters = (np.unique(of, return_inverse=True)[1].astype(np.int64) for of in (own, tested))
+    return groups, clusters
 
 
 def _check_ids(where: str, arrays: dict[str, np.ndarray], train: int, test: int) -> None:

@@ -94,12 +94,25 @@ def checked(path: Path, study: Path) -> Path:
     return path
 
 
-def _is_record(line: bytes) -> bool:
+def read_record(line: bytes) -> dict[str, Any] | None:
+    """The record of a line; None of a line that is the beginning of one. ValueError where it is none."""
     try:
         record = json.loads(line)
     except ValueError:
-        return line.startswith(b'{"format": ')  # a long one, of which this is the beginning
-    return isinstance(record, dict) and "format" in record and "kind" in record
+        if line.startswith(b'{"format": '):
+            return None
+        raise
+    if not isinstance(record, dict) or not {"format", "kind", "study", "command"} <= record.keys():
+        raise ValueError("no record of an event")
+    return record
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        read_record(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ltbv.errors import Refusal, unknown
+from ltbv.errors import Refusal, absent, unknown
 from ltbv.models.foreign import Foreign
 from ltbv.models.named import FILE, KNOWN, PRETRAINED, Named, named
 from ltbv.models.narrow import narrower
@@ -169,9 +169,7 @@ def _timm() -> ModuleType:
         torchvision()  # which timm imports, perhaps beside a CPU-only torch
         return import_module("timm")
     except ImportError as error:
-        raise Refusal(
-            f"a network of timm is asked for, which cannot be imported ({error}); pip install 'ltbv[vision]'"
-        ) from error
+        raise absent("a network of timm", error, "vision") from error
 
 
 LENDERS: dict[str, type[Foreign]] = {"torchvision": TorchvisionBackbone, "timm": TimmBackbone}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from ltbv.errors import Refusal, reason
+from ltbv.errors import Refusal, absent, reason
 from ltbv.trackers.told import Place
 
 MARK = "ltbv.run"  # tag: study, method and run
@@ -20,9 +20,7 @@ class MLflow:
         try:
             from mlflow.tracking import MlflowClient
         except ImportError as error:
-            raise Refusal(
-                f"MLflow is asked for, which cannot be imported ({error}); pip install 'ltbv[mlflow]'"
-            ) from error
+            raise absent("MLflow", error, "mlflow") from error
         try:
             self.client: Any = MlflowClient(tracking_uri=uri)
             self.client.search_experiments(max_results=1)

@@ -1,13 +1,12 @@
 """What is in a file of events? Records, one a line; the last one may be half written, and more may come."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ltbv.errors import Refusal
-from ltbv.harness.journal import FORMAT
+from ltbv.harness.journal import FORMAT, read_record
 
 Record = dict[str, Any]
 PAUSE = 0.5  # seconds between two looks at a file that is followed
@@ -40,15 +39,11 @@ def records(path: Path, *, follow: bool = False) -> Iterator[Record]:
 
 
 def _read(path: Path, line: bytes) -> Record | None:
-    """A record; None of a line that was cut off, as by a full disk."""
+    """A record; None of a line that was cut off, as by a full disk, and of an empty one."""
     try:
-        record = json.loads(line)
+        record = read_record(line) if line.strip() else None
     except ValueError:
-        if line.startswith(b'{"format": ') or not line.strip():
-            return None
         raise Refusal(f"events {path} has a line that is none: {line[:40]!r}") from None
-    if not isinstance(record, dict) or not {"format", "kind", "study", "command"} <= record.keys():
-        raise Refusal(f"events {path} has a line that is none: {line[:40]!r}")
-    if record["format"] != FORMAT:
+    if record is not None and record["format"] != FORMAT:
         raise Refusal(f"events {path} are of format {record['format']}, and {FORMAT} is read here; track with its ltbv")
     return record

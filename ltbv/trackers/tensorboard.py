@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, absent
 from ltbv.trackers.told import Place
 
 
@@ -17,9 +17,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
             from torch.utils.tensorboard.summary import hparams
         except ImportError as error:
-            raise Refusal(
-                f"TensorBoard is asked for, which cannot be imported ({error}); pip install 'ltbv[tensorboard]'"
-            ) from error
+            raise absent("TensorBoard", error, "tensorboard") from error
         self.directory, self._writer, self._hparams = directory, SummaryWriter, hparams
         self.writers: dict[Place, Any] = {}
 

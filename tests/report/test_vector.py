@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from ltbv.report import lines, style, tables, topics, vector
 from ltbv.report.hover import hover, said
 from ltbv.report.study import read_study
+from ltbv.report.vector import _path
 from ltbv.report.written import signed
 
 LIGHT_GROUND, DARK_GROUND = "#ffffff", "#121418"
@@ -192,8 +193,6 @@ def test_one_method_far_away_does_not_take_the_colour_from_the_others(study):
 
 
 def test_a_rectangle_is_its_corner_and_its_sides_and_other_paths_are_as_they_were():
-    from ltbv.report.vector import _path
-
     assert _path("M10 20L15.5 20L15.5 28L10 28L10 20") == "M10 20h5.5v8h-5.5z"
     assert _path("M10 20L15.5 20L15.5 12L10 12Z") == "M10 20h5.5v-8h-5.5z"
     for other in ("M10 20L15 20L15 28L11 28L10 20", "M10 20L15 21L15 28L10 28L10 20", "M0 0L1 1"):
