@@ -49,6 +49,14 @@ class Cut(Protocol):
 
 
 @runtime_checkable
+class Sharing(Protocol):
+    """A branch whose experts can sometimes be given one map of a run together."""
+
+    def shares(self, x: Tensor) -> bool:
+        """Can they be given this one, [B, R*C, H, W]?"""
+
+
+@runtime_checkable
 class Ending(Protocol):
     """A backbone whose experts may part later than where it parts them."""
 
@@ -115,10 +123,14 @@ class Experts(nn.Module):
         return Output(logits, features.unflatten(0, shape))
 
     def _maps(self, images: Tensor | Sequence[Tensor]) -> Tensor:
-        """For each expert what its branch takes: [B, R*E*C, H, W]."""
+        """For each expert what its branch takes: [B, R*E*C, H, W]; [B, R*C, H, W] where branches are `Sharing` it."""
         if isinstance(images, Tensor):
             own = self.runs, self.experts
-            return self.stem(fan_out(images, *own)) if self.apart else fan_out(self.stem(images), *own)
+            if self.apart:
+                return self.stem(fan_out(images, *own))
+            maps = self.stem(images)
+            is_shared = isinstance(self.branches, Sharing) and self.branches.shares(maps)
+            return maps if is_shared else fan_out(maps, *own)
         if len(images) != self.experts:
             raise Refusal(f"{len(images)} batches for {self.experts} experts; give one for all, or one for each")
         if self.apart:

@@ -64,12 +64,20 @@ def serves(weight: Tensor, x: Tensor) -> bool:
     return x[:, 0].numel() * copies * max(padded(outputs), padded(inputs)) < 2**31
 
 
+def shares(weight: Tensor, stride: int) -> bool:
+    """Can copies beside each other of a fused convolution read one map [B, K/experts*inputs, H, W] (`strided`)?"""
+    from ltbv.models.passes import is_ours
+
+    inputs = weight.shape[2]
+    return inputs == padded(inputs) and is_ours(weight.shape, stride)
+
+
 def conv_norm_relu(
     conv: Convolution, norm: Normalisation, x: Tensor, residual: Tensor | None, dtype: torch.dtype
 ) -> Tensor | tuple[Tensor, Tensor]:
     """relu(norm(conv(x)) + residual) with batch statistics; running statistics move on. Sums are float32.
 
-    x         [B, K*inputs, H, W], padded or not
+    x         [B, K*inputs, H, W], padded or not; or fewer, if it `shares`
     residual  [B, K*outputs, H', W'], padded or not, or None
     dtype     of maps and products; parameters are float32
     Gives [B, K*padded(outputs), H', W'] in channels-last memory; twice where there is a residual, for what follows and

@@ -39,6 +39,12 @@ def _last(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
+def is_ours(shape: torch.Size, stride: int) -> bool:
+    """Is the convolution with weights of this shape, [K, outputs, inputs, k, k], that of `strided`?"""
+    wide = padded(shape[1]), padded(shape[2])
+    return shape[3] == 3 and stride == 2 and wide[0] != wide[1] and max(wide) <= MOST_CHANNELS
+
+
 class _Conv:
     """The grouped convolution of packed weights: cuDNN's, but where it is slow."""
 
@@ -46,8 +52,7 @@ class _Conv:
         self.copies, self.outputs, self.inputs, self.size, _ = self.shape = shape
         self.wide = padded(self.outputs), padded(self.inputs)
         self.of_aten = [stride] * 2, [self.size // 2] * 2, [1, 1], False, [0, 0], self.copies
-        is_new = self.size == 3 and stride == 2 and self.wide[0] != self.wide[1]
-        self.is_ours = is_new and max(self.wide) <= MOST_CHANNELS
+        self.is_ours = is_ours(shape, stride)
 
     def packed(self, weight: Tensor, dtype: torch.dtype, turned: bool = False) -> Tensor:
         """[K, outputs, inputs, k, k] -> [K*outputs', inputs', k, k], padded, channels-last; or `turned`, backwards."""

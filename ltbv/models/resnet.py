@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from ltbv.errors import Refusal
 from ltbv.later import later
-from ltbv.models.stack import Conv, Norm, conv_norm_add_relu, conv_norm_relu, pad_shortcut
+from ltbv.models import fused
+from ltbv.models.channels import widen
+from ltbv.models.stack import Conv, Norm, conv_norm_add_relu, conv_norm_relu, fan_out, is_fused, pad_shortcut
 
 
 class Block(nn.Module):
@@ -30,7 +32,11 @@ class Block(nn.Module):
         return conv_norm_add_relu(self.conv2, self.norm2, y, self.shortcut(twin))
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """The block's input as it is added to what the block computes."""
+        """The block's input as it is added to what the block computes; fanned out here if it is shared by experts."""
+        if x.shape[1] < self.copies * self.inputs:
+            runs = x.shape[1] // self.inputs
+            y = pad_shortcut(x, runs, self.inputs, self.outputs, self.stride)
+            return fan_out(widen(y, runs, self.outputs), runs, self.copies // runs)
         if self.stride == 1 and self.inputs == self.outputs:
             return x
         return pad_shortcut(x, self.copies, self.inputs, self.outputs, self.stride)
@@ -69,6 +75,12 @@ class Branch(Stages):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(self.maps(x))
+
+    def shares(self, x: Tensor) -> bool:
+        """Can the experts of a run be given one map [B, R*C, H, W] together, so that none is made for each?"""
+        first = self[0]
+        assert isinstance(first, Block)
+        return is_fused(first.conv1, first.norm1, x) and fused.shares(first.conv1.weight, first.stride)
 
     def maps(self, x: Tensor) -> Tensor:
         """The last maps."""

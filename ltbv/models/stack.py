@@ -168,9 +168,14 @@ def conv_norm_add_relu(conv: Conv, norm: Norm, x: Tensor, residual: Tensor) -> t
     return _conv_norm_add_relu(conv, norm, x, residual)
 
 
+def is_fused(conv: Conv, norm: Norm, x: Tensor) -> bool:
+    """Are these two one layer for x? What computes something else is asked itself."""
+    known = type(conv) is Conv and type(norm) is Norm
+    return known and norm.training and fused.serves(conv.weight, x)
+
+
 def _conv_norm_add_relu(conv: Conv, norm: Norm, x: Tensor, residual: Tensor | None) -> tuple[Tensor, Tensor]:
-    known = type(conv) is Conv and type(norm) is Norm  # one that computes something else is asked itself
-    if known and norm.training and fused.serves(conv.weight, x):
+    if is_fused(conv, norm, x):
         y = fused.conv_norm_relu(conv, norm, x, residual, torch.get_autocast_dtype("cuda"))
         return y if isinstance(y, tuple) else (y, y)
     y = norm(conv(narrow(x, conv.copies, conv.weight.shape[2])))

@@ -5,9 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ltbv.models import experts as networks
 from ltbv.models import fused
 from ltbv.models.channels import narrow, padded, widen
-from ltbv.models.resnet import Resnet
+from ltbv.models.experts import Net
+from ltbv.models.resnet import Branch, Resnet
 from ltbv.models.stack import Conv, Norm, conv_norm_add_relu, conv_norm_relu, draw_run, fan_out, pad_shortcut
 
 pytest.importorskip("triton")
@@ -174,3 +176,34 @@ def test_a_whole_network_is_the_same_fused(width, always, monkeypatch):
         found.append([features.detach(), *(p.grad for p in parameters), *stem.buffers(), *branch.buffers()])
     for ours, plain in zip(*found, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("width", "experts"), [(0.75, 3), (1.0, 2), (0.75, 1)])
+@pytest.mark.parametrize("side", [8, 5])
+def test_experts_that_share_a_map_learn_as_from_a_map_each(width, experts, side, always, monkeypatch):
+    """Where they part no copy of the map is made: features, gradients of weights and of the images are the same."""
+    net = Net(experts=experts, width=width)
+    found, fans = [], []
+    monkeypatch.setattr(networks, "fan_out", lambda *given: fans.append(given) or fan_out(*given))
+    for is_shared in (True, False):
+        if not is_shared:
+            monkeypatch.setattr(Branch, "shares", lambda self, x: False)
+        stack = net.build(Resnet(widths=(16, 32, 64), blocks=1), runs=2, channels=3, classes=5).to(DEVICE)
+        for run in range(2):
+            draw_run(stack, run, 2, np.random.default_rng(run))
+        images = random(3, 6, side, side, seed=7).requires_grad_()
+        logits, features = stack(images)
+        (features * random(*features.shape, seed=3)).sum().backward()
+        assert len(fans) == (not is_shared)
+        learned = [p.grad for p in (images, *stack.stem.parameters(), *stack.branches.parameters())]
+        found.append([logits.detach(), features.detach(), *learned, *stack.buffers()])
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-3)
+
+
+def test_a_branch_at_rest_is_given_maps_of_its_own(always):
+    """It is not fused, and what is not fused shares nothing."""
+    stack = Net(experts=2).build(Resnet(widths=(16, 32, 64), blocks=1), runs=2, channels=3, classes=5).to(DEVICE)
+    maps = random(2, 32, 8, 8, seed=1)
+    assert stack.branches.shares(maps) and not stack.eval().branches.shares(maps)
+    assert stack(random(2, 6, 8, 8, seed=2)).logits.isfinite().all()
