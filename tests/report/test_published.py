@@ -217,13 +217,16 @@ def test_another_protocol_is_shown_where_it_is_asked_for_by_name(cifar):
     assert "MiSLAS repository" in titles[6:]
     assert "The paper has 500 images of the largest class, here 300." in sheets[1].caption
     assert "The paper has one training set, here the scheme is subsample." in sheets[1].caption
-    here = f"; here {cifar.setting.epochs}. Its numbers are of: {BEST}"
-    others = "; not known of OLTR, LFME"
-    tenth = "; best epoch on a tenth of the test set of M2m; here the last epoch answers."
+    here = f"; here {cifar.setting.epochs}. How its numbers were picked: {BEST}"
+    others = ", not known (OLTR; LFME)"
+    tenth = ", best epoch on a tenth of the test set (M2m); here the last epoch answers."
     assert f"Epochs in the paper: 200{others}{here}{others}{tenth}" in sheets[1].caption
-    assert f"Epochs in the paper: 200; 200 + 30 of cRT, LWS; 400 of mixup, Remix{here}" in sheets[4].caption
+    assert f"Epochs in the paper: 200, 200 + 30 (cRT; LWS), 400 (mixup; Remix){here}" in sheets[4].caption
     under_paper = replace(cifar, setting=replace(cifar.setting, epochs=None))
-    assert "Epochs in the paper: not known. Its" in asked(under_paper, True)[1][0].caption
+    assert (
+        "Epochs in the paper: not known. How its numbers were picked: not known;"
+        in asked(under_paper, True)[1][0].caption
+    )
     assert len(sheets[1].columns) == 2 + 3 + 1 and sheets[1].columns[-1].name == "cost in paper"
     built, sheets = asked(cifar, "cifar10-lt")
     assert not sheets and "published numbers of cifar10-lt stand beside no study of cifar100-lt." in built.cautions

@@ -145,17 +145,16 @@ def _training(rows: pd.DataFrame, evidence: Evidence) -> list[str]:
     here = f"; here {ours}" if ours is not None else ""
     return [
         f"Epochs in the paper: {_by_method(rows, 'epochs')}{here}.",
-        f"Its numbers are of: {_by_method(rows, 'selected')}; here the last epoch answers.",
+        f"How its numbers were picked: {_by_method(rows, 'selected')}; here the last epoch answers.",
     ]
 
 
 def _by_method(rows: pd.DataFrame, column: str) -> str:
-    """What most methods of a table have, then what others have, by name: '200; 400 of mixup, Remix'."""
+    """What most methods of a table have, then what others have, by name: '200, 400 (mixup; Remix)'."""
     of = rows.drop_duplicates("method").groupby(column, sort=False)["method"].agg(list)
     most, *others = sorted(of.index, key=lambda value: -len(of[value]))
-    return "; ".join(
-        [most or NOT_KNOWN, *(f"{value or NOT_KNOWN} of {', '.join(map(str, of[value]))}" for value in others)]
-    )
+    apart = (f"{value or NOT_KNOWN} ({'; '.join(map(str, of[value]))})" for value in others)
+    return ", ".join([most or NOT_KNOWN, *apart])
 
 
 def _other_protocol(published: pd.Series, evidence: Evidence) -> list[str]:
