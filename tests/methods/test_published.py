@@ -40,7 +40,10 @@ PAPER = {name: resolve(name, protocol="paper") for name in ("cifar10-lt", "cifar
 COMMON = {name: resolve(name) for name in PAPER}
 
 
-def rates(stage, epochs=(0, 4, 159, 160, 180)):
+AT = (0, 4, 159, 160, 180)
+
+
+def rates(stage, epochs=AT):
     return [value(stage_rate(stage, CIFAR), epoch, stage_epochs(stage, CIFAR)) for epoch in epochs]
 
 
@@ -56,7 +59,7 @@ PARK = (200, 128, 2e-4, False, 0.0, [0.02, 0.1, 0.001, 0.00001, 0.0000001])
 SKILLS = (*RIDE[:5], [0.02, 0.1, 0.1, 0.01, 0.001])
 SLOWER = (*RIDE[:5], [0.005, 0.025, 0.1, 0.001, 0.00001])
 LI = (200, 64, 2e-4, False, 0.0, [0.02, 0.1, 0.1, 0.01, 0.001])
-SUN = (200, 64, 5e-3, False, 0.0, [0.01 * (1 + np.cos(np.pi * epoch / 200)) / 2 for epoch in (0, 4, 159, 160, 180)])
+SUN = (200, 64, 5e-3, False, 0.0, [0.005 * (1 + np.cos(np.pi * epoch / 200)) for epoch in AT])
 EXPECTED = {
     ("ce", "representation"): CAO,
     ("focal", "representation"): CAO,
@@ -89,6 +92,7 @@ EXPECTED = {
     ("gcl_classifier", "representation"): LI,
     ("los", "representation"): SUN,
     ("imb_sam", "representation"): (*SUN[:2], 1e-3, *SUN[3:]),
+    ("weight_balancing", "representation"): (320, *SUN[1:5], [0.005 * (1 + np.cos(np.pi * e / 320)) for e in AT]),
     ("ride_ce", "experts"): RIDE,
     ("ride_focal", "experts"): RIDE,
     ("ride_tau_norm", "experts"): RIDE,
@@ -395,5 +399,12 @@ def test_recorded_steps_turn_images_as_eager_ones(tiny):
     assert all(torch.equal(tensor, ends[1][1][name]) for name, tensor in ends[0][1].items())
 
 
-def test_usual_terms_name_everything():
+def test_published_terms_name_everything_and_stages_that_there_are():
+    """What one leaves open would be the common protocol's, Nesterov's momentum for one."""
     assert all(value is not None for value in vars(USUAL).values())
+    ours = [method for key, method in METHODS.items() if HOMES[key].startswith("ltbv.")]
+    for one in {published for method in ours for published in method.published}:
+        terms = (one.terms, *(of for _, of in one.stages))
+        assert all(value is not None for of in terms for value in vars(of).values()), one.source
+        names = {stage.name for method in ours if one in method.published for stage in method.stages}
+        assert {name for name, _ in one.stages} <= names, one.source
