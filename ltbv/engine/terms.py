@@ -60,11 +60,18 @@ def as_published(method: Method, dataset: str, protocol: Protocol) -> Method:
         sets = sorted({name for other in METHODS.values() for one in other.published for name in one.datasets})
         there = f"there are some of: {', '.join(known)}" if known else f"there are some for: {', '.join(sets)}"
         raise Refusal(
-            f"protocol paper: no settings of its authors are known of method {method.key!r} for {dataset}; {there}; or"
-            " leave out --protocol paper"
+            f"protocol paper: no settings of its authors are known of method {method.key!r} for {dataset}"
+            f"{_why_not(method)}; {there}; or leave out --protocol paper"
         )
     stages = []
     for one in method.stages:
         bare = replace(one, terms=None)
         stages.append(replace(bare, terms=found.of(one.name).over(one.terms).beside(usual(bare, protocol))))
     return replace(method, stages=tuple(stages), published=(found,))
+
+
+def _why_not(method: Method) -> str:
+    """Why there is nothing for a data set, after a colon; empty where that is not known."""
+    sets = sorted({name for one in method.published for name in one.datasets})
+    why = f"its authors' are for {' and '.join(sets)}" if sets else method.unpublished
+    return f": {why}" if why else ""

@@ -106,8 +106,8 @@ def _stage(stage: Stage, protocol: Protocol) -> list[str]:
 
 
 def _published(method: Method) -> list[str]:
-    """What changes under protocol paper, for each data set."""
-    lines = []
+    """What changes under protocol paper, for each data set; or why it refuses the method."""
+    lines = [f"nothing for --protocol paper: {method.unpublished}", ""] if method.unpublished else []
     for one in method.published:
         lines += [f"under --protocol paper, on {' and '.join(one.datasets)}, after {one.source}:"]
         known = one.datasets[0] in ENTRIES  # of another one, no common protocol says what changes: all is told

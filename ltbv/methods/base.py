@@ -153,7 +153,8 @@ class Method:
     adds_to   key of the method that it adds something to
     family    methods of one family differ in their number of experts only
     kind      a word or two for methods of its sort, under which tables of many methods show it
-    published   with what its authors trained it, for `--protocol paper`
+    published   with what its authors trained it, for `--protocol paper`; or
+    unpublished   why there is nothing to train it with there, to be said after a colon
     """
 
     key: str
@@ -168,6 +169,7 @@ class Method:
     family: str = field(default="", compare=False)
     kind: str = field(default="", compare=False)
     published: tuple[Published, ...] = field(default=(), compare=False, repr=False)
+    unpublished: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{0,99}[A-Za-z0-9_-]", self.key):

@@ -22,6 +22,7 @@ CE_ENSEMBLE = register(
         about=__doc__,
         kind="Capacity",
         adds_to="ce",
+        unpublished="it is a control of this package, in no paper on long tails",
     )
 )
 
@@ -34,5 +35,6 @@ CE_WIDE = register(
         about=__doc__,
         kind="Capacity",
         adds_to="ce",
+        unpublished="it is a control of this package, in no paper on long tails",
     )
 )

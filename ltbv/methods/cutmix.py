@@ -50,5 +50,6 @@ CUTMIX = register(
         about=__doc__,
         kind="Mixing",
         adds_to="ce",
+        unpublished="its authors' are for balanced data; cmo is CutMix as it was published for long tails",
     )
 )

@@ -168,6 +168,7 @@ CRT_DECAY = register(
         about=__doc__,
         kind="Decoupling",
         adds_to="crt",
+        unpublished="it is a variant of this package, in no paper",
     )
 )
 
@@ -211,5 +212,6 @@ NCM = register(
         about=__doc__,
         kind="Decoupling",
         adds_to="ce",
+        unpublished="its authors have none for CIFAR",
     )
 )

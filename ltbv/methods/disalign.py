@@ -134,5 +134,6 @@ DISALIGN = register(
         about=__doc__,
         kind="Decoupling",
         adds_to="ce",
+        unpublished="its authors have none for CIFAR",
     )
 )

@@ -31,5 +31,6 @@ CB_FINETUNING = register(
         about=__doc__,
         kind="Decoupling",
         adds_to="ce",
+        unpublished="no code was published for it",
     )
 )

@@ -13,9 +13,9 @@
 Code and paper differ: as released, the noise is in absolute value, so that it only lowers logits, and falls on every
 class, not on the label's alone; we follow the code. The network answers with 30 cos, without noise.
 
-Not here is the mixup of both stages of the released script, for CIFAR; so nothing is trained under its name by
-`--protocol paper`. Batch norm is frozen with the body in the second stage, as there. Ours: an image brings one number
-along, of which the noise of its classes is made; a class without images counts as the smallest there is.
+Not here is the mixup of both stages of the released script: `--protocol paper` has its other settings, and says so.
+Batch norm is frozen with the body in the second stage, as there. Ours: an image brings one number along, of which the
+noise of its classes is made; a class without images counts as the smallest there is.
 """
 
 from dataclasses import dataclass
@@ -31,13 +31,22 @@ from ltbv.errors import Refusal
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Losses, Method, Moment, Objective, Stage
 from ltbv.methods.objective import added, right
+from ltbv.methods.published import CIFAR, USUAL, Published
 from ltbv.methods.registry import register
 from ltbv.models.experts import Experts, Net
 from ltbv.models.parts import COSINE
 from ltbv.models.stack import CosineLinear
-from ltbv.schedules import Cosine
+from ltbv.schedules import Cosine, Drops, Warmup
 
 PAPER = "Li et al., CVPR 2022, arXiv 2305.11733"
+RATE = Cosine(0.002)  # of the classifier
+FIRST = USUAL.but(batch=64, learning_rate=Warmup(Drops(0.1, at=(0.8, 0.9), factors=(0.1, 0.01)), warmup=5))
+SCRIPTS = Published(
+    "the scripts of Li et al. (GCL, 2022), but for their mixup",
+    CIFAR,
+    FIRST,
+    stages=(("classifier", FIRST.but(epochs=30, learning_rate=RATE)),),
+)
 
 
 def class_clouds(counts: Tensor) -> Tensor:
@@ -118,7 +127,7 @@ CLASSIFIER = Stage(
     train=("heads",),
     sampler=(CLASS_BALANCED,),
     epochs=0.15,
-    learning_rate=Cosine(0.002),
+    learning_rate=RATE,
 )
 
 GCL = register(
@@ -131,6 +140,7 @@ GCL = register(
         about=__doc__,
         kind="Loss",
         adds_to="ce",
+        published=(SCRIPTS,),
     )
 )
 
@@ -144,5 +154,6 @@ GCL_CLASSIFIER = register(
         about=__doc__,
         kind="Decoupling",
         adds_to="gcl",
+        published=(SCRIPTS,),
     )
 )

@@ -25,7 +25,7 @@ from torch import Tensor
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Method, Moment, Output, OutputObjective, Stage
 from ltbv.methods.objective import added
-from ltbv.methods.published import CIFAR, CROPS, Published, Terms
+from ltbv.methods.published import CROPS, Published, Terms
 from ltbv.methods.registry import register
 from ltbv.optimisers import SGD
 from ltbv.schedules import Drops, Warmup
@@ -33,7 +33,7 @@ from ltbv.schedules import Drops, Warmup
 RATE = Warmup(Drops(0.2, at=(0.6, 0.8), factors=(0.01, 0.0001)), warmup=5)
 CODE = Published(
     "the configurations of Hong et al. (LADE, 2021)",
-    CIFAR,
+    ("cifar100-lt",),
     Terms(200, 256, RATE, 5e-4, SGD(nesterov=False), CROPS),
 )
 

@@ -238,5 +238,6 @@ LFME = register(
         about=__doc__,
         kind="Experts",
         adds_to="class_balanced",
+        unpublished="the released code has none for CIFAR",
     )
 )

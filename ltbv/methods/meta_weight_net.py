@@ -144,13 +144,14 @@ def weighing(objective: WeighedByNet, rule: Optimiser) -> Stage:
     )
 
 
-for _key, _label, _stage, _how, _published in (
+for _key, _label, _stage, _how, _published, _unpublished in (
     (
         "meta_weight_net",
         "Meta-Weight-Net",
         weighing(WeighedByNet(), SGD(learning_rate=1e-5, weight_decay=5e-4)),
         "weights that sum to 1",
         (SHU,),
+        "",
     ),
     (
         "meta_weight_net_noise",
@@ -158,6 +159,7 @@ for _key, _label, _stage, _how, _published in (
         weighing(WeighedByNet(normalised=False), Adam(learning_rate=1e-3, weight_decay=1e-4)),
         "weights that are divided by the batch",
         (),
+        "its authors' are for noisy labels; meta_weight_net has theirs for long tails",
     ),
 ):
     register(
@@ -171,5 +173,6 @@ for _key, _label, _stage, _how, _published in (
             kind="Development",
             adds_to="ce",
             published=_published,
+            unpublished=_unpublished,
         )
     )

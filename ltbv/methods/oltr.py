@@ -287,5 +287,6 @@ OLTR = register(
         about=__doc__,
         kind="Decoupling",
         adds_to="ce",
+        unpublished="the released code has none for CIFAR",
     )
 )

@@ -79,5 +79,6 @@ RANGE_LOSS = register(
         about=__doc__,
         kind="Loss",
         adds_to="ce",
+        unpublished="its authors' are for faces",
     )
 )

@@ -11,11 +11,15 @@
 An epoch has n images for each of them, so all cost the same; `ltbv.data.samplers` has the formulas. Deferred
 re-sampling is `drs`. SMOTE blends images (the original blends feature vectors of tables): nearest neighbours in pixels,
 anew in each epoch, augmented like any other image.
+
+For `--protocol paper` class-balanced, square-root and progressive sampling have the settings of Bag of Tricks (Zhang et
+al., AAAI 2021), the only table that has them by themselves on CIFAR.
 """
 
 from ltbv.data.samplers import CLASS_BALANCED, ByClass, Oversampling, Progressive, Sampler, Smote, Undersampling
 from ltbv.methods.base import Method
 from ltbv.methods.baseline import resampled
+from ltbv.methods.published import BAG_OF_TRICKS
 from ltbv.methods.registry import register
 
 SAMPLERS: dict[str, tuple[str, Sampler, str, str]] = {
@@ -63,6 +67,13 @@ SAMPLERS: dict[str, tuple[str, Sampler, str, str]] = {
     ),
 }
 
+UNPUBLISHED = {
+    "reversed": "BBN has it as one of its two branches, and nobody published it alone",
+    "oversampling": "it is of no paper on long tails",
+    "undersampling": "it is of no paper on long tails",
+    "smote": "its authors' are for tables",
+}
+
 for _key, (_label, _sampler, _paper, _summary) in SAMPLERS.items():
     register(
         Method(
@@ -74,5 +85,7 @@ for _key, (_label, _sampler, _paper, _summary) in SAMPLERS.items():
             about=__doc__,
             kind="Re-sampling",
             adds_to="ce",
+            published=() if _key in UNPUBLISHED else (BAG_OF_TRICKS,),
+            unpublished=UNPUBLISHED.get(_key, ""),
         )
     )

@@ -4,13 +4,15 @@
     ride_crt, ride_lws, ride_tau_norm   ride_ce's network, then cRT, LWS or tau-norm on each expert's head
 
 `ride` itself is RIDE on LDAM-DRW. The released code has no switch for these (its CE path cannot be reached from its
-settings); cRT's length is that of `decoupling`. ride_ce's network is trained once for all that stand on it.
+settings); cRT's length is that of `decoupling`. `--protocol paper` has RIDE's configuration with the loss
+exchanged, as the authors say; what they trained the second stage of cRT and LWS with is not known, so it refuses these.
+ride_ce's network is trained once for all that stand on it.
 """
 
 from ltbv.methods.base import Loss, Method, Stage, Sum
 from ltbv.methods.decoupling import TauNorm, rescaled, retrained
 from ltbv.methods.registry import register
-from ltbv.methods.ride import BASE_LOSSES, PAPER, Diversity
+from ltbv.methods.ride import BASE_LOSSES, PAPER, RECIPE, Diversity
 from ltbv.models.experts import Net
 
 
@@ -20,6 +22,8 @@ def unweighted(base_loss: str) -> Stage:
 
 
 ON_CE = unweighted("cross_entropy")
+
+LOST = "the released code has none for the second stage, and its authors have not kept theirs"
 
 for _key, _label, _stages, _posthoc in (
     ("ce", "CE", (ON_CE,), None),
@@ -39,5 +43,7 @@ for _key, _label, _stages, _posthoc in (
             about=__doc__,
             kind="RIDE on others",
             adds_to=_key,
+            published=(RECIPE,) if len(_stages) == 1 else (),
+            unpublished="" if len(_stages) == 1 else LOST,
         )
     )

@@ -5,7 +5,8 @@ ICLR 2021, arXiv 2010.01412), on long-tailed data with deferred re-weighting (Ra
     step on  d L(w + e) / dw,  e = rho g / |g|,  g = d L(w) / dw
 
 |g| is the length of one run's gradient over all its weights. L is the loss of the batch, the same in both passes. rho
-is 0.2 for `sam`, on cross-entropy, and 0.8 for `sam_drw`, on CE-DRW: Rangwani et al.'s for CIFAR-100-LT.
+is 0.2 for `sam`, on cross-entropy, and 0.8 for `sam_drw`, on CE-DRW: Rangwani et al.'s for CIFAR-100-LT (0.1 and 0.5
+for CIFAR-10-LT), who train as Cao et al. (LDAM) do.
 
 Batch norm normalises by the batch in both passes. Its running statistics, by which the network answers, are moved by
 the first pass alone, at the weights that stay; in the released code the second moves them too, at weights that nobody
@@ -21,9 +22,12 @@ from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Losses, Method, Moment, Objective, OutputObjective, Stage
 from ltbv.methods.ldam import DEFERRED
 from ltbv.methods.objective import refuse_hooks, right
+from ltbv.methods.published import USUAL, Published
 from ltbv.methods.registry import register
 from ltbv.models import virtual
 from ltbv.models.experts import Experts
+
+COMMANDS = Published("the commands of Rangwani et al. (2022)", ("cifar100-lt",), USUAL)
 
 
 def check_radius(radius: float) -> None:
@@ -70,5 +74,6 @@ for _key, _label, _base, _loss, _radius in (
             about=__doc__,
             kind="Steps",
             adds_to=_base,
+            published=(COMMANDS,),
         )
     )

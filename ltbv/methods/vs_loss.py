@@ -3,7 +3,8 @@
     cross-entropy of (n_k / n_max)^gamma z_k + tau log pi_k; the network answers with z
 
 gamma = 0 is logit adjustment, tau = 0 the class-dependent temperatures of Ye et al., 2020. gamma = 0.05 and tau = 0.75
-are the authors' for CIFAR-100-LT; they chose them there on data that are not the training set.
+are the authors' for CIFAR-100-LT; they chose them there on data that are not the training set. They train as Cao et al.
+(LDAM) do.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from torch import Tensor
 
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Loss, Method, Stage
+from ltbv.methods.published import USUAL, Published
 from ltbv.methods.registry import register
+
+SCRIPT = Published("the script of Kini et al. (VS loss, 2021)", ("cifar100-lt",), USUAL)
 
 
 @dataclass(frozen=True)
@@ -38,5 +42,6 @@ VS_LOSS = register(
         summary="cross-entropy of logits scaled and shifted by class size",
         about=__doc__,
         kind="Loss",
+        published=(SCRIPT,),
     )
 )

@@ -35,10 +35,11 @@ from ltbv.methods.published import CROPS, Published, Terms
 from ltbv.methods.registry import register
 from ltbv.models.experts import Experts
 from ltbv.models.stack import Linear
+from ltbv.optimisers import SGD
 from ltbv.schedules import Cosine
 
 RATE = Cosine(0.01)  # the authors', of both stages
-TERMS = Terms(320, 64, RATE, 5e-3, augmentation=CROPS)
+TERMS = Terms(320, 64, RATE, 5e-3, SGD(nesterov=False), CROPS)
 NOTEBOOKS = Published(
     "the notebooks of Alshammari et al. (2022), which train a ResNet-34",
     ("cifar100-lt",),

@@ -6,9 +6,13 @@ runs. A field is empty where the paper leaves it open.
 `key` names the method of ltbv that a row is of, or several with blanks between, where the paper leaves open which of
 them it means; it is empty where there is none: M2m of RIDE's table is on LDAM. RIDE's tables are of experts that are
 distilled and routed: Table 1 repeats the last rows of the ablation, and the authors' model zoo has the four experts of
-Tables 2 and 3 as such. What else sets a number apart, the best epoch on the test set above all, is in its source: the
-title of the table in which it stands. SADE's table leaves open whether its weights are from test images. What Jamal et
-al. star is not their own run: L2RW* is from Meta-Weight-Net's table.
+Tables 2 and 3 as such. SADE's table leaves open whether its weights are from test images. What Jamal et al. star is not
+their own run: L2RW* is from Meta-Weight-Net's table.
+
+`epochs` is how long the network was trained, and then ("200 + 30") the stage after it; `selected` is how the number was
+picked, mostly as the best epoch on the test set, as their code tells. Either is empty where that is not known: of what
+a table repeats from elsewhere, of Figure 1a, of what no code was released for. All else that sets a number apart, such
+as images that are turned, is in its source, the title of the table in which it stands, or its method.
 """
 
 from importlib.resources import files
@@ -22,9 +26,9 @@ SETTINGS = ["source", "dataset", "imbalance", "head", "network", "scheme", "runs
 
 
 def read() -> pd.DataFrame:
-    """All published numbers: SETTINGS, then method, key (of ltbv), cost, group, quantity, value."""
+    """All published numbers: SETTINGS, epochs, selected, method, key (of ltbv), cost, group, quantity, value."""
     text = files("ltbv.report").joinpath("published.csv").read_text(encoding="utf-8")
-    words = {name: str for name in ("network", "scheme", "key", "cost")}
+    words = {name: str for name in ("network", "epochs", "selected", "scheme", "key", "cost")}
     return pd.read_csv(
         StringIO(text), dtype=words, keep_default_na=False, na_values={"imbalance": "", "head": "", "runs": ""}
     )

@@ -14,6 +14,7 @@ from ltbv.report.sheet import SHORT, Column, Sheet, number, word
 from ltbv.report.topic import Finding, Tables, Topic
 from ltbv.report.written import NOTHING
 
+NOT_KNOWN = "not known"
 RESNET_WIDTH = 16  # channels of the first stage of CIFAR's residual networks, of depth 6 * blocks + 2
 
 
@@ -87,11 +88,12 @@ def _sheet(evidence: Evidence, at: int, rows: pd.DataFrame) -> Sheet:
             )
         )
     first = rows.iloc[0]
+    said = (*differences(first, evidence), *_training(rows, evidence), *_open(rows, evidence))
     over = ("paper", "here", "here - paper")
     return Sheet(
         f"published_{at}",
         f"Published beside measured: {first['source']}, {first['dataset']}",
-        f"{_plug_in(quantities)} {' '.join([*differences(first, evidence), *_open(rows, evidence)])}",
+        f"{_plug_in(quantities)} {' '.join(said)}",
         (
             Column("method in paper / here", numeric=False, filtered=True),
             Column("split", numeric=False, filtered=True),
@@ -135,6 +137,24 @@ def differences(published: pd.Series, evidence: Evidence) -> list[str]:
     if theirs["network"] and not network(of.protocol):
         said.append(f"The paper trains {theirs['network']}; which network was trained here is not known.")
     return said or ["No difference of protocol is known."]
+
+
+def _training(rows: pd.DataFrame, evidence: Evidence) -> list[str]:
+    """How long the paper trains, and how it picks its numbers: a sentence each."""
+    ours = evidence.setting.epochs
+    here = f"; here {ours}" if ours is not None else ""
+    return [
+        f"Epochs in the paper: {_by_method(rows, 'epochs')}{here}.",
+        f"How its numbers were picked: {_by_method(rows, 'selected')}; here the last epoch answers.",
+    ]
+
+
+def _by_method(rows: pd.DataFrame, column: str) -> str:
+    """What most methods of a table have, then what others have, by name: '200, 400 (mixup; Remix)'."""
+    of = rows.drop_duplicates("method").groupby(column, sort=False)["method"].agg(list)
+    most, *others = sorted(of.index, key=lambda value: -len(of[value]))
+    apart = (f"{value or NOT_KNOWN} ({'; '.join(map(str, of[value]))})" for value in others)
+    return ", ".join([most or NOT_KNOWN, *apart])
 
 
 def _other_protocol(published: pd.Series, evidence: Evidence) -> list[str]:
