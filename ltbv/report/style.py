@@ -7,6 +7,7 @@ these, in 1.5 to 2.5 times the time.
 
 import io
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -115,9 +116,11 @@ def inches(text: str, points: float) -> float:
 
 def fitted(name: str, wide: float, points: float) -> str:
     """A name on one line of at most so many inches; the middle gives way where it is longer."""
-    letters = max(4, min(len(name), 400))
-    while letters > 3 and inches(shortened(name, letters), points) > wide:
-        letters -= 1
+    most = max(4, min(len(name), 400))
+    if inches(shortened(name, most), points) <= wide:
+        return shortened(name, most)
+    # One letter more is wider: halving asks a tenth as often as trying each number, of .002 s where many fonts are.
+    letters = bisect_right(range(4, most), wide, key=lambda letters: inches(shortened(name, letters), points)) + 3
     return shortened(name, letters)
 
 

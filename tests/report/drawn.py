@@ -1,12 +1,12 @@
 """What does a drawn figure show? Its texts that touch, and its marks by what they are called."""
 
 import re
+import warnings
 from itertools import combinations
 
 import matplotlib
 from matplotlib.lines import Line2D
 
-from ltbv.report import style
 from ltbv.report.hover import said
 
 SAID = re.compile(r"(?P<label>.*), (?P<group>all|many|medium|few): (?P<quantity>\w+) ")
@@ -14,7 +14,9 @@ SAID = re.compile(r"(?P<label>.*), (?P<group>all|many|medium|few): (?P<quantity>
 
 def colliding(figure) -> list[str]:
     """Texts of a drawn figure that lie on another one, or beyond its page."""
-    style.rendered(figure, "png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.draw_without_rendering()  # all is laid out, and no picture is made
     hidden = {
         tick.label1
         for panel in figure.axes

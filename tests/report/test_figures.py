@@ -211,6 +211,14 @@ def test_names():
     assert (shortened("a\nb", 3), shortened("\t", 3)) == ("a b", "?")
 
 
+@pytest.mark.parametrize("wide", [0.05, 0.4, 1.1, 9.0])
+@pytest.mark.parametrize("name", ["", "CE", "RIDE (3 experts) + distillation, AV To. illicit", AWKWARD])
+def test_a_name_is_cut_to_the_most_letters_that_fit(name, wide):
+    lengths = range(3, max(4, min(len(name), 400)) + 1)
+    fit = [shortened(name, letters) for letters in lengths if style.inches(shortened(name, letters), 8) <= wide]
+    assert style.fitted(name, wide, 8) == (fit[-1] if fit else shortened(name, 3))
+
+
 def test_fonts_are_embedded_as_letters_without_tables_for_setting_text():
     with style.house_style():
         figure = Figure((3, 2))
