@@ -204,12 +204,12 @@ def complete_network(context: click.Context, parameter: click.Parameter, incompl
 def _networks_of(whose: str) -> list[str]:
     from ltbv.models.vision import torchvision
 
-    torchvision()  # which timm imports too
+    package = torchvision()  # which timm imports too
     if whose == "timm":
         from timm import list_models
-    else:
-        from torchvision.models import list_models
-    return list_models()
+
+        return list_models()
+    return package.models.list_models()
 
 
 def complete_study(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
