@@ -18,6 +18,8 @@ from ltbv.door import (
     COMPLETED,
     NUMBER,
     Group,
+    complete_method_of_study,
+    complete_study,
     completing,
     config_option,
     counting,
@@ -61,7 +63,12 @@ _WHAT = (
         help="Instead of --dataset: features of a frozen backbone, on which heads are trained; once for each backbone"
         " (docs/features.md).",
     ),
-    click.option("--study", type=click.Path(path_type=Path), help="Directory of the study. [runs/DATASET]"),
+    click.option(
+        "--study",
+        type=click.Path(path_type=Path),
+        help="Directory of the study. [runs/DATASET]",
+        shell_complete=complete_study,
+    ),
     config_option("Options by name, from a TOML file; the command line goes first."),
 )
 _SPEECH = (
@@ -165,7 +172,7 @@ def _do(job, quiet, verbose) -> None:
 
 
 @main.command()
-@click.argument("sources", nargs=-1, metavar="[STUDY | NAME=DIR …]")
+@click.argument("sources", nargs=-1, metavar="[STUDY | NAME=DIR …]", shell_complete=complete_study)
 @click.option("--output", type=click.Path(path_type=Path), help="Where the report goes. [reports/STUDY]")
 @click.option(
     "--train-counts", type=click.Path(path_type=Path), help="With NAME=DIR: training images of each class; splits."
@@ -174,14 +181,19 @@ def _do(job, quiet, verbose) -> None:
 @click.option("--classes", type=click.Path(path_type=Path), help="With NAME=DIR: class names, one a line.")
 @click.option("--columns", multiple=True, metavar="ROLE=FIELD,…", help="With NAME=DIR: label=target,prediction=pred,…")
 @click.option("--clusters", type=click.Path(path_type=Path), help="With NAME=DIR: clip, patient, … of each test point.")
-@click.option("--reference", metavar="KEY", help="What the others are compared with. [ce, or the first]")
+@click.option(
+    "--reference",
+    metavar="KEY",
+    help="What the others are compared with. [ce, or the first]",
+    shell_complete=complete_method_of_study,
+)
 @click.option(
     "--method",
     "methods",
     multiple=True,
     metavar="KEY",
     help="Only these, beside the reference.",
-    shell_complete=completing(method_names),
+    shell_complete=complete_method_of_study,
 )
 @click.option("--many", type=NUMBER, help="With NAME=DIR: above so many training images a class is many. [100]")
 @click.option("--few", type=NUMBER, help="With NAME=DIR: below so many training images a class is few. [20]")
@@ -328,7 +340,7 @@ def track(events: Path, tensorboard: Path | None, mlflow: str | None, follow: bo
 
 
 @main.command()
-@click.argument("study", type=click.Path(path_type=Path), default=Path("runs/glyphs-lt"))
+@click.argument("study", type=click.Path(path_type=Path), default=Path("runs/glyphs-lt"), shell_complete=complete_study)
 @click.option("--verify", is_flag=True, help="Read every file; set damaged ones aside, find foreign ones.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(study, verify, as_json) -> None:
@@ -444,7 +456,9 @@ def images(
 @click.option("--pixels", type=int, help="Make images so large first. [as the data set has them]")
 @click.option("--precision", default="float32", show_default=True, help="float32 or bfloat16.")
 @click.option("--batch", default=128, show_default=True, help="Images at a time.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu or cuda.", shell_complete=COMPLETED["device"]
+)
 @click.option("--trained-on", default="", metavar="TEXT", help="What the backbone was trained on, for the report.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
 def features(

@@ -189,7 +189,64 @@ def scheme_names() -> Iterable[str]:
     return SCHEMES
 
 
+def complete_network(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Networks: whose, and after the colon theirs, which takes an import. Bash has to be told of colons."""
+    whose, colon, _ = incomplete.partition(":")
+    names: Iterable[str] = ("torchvision:", "timm:", "cifar:")
+    if colon and whose in ("torchvision", "timm"):
+        with contextlib.suppress(ImportError):
+            names = (f"{whose}:{name}" for name in _networks_of(whose))
+    elif colon and whose == "cifar":
+        names = (f"cifar:resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 110))
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _networks_of(whose: str) -> list[str]:
+    from ltbv.models.vision import torchvision
+
+    package = torchvision()  # which timm imports too
+    if whose == "timm":
+        from timm import list_models
+
+        return list_models()
+    return package.models.list_models()
+
+
+def complete_study(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Directories of studies, in runs/ where nothing is typed yet; and any others."""
+    start = Path(incomplete)
+    beside = start if incomplete.endswith("/") else start.parent
+    places = [beside] if incomplete else [Path("runs"), Path(".")]
+    found = [str(one.parent) for place in places for one in sorted(place.glob("*/study.json"))]
+    return [
+        *(CompletionItem(one) for one in found if one.startswith(incomplete)),
+        CompletionItem(incomplete, type="dir"),
+    ]
+
+
+def complete_method_of_study(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Methods of the study that the command line names, or names of predictions from elsewhere, NAME=DIR."""
+    from ltbv.store import Store
+
+    words = (*context.params.get("sources", ()), *context.args) or ("runs/glyphs-lt",)  # click leaves them in either
+    names = [name for word in words if (name := word.partition("=")[0]) != word]
+    if not names:
+        with contextlib.suppress(Refusal, OSError):
+            names = list(Store(Path(words[0])).recipes())
+    return completing(lambda: names)(context, parameter, incomplete)
+
+
+def augmentation_names() -> Iterable[str]:
+    from ltbv.data.policies import AUGMENTATIONS
+
+    return AUGMENTATIONS
+
+
 COMPLETED = {
+    "network": complete_network,
+    "augmentation": completing(augmentation_names),
     "dataset": completing(dataset_names, files=True),
     "scheme": completing(scheme_names),
     "profile": completing(lambda: ("exp", "step", "own")),

@@ -29,6 +29,12 @@ def guest() -> Iterator[None]:
         os._exit, sys.stdin = leave, typed
 
 
+def place(thing: Any) -> str:
+    """Where a function, a class, or the class of a value stands: package.module:name."""
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
 def imported(what: str, where: str, cure: str, *, name: str = "") -> Any:
     """What stands in code of others at `where`, package.module:name; `name` is what was asked for, if that is another.
 

@@ -273,6 +273,12 @@ def test_what_is_no_file_is_not_replaced_by_one(elsewhere):
         (["bootstrap", "--dataset"], "cifar", ["cifar10-lt", "cifar100-lt", "cifar"]),  # or a file that begins so
         (["methods"], "bb", ["bbn"]),
         ([], "boot", ["bootstrap"]),
+        (["bootstrap", "--network"], "", ["torchvision:", "timm:", "cifar:"]),
+        (["bootstrap", "--network"], "cifar:resnet11", ["cifar:resnet110"]),
+        (["bootstrap", "--network"], "torchvision:resnet10", ["torchvision:resnet101"]),
+        (["bootstrap", "--augmentation"], "", ["crop_flip", "rand", "auto+cutout"]),
+        (["bootstrap", "--device"], "cu", ["cuda"]),
+        (["features", "--device"], "c", ["cpu", "cuda"]),
     ],
 )
 def test_names_are_completed(words, incomplete, found):
@@ -280,3 +286,45 @@ def test_names_are_completed(words, incomplete, found):
 
     complete = BashComplete(main, {}, "ltbv", "_LTBV_COMPLETE")
     assert [one.value for one in complete.get_completions(words, incomplete)] == found
+
+
+@pytest.fixture
+def studies(tmp_path, monkeypatch):
+    """Two in runs/, one elsewhere, and a directory that is none."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs/glyphs-lt", "runs/slow", "mine/one"):
+        for key in ("ce", "ride", "ride_3") if name == "runs/slow" else ("ce",):
+            recipe = Path(name) / "predictions" / key / "recipe.json"
+            recipe.parent.mkdir(parents=True, exist_ok=True)
+            recipe.write_text(json.dumps({"key": key, "label": key, "order": 0, "stages": []}))
+        (Path(name) / "study.json").write_text("{}")
+    Path("runs/none").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "found"),
+    [
+        (["report"], "", ["runs/glyphs-lt", "runs/slow", ""]),
+        (["status"], "runs/s", ["runs/slow", "runs/s"]),
+        (["status"], "mine/", ["mine/one", "mine/"]),
+        (["bootstrap", "--study"], "runs/", ["runs/glyphs-lt", "runs/slow", "runs/"]),
+        (["report", "runs/slow", "--reference"], "r", ["ride", "ride_3"]),
+        (["report", "runs/slow", "--method"], "ce,ri", ["ce,ride", "ce,ride_3"]),
+        (["report", "--method"], "", ["ce"]),
+        (["report", "ours=a.npz", "other=b.npz", "--reference"], "", ["ours", "other"]),
+        (["report", "nowhere", "--reference"], "", []),
+    ],
+)
+def test_studies_and_their_methods_are_completed(studies, words, incomplete, found):
+    """The last of directories is what has been typed: the shell adds those that are no studies."""
+    from click.shell_completion import BashComplete
+
+    complete = BashComplete(main, {}, "ltbv", "_LTBV_COMPLETE")
+    assert [one.value for one in complete.get_completions(words, incomplete)] == found
+
+
+def test_files_are_completed_where_a_file_is_asked():
+    from click.shell_completion import BashComplete
+
+    (found,) = BashComplete(main, {}, "ltbv", "_LTBV_COMPLETE").get_completions(["bootstrap", "--events"], "gl")
+    assert (found.type, found.value) == ("file", "gl")

@@ -13,14 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltbv.answers import shaped
 from ltbv.data.dataset import Augmentation, Dataset, labels_of
 from ltbv.data.looks import Look
 from ltbv.data.policies import drawn as drawn_strong
 from ltbv.data.readers import Crop, Reader
 from ltbv.data.residence import training_reader
-from ltbv.data.samplers import Sampler, Turn, nearest_of_class
+from ltbv.data.samplers import Order, Sampler, Turn, nearest_of_class
 from ltbv.data.strong import Strong
+from ltbv.data.undrawn import undrawn
 from ltbv.errors import Refusal
+from ltbv.guest import place
 from ltbv.seeds import generator
 
 DRAWN = ("positions", "labels", "tops", "lefts", "flips")  # of every image
@@ -194,7 +197,8 @@ class Feed:
         for slot, turn in enumerate(turns):
             if sampler.held and not turn.held.size:
                 raise Refusal(f"sampler {sampler!r} draws development images, and none are held out; give held=10, say")
-            order = sampler.order(turn)
+            with undrawn(f"the sampler {place(sampler)}"):
+                order = _checked(sampler.order(turn), sampler, turn)
             if "partners" in order.more and type(sampler).compose is Sampler.compose:
                 raise Refusal(f"sampler {sampler!r} names partners and blends nothing; give it `compose`, as Smote has")
             n = len(order.positions)
@@ -237,7 +241,10 @@ class Feed:
                 return self.reader.look(rows.gather(1, positions), Look(boxed[0], own["flips"], *boxed[1:]))
             return self.reader.gather(rows.gather(1, positions), crop)
 
-        images = table.sampler.compose(look(own["positions"]), seen, look)
+        plain = look(own["positions"])
+        found = table.sampler.compose(plain, seen, look)
+        who = f"compose of the sampler {place(table.sampler)}"
+        images = shaped(found, tuple(plain.shape), who, "images as it was given", plain)
         more = {name: values for name, values in of.items() if name not in LOOKS}
         return Batch(images, labels, positions, draws, more)
 
@@ -252,3 +259,23 @@ class Feed:
             whole = self.reader.raw(self.rows[slot])
             self._nearest[slot, k] = nearest_of_class(whole, self.labels[slot], k)
         return self._nearest[slot, k]
+
+
+def _checked(order: Order, sampler: Sampler, turn: Turn) -> Order:
+    """What a sampler gave, if it is an order of the images that there are, and as long as it has to be."""
+    who, there = f"the sampler {place(sampler)}", len(turn.held if sampler.held else turn.labels)
+    if not isinstance(order, Order):
+        raise Refusal(f"{who} gave a {type(order).__name__}; it has to give an Order, of positions [n]")
+    positions = np.asarray(order.positions)
+    said = f"{who} gave {positions.dtype} of shape {positions.shape}"
+    n = positions.size if sampler.held else there
+    if positions.shape != (n,) or positions.dtype.kind not in "iu" or (sampler.held and n % len(turn.spans)):
+        wanted = f"as many for each of the {len(turn.spans)} batches" if sampler.held else f"shape ({n},)"
+        raise Refusal(f"{said}; it has to give a position for each image of the epoch, integers, here {wanted}")
+    if n and not (positions.min() >= 0 and positions.max() < there):
+        low, high = positions.min(), positions.max()
+        raise Refusal(f"{said}, from {low} to {high}; positions are of {there} images here, from 0 to {there - 1}")
+    for name, values in order.more.items():
+        if np.shape(values)[:1] != (n,):
+            raise Refusal(f"{who} gave {name!r} of shape {np.shape(values)}; it has to give one for each position, {n}")
+    return order._replace(positions=positions)

@@ -140,18 +140,18 @@ def _read(path: str) -> Features:
     ids = ids if ids is None else ids[order]
     content = found.hexdigest()[:16]
     return Features(
-        Path(path),
-        train,
-        counts,
-        test,
-        labels,
-        class_names,
-        about,
-        content,
-        ids,
-        arrays.get("test_ids"),
-        groups,
-        clusters,
+        path=Path(path),
+        train=train,
+        pool_sizes=counts,
+        test=test,
+        labels=labels,
+        class_names=class_names,
+        about=about,
+        content=content,
+        train_ids=ids,
+        test_ids=arrays.get("test_ids"),
+        groups=groups,
+        clusters=clusters,
     )
 
 

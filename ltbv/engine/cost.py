@@ -17,6 +17,7 @@ from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
 from ltbv.engine.terms import of_stage
 from ltbv.errors import Refusal, reason
+from ltbv.guest import place
 from ltbv.methods.base import Stage
 from ltbv.models.experts import Backbone, Experts, Net
 from ltbv.models.stack import Norm, by_run, draw_run
@@ -172,11 +173,17 @@ def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], c
     try:
         with torch.device("meta"):
             network = build(stage, protocol, 1, image_shape, classes)
-            network(torch.zeros(2, channels, height, width))
+            said = network(torch.zeros(2, channels, height, width)).logits
     except Refusal:
         raise
     except Exception as error:  # a foreign network may dislike small images in any way
         raise Refusal(f"stage {stage.name!r} on images of {height} x {width}: {reason(error)}") from error
+    if tuple(said.shape[2:]) != (2, classes) or said.shape[0] != 1:
+        makers = [place(one) for one in (stage.net.head, *(p for p in stage.net.parts if p.at == "logits"))]
+        raise Refusal(
+            f"stage {stage.name!r}: {' and '.join(makers)} gave logits of shape {tuple(said.shape)} for one run and two"
+            f" images; there are {classes} classes, so they have to be [1, E, 2, {classes}]"
+        )
     owned = {id(parameter) for parameter, _ in by_run(network, 1)}
     if strange := [name for name, parameter in network.named_parameters() if id(parameter) not in owned]:
         raise Refusal(

@@ -15,6 +15,8 @@ from ltbv.engine.protocol import Protocol
 from ltbv.engine.ranks import SharedStep, Team, share_norms
 from ltbv.engine.step import Step
 from ltbv.engine.terms import of_stage, stage_epochs, stage_rate
+from ltbv.errors import Refusal
+from ltbv.guest import place
 from ltbv.methods.base import Moment, Stage
 from ltbv.methods.objective import Groups
 from ltbv.models.experts import Experts
@@ -57,7 +59,7 @@ class Opened:
         self.start = Moment(0, self.epochs, counts, groups or {}, stage_rate(stage, protocol))
         with torch.no_grad():
             found = stage.objective.from_given(feed, given, self.start)
-        self.start = replace(self.start, memory=_copied(found))
+        self.start = replace(self.start, memory=_copied(found, stage, "from_given"))
 
     def tables(self, seed: int, runs: tuple[int, ...], draws: tuple[int, ...], epoch: int) -> Tables:
         """What an epoch needs of every image: `Feed.tables`."""
@@ -84,7 +86,7 @@ class Opened:
         with torch.no_grad():
             found = self.stage.objective.each_epoch(self.network.eval(), self.feed, self.given, now)
         self.set_learning()
-        return replace(now, memory={**now.memory, **_copied(found)})
+        return replace(now, memory={**now.memory, **_copied(found, self.stage, "each_epoch")})
 
     @torch.no_grad()
     def end(self, now: Moment) -> None:
@@ -103,6 +105,9 @@ class Opened:
         self.network.at_once = None
 
 
-def _copied(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _copied(found: Mapping[str, Tensor], stage: Stage, hook: str) -> dict[str, Tensor]:
     """What is remembered, as no step moves it."""
+    if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
+        said = f"{hook} of {place(stage.objective)} gave a {type(found).__name__}"
+        raise Refusal(f"{said}; it has to give a dict of tensors by name, {{}} for none")
     return {name: tensor.detach().clone() for name, tensor in found.items()}

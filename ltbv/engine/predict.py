@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ltbv.data.readers import Reader
 from ltbv.engine.device import precision
+from ltbv.errors import Refusal
+from ltbv.guest import place
 from ltbv.methods.base import Answer, Rule
 from ltbv.models.experts import Experts
 
@@ -54,7 +57,8 @@ def answers(
     dtype = next(values.dtype for values in held if values.is_floating_point())
     for start in range(0, len(test), block):
         with precision(test.device, dtype):
-            answer = Answer(*rule(network, test.block(slice(start, start + block), network.runs)))
+            images = test.block(slice(start, start + block), network.runs)
+            answer = _checked(rule(network, images), rule, (network.runs, len(images)))
         said = answer.expert_logits
         if said is not None and not wants_experts(experts, said.shape[1], len(test), said.shape[3]):
             said = None
@@ -63,6 +67,19 @@ def answers(
             None if answer.experts_used is None else answer.experts_used.cpu().numpy(),
             None if said is None else said.cpu().float().numpy(),
         )
+
+
+def _checked(found: object, rule: Rule, of: tuple[int, int]) -> Answer:
+    """What a rule gave, if it is an answer with logits of all runs and images, `of` so many."""
+    who = f"the rule {place(rule)}"
+    if not isinstance(found, tuple):
+        raise Refusal(f"{who} gave a {type(found).__name__}; it has to give an Answer, of logits [R, B, C]")
+    answer, (runs, images) = Answer(*found), of
+    if not isinstance(answer.logits, Tensor) or answer.logits.shape[:2] != (runs, images) or answer.logits.ndim != 3:
+        shape = getattr(answer.logits, "shape", None)
+        said = f"logits of shape {tuple(shape)}" if shape is not None else f"a {type(answer.logits).__name__}"
+        raise Refusal(f"{who} gave {said}; it has to give logits [R, B, C], here ({runs}, {images}, classes)")
+    return answer
 
 
 def _joined(blocks: list[np.ndarray | None], axis: int) -> np.ndarray | None:

@@ -12,7 +12,6 @@ forbids it.
 """
 
 import contextlib
-import random
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +19,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ltbv.data.batches import Feed, Tables
+from ltbv.data.undrawn import undrawn
 from ltbv.engine.step import Drive, Eager, Step, Told
 from ltbv.errors import reason
 from ltbv.methods.base import Moment
+from ltbv.methods.objective import called
 from ltbv.models.stack import layers
 from ltbv.schedules import Number, value
 
@@ -161,7 +161,7 @@ class Replayed(Drive):
         self.watched = Watched.of(now, self.dials, self.memory)
         self.steps.clear()  # gives its memory back before more is taken
         self.step.optimisers.set_rates(lambda rate: self.rates.of(rate, now))
-        with unchanged(self.step), _no_draws():
+        with unchanged(self.step), undrawn(called(self.step.stage.objective)):
             for size in dict.fromkeys(self.sizes):
                 self.position.zero_()
                 self.dials.closed, self.calls = False, 0
@@ -199,24 +199,6 @@ def unchanged(step: Step) -> Iterator[None]:
                         tensor.copy_(moved[parameter, name])
                     elif torch.is_tensor(tensor):
                         tensor.zero_()  # as before the first step: momentum x 0 + gradient
-
-
-@contextlib.contextmanager
-def _no_draws() -> Iterator[None]:
-    """What is drawn on the host in here would be drawn once and then repeated: an error, and nothing was drawn."""
-    # the global ones
-    before = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        after = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
-        torch.set_rng_state(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
-        random.setstate(before[2])
-    old, new = before[1]["state"], after[1]["state"]
-    same = torch.equal(before[0], after[0]) and (old["key"] == new["key"]).all() and old["pos"] == new["pos"]
-    if not (same and before[2] == after[2]):
-        raise RuntimeError("the objective draws from a generator of the host, which a recording would repeat")
 
 
 def _form(tables: Tables) -> list[tuple]:

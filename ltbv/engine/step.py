@@ -35,7 +35,7 @@ class Step:
         asked = self.network, batches, self.given, now
         if self.stage.first:
             with precision(self.device, self.dtype):
-                losses = self.stage.of_runs(self.stage.objective.before(*asked), self.network)
+                losses = self.stage.first_losses(*asked)
             self.optimisers.step(losses, first=True)
         with precision(self.device, self.dtype):
             losses, right = self.stage.losses(*asked)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ltbv.data.batches import Feed
+from ltbv.data.undrawn import undrawn
 from ltbv.engine.opening import Opened
 from ltbv.engine.optimum import to_optimum
 from ltbv.engine.protocol import Protocol
@@ -16,7 +17,7 @@ from ltbv.engine.snapshot import Keeper, restore, take_snapshot
 from ltbv.engine.step import Eager
 from ltbv.engine.terms import stage_decay, stage_epochs
 from ltbv.methods.base import Stage
-from ltbv.methods.objective import Groups
+from ltbv.methods.objective import Groups, called
 from ltbv.models.experts import Experts
 from ltbv.optimisers import LBFGS
 
@@ -67,16 +68,20 @@ def train(
     done = None if kept is None else restore(kept, network, step.optimisers, len(runs), epochs)
     history = [] if done is None else list(np.moveaxis(done, 2, 0))  # of each epoch [2, R]
     taken = (Eager if among else drive)(step, feed, opened.protocol.batch, report)
+    who = called(stage.objective)
     if not history:
-        opened.begin()
+        with undrawn(who):
+            opened.begin()
     ahead = opened.tables(seed, runs, draws, len(history))
     for epoch in range(len(history), epochs):
-        now = opened.moment(epoch)
-        taken.start(ahead, now)
+        with undrawn(who):
+            now = opened.moment(epoch)
+            taken.start(ahead, now)
         if epoch + 1 < epochs:
             ahead = opened.tables(seed, runs, draws, epoch + 1)  # drawn while a GPU is at work
-        history.append(torch.stack(taken.told()).numpy())
-        opened.end(now)
+        with undrawn(who):
+            history.append(torch.stack(taken.told()).numpy())
+            opened.end(now)
         after_epoch(epoch + 1, epochs, *history[-1])
         if keeper and epoch + 1 < epochs and keeper.is_due():
             keeper.save(take_snapshot(network, step.optimisers, np.stack(history, axis=2)))

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ltbv.errors import Refusal, reason
+from ltbv.harness.blame import blamed, printing_to
 from ltbv.harness.chunks import Chunk
 from ltbv.harness.events import Ended, Failed, Tell
 from ltbv.harness.work import Order
@@ -23,7 +24,8 @@ def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, 
     to the chunk's log.
     """
     store, end = order.store(), Ended()
-    with _logged(store, store.path / "logs" / chunk.log):
+    log = store.path / "logs" / chunk.log
+    with printing_to(log), _logged(store, log):
         try:
             prepare()(chunk, tell)
         except torch.OutOfMemoryError as error:
@@ -32,7 +34,7 @@ def attempt(prepare: Callable[[], Callable[[Chunk, Tell], None]], chunk: Chunk, 
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             if chunk.methods:  # else those who need its stages will say so
-                tell(Failed(tuple(order.methods[name] for name in chunk.methods), chunk.runs, reason(error)))
+                tell(Failed(tuple(order.methods[name] for name in chunk.methods), chunk.runs, blamed(error)))
     if end.how == "memory":
         torch.cuda.empty_cache()
     return end

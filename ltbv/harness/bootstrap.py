@@ -87,7 +87,7 @@ class Job:
         """
         failures: list[str] = []
         progress = self.progress()
-        pulse = Pulse(self.store, lambda: progress.images, self.jobs)
+        pulse = Pulse(self.store, progress.told, self.jobs)
 
         def listen(event: Event) -> None:
             if isinstance(event, Failed):

@@ -112,6 +112,11 @@ class Progress:
         parts = self.parts.values()
         return round(sum(part.share * part.images for part in parts)), sum(part.images for part in parts)
 
+    def told(self) -> dict[str, float | None]:
+        """Images gone through, of how many; share of the work; seconds left: for `pulse`."""
+        images, of = self.images
+        return {"images": images, "of": of, "share": self.share, "left": self.left}
+
     @property
     def left(self) -> float | None:
         """Seconds, at the pace since the first stage began; None while that is not known."""

@@ -19,14 +19,23 @@ from ltbv.store import Store
 from ltbv.store.locks import is_alive
 
 EVERY, BELIEVED = 2.0, 60.0  # seconds
-FIELDS = {"host": str, "pid": int, "since": float, "updated": float, "images": int, "of": int, "jobs": int}
+FIELDS = {
+    "host": str,
+    "pid": int,
+    "since": float,
+    "updated": float,
+    "images": int,
+    "of": int,
+    "jobs": int,
+    "share": float,
+}
 UNBELIEVABLE = 1e15  # images or seconds
 
 
 class Pulse:
-    """Of a command whose `count` says how many images are done, of how many; a context, whose end removes the file."""
+    """Of a command whose `count` says `Progress.told`; a context, whose end removes the file."""
 
-    def __init__(self, study: Store, count: Callable[[], tuple[int, int]], jobs: int):
+    def __init__(self, study: Store, count: Callable[[], dict[str, Any]], jobs: int):
         self.study, self.path = study, study.path / "progress" / f"{socket.gethostname()}-{os.getpid()}.json"
         self.count, self.jobs = count, jobs
         self.start = time.time()
@@ -52,15 +61,13 @@ class Pulse:
     def beat(self) -> None:
         """Renew the file; where that cannot be, nothing is lost."""
         self.last = time.time()
-        images, of = self.count()
         note = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "since": self.start,
             "updated": self.last,
-            "images": images,
-            "of": of,
             "jobs": self.jobs,
+            **self.count(),
         }
         with contextlib.suppress(Refusal):
             self.study.must_be_there()
@@ -68,7 +75,7 @@ class Pulse:
 
 
 def pulses(study: Path) -> list[dict[str, Any]]:
-    """The commands that are at work on a study now."""
+    """The commands that are at work on a study now: FIELDS of each, and `left`, seconds, or None."""
     return [note for path in _notes(study / "progress") if (note := _believed(path))]
 
 
@@ -80,10 +87,12 @@ def _believed(path: Path) -> dict[str, Any] | None:
     """A note that is whole and of a command at work, else None."""
     try:
         read = read_json(path)
-        note = {name: kind(read[name]) for name, kind in FIELDS.items()}
+        note: dict[str, Any] = {name: kind(read[name]) for name, kind in FIELDS.items()}
         known = all(0 <= value < UNBELIEVABLE for value in note.values() if not isinstance(value, str))
         fresh = time.time() - note["updated"] < BELIEVED
         here = note["host"] == socket.gethostname()
+        left = read.get("left")
+        note["left"] = left if isinstance(left, int | float) and 0 <= left < UNBELIEVABLE else None
         return note if fresh and known and (is_alive(note["pid"]) if here else True) else None
     except (OverflowError, Refusal, TypeError, ValueError, KeyError):
         return None

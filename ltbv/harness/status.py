@@ -22,7 +22,8 @@ def status(store: Store) -> dict[str, Any]:
     runs        the most that were asked
     methods     key, label, done (runs), failed (run -> why), left (runs neither done nor failed), for each
     working     runs, host, pid, since, of each chunk in hand
-    commands    host, pid, images done, of how many, images_per_second, seconds_left of each command at work
+    commands    host, pid, images done, of how many, images_per_second of each command at work; of its work, as
+                `Progress` counts it, the share that is done, and seconds_left
     """
     study = store.study()
     runs = store.runs_asked()
@@ -54,9 +55,8 @@ def _working(store: Store) -> list[dict[str, Any]]:
 def _command(note: dict[str, Any]) -> dict[str, Any]:
     seconds = max(time.time() - note["since"], 1e-9)
     rate = note["images"] / seconds
-    left = (note["of"] - note["images"]) / rate if rate else None
-    kept = {name: note[name] for name in ("host", "pid", "since", "images", "of", "jobs")}
-    return kept | {"images_per_second": rate, "seconds_left": left}
+    kept = {name: note[name] for name in ("host", "pid", "since", "images", "of", "jobs", "share")}
+    return kept | {"images_per_second": rate, "seconds_left": note["left"]}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -77,7 +77,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     for command in found["commands"]:
         left = command["seconds_left"]
         going = f"{command['images_per_second']:,.0f} images/s" + (f", {left / 60:.0f} min to go" if left else "")
-        share = 100 * command["images"] / command["of"] if command["of"] else 100
+        share = 100 * command["share"]
         shown.append(f"command {command['pid']} on {command['host']}: {share:.0f} % of what it was asked, {going}")
     return [one_line(line) for line in shown]
 

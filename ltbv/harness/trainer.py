@@ -9,7 +9,7 @@ import contextlib
 import platform
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ from ltbv.engine.terms import of_stage
 from ltbv.engine.train import History, train
 from ltbv.errors import Refusal, reason
 from ltbv.files import Damaged, read_arrays, set_aside
+from ltbv.harness.blame import blamed
 from ltbv.harness.chunks import Chunk
 from ltbv.harness.events import (
     EpochEnded,
@@ -45,6 +46,7 @@ from ltbv.harness.events import (
 )
 from ltbv.harness.study import Study
 from ltbv.methods.base import Adapting, Method, Rule, Stage
+from ltbv.methods.objective import called
 from ltbv.models.experts import Experts
 from ltbv.models.stack import draw_run, load_run_state, run_state
 from ltbv.seeds import generator
@@ -151,7 +153,7 @@ class Trainer:
                     raise
                 except (Exception, SystemExit) as error:
                     traceback.print_exc()
-                    self.fail(method, self.runs, reason(error))
+                    self.fail(method, self.runs, blamed(error))
 
     def write_predictions(self, method: Method, missing: list[int]) -> None:
         """Obtain a method's networks and write what they say of the test set."""
@@ -170,7 +172,8 @@ class Trainer:
         for slot, run in enumerate(self.runs):
             fields, bad = told[slot]
             if bad:
-                self.fail(method, [run], f"training diverged: logits of {bad} test images are not finite")
+                lost = self.lost(method, run)
+                self.fail(method, [run], f"training diverged: {lost}logits of {bad} test images are not finite")
             elif run in missing:
                 kept = self.kept.get((last, run), {})
                 said = provenance.of_prediction(recipe, self.study.settings.seed, run) | {
@@ -181,6 +184,16 @@ class Trainer:
                 }
                 self.store.write(self.store.prediction_file(method.key, run), provenance.sealed(fields, said))
                 self.tell(Predicted(method.key, run))
+
+    def lost(self, method: Method, run: int) -> str:
+        """Where the loss of a run was no number first: stage, function and epoch; empty where it always was one."""
+        for stage in method.needed():
+            losses = self.kept.get((self.study.stage_key(method, stage), run), {}).get("losses", np.zeros(0))
+            if (bad := np.flatnonzero(~np.isfinite(losses))).size:
+                who, first = called(stage.objective), losses[bad[0]]
+                said = f"in stage {stage.name!r} {who} is {first:g} from epoch {bad[0] + 1} of {len(losses)} on, and"
+                return f"{said} "
+        return ""
 
     def rule(self, method: Method, network: Experts) -> Rule:
         """How a method answers; one that adapts to the test images is shown them first, without labels."""
@@ -238,7 +251,7 @@ class Trainer:
                 "trained": self.setup,
             }
             self.store.write(self.store.stage_file(key, run), provenance.sealed(state, said))
-            self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": self.setup}
+            self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": self.setup, **_curve(state)}
         keeper.path.unlink(missing_ok=True)
         self.tell(StageEnded(*told, time.monotonic() - begun))
         return network
@@ -301,7 +314,11 @@ class Trainer:
             self.tell(FoundDamaged(str(path), reason(error)))
             set_aside(path)
             return False
-        self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": said.get("trained")}
+        self.kept[key, run] = {
+            "weights": provenance.digest_of(state),
+            "trained": said.get("trained"),
+            **_curve(state),
+        }
         return True
 
     def start(self, network: Experts, method: Method, stage: Stage) -> None:
@@ -318,6 +335,11 @@ class Trainer:
 
     def fail(self, method: Method, runs: Sequence[int], why: str) -> None:
         self.tell(Failed((method.key,), tuple(runs), why))
+
+
+def _curve(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The loss of a run by epoch, from the file of a stage; those of long ago have none."""
+    return {"losses": state["loss_by_epoch"]} if "loss_by_epoch" in state else {}
 
 
 def _draws(method: Method, stage: Stage) -> tuple[int, ...]:

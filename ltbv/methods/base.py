@@ -16,12 +16,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ltbv.answers import followed, shaped, untouched
 from ltbv.data.batches import Batch, Feed
 from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.data.views import Views
 from ltbv.errors import Refusal, unknown
 from ltbv.later import later
-from ltbv.methods.objective import Loss, Losses, Moment, Objective, OutputObjective, Sum, shaped
+from ltbv.methods.objective import Loss, Losses, Moment, Objective, OutputObjective, Sum, called
 from ltbv.methods.published import Published, Terms
 from ltbv.models.experts import Experts, Net, Output
 from ltbv.optimisers import Optimiser
@@ -99,18 +100,41 @@ class Stage:
 
     def losses(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Losses:
         """What the objective gives, [R] each."""
-        found = self.objective(network, batches, given, now)
+        who = called(self.objective)
+        with untouched(who, _handed(batches, now)):
+            found = self.objective(network, batches, given, now)
         losses, right = found if isinstance(found, Losses) else (found, None)
-        return Losses(self.of_runs(losses, network), right if right is None else self.of_runs(right, network))
+        counted = right if right is None else shaped(right, (network.runs,), who, "how many a run has right, [R]")
+        return Losses(_of_runs(losses, network, who), counted)
 
-    def of_runs(self, found: object, network: Experts) -> Tensor:
-        """The same, if it is a number a run."""
-        return shaped(found, (network.runs,), f"{type(self.objective).__name__}", "a number a run, [R]")
+    def first_losses(
+        self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment
+    ) -> Tensor:
+        """What it gives for the parts that step first, [R]."""
+        who = f"`before` of {called(self.objective)}"
+        with untouched(who, _handed(batches, now)):
+            found = self.objective.before(network, batches, given, now)
+        return _of_runs(found, network, who)
 
     @property
     def stands_on(self) -> tuple[str, ...]:
         """Names of the stages that it starts from or consults."""
         return (*filter(None, [self.start]), *self.given)
+
+
+def _handed(batches: tuple[Batch, ...], now: Moment) -> dict[str, Tensor | None]:
+    """What an objective is given beside the network, by name."""
+    found: dict[str, Tensor | None] = {"counts": now.counts}
+    for number, batch in enumerate(batches):
+        own = {"images": batch.images, "labels": batch.labels, "positions": batch.positions, "draws": batch.draws}
+        found |= {f"{name} of batch {number}" if number else name: tensor for name, tensor in own.items()}
+    return found
+
+
+def _of_runs(found: object, network: Experts, who: str) -> Tensor:
+    """A loss of each run that weights can follow."""
+    like = next(network.parameters())
+    return followed(shaped(found, (network.runs,), who, "a number a run, [R]", like, wide=True), who)
 
 
 class Answer(NamedTuple):

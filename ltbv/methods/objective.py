@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltbv.answers import shaped, untouched
 from ltbv.data.batches import Batch, Feed
 from ltbv.errors import Refusal, unknown
+from ltbv.guest import place
 from ltbv.losses import ExampleLoss, effective_number, weighted_mean
 from ltbv.models.experts import Experts, Output
 from ltbv.schedules import Number, value
@@ -138,9 +140,11 @@ class OutputObjective(Objective):
 
         def of_run(output: tuple, others: tuple, labels: Tensor, counts: Tensor) -> Tensor:
             found = self.of_run(Output(*output), labels, counts, now, tuple(Output(*other) for other in others))
-            return shaped(found, (), f"of_run of {type(self).__name__}", "one number for the run, a scalar")
+            who = f"of_run of {place(self)}"
+            return shaped(found, (), who, "one number for the run, a scalar", output[0], wide=True)
 
-        return torch.vmap(of_run)(tuple(output), tuple(map(tuple, others)), labels, now.counts)
+        with untouched(called(self), {"logits": output.logits, "features": output.features}):
+            return torch.vmap(of_run)(tuple(output), tuple(map(tuple, others)), labels, now.counts)
 
 
 @torch.no_grad()
@@ -157,15 +161,6 @@ def hits(logits: Tensor, labels: Tensor) -> Tensor:
     whole = logits[:, 0] if logits.shape[1] == 1 else logits.mean(1)
     own = whole.gather(-1, labels[..., None])[..., 0]
     return (own >= whole.amax(-1)) & (own > whole.amin(-1))  # an argmax takes four times as long
-
-
-def shaped(found: object, shape: tuple[int, ...], who: str, wanted: str) -> Tensor:
-    """What user code gave, if it is a tensor of this shape: another one would be spread over it, and add up wrongly."""
-    if not isinstance(found, Tensor):
-        raise Refusal(f"{who} gave a {type(found).__name__}; it has to give a tensor, {wanted}")
-    if tuple(found.shape) != tuple(shape):
-        raise Refusal(f"{who} gave the shape {tuple(found.shape)}; it has to give {wanted}, here {tuple(shape)}")
-    return found
 
 
 def added(terms: Iterable[Tensor]) -> Tensor:
@@ -196,7 +191,12 @@ class Loss(OutputObjective):
         """The loss of a run's whole sample, scalar: image i is in it `times` [B] times; logits [B, C] of one expert."""
         weights = effective_number(counts, value(self.beta, 0, 1)).to(logits.dtype)[labels] * times
         total = weights.sum() if self.by == "weights" else times.sum()
-        return (weights * self.loss(logits, labels, counts)).sum() / total
+        return (weights * self._each(logits, labels, counts)).sum() / total
+
+    def _each(self, logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+        """What the loss says of each image, [B]."""
+        found = self.loss(logits, labels, counts)
+        return shaped(found, labels.shape, called(self), "a number an image, [B]", logits)
 
     def of_run(
         self,
@@ -209,11 +209,7 @@ class Loss(OutputObjective):
     ) -> Tensor:
         """`shares` [B]: how much of the loss of each image counts, in the sum above the line alone."""
         weights = effective_number(counts, now.value(self.beta))
-        name = f"the loss {getattr(self.loss, '__name__', type(self.loss).__name__)}"
-        each = (
-            shaped(self.loss(logits, labels, counts), labels.shape, name, "a number an image, [B]")
-            for logits in output.logits
-        )
+        each = (self._each(logits, labels, counts) for logits in output.logits)
         return added(weighted_mean(losses, labels, weights, self.by, shares) for losses in each)
 
 
@@ -244,3 +240,13 @@ class Sum(OutputObjective):
         self, output: Output, labels: Tensor, counts: Tensor, now: Moment, given: tuple[Output, ...] = ()
     ) -> Tensor:
         return added(term.of_run(output, labels, counts, now, given) for term in self.terms)
+
+
+def called(objective: Objective) -> str:
+    """Who is to blame for what an objective gives: the functions of others that it is made of."""
+    if isinstance(objective, Loss):
+        return f"the loss {place(objective.loss)}"
+    within = objective.terms if isinstance(objective, Sum) else tuple(vars(objective).values())
+    if parts := [called(part) for part in within if isinstance(part, Objective)]:
+        return f"{place(objective)} of {' and '.join(parts)}"
+    return f"of_run of {place(objective)}" if isinstance(objective, OutputObjective) else place(objective)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, absent
 from ltbv.files.reading import reading
 from ltbv.models.named import FILE, KNOWN
 
@@ -120,7 +120,7 @@ def _of_safetensors(path: Path) -> object:
     try:
         from safetensors.torch import load_file
     except ImportError as error:
-        raise Refusal(f"{path} needs safetensors ({error}); pip install 'ltbv[vision]'") from error
+        raise absent(f"safetensors, for {path},", error, "vision") from error
     return load_file(path)
 
 

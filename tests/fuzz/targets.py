@@ -363,7 +363,7 @@ NOTES = ("locks", "progress", "failures")
 def note() -> dict:
     """What commands write beside locks and of their progress."""
     here = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
-    return here | {"doing": "runs 0-1", "updated": 4e9, "images": 5, "of": 9, "jobs": 1}
+    return here | {"doing": "runs 0-1", "updated": 4e9, "images": 5, "of": 9, "jobs": 1, "share": 0.5, "left": 60.0}
 
 
 def prepare_notes(folder: Path) -> None:

@@ -1,18 +1,15 @@
 """Code of others: whatever it does, one clear line, nothing lost, nothing waiting for ever."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-import torch
 from contents import alive, wait_for, workers_of
 
 from ltbv.errors import Refusal
@@ -22,7 +19,7 @@ from ltbv.harness.describe import COLUMNS, listing
 from ltbv.harness.request import Request
 from ltbv.losses import cross_entropy
 from ltbv.methods import METHODS, find
-from ltbv.methods.base import Loss, Method, Objective, OutputObjective, Stage
+from ltbv.methods.base import Loss, Method, Stage
 from ltbv.store import Store
 
 OWN = """
@@ -183,75 +180,3 @@ def test_a_package_that_brings_the_name_of_one_of_ours_is_told(monkeypatch, tiny
     assert note in prepare(Request.of(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt")).notes()
     row = listing("glyphs-lt")[-1]
     assert row[0] == "ce" and "elsewhere:CE" in row[1] and len(row) == len(COLUMNS)
-
-
-# Shapes
-
-
-@dataclass(frozen=True)
-class OfRun(OutputObjective):
-    how: str
-
-    def of_run(self, output, labels, counts, now, given=()):
-        each = cross_entropy(output.logits.mean(0), labels)
-        return {"each image": each, "in a list": each.mean()[None], "a number": 1.0, "right": each.mean()}[self.how]
-
-
-@dataclass(frozen=True)
-class Whole(Objective):
-    how: str
-
-    def __call__(self, network, batches, given, now):
-        logits = network(batches[0].images).logits.mean(1)  # [R, B, C]
-        each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batches[0].labels.flatten(), reduction="none")
-        each = each.view(batches[0].labels.shape)
-        return {"one for all": each.mean(), "each image": each, "column": each.mean(1)[:, None]}[self.how]
-
-
-def a_mean(logits, labels, counts):
-    return cross_entropy(logits, labels).mean()
-
-
-def a_column(logits, labels, counts):
-    return cross_entropy(logits, labels)[:, None]
-
-
-def all_classes(logits, labels, counts):
-    return torch.log_softmax(logits, -1)
-
-
-def a_number(logits, labels, counts):
-    return 1.0
-
-
-WRONG = {
-    "loss, mean": (Loss(a_mean), r"the loss a_mean gave the shape \(\); .*\[B\], here \(\d+,\)"),
-    "loss, column": (Loss(a_column), r"the loss a_column gave the shape \(\d+, 1\)"),
-    "loss, classes": (Loss(all_classes), r"the loss all_classes gave the shape \(\d+, 5\)"),
-    "loss, number": (Loss(a_number), "the loss a_number gave a float; it has to give a tensor"),
-    "of_run, images": (OfRun("each image"), r"of_run of OfRun gave the shape \(\d+,\); .* a scalar"),
-    "of_run, list": (OfRun("in a list"), r"of_run of OfRun gave the shape \(1,\)"),
-    "of_run, number": (OfRun("a number"), "of_run of OfRun gave a float"),
-    "objective, one": (Whole("one for all"), r"Whole gave the shape \(\); .*\[R\], here \(2,\)"),
-    "objective, images": (Whole("each image"), r"Whole gave the shape \(2, \d+\)"),
-    "objective, column": (Whole("column"), r"Whole gave the shape \(2, 1\)"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_an_objective_of_another_shape_fails_in_one_line_and_the_others_are_done(tiny_lt, tmp_path, own_methods, case):
-    """Spread over the right shape it would be added up to another loss, without a word."""
-    objective, words = WRONG[case]
-    own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", objective),))
-    asked = ("own_methods:MINE", "ce")
-    job = prepare(Request.of(methods=asked, runs=2, store=tmp_path, dataset="tiny-lt", executor="inline", stack=2))
-    (line,) = job.run(lambda event: None)
-    assert line.startswith("mine, run 0, 1: ") and "\n" not in line
-    assert re.search(words, line), line
-    assert Store(tmp_path).runs("ce") == [0, 1] and Store(tmp_path).runs("mine") == []
-
-
-def test_an_objective_of_the_right_shape_is_trained(tiny_lt, tmp_path, own_methods):
-    own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", OfRun("right")),))
-    asked = Request.of(methods=("own_methods:MINE",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline")
-    assert prepare(asked).run(lambda event: None) == []

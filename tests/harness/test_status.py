@@ -16,6 +16,7 @@ from ltbv.files import names_of, read_arrays, read_json, shape_of, write_arrays
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.events import Event, Halved, Predicted
 from ltbv.harness.executors import dispatcher
+from ltbv.harness.pulse import Pulse
 from ltbv.harness.request import Request
 from ltbv.harness.status import lines, status, verify
 from ltbv.store import Store
@@ -291,3 +292,27 @@ def test_a_stack_that_does_not_fit_is_halved_and_a_single_run_that_does_not_fail
     assert failure == "ce, run 3: out of memory with a single run: CUDA out of memory"
     assert Store(tmp_path / "s").runs("ce") == [0, 1, 2, 4]
     assert [event.runs for event in events if isinstance(event, Halved)] == [(0, 1, 2, 3, 4), (2, 3, 4), (3, 4)]
+
+
+def test_a_command_at_work_says_what_is_left_by_work(tiny_lt, tmp_path):
+    """Of CE and three experts, which take longer: when CE is done, less than half is."""
+    asked = Request.of(methods=("ce", "ride"), runs=1, store=tmp_path / "s", dataset="tiny-lt", executor="inline")
+    job, seen = prepare(asked), []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Predicted) and event.method == "ce":
+            note = next((tmp_path / "s" / "progress").glob("*.json"))
+            Pulse(Store(tmp_path / "s"), counted.told, 1).beat()
+            seen.append((status(Store(tmp_path / "s"))["commands"][0], read_json(note)))
+
+    counted = job.progress()
+    assert job.run(lambda event: (counted.hear(event), tell(event))) == []
+    ((command, note),) = seen
+    assert command["share"] == pytest.approx(counted_share(job)) and command["share"] < 0.45
+    assert command["images"] / command["of"] == pytest.approx(0.5)
+    assert command["seconds_left"] == note["left"]
+
+
+def counted_share(job) -> float:
+    of_ce, of_ride = (part.work for part in job.progress().parts.values())
+    return of_ce / (of_ce + of_ride)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sys
 import tracemalloc
 import warnings
 import zipfile
@@ -504,9 +505,10 @@ def test_tables_that_cannot_be(tmp_path, counts, case):
 
 def test_parquet_without_pyarrow(tmp_path, counts, monkeypatch):
     path = write_text(tmp_path / "all.parquet", b"PAR1")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     message = refusal(read_elsewhere, {"ce": path}, counts)
-    assert message == f"{path} needs pyarrow: pip install pyarrow, or save the table as .csv"
+    assert message.startswith(f"pyarrow, for {path}, is asked for, which cannot be imported (")
+    assert message.endswith("; pip install 'ltbv[parquet]'")
 
 
 def test_a_damaged_parquet_file(tmp_path, counts):

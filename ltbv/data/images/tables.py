@@ -17,7 +17,7 @@ from typing import Any
 from ltbv.data.images.folders import SPLITS
 from ltbv.data.images.items import Found, label_of, some
 from ltbv.data.images.rows import Row, found_of, grouped
-from ltbv.errors import Refusal, words_of
+from ltbv.errors import Refusal, absent, words_of
 
 LARGEST_LIST = 2**30  # bytes
 ROLES = {  # of a column, by names without case, blanks and dashes; the first that is there
@@ -53,7 +53,7 @@ def read_csv(path: Path, root: Path | None = None, *, follow_links: bool = False
         try:
             return read_frame(pandas.read_parquet(path), root or path.parent, path, follow_links=follow_links)
         except ImportError as error:
-            raise Refusal(f'{path} needs pyarrow: pip install "ltbv[parquet]"') from error
+            raise absent(f"pyarrow, for {path},", error, "parquet") from error
         except (OSError, ValueError) as error:
             raise Refusal(f"cannot read {path}: {words_of(error)}") from error
     text = _text(path)

@@ -32,7 +32,7 @@ from types import ModuleType
 from typing import Any
 
 import ltbv
-from ltbv.errors import Refusal, reason, words_of
+from ltbv.errors import Refusal, absent, reason, words_of
 from ltbv.files import write_bytes
 from ltbv.harness.attempt import attempt
 from ltbv.harness.chunks import Chunk
@@ -89,8 +89,8 @@ def _library() -> ModuleType:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray as library
-    except ImportError:
-        raise Refusal('--executor ray needs Ray: pip install "ltbv[ray]"') from None
+    except ImportError as error:
+        raise absent("Ray, for --executor ray,", error, "ray") from error
     return library
 
 

@@ -1,12 +1,11 @@
 """How is a .parquet read? With pyarrow, where there is one, in batches of rows."""
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, absent
 
 AT_ONCE = 100_000  # rows
 
@@ -47,8 +46,8 @@ def _frames(path: Path, wanted: Sequence[str], rows: int):
 
 
 def _file(path: Path):
-    if importlib.util.find_spec("pyarrow") is None:
-        raise Refusal(f"{path} needs pyarrow: pip install pyarrow, or save the table as .csv")
-    from pyarrow.parquet import ParquetFile
-
+    try:
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise absent(f"pyarrow, for {path},", error, "parquet") from error
     return ParquetFile(path)
