@@ -215,6 +215,24 @@ def test_a_network_of_ones_own_is_cut_by_its_name(own_network, monkeypatch):
     assert canonical(backbone("own_network:small@2"))["make"] != known["make"], "what it is made of is in the key"
 
 
+FLAT = """
+from torch import nn
+def small():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 2, 3), nn.Flatten()), nn.Linear({features}, 9))
+"""
+
+
+@pytest.mark.parametrize("side", [9, 12])
+def test_a_network_for_images_of_one_size_is_cut_for_these(own_network, side):
+    """None of the sides that networks are tried with."""
+    own_network(FLAT.format(features=2 * (side - 4) ** 2))
+    images, protocol = torch.zeros(2, 6, side, side).double(), changed(GLYPHS, Settings(network="own_network:small@1"))
+    check(METHODS["ce"].stages[0], protocol, (side, side, 3), 5)
+    assert stack(Net(), protocol.backbone, runs=2)(images).features.shape == (2, 1, 2, 2 * (side - 4) ** 2)
+    with pytest.raises(Refusal, match=f"on images of {side + 1} x {side + 1}: "):
+        check(METHODS["ce"].stages[0], protocol, (side + 1, side + 1, 3), 5)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
