@@ -116,7 +116,8 @@ class Foreign(ABC):
         """What follows the cut, or `copies` whole networks."""
         if width_factor != 1 and not self.cut:
             raise self._as_wide(width_factor)
-        return Loop(copies, _Branch(self, width_factor), colour=not self.cut)
+        gives = self.features(width_factor)
+        return Loop(copies, _Branch(self, width_factor), colour=not self.cut, features=gives)
 
     def features(self, width_factor: float) -> int:
         """D, what the last linear layer takes."""

@@ -222,15 +222,18 @@ def small():
 """
 
 
-@pytest.mark.parametrize("side", [9, 12])
-def test_a_network_for_images_of_one_size_is_cut_for_these(own_network, side):
-    """None of the sides that networks are tried with."""
-    own_network(FLAT.format(features=2 * (side - 4) ** 2))
-    images, protocol = torch.zeros(2, 6, side, side).double(), changed(GLYPHS, Settings(network="own_network:small@1"))
+@pytest.mark.parametrize("name", ["own_network:small", "own_network:small@1"])
+@pytest.mark.parametrize("side", [9, 32])
+def test_a_network_for_images_of_one_size_is_taken_for_these_and_for_no_others(own_network, side, name):
+    """It is tried with one of these sides, and not with the other."""
+    features = 2 * (side - 4) ** 2
+    own_network(FLAT.format(features=features))
+    images, protocol = torch.zeros(2, 6, side, side).double(), changed(GLYPHS, Settings(network=name))
     check(METHODS["ce"].stages[0], protocol, (side, side, 3), 5)
-    assert stack(Net(), protocol.backbone, runs=2)(images).features.shape == (2, 1, 2, 2 * (side - 4) ** 2)
-    with pytest.raises(Refusal, match=f"on images of {side + 1} x {side + 1}: "):
-        check(METHODS["ce"].stages[0], protocol, (side + 1, side + 1, 3), 5)
+    assert stack(Net(), protocol.backbone, runs=2)(images).features.shape == (2, 1, 2, features)
+    for other in (side - 1, side + 1):
+        with pytest.raises(Refusal, match=f"takes {features} features, and there are {2 * (other - 4) ** 2}"):
+            check(METHODS["ce"].stages[0], protocol, (other, other, 3), 5)
 
 
 @pytest.mark.parametrize(
