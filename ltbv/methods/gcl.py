@@ -14,9 +14,10 @@
 Code and paper differ: as released, the noise is in absolute value, so that it only lowers logits, and falls on every
 class, not on the label's alone; we follow the code. The network answers with 30 cos, without noise. As released mixup
 is on in the second stage too; the authors say that it serves in the first alone (issue 2 of their repository), and so
-it is here. Short trainings lose by it, as `mixup` says. Batch norm is frozen with the body in the second stage, as
-there. Ours: an image brings a number along for each of its labels, of which the noise of the classes is made; a class
-without images counts as the smallest there is.
+it is here. Short trainings lose by it, as `mixup` says: on glyphs-lt in 20 epochs two runs of `gcl` have 48.5 % (of
+`gcl_classifier` 53.9), and 67.1 (71.2) with `Clouded()` alone for the first objective. Batch norm is frozen with the
+body in the second stage, as there. Ours: an image brings a number along for each of its labels, of which the noise of
+the classes is made; a class without images counts as the smallest there is.
 """
 
 from dataclasses import dataclass
