@@ -19,7 +19,7 @@ Answer    reports/recent (in git as Markdown and CSV, and the predicted labels; 
           IB has +18.6 in few at -8.9 in many, and a higher variance of few (+.061, claimed); its focal form has +21.7
           and more of medium, at -15.4. CDT moves medium (+14.1) at -12.0 in many, and few is not shown to move. GCL's
           stage 1 alone is between CE and balanced softmax. One run of its ten fell behind in many, and GCL's rows have
-          that caution.
+          that caution. GCL was trained without its authors' mixup then; the command now trains it with.
           SADE: few +45.8 points, bias -.67 and variance -.066, the most of all, for -11.9 in many. Aggregated by what
           it sees of the test images (a method that others are not to be compared with) it is no better where the test
           set is uniform (+0.3 over all, -4.2 in few, +3.3 in many, the last two claimed), and better where the test set

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 
 from ltbv.answers import shaped
+from ltbv.data.crops import VARIED, Crops, cropped
 from ltbv.data.dataset import Augmentation, Dataset, labels_of
 from ltbv.data.looks import Look
-from ltbv.data.policies import drawn as drawn_strong
 from ltbv.data.readers import Crop, Reader
 from ltbv.data.residence import training_reader
 from ltbv.data.samplers import Order, Sampler, Turn, nearest_of_class
-from ltbv.data.strong import Strong
 from ltbv.data.undrawn import undrawn
 from ltbv.errors import Refusal
 from ltbv.guest import place
@@ -28,7 +27,7 @@ from ltbv.seeds import generator
 
 DRAWN = ("positions", "labels", "tops", "lefts", "flips")  # of every image
 BOXED = ("boxes", "factors", "turns")  # of images that are seen in parts
-LOOKS = (*DRAWN, *BOXED, "degrees", "kinds", "amounts", "centres")  # how an image is looked at
+LOOKS = (*DRAWN, *BOXED, *VARIED)  # how an image is looked at
 
 
 class Batch(NamedTuple):
@@ -94,9 +93,7 @@ class Feed:
         self.labels, self.held_labels = labels_of(ids), labels_of(held)
         self.mean, self.std = (torch.tensor(of, dtype=dtype, device=device) for of in (dataset.mean, dataset.std))
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
-        self.pad, self.flip, self.rotate = augmentation.pad, augmentation.flip and dataset.mirrors, augmentation.rotate
-        self.strong, self.size = augmentation.strong, dataset.image_shape[:2]
-        self.boxes = augmentation.boxes
+        self.crops, self.boxes = Crops.of(augmentation, dataset), augmentation.boxes
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
@@ -202,14 +199,8 @@ class Feed:
             if "partners" in order.more and type(sampler).compose is Sampler.compose:
                 raise Refusal(f"sampler {sampler!r} names partners and blends nothing; give it `compose`, as Smote has")
             n = len(order.positions)
-            tops, lefts = turn.draw.integers(2 * self.pad + 1, size=(2, n)) + (self.reader.corner - self.pad)
-            flips = turn.draw.random(n) < (0.5 if self.flip else 0.0)
             own = {"positions": order.positions, "labels": labels[slot][order.positions]}
-            own |= {"tops": tops, "lefts": lefts, "flips": flips}
-            if self.rotate:
-                own["degrees"] = turn.draw.uniform(-self.rotate, self.rotate, n)
-            if self.strong:
-                own |= drawn_strong(self.strong, n, self.size, turn.draw)
+            own |= self.crops.drawn(turn.draw, n, self.reader.corner)
             if self.boxes:
                 own |= self.boxes.drawn(turn.draw, n, self.reader.side)
             if draws:
@@ -231,9 +222,8 @@ class Feed:
         labels, positions, draws = of["labels"], of["positions"], of.pop("draws", None)
         seen = {name: values[:, self.part] for name, values in of.items()}
         own = {name: seen.pop(name) for name in DRAWN}
-        degrees, boxed = seen.pop("degrees", None), [seen.pop(name, None) for name in BOXED]
-        strong = Strong(seen.pop("kinds"), seen.pop("amounts"), seen.pop("centres", None)) if self.strong else None
-        crop = Crop(own["tops"], own["lefts"], own["flips"], degrees, strong)
+        boxed = [seen.pop(name, None) for name in BOXED]
+        crop = cropped(own | {name: seen.pop(name) for name in VARIED if name in seen})
         rows = self._held_here if table.sampler.held else self._here
 
         def look(positions: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """What may a method see of the test set? Random views of its images, two of each, without labels.
 
-For methods that adapt to the test set as it comes (`methods.base.Adapting`). Orders, crops and flips are drawn on the
-host from each run's own `views` stream. The test set may be shown as one with a long tail of its own: then so many
-images of each class are taken of each run, at random, that the classes have the shares of a prior. Labels make that
-set, and nobody sees them.
+For methods that adapt to the test set as it comes (`methods.base.Adapting`). Orders, and all that the augmentation
+varies (`crops`), are drawn on the host from each run's own `views` stream. The test set may be shown as one with a long
+tail of its own: then so many images of each class are taken of each run, at random, that the classes have the shares of
+a prior. Labels make that set, and nobody sees them.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltbv.data.crops import Crops, cropped
 from ltbv.data.dataset import Augmentation, Dataset
-from ltbv.data.readers import Crop, on_device
+from ltbv.data.readers import on_device
 from ltbv.seeds import generator
 
 Pair = tuple[Tensor, Tensor]  # two views of the same images, [B, R*channels, H, W] each
@@ -39,8 +40,7 @@ class Views:
     ):
         self.reader = on_device(dataset, dataset.test.pixels, pad=augmentation.pad, device=device, dtype=dtype)
         self._labels, self.counts, self.classes = dataset.test.labels, counts, dataset.num_classes
-        self.seed, self.runs, self.pad, self.rotate = seed, runs, augmentation.pad, augmentation.rotate
-        self.flip = augmentation.flip and dataset.mirrors
+        self.seed, self.runs, self.crops = seed, runs, Crops.of(augmentation, dataset)
 
     def pairs(self, epoch: int, batch: int, prior: np.ndarray | None = None) -> Iterator[Pair]:
         """One epoch: every image once, in an order of its own for each run; a prior's images [C] where one is given."""
@@ -57,10 +57,7 @@ class Views:
 
     def _gathered(self, rows: np.ndarray, look: dict[str, np.ndarray]) -> Tensor:
         there = {name: torch.as_tensor(of).to(self.reader.device) for name, of in look.items()}
-        return self.reader.gather(
-            torch.as_tensor(rows).to(self.reader.device),
-            Crop(there["tops"], there["lefts"], there["flips"], there.get("degrees")),
-        )
+        return self.reader.gather(torch.as_tensor(rows).to(self.reader.device), cropped(there))
 
     def _rows(self, run: int, prior: np.ndarray | None) -> np.ndarray:
         """Which test images: all, or so many of each class that a prior [C] holds, at least one of each; the same in
@@ -73,12 +70,8 @@ class Views:
         return np.concatenate(list(of_class))
 
     def _look(self, draws: list[np.random.Generator], n: int) -> dict[str, np.ndarray]:
-        """tops, lefts and flips, and degrees where images are turned, [R, n] each."""
-        found = []
-        for draw in draws:
-            tops, lefts = draw.integers(2 * self.pad + 1, size=(2, n))
-            own = {"tops": tops, "lefts": lefts, "flips": draw.random(n) < (0.5 if self.flip else 0.0)}
-            found.append(own | ({"degrees": draw.uniform(-self.rotate, self.rotate, n)} if self.rotate else {}))
+        """How images are varied, [R, n, ...] each: `Crops.drawn`."""
+        found = [self.crops.drawn(draw, n, self.reader.corner) for draw in draws]
         return {name: np.stack([own[name] for own in found]) for name in found[0]}
 
 

@@ -196,13 +196,14 @@ class Trainer:
         return ""
 
     def rule(self, method: Method, network: Experts) -> Rule:
-        """How a method answers; one that adapts to the test images is shown them first, without labels."""
+        """How a method answers; one that adapts to the test images is shown them first, without labels, varied as the
+        images that its last stage was trained on."""
         if not isinstance(method.predict, Adapting):
             return method.predict
         views = Views(
             self.dataset,
             self.study.counts,
-            augmentation=self.study.protocol.augmentation,
+            augmentation=of_stage(method.stages[-1], self.study.protocol).augmentation,
             seed=self.study.settings.seed,
             runs=self.runs,
             device=self.device,

@@ -212,11 +212,26 @@ class Loss(OutputObjective):
         each = (self._each(logits, labels, counts) for logits in output.logits)
         return added(weighted_mean(losses, labels, weights, self.by, shares) for losses in each)
 
+    def of_labels(
+        self, network: Experts, output: Output, labels: Tensor, now: Moment, draws: Tensor, shares: Tensor
+    ) -> Tensor:
+        """The loss of each run, [R], of one of the labels of its images, [R, B] as `shares`, which is how much of it
+        counts."""
+        del network, draws
 
-def refuse_hooks(term: OutputObjective, who: str) -> None:
-    """Refuse an objective that has more than a loss of outputs, for those who ask nothing else of it."""
-    for hook in ("begin", "from_given", "each_epoch", "after_epoch", "before", "draws", "batch_each", "work"):
-        if getattr(type(term), hook) is not getattr(Objective, hook):
+        def of_run(output: tuple, labels: Tensor, counts: Tensor, shares: Tensor) -> Tensor:
+            return self.of_run(Output(*output), labels, counts, now, shares=shares)
+
+        return torch.vmap(of_run)(tuple(output), labels, now.counts, shares)
+
+
+HOOKS = ("begin", "from_given", "each_epoch", "after_epoch", "before", "draws", "batch_each", "work")
+
+
+def refuse_hooks(term: Objective, who: str, *, but: Sequence[str] = ()) -> None:
+    """Refuse an objective that has more than a loss of outputs, for those who ask nothing else (`but` these) of it."""
+    for hook in HOOKS:
+        if hook not in but and getattr(type(term), hook) is not getattr(Objective, hook):
             raise Refusal(f"{type(term).__name__} has `{hook}`, which {who} does not ask; write one objective")
 
 

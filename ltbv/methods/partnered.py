@@ -3,7 +3,8 @@
     sum_i [ s_i w_{a_i} l(z_i, a_i) / W_a + (1 - s_i) w_{b_i} l(z_i, b_i) / W_b ]
 
 a_i is the image's own label, b_i its partner's, s_i the label weight that the blend says; w are the loss's class
-weights and W_a, W_b their sums over the batch, or its size, as `Loss` has it. The partner is the image at the same
+weights and W_a, W_b their sums over the batch, or its size, as `Loss` has it. A loss that is another objective says
+itself how a label with a share counts (`OfLabels`). The partner is the image at the same
 place of the stage's second batch, or, with one batch, another one of it, in an order drawn anew for each batch.
 
 What is drawn comes with the images (`Objective.draws`), after their order, crops and flips: these are those of the same
@@ -12,7 +13,7 @@ stage without partners. Training accuracy counts s_i where the answer is a_i, 1 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -50,19 +51,33 @@ class Blend(ABC):
         """The images and their own labels' weights."""
 
 
+class OfLabels(Protocol):
+    """An objective that can be asked of one label of images that have several."""
+
+    draws: int
+
+    def of_labels(
+        self, network: Experts, output: Output, labels: Tensor, now: Moment, draws: Tensor, shares: Tensor
+    ) -> Tensor:
+        """The loss of each run, [R], of labels [R, B] of which `shares` [R, B] count, with `draws` [R, B, draws] of
+        their own."""
+
+
 @dataclass(frozen=True)
 class Partnered(Objective):
     """A loss of images with partners, which both have a say; see the module."""
 
-    loss: Loss
+    loss: OfLabels
     blend: Blend
 
     def __post_init__(self) -> None:
-        refuse_hooks(self.loss, "an objective of partners")
+        assert isinstance(self.loss, Objective)
+        own = () if isinstance(self.loss, Loss) else ("draws",)  # which a `Loss` would not look at
+        refuse_hooks(self.loss, "an objective of partners", but=own)
 
     @property
-    def draws(self) -> int:  # type: ignore[override]  # asked of the blend, set by none
-        return 1 + self.blend.draws
+    def draws(self) -> int:  # type: ignore[override]  # asked of the blend and of the loss, set by none
+        return 1 + self.blend.draws + 2 * self.loss.draws
 
     @property
     def beyond_head(self) -> str:  # type: ignore[override]
@@ -72,15 +87,12 @@ class Partnered(Objective):
         draws = batches[0].draws
         assert draws is not None
         pairs = paired(batches, draws[..., 0])
-        images, shares = self.blend(pairs, draws[..., 1:], now)
+        blends, *of_loss = draws[..., 1:].split([self.blend.draws, self.loss.draws, self.loss.draws], -1)
+        images, shares = self.blend(pairs, blends, now)
         output = network(images)
-
-        def of_run(output: tuple, own: Tensor, other: Tensor, shares: Tensor, counts: Tensor) -> Tensor:
-            said, shares = Output(*output), shares.to(output[0].dtype)
-            first = self.loss.of_run(said, own, counts, now, shares=shares)
-            return first + self.loss.of_run(said, other, counts, now, shares=1 - shares)
-
-        losses = torch.vmap(of_run)(tuple(output), pairs.own, pairs.other, shares, now.counts)
+        weights = shares.to(output.logits.dtype)
+        first = self.loss.of_labels(network, output, pairs.own, now, of_loss[0], weights)
+        losses = first + self.loss.of_labels(network, output, pairs.other, now, of_loss[1], 1 - weights)
         with torch.no_grad():
             counted = shares * hits(output.logits, pairs.own) + (1 - shares) * hits(output.logits, pairs.other)
         return Losses(losses, counted.sum(-1))

@@ -19,9 +19,10 @@ pi' gives the class of rank r the share of the class of rank C + 1 - r. `sade` a
 
 The test-time forms see the whole test set before they answer (without labels), which no other method does: they are
 marked, "sees test", wherever they stand. Their weights cost up to ten further passes over it. Ours: a run has its own
-weights, as it has its own network. Views are crops and mirror images as in training; the authors' are also jittered in
-colour, greyed and blurred. A forward or backward test set is a part of the test images, drawn for each run; the labels
-make that set and nothing else.
+weights, as it has its own network. Views are varied as the images of its training are: crops, mirror images, turned
+where `--protocol paper` turns these, by RandAugment where that is asked. The authors' are of crops and mirror images
+too, not turned, but jittered in colour, greyed and blurred, as no images of their training on CIFAR are. A forward or
+backward test set is a part of the test images, drawn for each run; the labels make that set and nothing else.
 
 As in the code 1e-9 is added to shares within logarithms. Ours: a class that a resample lost counts as one image, and
 classes of one size share the mean of their turned shares (there the order of ids decides). Published settings are those

@@ -116,7 +116,8 @@ class Foreign(ABC):
         """What follows the cut, or `copies` whole networks."""
         if width_factor != 1 and not self.cut:
             raise self._as_wide(width_factor)
-        return Loop(copies, _Branch(self, width_factor), colour=not self.cut)
+        gives = self.features(width_factor)
+        return Loop(copies, _Branch(self, width_factor), colour=not self.cut, features=gives)
 
     def features(self, width_factor: float) -> int:
         """D, what the last linear layer takes."""
@@ -169,7 +170,11 @@ def _parted(of: Foreign, factor: float, between: str) -> tuple[nn.Module, nn.Mod
 
 @lru_cache(maxsize=64)
 def _way(of: Foreign, factor: float) -> tuple[str, int]:
-    """`cut.way` of a backbone at a width, tried once; before any other, that as it is."""
+    """`cut.way` of a backbone at a width, tried once; before any other, that as it is.
+
+    One that takes no side that it is tried with is made for another, of which its last layer says how many features
+    there are.
+    """
     if factor != 1:
         _way(of, 1.0)
     with CPU, lent(np.random.default_rng(0), CPU):
@@ -181,6 +186,8 @@ def _way(of: Foreign, factor: float) -> tuple[str, int]:
             shapes = [{name: value.shape for name, value in stem.items()} for stem in stems]
             if shapes[0] != shapes[1]:  # what experts share would be of another width than what they take
                 raise of._as_wide(factor)
+    if factor == 1 and _side(of) is None:
+        return found[0], _width(of)
     return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ltbv.errors import Refusal
 from ltbv.models.stack import Layer
 
 
@@ -20,13 +21,22 @@ class Loop(Layer):
 
     colour   a module that wants colour gets grey images three times over
     maps     modules give maps [B, C', ...], and the loop [B, K*C', ...], whatever the axes after the images are
+    features   D, if it is known: what gives another number, of images of a size that it is not for, is refused
     """
 
     recordable = False  # members are lent a new seed each time
 
-    def __init__(self, copies: int, make: Callable[[], nn.Module], *, colour: bool = True, maps: bool = False):
+    def __init__(
+        self,
+        copies: int,
+        make: Callable[[], nn.Module],
+        *,
+        colour: bool = True,
+        maps: bool = False,
+        features: int | None = None,
+    ):
         super().__init__()
-        self.copies, self.make, self.colour, self.maps = copies, make, colour, maps
+        self.copies, self.make, self.colour, self.maps, self.features = copies, make, colour, maps, features
         with torch.random.fork_rng(devices=[]):
             self.members = nn.ModuleList(_made(make) for _ in range(copies))
         self.draws = [np.random.default_rng(copy) for copy in range(copies)]  # of what a member forgets in training
@@ -57,6 +67,11 @@ class Loop(Layer):
         for member, one, draws in zip(self.members, images, self.draws, strict=True):
             with lent(draws, x.device) if self.training else nullcontext():
                 features.append(member(one))
+        if self.features not in (None, found := features[0].shape[-1]):
+            raise Refusal(
+                f"the network's last layer takes {self.features} features, and there are {found} of images of this"
+                " size; take images of the size that it is for, or a network that ends in the mean of maps"
+            )
         return torch.stack(features, 1).flatten(1, 2) if self.maps else torch.stack(features)
 
 

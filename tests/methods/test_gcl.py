@@ -5,10 +5,14 @@ import torch
 from torch import nn
 
 from ltbv.data.batches import Batch
-from ltbv.data.draws import normal, spread
+from ltbv.data.draws import normal, spread, symmetric_beta
 from ltbv.errors import Refusal
-from ltbv.methods.base import Moment, Net
+from ltbv.losses import cross_entropy
+from ltbv.methods import METHODS
+from ltbv.methods.base import Loss, Moment, Net
 from ltbv.methods.gcl import Clouded, class_clouds, clouded
+from ltbv.methods.mixup import Mixup
+from ltbv.methods.partnered import Partnered
 from ltbv.models.experts import Experts
 from ltbv.models.parts import COSINE, LINEAR, Shape
 
@@ -77,8 +81,39 @@ def test_the_noise_is_of_each_image_and_class_and_of_what_the_image_brought():
     assert losses(moved)[0] == first[0] != losses(moved)[1]
 
 
+def test_of_images_with_a_partner_each_label_counts_by_its_share_and_has_noise_of_its_own():
+    (stage,) = METHODS["gcl"].stages
+    assert stage.objective == Partnered(Clouded(), Mixup()) and stage.objective.draws == 1 + 2 + 2
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randn(6, 8, 1, 1, generator=draw, dtype=torch.float64)
+    labels, counts = torch.tensor([[0, 0, 1, 2, 0, 1], [1, 2, 0, 0, 2, 1]]), torch.tensor([[50, 9, 3], [3, 9, 50]])
+    draws = torch.rand(2, 6, 5, generator=draw, dtype=torch.float64)
+    built = network()
+    found = stage.objective(built, (Batch(images, labels, draws=draws),), (), Moment(0, 1, counts))
+    for run in range(2):
+        own, places = images[:, 4 * run : 4 * run + 4], draws[run, :, 0].argsort()
+        lam = symmetric_beta(draws[run, 0, 1], draws[run, 0, 2], 1.0)
+        cosines = built((lam * own + (1 - lam) * own[places]).repeat(1, 2, 1, 1)).logits[run, 0] / 30
+        noise = [(normal(spread(draws[run, :, k], 3)) / 3).clamp(-1, 1) for k in (3, 4)]
+        assert (noise[0] != noise[1]).all()
+        first, second = (
+            clouded(cosines, of, counts[run], e).mean()
+            for of, e in zip((labels[run], labels[run][places]), noise, strict=True)
+        )
+        torch.testing.assert_close(found.losses[run], lam * first + (1 - lam) * second, **EXACT)
+        assert abs(first - second) > 1e-3 and 0.1 < lam < 0.9
+
+
+def test_a_loss_with_draws_that_it_would_not_look_at_is_refused():
+    class Drawing(Loss):
+        draws = 1
+
+    with pytest.raises(Refusal, match="Drawing has `draws`, which an objective of partners does not ask"):
+        Partnered(Drawing(cross_entropy), Mixup())
+
+
 def test_other_heads_are_refused():
-    batch = Batch(torch.zeros(2, 8, 1, 1), torch.tensor([[0, 1]] * 2), draws=torch.rand(2, 2, 1))
+    batch = Batch(torch.zeros(2, 8, 1, 1).double(), torch.tensor([[0, 1]] * 2), draws=torch.rand(2, 2, 1))
     with pytest.raises(Refusal, match=r"clouds are around cosines.*Net\(head=COSINE\)"):
         Clouded()(network(LINEAR), (batch,), (), Moment(0, 1, torch.tensor([[5, 2, 1]] * 2)))
     assert Net(head=COSINE).head.scale == 30

@@ -56,6 +56,7 @@ JAMAL = (200, 100, 5e-4, True, 0.0, [0.1, 0.1, 0.1, 0.001, 0.00001])
 ZHOU = (200, 128, 2e-4, True, 0.0, [0.1 / 3, 0.026 / 0.3, 0.001, 0.00001, 0.00001])
 HONG = (200, 256, 5e-4, False, 0.0, [0.04, 0.2, 0.002, 0.00002, 0.00002])
 PARK = (200, 128, 2e-4, False, 0.0, [0.02, 0.1, 0.001, 0.00001, 0.0000001])
+LI = (200, 64, 2e-4, False, 0.0, [0.02, 0.1, 0.1, 0.01, 0.001])
 SKILLS = (*RIDE[:5], [0.02, 0.1, 0.1, 0.01, 0.001])
 SLOWER = (*RIDE[:5], [0.005, 0.025, 0.1, 0.001, 0.00001])
 LI = (200, 64, 2e-4, False, 0.0, [0.02, 0.1, 0.1, 0.01, 0.001])
@@ -79,6 +80,8 @@ EXPECTED = {
     ("ib", "representation"): PARK,
     ("ib_focal", "representation"): PARK,
     ("cdt", "representation"): TRICKS,
+    ("gcl", "representation"): LI,
+    ("gcl_classifier", "representation"): LI,
     ("sade", "experts"): SKILLS,
     ("sade_tta", "experts"): SKILLS,
     ("balanced_softmax", "representation"): TRICKS,

@@ -1,6 +1,6 @@
 """SADE's losses and test-time weights against the authors' values; what the test-time form sees, and who says so."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -9,12 +9,15 @@ import torch
 from click.testing import CliRunner
 
 from ltbv.cli import main
+from ltbv.data.crops import Crops
+from ltbv.data.dataset import Augmentation
 from ltbv.data.views import Views, in_proportion
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
 from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
-from ltbv.methods.base import Moment
+from ltbv.methods.base import Adapting, Moment
+from ltbv.methods.published import Terms
 from ltbv.methods.sade import Aggregated, Ascent, Skills, offsets, reverse_ranked, similarity
 from ltbv.models.experts import Output
 from ltbv.report.study import read_study
@@ -127,6 +130,33 @@ def test_a_test_set_of_another_name_is_refused():
 
 
 # What it sees
+
+
+@dataclass(frozen=True)
+class Looking(Adapting):
+    """Tells what it was shown."""
+
+    def rule(self, network, views):
+        return views
+
+
+@pytest.mark.parametrize(
+    ("asked", "own", "wanted"),
+    [
+        ({}, None, Augmentation(pad=1, flip=True)),
+        ({"augmentation": "rand"}, None, Augmentation(pad=1, flip=True, strong="rand")),
+        ({"augmentation": "auto+cutout"}, None, Augmentation(pad=1, flip=True, strong="auto+cutout")),
+        ({"augmentation": "rand"}, Augmentation(pad=2, rotate=15.0), Augmentation(pad=2, rotate=15.0)),
+    ],
+)
+def test_views_are_varied_as_the_images_of_the_last_stage_were(tiny_lt, tmp_path, asked, own, wanted):
+    last = replace(METHODS["sade"].stages[0], terms=own and Terms(augmentation=own))
+    shop = Trainer(resolve("tiny-lt", **asked), Store(tmp_path), tiny_lt, (0, 1), device=CPU, dtype=torch.float64)
+    views = shop.rule(replace(METHODS["sade_tta"], stages=(last,), predict=Looking()), None)
+    assert views.crops == Crops.of(wanted, tiny_lt) == shop.feed_of(last).crops
+    drawn = Views(tiny_lt, views.counts, augmentation=wanted, seed=0, runs=(0, 1), device=CPU, dtype=torch.float64)
+    for one, other in zip(views.pairs(0, 30), drawn.pairs(0, 30), strict=True):
+        assert torch.equal(one[0], other[0]) and not torch.equal(*one)
 
 
 def test_views_are_of_every_image_once_drawn_for_each_run(views, tiny):

@@ -215,6 +215,27 @@ def test_a_network_of_ones_own_is_cut_by_its_name(own_network, monkeypatch):
     assert canonical(backbone("own_network:small@2"))["make"] != known["make"], "what it is made of is in the key"
 
 
+FLAT = """
+from torch import nn
+def small():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.Conv2d(4, 2, 3), nn.Flatten()), nn.Linear({features}, 9))
+"""
+
+
+@pytest.mark.parametrize("name", ["own_network:small", "own_network:small@1"])
+@pytest.mark.parametrize("side", [9, 32])
+def test_a_network_for_images_of_one_size_is_taken_for_these_and_for_no_others(own_network, side, name):
+    """It is tried with one of these sides, and not with the other."""
+    features = 2 * (side - 4) ** 2
+    own_network(FLAT.format(features=features))
+    images, protocol = torch.zeros(2, 6, side, side).double(), changed(GLYPHS, Settings(network=name))
+    check(METHODS["ce"].stages[0], protocol, (side, side, 3), 5)
+    assert stack(Net(), protocol.backbone, runs=2)(images).features.shape == (2, 1, 2, features)
+    for other in (side - 1, side + 1):
+        with pytest.raises(Refusal, match=f"takes {features} features, and there are {2 * (other - 4) ** 2}"):
+            check(METHODS["ce"].stages[0], protocol, (other, other, 3), 5)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
