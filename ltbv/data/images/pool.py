@@ -261,6 +261,12 @@ def folder() -> Path:
         raise Refusal("there is no home directory for a pool; set LTBV_CACHE, or `ltbv images … --write`") from error
 
 
+def called(dataset: str) -> str:
+    """What finds the same data from everywhere: of a pool of that folder its name with its key, else as it is."""
+    path = Path(dataset)
+    return path.stem if is_pool(path) and os.path.abspath(path.parent) == str(folder()) else dataset
+
+
 def kept(name: str) -> list[Path]:
     """Pools of that folder with this name, or with this name and key."""
     try:
