@@ -162,7 +162,7 @@ class Study:
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
         more: dict[str, Any] = {"notes": self.notes} if self.notes else {}
-        if (found := called(self.settings.dataset)) != self.entry.name:
+        if found := called(self.settings.dataset):
             more["found"] = found
         more |= {} if self.entry.backbone is None else {"backbone": self.entry.backbone}
         if several := self.entry.backbones:

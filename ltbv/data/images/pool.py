@@ -262,9 +262,11 @@ def folder() -> Path:
 
 
 def called(dataset: str) -> str:
-    """What finds the same data from everywhere: of a pool of that folder its name with its key, else as it is."""
+    """What finds the same pool from everywhere: in that folder its name with its key, else its path; '' of no pool."""
     path = Path(dataset)
-    return path.stem if is_pool(path) and os.path.abspath(path.parent) == str(folder()) else dataset
+    if not is_pool(path):
+        return ""
+    return path.stem if path.absolute().parent == folder() else str(path.absolute())
 
 
 def kept(name: str) -> list[Path]:
