@@ -70,6 +70,7 @@ class Study:
         """
         of, own = self.settings, self.settings.profile == OWN
         counts = self.entry.pool_sizes if own else self.counts
+        assert of.head is not None
         share = 1 if own else of.head / FULL_HEAD
         many, few = (asked if asked is not None else usual * share for asked, usual in ((of.many, 100), (of.few, 20)))
         return splits(counts, many=many, few=few)
