@@ -30,7 +30,7 @@ from ltbv.door import (
     version_option,
     warn,
 )
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, one_line
 from ltbv.harness.request import Means, Place, Request
 from ltbv.settings import Settings
 
@@ -425,8 +425,7 @@ def images(
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with a directory or list of images; {source} is a pool")
         pool = sources.open_pool(Path(source))
-        if verify:
-            pool.verify()
+        pool.verify() if verify else pool.check()
         lines = [*describe.of_pool(pool), *(["every byte is as it was written"] if verify else [])]
     elif verify:
         raise Refusal(f"--verify reads the bytes of a pool, and {source} is none")
@@ -435,7 +434,7 @@ def images(
             found = sources.read(source, test, root, recipe, name)
             planned = sources.plan(found, recipe if write else replace(recipe, bad="skip"), source, tell)
             if write:
-                lines = [*describe.of_pool(sources.made(planned, write, source, tell)), f"wrote {write}"]
+                lines = [*describe.of_pool(sources.made(planned, write, source, tell)), one_line(f"wrote {write}")]
             else:
                 lines = describe.of_plan(planned)
     if not quiet:

@@ -42,6 +42,11 @@ def are_features(dataset: object) -> bool:
     return isinstance(dataset, str | Path) and str(dataset).endswith(SUFFIX)
 
 
+def placed(dataset: str) -> str:
+    """The same by whole paths: a worker may stand elsewhere."""
+    return BETWEEN.join(str(path.absolute()) for path in _paths(dataset))
+
+
 def kept_as(dataset: str) -> str:
     """The name of the directory of a study: of a file of features, its own."""
     paths = _paths(dataset)

@@ -246,8 +246,8 @@ class Feed:
                 " images are seen in parts; take a method that needs none"
             )
         if (slot, k) not in self._nearest:
-            whole = self.reader.raw(self.rows[slot])
-            self._nearest[slot, k] = nearest_of_class(whole, self.labels[slot], k)
+            own = self.rows[slot]
+            self._nearest[slot, k] = nearest_of_class(lambda some: self.reader.raw(own[some]), self.labels[slot], k)
         return self._nearest[slot, k]
 
 

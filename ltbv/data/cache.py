@@ -21,7 +21,7 @@ Arrays = dict[str, np.ndarray]
 def directory() -> Path:
     """`LTBV_CACHE`, else `XDG_CACHE_HOME/ltbv`, else `~/.cache/ltbv`. It need not exist."""
     if own := os.environ.get("LTBV_CACHE"):
-        return Path(own)
+        return Path(own).absolute()  # what lies there is told to workers, which may stand elsewhere
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says that a relative path is to be ignored.
     return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "ltbv"

@@ -8,7 +8,7 @@ distribution, 1/2 square-root, 0 class-balanced, -1 reversed sampling.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -53,10 +53,12 @@ class Order(NamedTuple):
 class Sampler(ABC):
     """What makes an order of n images, with a `Turn`.
 
-    held   the positions are in the development images, as many for each batch as for any other
+    held    the positions are in the development images, as many for each batch as for any other
+    whole   it asks for `Turn.neighbours`, which are told by whole images: none is seen in parts
     """
 
-    held = False
+    held: ClassVar[bool] = False
+    whole: ClassVar[bool] = False
 
     def of_epoch(self, epoch: int, epochs: int) -> "Sampler":
         """The sampler that makes the order of this epoch: itself, unless it is made of others."""
@@ -105,6 +107,10 @@ class Deferred(Sampler):
     before: Sampler
     after: Sampler
     at: float
+
+    @property
+    def whole(self) -> bool:  # type: ignore[override]  # asked of both, set by none
+        return self.before.whole or self.after.whole
 
     def of_epoch(self, epoch: int, epochs: int) -> Sampler:
         return (self.after if reached(self.at, epoch, epochs) else self.before).of_epoch(epoch, epochs)
@@ -183,6 +189,8 @@ class Smote(Sampler):
 
     neighbours: int = 5
 
+    whole: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if self.neighbours < 1:
             raise Refusal(f"SMOTE with {self.neighbours} neighbours; give 1 or more")
@@ -208,7 +216,7 @@ class Held(Sampler):
     next begins. With fewer images than a batch, every batch is all of them.
     """
 
-    held = True
+    held: ClassVar[bool] = True
 
     def order(self, turn: Turn) -> Order:
         size = min(max(end - start for start, end in turn.spans), len(turn.held))
@@ -256,14 +264,16 @@ def shuffled_by_class(labels: np.ndarray, draw: np.random.Generator) -> tuple[np
     return shuffled, np.cumsum(counts) - counts
 
 
-def nearest_of_class(pixels: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """[n, k] positions of the k images of the same class that are nearest in squared distance of `pixels` [n, ...].
+def nearest_of_class(read: Callable[[np.ndarray], np.ndarray], labels: np.ndarray, k: int) -> np.ndarray:
+    """[n, k] positions of the k images of the same class that are nearest in squared distance of their pixels.
 
     A class with fewer others repeats them, nearest first; an image alone in its class is its own neighbour.
+
+    read   positions [m] -> pixels [m, ...]; asked of one class after the other, so that no more are held at a time
     """
     nearest = np.empty((len(labels), k), np.intp)
     for members in (np.flatnonzero(labels == c) for c in np.unique(labels)):
-        values = pixels[members].reshape(len(members), -1).astype(np.float32) / 255
+        values = read(members).reshape(len(members), -1).astype(np.float32) / 255
         squares = (values**2).sum(1)
         distances = squares[:, None] + squares - 2 * values @ values.T
         np.fill_diagonal(distances, np.inf)

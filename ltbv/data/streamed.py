@@ -65,7 +65,8 @@ class Streamed(Reader):
         return self._held(self.rows[rows]).block(slice(None), runs)
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
-        return self._held(self.rows[np.asarray(rows)]).raw(np.arange(len(rows)))
+        first, (height, width) = self.corner - self.pad, (self.form.height, self.form.width)
+        return np.array(self.pixels[self.rows[np.asarray(rows)], first : first + height, first : first + width])
 
     def __len__(self) -> int:
         return len(self.rows)

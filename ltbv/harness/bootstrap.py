@@ -15,8 +15,8 @@ from ltbv.data.resample import lost_classes, overlap
 from ltbv.data.residence import described
 from ltbv.engine.cost import check, most_runs
 from ltbv.engine.device import choose, count
+from ltbv.engine.parts import check_on_parts
 from ltbv.engine.probe import check_on_features
-from ltbv.engine.terms import of_stage
 from ltbv.errors import Refusal, unknown
 from ltbv.harness.chunks import Chunk, cut, whole
 from ltbv.harness.events import CommandBegun, CommandEnded, Event, Failed, Predicted, Tell
@@ -263,11 +263,7 @@ def prepare(request: Request) -> Job:
     devices = count(device)
     for method in methods.values():
         check_on_features(method, study.protocol)
-        if method.sees_test and of_stage(method.stages[-1], study.protocol).augmentation.boxes:
-            raise Refusal(
-                f"method {method.key!r} looks at crops of test images, and those of {study.entry.name} are seen in"
-                " boxes; give smaller images, or leave the method out"
-            )
+        check_on_parts(method, study.protocol, study.entry.name)
         for stage in method.stages:
             check(stage, study.protocol, study.entry.image_shape, study.entry.num_classes)
             if stage.held:

@@ -1,7 +1,8 @@
 """What does --dataset name? A data set, a file of features, or images of which a pool is made before a request is put
 together.
 
-Workers are given the pool: they know nothing of directories, lists or DataFrames.
+Workers are given the pool, or files of features, by whole paths: they know nothing of directories, lists or DataFrames,
+and may stand elsewhere.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ def settled(options: Mapping[str, Any], tell: Tell = sources.silent) -> tuple[di
         for name, value in of_images.items():
             if value is not None:
                 raise Refusal(f"{option(name)} {value} is of images, and {dataset} holds features; leave it out")
-        return {**rest, "dataset": str(dataset)}, backbones.kept_as(str(dataset))
+        return {**rest, "dataset": backbones.placed(str(dataset))}, backbones.kept_as(str(dataset))
     if isinstance(dataset, str) and dataset in NAMED:  # whose pool needs no files any more
         of_images["data_dir"] = rest.pop("data_dir", None)
     dataset, name = sources.settled(dataset, of_images, tell)

@@ -14,6 +14,7 @@ from ltbv import __version__
 from ltbv.data.catalogue import Entry, entry
 from ltbv.data.dataset import Dataset, make_ids
 from ltbv.data.development import hold_out
+from ltbv.data.images.pool import called
 from ltbv.data.profile import OWN, allowed_imbalance, long_tail_counts, own_counts
 from ltbv.data.resample import check, draw
 from ltbv.engine import REVISION
@@ -30,7 +31,7 @@ from ltbv.optimisers import LBFGS
 from ltbv.options import option, split
 from ltbv.schedules import value
 from ltbv.settings import COMMON, PAPER, Settings
-from ltbv.stats.splits import scaled, splits
+from ltbv.stats.splits import splits
 
 FULL_HEAD = 500  # images of the largest class of the data that the thresholds 100 and 20 were meant for
 
@@ -62,15 +63,15 @@ class Study:
     def splits(self) -> dict[str, np.ndarray]:
         """Class ids of many, medium and few.
 
-        By the nominal counts, thresholds 100 and 20 in proportion to a head of 500; of data that are long-tailed
+        By the nominal counts, thresholds 100 and 20 in proportion to a head of 500, that of the profile, which a class
+        that has fewer images (`clip`) does not change; of data that are long-tailed
         themselves by the counts that they have, thresholds 100 and 20 as they stand. A threshold that is asked for
         holds as it stands.
         """
         of, own = self.settings, self.settings.profile == OWN
-        if of.many is None and of.few is None:
-            return splits(self.entry.pool_sizes) if own else scaled(self.counts)
         counts = self.entry.pool_sizes if own else self.counts
-        share = 1 if own else counts.max() / FULL_HEAD
+        assert of.head is not None
+        share = 1 if own else of.head / FULL_HEAD
         many, few = (asked if asked is not None else usual * share for asked, usual in ((of.many, 100), (of.few, 20)))
         return splits(counts, many=many, few=few)
 
@@ -162,6 +163,8 @@ class Study:
     def data(self, dataset: Dataset) -> dict[str, Any]:
         """What a report wants to know of the data without reading them."""
         more: dict[str, Any] = {"notes": self.notes} if self.notes else {}
+        if found := called(self.settings.dataset):
+            more["found"] = found
         more |= {} if self.entry.backbone is None else {"backbone": self.entry.backbone}
         if several := self.entry.backbones:
             more["backbones"] = [dict(zip(("file", "content", "about"), one, strict=True)) for one in several]

@@ -63,6 +63,8 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
     store = Store(path)
     study = store.study()
     asked, data = study["asked"], study["data"]
+    if isinstance(found := data.get("found"), str):  # a command says where the data are found
+        asked = {**asked, "dataset": found}
     settings = _check_settings(store.path / "study.json", study)
     keys = store.methods()
     if not keys:

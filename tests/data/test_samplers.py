@@ -257,7 +257,7 @@ def test_nearest_of_class_are_the_nearest_of_class(k):
     draw = np.random.default_rng(4)
     labels = draw.permutation(np.repeat([0, 2, 3, 5], [12, 5, 2, 1]))
     pixels = draw.integers(256, size=(20, 4, 3, 2), dtype=np.uint8)
-    found = nearest_of_class(pixels, labels, k)
+    found = nearest_of_class(lambda some: pixels[some], labels, k)
     assert found.shape == (20, k)
     for i in range(20):
         others = [j for j in range(20) if labels[j] == labels[i] and j != i] or [i]
@@ -270,6 +270,6 @@ def test_a_copy_of_an_image_is_its_nearest_neighbour_and_the_image_itself_never_
     draw = np.random.default_rng(5)
     pixels = draw.integers(256, size=(6, 4, 4, 1), dtype=np.uint8)
     pixels[5] = pixels[0]
-    found = nearest_of_class(pixels, np.zeros(6, int), 5)
+    found = nearest_of_class(lambda some: pixels[some], np.zeros(6, int), 5)
     assert found[0, 0] == 5 and found[5, 0] == 0
     assert all(sorted(row) == [j for j in range(6) if j != i] for i, row in enumerate(found))

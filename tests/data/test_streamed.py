@@ -106,6 +106,17 @@ def test_a_gpu_sees_what_the_host_sees(tmp_path, monkeypatch, ids, augmentation,
             torch.testing.assert_close(other.cpu(), one, rtol=1e-5, atol=1e-5)
 
 
+def test_neighbours_are_the_same_in_the_map_and_are_read_class_by_class(tmp_path, monkeypatch, ids):
+    data = dataset(tmp_path / "pixels", 16, 16)
+    _, expected = batches(data, ids, PAD, Smote())
+    monkeypatch.setattr("ltbv.data.residence.IN_MEMORY", 0)
+    asked, real = [], Streamed.raw
+    monkeypatch.setattr(Streamed, "raw", lambda self, rows: asked.append(len(rows)) or real(self, rows))
+    feed, found = batches(data, ids, PAD, Smote())
+    assert isinstance(feed.reader, Streamed) and asked == [7] * 9  # three classes of three runs
+    assert all(torch.equal(*both) for both in zip(expected, found, strict=True))
+
+
 def test_whole_images_of_a_larger_pool_are_their_middles(tmp_path, ids):
     data = dataset(tmp_path / "pixels", 18, 16)
     feed, _ = batches(data, ids, PARTS)

@@ -144,7 +144,7 @@ def test_methods_of_ones_own_are_known_by_what_they_do():
     ("words", "said"),
     [
         (["--features", "x.npy"], "features x.npy: give an .npz with the arrays train, train_labels"),
-        (["--features", "x.npz"], "features x.npz: No such file or directory"),
+        (["--features", "x.npz"], "/x.npz: No such file or directory"),
         (["--features", "x.npz", "--dataset", "cifar10-lt"], "give --features or --dataset, not both"),
         (["--features", "FILE", "--data-dir", "x"], "reads no files, and not 'x': leave out --data-dir"),
         (["--features", "FILE", "--protocol", "paper"], "no settings of its authors are known of method 'ce' for"),

@@ -8,6 +8,7 @@ from ltbv.data.images.items import some
 from ltbv.data.images.look import tally
 from ltbv.data.images.plan import Plan
 from ltbv.data.images.pool import Pool
+from ltbv.errors import one_line
 from ltbv.stats.splits import splits
 
 
@@ -15,7 +16,8 @@ def of_pool(pool: Pool) -> list[str]:
     """Lines on a pool."""
     train, test = np.array(pool.train_counts), np.array(pool.test_counts)
     size = f"{pool.path}: {pool.side} x {pool.side} pixels, {pool.channels} channel{'s' * (pool.channels > 1)}"
-    return [f"{pool.name}: {_counts(train, test, pool.class_names)}", f"{size}, key {pool.key}", *_notes(pool.notes)]
+    counts = f"{pool.name}: {_counts(train, test, pool.class_names)}"
+    return [counts, one_line(f"{size}, key {pool.key}"), *_notes(pool.notes)]
 
 
 def of_plan(plan: Plan) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ltbv.data.images.decode import Header
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, one_line
 
 MOST_CLASSES = 65_535
 WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -78,8 +78,8 @@ class Found:
 
 
 def some(names: Iterable[object], most: int = 3) -> str:
-    """The first few of them, and that there are more."""
-    every = [str(name) for name in names]
+    """The first few of them, and that there are more; what a terminal would obey is escaped."""
+    every = [one_line(str(name)) for name in names]
     return ", ".join(every[:most]) + (", …" if len(every) > most else "")
 
 

@@ -78,6 +78,7 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
     amiss = [*found.amiss, *view.amiss]
     if amiss and recipe.bad == "refuse":
         raise complaint(where, amiss, len(found.items) + len(found.amiss))
+    notes += _without_lost(view.items, amiss, recipe, where)
     items, digests = _with_test(view, recipe, where)
     names = class_names(
         [one.label for one in items if not one.test],
@@ -132,6 +133,19 @@ def _without_empty(found: Found, recipe: Recipe, where: str) -> tuple[Found, lis
             f"{where}: {len(empty)} class folders hold no image ({some(empty)}); --drop-empty leaves them out"
         )
     return found, [f"{len(empty)} class folders without images are left out ({some(empty)})"]
+
+
+def _without_lost(items: Sequence[Item], amiss: Sequence[Amiss], recipe: Recipe, where: str) -> list[str]:
+    """A class of which no training image will do is refused as an empty folder is, or left out with a note."""
+    there = {one.label for one in items if not one.test}
+    lost = sorted({one.label for one in amiss if not one.test} - there, key=natural)
+    if lost and not recipe.drop_empty:
+        more = f" ({len(lost)} have none: {some(lost)})" if len(lost) > 1 else ""
+        raise Refusal(
+            f"{where}: class {lost[0]!r} has no training image left when what will not do is left out{more}; mend some,"
+            " or --drop-empty leaves the class out"
+        )
+    return [f"{len(lost)} classes are left out, of which no training image will do ({some(lost)})"] if lost else []
 
 
 def _with_test(view: View, recipe: Recipe, where: str) -> tuple[list[Item], list[bytes]]:

@@ -10,8 +10,10 @@ The name ends in .pool and has the key of its content.
 """
 
 import csv
+import errno
 import io
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -67,6 +69,7 @@ class Pool:
         """[rows, side, side, channels] uint8, mapped."""
         path, shape = self.path / PIXELS, (self.rows, self.side, self.side, self.channels)
         with reading(path, lambda why: f"is not whole ({why}); {CURE}"):
+            _check_there(path)
             if path.stat().st_size != np.prod(shape):
                 raise ValueError(f"it has {path.stat().st_size:,} bytes and not {np.prod(shape):,}")
             return np.memmap(path, np.uint8, "r", shape=shape)
@@ -75,6 +78,7 @@ class Pool:
     def index(self) -> dict[str, np.ndarray]:
         """`rows`, `labels`, `tests` and perhaps `groups`, checked against what the pool says of itself."""
         path = self.path / INDEX
+        _check_there(path)
         found = read_arrays(path, ("rows", "labels", "tests", *(["groups"] if self.grouped else [])))
         rows, labels, tests = found["rows"], found["labels"], found["tests"]
         counts = [np.repeat(np.arange(len(of)), of) for of in (self.train_counts, self.test_counts)]
@@ -138,13 +142,35 @@ class Pool:
     def __fspath__(self) -> str:
         return str(self.path)
 
+    def check(self) -> None:
+        """A `Damaged` where a file is missing or not as long as it was; nothing is read through."""
+        self.index, self.pixels  # noqa: B018
+        _check_there(self.path / FILES)
+
     def verify(self) -> None:
         """Read every byte; a `Damaged` where it is not what was written."""
-        self.index  # noqa: B018
+        self.check()
         for number, wanted in enumerate(self.checksums):
             content = self.pixels[number * self.block : (number + 1) * self.block]
             if zlib.crc32(content.tobytes()) != wanted:
                 raise Damaged(f"{self.path / PIXELS} is damaged near row {number * self.block:,}; {CURE}")
+
+
+def _check_there(path: Path) -> None:
+    """A file of a pool that is missing, or a link to nothing, is damage, and no fault of the moment."""
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            raise Damaged(f"{path.parent} is no whole pool: it has no {path.name}; {CURE}") from error
+        return  # what keeps it from being read is said where it is read
+    if not regular:
+        raise Damaged(f"{path} is no regular file; {CURE}")
+
+
+def is_remnant(path: Path) -> bool:
+    """Is it what is left of a pool that has lost its description?"""
+    return not is_pool(path) and all(os.path.isfile(path / name) for name in (PIXELS, INDEX))
 
 
 def is_pool(path: Path) -> bool:
@@ -155,7 +181,7 @@ def is_whole(path: Path, key: str) -> bool:
     """Is it the pool of this key, with all its files?"""
     try:
         found = open_pool(path)
-        found.index, found.pixels  # noqa: B018
+        found.check()
     except Refusal:
         return False
     return found.key == key
@@ -233,6 +259,14 @@ def folder() -> Path:
         return cache.directory() / "pools"
     except RuntimeError as error:
         raise Refusal("there is no home directory for a pool; set LTBV_CACHE, or `ltbv images … --write`") from error
+
+
+def called(dataset: str) -> str:
+    """What finds the same pool from everywhere: in that folder its name with its key, else its path; '' of no pool."""
+    path = Path(dataset)
+    if not is_pool(path):
+        return ""
+    return path.stem if path.absolute().parent == folder() else str(path.absolute())
 
 
 def kept(name: str) -> list[Path]:

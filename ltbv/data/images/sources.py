@@ -22,7 +22,7 @@ from ltbv.data.images.items import Content, Found, Item, some
 from ltbv.data.images.look import Tell
 from ltbv.data.images.named import NAMED, Named
 from ltbv.data.images.plan import Plan, plan
-from ltbv.data.images.pool import Pool, folder, is_pool, is_whole, kept, open_pool
+from ltbv.data.images.pool import CURE, DESCRIPTION, Pool, folder, is_pool, is_remnant, is_whole, kept, open_pool
 from ltbv.data.images.recipe import RULES, Recipe
 from ltbv.data.images.tables import read_coco, read_csv, read_frame, read_list, read_pairs
 from ltbv.data.images.torch_datasets import is_torch, read_torch
@@ -205,6 +205,8 @@ def _read(source: Any, root: Path | None, recipe: Recipe, tell: Tell, groups: Se
         path = Path(source)
         if not os.path.exists(path):
             raise Refusal(f"{path} does not exist; give a directory of images, a list of path and label, or a pool")
+        if is_remnant(path):
+            raise Refusal(f"{path} is no whole pool: it has no {DESCRIPTION}; {CURE}")
         if is_pool(path):
             raise Refusal(f"{path} is a pool, which has its test set; give the directory or list that it was made of")
         if groups is not None:

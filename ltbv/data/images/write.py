@@ -43,10 +43,12 @@ def write(plan: Plan, where: Path, where_from: str, tell: Tell = lambda done, of
     """
     refuse_if_closed(where.parent)
     part = where.with_name(f".{where.name}-{plan.key}.part")
-    with writing(where):
-        where.parent.mkdir(parents=True, exist_ok=True)
+    with writing(where), contextlib.suppress(FileNotFoundError):  # the folder is made; too long a name is refused
+        os.lstat(part)
     if not os.path.lexists(where):
         _check_space(plan, part)
+    elif not mend:
+        _is_there(plan, where)
     with _alone(where, part):
         if mend and os.path.lexists(where) and not pool.is_whole(where, plan.key):
             remove(where)
@@ -54,7 +56,12 @@ def write(plan: Plan, where: Path, where_from: str, tell: Tell = lambda done, of
             _sweep(where, part)
             with writing(part):
                 part.mkdir(exist_ok=True)
-            checksums, holes = _decoded(plan, part, tell)
+            try:
+                checksums, holes = _decoded(plan, part, tell)
+            except BaseException:
+                if not (part / PROGRESS).exists():  # no block was finished: nothing to go on with
+                    remove(part)
+                raise
             if holes and plan.recipe.bad == "refuse":
                 if mend:
                     remove(part)
@@ -88,6 +95,7 @@ def _is_there(plan: Plan, where: Path) -> bool:
         raise Refusal(f"{where} exists and is no pool of images; give another name")
     if (there := pool.open_pool(where)).key != plan.key:
         raise Refusal(f"{where} holds other images (key {there.key}, not {plan.key}); delete it or give another name")
+    there.check()
     return True
 
 

@@ -162,8 +162,8 @@ def _start_worker(order: Order, log: Path, number: int) -> subprocess.Popen:
 
 
 def search_path() -> list[str]:
-    """Where this process finds modules, for another one: the directory it stands in has no name of its own here."""
-    return [entry or os.getcwd() for entry in sys.path]
+    """Where this process finds modules, for another one: by whole paths, as that may stand elsewhere."""
+    return [os.path.abspath(entry) if os.path.exists(entry or ".") else entry for entry in sys.path]
 
 
 def _device(number: int, devices: int) -> str:

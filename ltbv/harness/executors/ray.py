@@ -83,6 +83,13 @@ def wants(order: Order) -> dict[str, float]:
     return {"CPU": 1, "GPU": math.floor(1e4 / math.ceil(order.jobs / order.devices)) / 1e4}  # Ray counts in 1/10000
 
 
+def environment() -> dict[str, str]:
+    """What a task finds in its environment: our own variables, the cache by its whole path."""
+    own = {name: value for name, value in os.environ.items() if name.startswith("LTBV_")}
+    cache = {name: os.path.abspath(own[name]) for name in ("LTBV_CACHE",) if own.get(name)}
+    return {**own, **cache, **ENVIRONMENT}
+
+
 def _library() -> ModuleType:
     """Ray, told to keep quiet."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -207,12 +214,11 @@ class _Cluster(Dispatcher):
         self.token: Token | None = None
         self.tasks: dict[Any, _Task] = {}
         self.head = library.get_runtime_context().gcs_address
-        own = {name: value for name, value in os.environ.items() if name.startswith("LTBV_")}
         self.remote = library.remote(
             num_cpus=wants["CPU"],
             num_gpus=wants.get("GPU", 0),
             max_retries=0,
-            runtime_env={"env_vars": {**own, **ENVIRONMENT}},
+            runtime_env={"env_vars": environment()},
         )(do_on_node)
 
     # what the cluster has

@@ -1,17 +1,22 @@
 """Directory, list, CSV, DataFrame, pairs, Datasets: the same images are the same pool, and the same study."""
 
 import csv
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from torch.utils.data import Subset
 
 import ltbv
+from ltbv.cli import main
 from ltbv.data.catalogue import entry
 from ltbv.data.images import pool as pools
 from ltbv.data.images.sources import images, settled
@@ -20,6 +25,7 @@ from ltbv.harness.bootstrap import prepare
 from ltbv.harness.request import Request
 from ltbv.harness.study import resolve
 from ltbv.models.vision import torchvision
+from ltbv.report.study import read_study
 
 
 def rows(top, split):
@@ -175,6 +181,27 @@ def test_a_tail_is_clipped_to_what_there_is_where_that_is_said(photographs):
         resolve(pool, clip=True)
     with pytest.raises(Refusal, match="glyphs-lt has as many as are asked; leave it out"):
         resolve("glyphs-lt", clip=True)
+
+
+def test_a_head_that_is_clipped_moves_no_threshold(photographs):
+    study = resolve(str(images(photographs).path), head=200, imbalance=1, clip=True)
+    assert study.counts.tolist() == [9, 5, 3]  # many above 40, few below 8: 100 and 20 of 500
+    assert {name: ids.tolist() for name, ids in study.splits.items()} == {"many": [], "medium": [0], "few": [1, 2]}
+
+
+def test_a_command_of_a_report_finds_the_same_images_from_elsewhere(photographs, tmp_path, monkeypatch):
+    asked = {"epochs": 1, "executor": "inline", "quiet": True, "study": tmp_path / "study"}
+    ltbv.bootstrap("ce", 2, dataset=photographs, side=16, **asked)
+    pool, other = images(photographs, side=16), images(photographs)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    command = shlex.split(read_study(tmp_path / "study").setting.commands[0])
+    options = dict(zip(command[2::2], command[3::2], strict=True))
+    assert options["--dataset"] == f"photographs-{pool.key}" and pool.key != other.key
+    done = CliRunner().invoke(main, [*command[1:], "--executor", "inline", "-q"])
+    assert done.exit_code == 0, done.output
+    kept = [json.loads((path / "study.json").read_text()) for path in (tmp_path / "study", Path(options["--study"]))]
+    assert kept[0]["asked"] == kept[1]["asked"] and kept[0]["data"] == kept[1]["data"]
 
 
 def test_many_and_few_are_told_by_thresholds_that_are_asked_for(photographs):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,16 +89,17 @@ def test_a_command_that_is_killed_leaves_no_pool_and_the_same_command_makes_it(p
 
 
 def _make(asked):
-    images(*asked[:1], write_to=asked[1])
-    return os.stat(asked[1]).st_ino
+    path = images(asked[0], write_to=asked[1]).path
+    return str(path), os.stat(path).st_ino
 
 
-def test_several_at_once_make_one_pool(photographs, tmp_path):
+@pytest.mark.parametrize("place", ["one.pool", None], ids=["of a name", "on the way"])
+def test_several_at_once_make_one_pool(place, photographs, tmp_path):
     with multiprocessing.get_context("spawn").Pool(3) as processes:
-        inodes = processes.map(_make, [(str(photographs), str(tmp_path / "one.pool"))] * 3, chunksize=1)
-    assert len(set(inodes)) == 1
-    pools.open_pool(tmp_path / "one.pool").verify()
-    assert not list(tmp_path.glob(".one.pool*"))
+        asked = [(str(photographs), place and str(tmp_path / place))] * 3
+        ((path, _),) = set(processes.map(_make, asked, chunksize=1))
+    pools.open_pool(Path(path)).verify()
+    assert not list(Path(path).parent.glob(".*pool*"))
 
 
 def test_a_writer_that_does_not_get_on_is_not_waited_for_for_ever(photographs, tmp_path, monkeypatch):
