@@ -19,6 +19,7 @@ from ltbv.engine.terms import of_stage
 from ltbv.errors import Refusal, reason
 from ltbv.methods.base import Stage
 from ltbv.models.experts import Backbone, Experts, Net
+from ltbv.models.foreign import Foreign
 from ltbv.models.stack import Norm, by_run, draw_run
 from ltbv.seeds import generator
 
@@ -176,7 +177,8 @@ def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], c
     except Refusal:
         raise
     except Exception as error:  # a foreign network may dislike small images in any way
-        raise Refusal(f"stage {stage.name!r} on images of {height} x {width}: {reason(error)}") from error
+        cure = f"; {protocol.backbone.fitting((height, width))}" if isinstance(protocol.backbone, Foreign) else ""
+        raise Refusal(f"stage {stage.name!r} on images of {height} x {width}: {reason(error)}{cure}") from error
     owned = {id(parameter) for parameter, _ in by_run(network, 1)}
     if strange := [name for name, parameter in network.named_parameters() if id(parameter) not in owned]:
         raise Refusal(

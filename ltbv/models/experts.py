@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ltbv.errors import Refusal
 from ltbv.later import later
 from ltbv.models.channels import narrow
-from ltbv.models.divided import Divided
+from ltbv.models.divided import MAPS, VECTORS, Divided
 from ltbv.models.micro import in_parts
 from ltbv.models.parts import BODY, LINEAR, PLACES, Head, Part, Shape
 from ltbv.models.stack import fan_out, take
@@ -146,9 +146,11 @@ class Experts(nn.Module):
 
         A stem that a run's experts share, and parts that stand aside, stay whole.
         """
-        own = {"branches", "heads", *(part.name for part in self.parts if part.at), *(["stem"] if self.apart else [])}
-        for name in own & {*names}:
-            setattr(self, name, Divided(getattr(self, name), self.runs, self.experts, chosen))
+        passes = {"branches": (MAPS, VECTORS), "heads": (VECTORS, VECTORS)}
+        passes |= {part.name: ((MAPS,) * 2 if part.at == "maps" else (VECTORS,) * 2) for part in self.parts if part.at}
+        passes |= {"stem": (MAPS, MAPS)} if self.apart else {}
+        for name in passes.keys() & {*names}:
+            setattr(self, name, Divided(getattr(self, name), self.runs, self.experts, chosen, *passes[name]))
 
     def join(self) -> None:
         """All experts together again, as they have become."""
