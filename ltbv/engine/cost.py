@@ -149,7 +149,7 @@ def costs_by_experts(
 ) -> list[tuple[int, int]]:
     """macs and macs_with_norm of an image for which 1, 2, .. E experts were asked, the routers asked included."""
     others = tuple(part for part in net.parts if not part.chooses)
-    nets = replace(net, experts=1, width=net.factor, parts=others), replace(net, parts=others), net
+    nets = replace(net, experts=1, width=net.factor(backbone), parts=others), replace(net, parts=others), net
     one, every, routed = (network_cost(each, backbone, image_shape, classes) for each in nets)
     further, choice = (
         {name: (more[name] - less[name]) // (net.experts - 1) for name in more}

@@ -35,12 +35,14 @@ class Foreign(ABC):
 
     weights     that it begins with; what is narrowed is drawn all the same
     arguments   that it is made with
+    expert_width   of the branches of several experts, as a share of the network's, where a method leaves that open
     """
 
     name: str
     cut: str = later("")
     weights: Weights | None = later(None)
     arguments: Arguments = later(())
+    expert_width: float = later(0.75)
 
     own_arguments: ClassVar[frozenset[str]] = frozenset()  # which nobody else may choose
 

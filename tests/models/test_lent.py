@@ -24,6 +24,7 @@ from ltbv.seeds import generator
 KEYS = ("ce", "balanced_softmax", "ldam_drw", "ride")
 COUNTS, POOL, SIDE = (5, 3, 2), 8, 32
 NARROW = r"cannot be made 0.75 times as wide; use Net\(width=1.0\), or torchvision:resnet18@layer3"
+SWIN = "img_size=32,window_size=2,embed_dim=24,depths=(1,1,2,1)"
 VIT = "img_size=32,patch_size=8,depth=2,proj_drop_rate=0.1"
 
 # A network -> why RIDE is refused on it; '' where it trains.
@@ -41,6 +42,8 @@ NETWORKS = {
     "timm:test_mambaout@stages.2": NARROW,
     "timm:regnetx_002@s3": NARROW,
     "timm:mixer_s32_224,img_size=64@blocks.6": NARROW,
+    f"timm:swin_tiny_patch4_window7_224,{SWIN}@layers.2": "",
+    f"timm:swinv2_tiny_window8_256,{SWIN}@layers.2": "",
 }
 SLOW = {"torchvision:resnet18@layer4": ("ride",), "torchvision:mobilenet_v3_small@features.10": ("ce", "ride")}
 SLOW |= {"timm:regnetx_002@s3": ("ldam_drw", "ride"), "timm:mixer_s32_224,img_size=64@blocks.6": ("ce", "ride")}
