@@ -112,8 +112,9 @@ class Foreign(ABC):
                 other = replace(self, arguments=tuple(sorted(told.items())), weights=None)
                 if _takes(other, size):
                     return f"give --network {other}"
-        side = _side(self)
-        return f"it takes images of {side} x {side}; give such, or another network" if side else "give another network"
+        if side := _side(self):
+            return f"it takes images of {side} x {side}; give such, or another network"
+        return "give other arguments, or another network" if self.arguments else "give another network"
 
     def check(self) -> None:
         """Refuse arguments that it does not take, and weights of another network."""

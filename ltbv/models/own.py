@@ -6,7 +6,7 @@ from inspect import signature
 
 from torch import nn
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, reason
 from ltbv.guest import imported
 from ltbv.models.foreign import Foreign
 from ltbv.models.named import Arguments
@@ -27,7 +27,15 @@ class OwnBackbone(Foreign):
         return [*signature(self.make).parameters]
 
     def whole(self) -> nn.Module:
-        network = self.make(**dict(self.arguments))
+        try:
+            network = self.make(**dict(self.arguments))
+        except TypeError as error:
+            if self.arguments:
+                raise  # with what there is, by who asked
+            lacks = (
+                f"cannot be made ({reason(error)}); it has to make a torch.nn.Module without arguments, or give them"
+            )
+            raise Refusal(f"network {self} {lacks}: {self},key=value") from error
         if not isinstance(network, nn.Module):
             raise Refusal(f"network {self} made a {type(network).__name__}; it has to make a torch.nn.Module")
         return network
