@@ -32,10 +32,8 @@ class OwnBackbone(Foreign):
         except TypeError as error:
             if self.arguments:
                 raise  # with what there is, by who asked
-            lacks = (
-                f"cannot be made ({reason(error)}); it has to make a torch.nn.Module without arguments, or give them"
-            )
-            raise Refusal(f"network {self} {lacks}: {self},key=value") from error
+            cure = f"let it make a torch.nn.Module without arguments, or give them: {self},key=value"
+            raise Refusal(f"network {self} cannot be made ({reason(error)}); {cure}") from error
         if not isinstance(network, nn.Module):
             raise Refusal(f"network {self} made a {type(network).__name__}; it has to make a torch.nn.Module")
         return network
