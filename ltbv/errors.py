@@ -30,9 +30,9 @@ def words_of(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line: a refusal's own words, any other exception with its name."""
+    """What went wrong, in one line: a refusal's own words, any other exception with its name and what it says."""
     words = one_line(words_of(error))
-    return words if isinstance(error, Refusal) else f"{type(error).__name__}: {words}"
+    return words if isinstance(error, Refusal) else ": ".join(filter(None, (type(error).__name__, words)))
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> Refusal:

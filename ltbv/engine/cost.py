@@ -20,6 +20,7 @@ from ltbv.errors import Refusal, reason
 from ltbv.guest import place
 from ltbv.methods.base import Stage
 from ltbv.models.experts import Backbone, Experts, Net
+from ltbv.models.foreign import Foreign
 from ltbv.models.stack import Norm, by_run, draw_run
 from ltbv.seeds import generator
 
@@ -149,7 +150,7 @@ def costs_by_experts(
 ) -> list[tuple[int, int]]:
     """macs and macs_with_norm of an image for which 1, 2, .. E experts were asked, the routers asked included."""
     others = tuple(part for part in net.parts if not part.chooses)
-    nets = replace(net, experts=1, width=net.factor, parts=others), replace(net, parts=others), net
+    nets = replace(net, experts=1, width=net.factor(backbone), parts=others), replace(net, parts=others), net
     one, every, routed = (network_cost(each, backbone, image_shape, classes) for each in nets)
     further, choice = (
         {name: (more[name] - less[name]) // (net.experts - 1) for name in more}
@@ -177,7 +178,8 @@ def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], c
     except Refusal:
         raise
     except Exception as error:  # a foreign network may dislike small images in any way
-        raise Refusal(f"stage {stage.name!r} on images of {height} x {width}: {reason(error)}") from error
+        cure = f"; {protocol.backbone.fitting((height, width))}" if isinstance(protocol.backbone, Foreign) else ""
+        raise Refusal(f"stage {stage.name!r} on images of {height} x {width}: {reason(error)}{cure}") from error
     if tuple(said.shape[2:]) != (2, classes) or said.shape[0] != 1:
         makers = [place(one) for one in (stage.net.head, *(p for p in stage.net.parts if p.at == "logits"))]
         raise Refusal(

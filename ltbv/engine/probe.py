@@ -32,8 +32,8 @@ def _of_stage(stage: Stage) -> str:
     net = stage.net
     if net.experts > 1:
         return f"its {net.experts} experts need layers of their own"
-    if net.factor != 1:
-        return f"its network is {net.factor:g} times as wide"
+    if net.width not in (None, 1):
+        return f"its network is {net.width:g} times as wide"
     if maps := [part.name for part in net.parts if part.at == "maps"]:
         return f"its part {maps[0]!r} stands on maps"
     if not {*stage.learning} - {"stem", "branches"}:

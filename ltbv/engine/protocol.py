@@ -13,7 +13,7 @@ from ltbv.later import later
 from ltbv.models.foreign import Foreign
 from ltbv.models.given import Given
 from ltbv.models.resnet import SMALL, Resnet
-from ltbv.models.vision import backbone
+from ltbv.models.vision import TorchvisionBackbone, backbone
 from ltbv.optimisers import LBFGS, OPTIMISERS, SGD, AdamW, Optimiser
 from ltbv.schedules import Cosine, Drops, Number, Warmup, highest, times
 from ltbv.settings import Settings
@@ -107,6 +107,8 @@ def changed(protocol: Protocol, settings: Settings) -> Protocol:
         found["backbone"] = chosen = backbone(settings.network)
         if isinstance(chosen, Foreign):
             found["stack"] = 1
+            if isinstance(protocol.backbone, Foreign):
+                found["backbone"] = replace(chosen, expert_width=protocol.backbone.expert_width)
     return replace(protocol, **found)
 
 
@@ -174,12 +176,15 @@ def _inaturalist() -> Protocol:
 
 @cache
 def _places_lt() -> Protocol:
-    """SADE's settings of Places-LT (Zhang et al., 2022): weights of ImageNet are tuned, the heads ten times as fast."""
+    """SADE's settings of Places-LT (Zhang et al., 2022): weights of ImageNet are tuned, the heads ten times as fast.
+
+    Experts have the last block for themselves, as wide as it is: its weights are there already.
+    """
     return Protocol(
         epochs=30,
         batch=128,
         learning_rate=Drops(0.01, at=(1 / 3, 2 / 3), factors=(0.1, 0.01)),
-        backbone=backbone("torchvision:resnet152@layer4"),
+        backbone=TorchvisionBackbone("resnet152", "layer4", expert_width=1.0),
         augmentation=COLOURED,
         weight_decay=4e-4,
         body_rate=0.1,

@@ -1,8 +1,8 @@
 """Where may a network that somebody else wrote be cut in two? Where its modules are a chain, which is checked.
 
 `halves(network, "layer3")` is what stands before `layer3` and what follows, of a network whose children are called one
-after the other. What a network does between its last children without a module (flatten, or the mean of each map) is
-tried; a cut holds only if both halves, one after the other, say what the network says, in training too.
+after the other. What a network does between its last children without a module (flatten, the mean of each map or of all
+tokens) is tried; a cut holds only if both halves, one after the other, say what the network says, in training too.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,17 +18,22 @@ SIDES = (64, 224, 32)  # of images that a network is tried with
 
 
 class Mean(nn.Module):
-    """Of each map: [B, C, H, W] -> [B, C]."""
+    """Over some axes: of each map [B, C, H, W] -> [B, C], of all tokens [B, N, D] -> [B, D]."""
+
+    def __init__(self, *axes: int):
+        super().__init__()
+        self.axes = axes
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+        return x.mean(self.axes)
 
 
 BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "nothing": list,
     "flatten": lambda: [nn.Flatten()],
-    "mean": lambda: [Mean()],
-    "relu, mean": lambda: [nn.ReLU(), Mean()],
+    "mean": lambda: [Mean(2, 3)],
+    "relu, mean": lambda: [nn.ReLU(), Mean(2, 3)],
+    "mean of tokens": lambda: [Mean(1)],
 }
 
 
@@ -70,14 +75,13 @@ def tried(network: nn.Module, end: str, who: str, sides: Sequence[int]) -> int |
                 with torch.no_grad(), lent(np.random.default_rng(len(said)), images.device):
                     said.append(network.train(training)(images))
             except Exception:  # whatever a module says of images that it was not made for
-                if not said:
-                    break
-                raise
+                said.clear()
+                break
             mode = "training" if training else "evaluation"
             if not isinstance(said[-1], Tensor):
                 raise Refusal(
                     f"{who} gives a {type(said[-1]).__name__} in {mode}; it has to give a tensor, a row of logits for"
-                    " each image"
+                    " each image (an argument may see to it, as aux_logits=False)"
                 )
             if len(told) != 1 or not _same(said[-1], told[0]):
                 raise Refusal(

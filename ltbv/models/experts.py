@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from ltbv.errors import Refusal
 from ltbv.later import later
 from ltbv.models.channels import narrow
-from ltbv.models.divided import Divided
+from ltbv.models.divided import MAPS, VECTORS, Divided
 from ltbv.models.micro import in_parts
 from ltbv.models.parts import BODY, LINEAR, PLACES, Head, Part, Shape
 from ltbv.models.stack import fan_out, take
+
+NARROWED = 0.75  # how wide several experts are, as a share of one
 
 
 class Backbone(Hashable, Protocol):
@@ -54,6 +56,13 @@ class Sharing(Protocol):
 
     def shares(self, x: Tensor) -> bool:
         """Can they be given this one, [B, R*C, H, W]?"""
+
+
+@runtime_checkable
+class Wide(Protocol):
+    """A backbone that says how wide several experts are on it, where a `Net` leaves that open."""
+
+    expert_width: float
 
 
 @runtime_checkable
@@ -158,9 +167,11 @@ class Experts(nn.Module):
 
         A stem that a run's experts share, and parts that stand aside, stay whole.
         """
-        own = {"branches", "heads", *(part.name for part in self.parts if part.at), *(["stem"] if self.apart else [])}
-        for name in own & {*names}:
-            setattr(self, name, Divided(getattr(self, name), self.runs, self.experts, chosen))
+        passes = {"branches": (MAPS, VECTORS), "heads": (VECTORS, VECTORS)}
+        passes |= {part.name: ((MAPS,) * 2 if part.at == "maps" else (VECTORS,) * 2) for part in self.parts if part.at}
+        passes |= {"stem": (MAPS, MAPS)} if self.apart else {}
+        for name in passes.keys() & {*names}:
+            setattr(self, name, Divided(getattr(self, name), self.runs, self.experts, chosen, *passes[name]))
 
     def join(self) -> None:
         """All experts together again, as they have become."""
@@ -195,8 +206,8 @@ class Net:
     """How many experts, how wide, which head, what beside.
 
     experts     E
-    width       factor on the widths of the branches; None: 1 for one expert, 3/4 for several (RIDE's
-                `reduce_dimension`)
+    width       factor on the widths of the branches; None: 1 for one expert, for several what the backbone says
+                (`Wide`), else 3/4 (RIDE's `reduce_dimension`)
     head        LINEAR, COSINE, JOINT, or a `Head` of one's own
     apart       experts share nothing, the stem neither: an ensemble
     parts       further parts, each a `Part`, in the order in which values pass them
@@ -227,10 +238,11 @@ class Net:
         if self.chooses and self.experts == 1:
             raise Refusal("a part chooses among experts, and there is one; give Net(experts=2) or more")
 
-    @property
-    def factor(self) -> float:
+    def factor(self, backbone: Backbone) -> float:
         """The factor on the widths of the branches."""
-        return self.width if self.width is not None else (1.0 if self.experts == 1 else 0.75)
+        if self.width is not None or self.experts == 1:
+            return 1.0 if self.width is None else self.width
+        return backbone.expert_width if isinstance(backbone, Wide) else NARROWED
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -256,9 +268,10 @@ class Net:
                     f"{backbone} has no blocks, of which each expert is to have {self.own_blocks}; take a Resnet"
                 )
             backbone = backbone.ending(self.own_blocks)
-        copies, features = runs * self.experts, backbone.features(self.factor)
+        factor = self.factor(backbone)
+        copies, features = runs * self.experts, backbone.features(factor)
         shape = Shape(runs, self.experts, features, classes, size and backbone.map_size(size))
-        branches = backbone.build_branch(copies, self.factor)
+        branches = backbone.build_branch(copies, factor)
         if any(part.at == "maps" for part in self.parts) and not isinstance(branches, Cut):
             raise Refusal(f"{backbone} gives features and no maps, which a part of the network stands on; take another")
         return Experts(

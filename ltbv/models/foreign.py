@@ -5,6 +5,7 @@
 out.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,12 +19,14 @@ from torch import nn
 
 from ltbv.errors import Refusal, reason
 from ltbv.later import later
-from ltbv.models.cut import SIDES, halves, headless, last_linear, tried, way
+from ltbv.models.cut import SIDES, halves, headless, last_linear, places, tried, way
 from ltbv.models.loop import Loop, lent
 from ltbv.models.named import FILE, PRETRAINED, Arguments, spelt
 from ltbv.models.weights import State, Weights
 
 CPU = torch.device("cpu")
+SIZED = ("img_size", "image_size", "input_size")  # what packages call the size of images that a network is made for
+STAGES = ("layer3", "stages.2", "layers.2", "features.4")  # where stages that experts could have begin
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,14 @@ class Foreign(ABC):
 
     weights     that it begins with; what is narrowed is drawn all the same
     arguments   that it is made with
+    expert_width   of the branches of several experts, as a share of the network's, where a method leaves that open
     """
 
     name: str
     cut: str = later("")
     weights: Weights | None = later(None)
     arguments: Arguments = later(())
+    expert_width: float = later(0.75)
 
     own_arguments: ClassVar[frozenset[str]] = frozenset()  # which nobody else may choose
 
@@ -98,6 +103,19 @@ class Foreign(ABC):
             self.weights.put_into(network, self.end(network), lambda state: _renamed(self))
         return network
 
+    def fitting(self, size: tuple[int, int]) -> str:
+        """What to ask for in its place, for images of (H, W) that it does not take."""
+        allowed, square = self._allowed(), size[0] == size[1]
+        for argument in (key for key in SIZED if key in allowed):
+            for value in (size[0], size) if square else (size,):
+                told = {**dict(self.arguments), argument: value}
+                other = replace(self, arguments=tuple(sorted(told.items())), weights=None)
+                if _takes(other, size):
+                    return f"give --network {other}"
+        if side := _side(self):
+            return f"it takes images of {side} x {side}; give such, or another network"
+        return "give other arguments, or another network" if self.arguments else "give another network"
+
     def check(self) -> None:
         """Refuse arguments that it does not take, and weights of another network."""
         if self.arguments or self.weights:
@@ -133,14 +151,24 @@ class Foreign(ABC):
         return _halves(self, 1.0)[0]
 
     def _as_wide(self, factor: float) -> Refusal:
-        cure = "use Net(width=1.0), or torchvision:resnet18@layer3, whose experts can"
+        other = next((f"{one}" for one in self._elsewhere() if _narrows(one, factor)), "torchvision:resnet18@layer3")
+        cure = f"use Net(width=1.0), or {other}, whose experts can"
         return Refusal(f"{self} cannot be made {factor:g} times as wide; {cure}")
 
-    def _cure(self) -> str:
+    def _elsewhere(self) -> list["Foreign"]:
+        """The same, cut where stages begin."""
+        return [replace(self, cut=at) for at in STAGES if at != self.cut]
+
+    def _allowed(self) -> list[str]:
+        """Arguments that a study may choose."""
         try:
-            known = [name for name in self.takes() if name not in self.own_arguments]
+            with warnings.catch_warnings(action="ignore"):  # of a network that is made to be looked at
+                return [name for name in self.takes() if name not in self.own_arguments]
         except (TypeError, ValueError):  # of what is built in
-            return ""
+            return []
+
+    def _cure(self) -> str:
+        known = [name for name in self._allowed() if name not in dict(self.arguments)]
         return f"; there is: {', '.join(known)}" if known else "; it takes no arguments"
 
 
@@ -197,6 +225,22 @@ def _side(of: Foreign) -> int | None:
     with CPU, lent(np.random.default_rng(0), CPU):
         network = of.whole()
         return tried(network, of.end(network), str(of), of.sides)
+
+
+def _narrows(of: Foreign, factor: float) -> bool:
+    """Has it such a place to cut at, and can what follows be made so many times as wide?"""
+    with CPU, lent(np.random.default_rng(0), CPU):
+        return of.cut in places(of.whole()) and of.narrowed(factor) is not None
+
+
+def _takes(of: Foreign, size: tuple[int, int]) -> bool:
+    """Can it be made, and does it take images of (H, W)?"""
+    try:
+        with CPU, torch.no_grad(), lent(np.random.default_rng(0), CPU):
+            of.whole().eval()(torch.zeros(1, 3, *size))
+    except Exception:  # whatever a package says of what it does not take
+        return False
+    return True
 
 
 @lru_cache(maxsize=16)

@@ -17,6 +17,7 @@ from ltbv.errors import Refusal
 FILE, PRETRAINED = "+weights=", "+pretrained"
 KNOWN = "sha256:"
 WORDS = {"true": True, "false": False, "none": None}
+NO_NUMBERS = ("nan", "inf", "infinity")  # which are no words either
 WORD = re.compile(r"[A-Za-z_][\w./-]*")
 
 Value = bool | int | float | str | tuple["Value", ...] | None
@@ -56,6 +57,8 @@ def named(name: str) -> Named:
         )
     if "," in cut or "=" in cut:
         raise Refusal(f"network {name!r}: arguments stand before the place to cut, {source}:{model},key=value@layer3")
+    if weights == FILE:
+        raise Refusal(f"network {name!r} names no file; give {FILE}FILE, or leave out {FILE}")
     if weights.startswith(PRETRAINED) and weights != PRETRAINED and not re.fullmatch(r"=[\w.-]+", weights[11:]):
         raise Refusal(f"network {name!r} ends in {weights!r}; give {PRETRAINED}, {PRETRAINED}=TAG or {FILE}FILE")
     return Named(source, model, _arguments(name, told), cut, weights)
@@ -70,6 +73,8 @@ def value_of(text: str) -> Value:
     """What is written: a number, True, False, None, a word, or a tuple of these; ValueError where it is none."""
     if (lowered := text.strip().lower()) in WORDS:
         return WORDS[lowered]
+    if lowered in NO_NUMBERS:
+        raise ValueError(f"{text!r} is no number")
     if WORD.fullmatch(text.strip()):
         return text.strip()
     opened = text.strip()[:1] in ("(", "[")
@@ -123,5 +128,5 @@ def _apart(text: str) -> list[str]:
 def _spelt(value: Value) -> str:
     if isinstance(value, tuple):
         return f"({','.join(map(_spelt, value))})"
-    word = isinstance(value, str) and WORD.fullmatch(value) and value.lower() not in WORDS
+    word = isinstance(value, str) and WORD.fullmatch(value) and value.lower() not in (*WORDS, *NO_NUMBERS)
     return str(value) if word else repr(value)

@@ -6,6 +6,7 @@ rounded down to what their attention heads divide. RIDE's residual networks come
 
 from collections.abc import Callable
 from math import lcm
+from typing import Any
 
 from torch import nn
 
@@ -17,7 +18,18 @@ FAMILIES = {
     "MetaNeXt": "dims",
     "PyramidVisionTransformerV2": "embed_dims",
     "DaVit": "embed_dims",
+    "SwinTransformer": "embed_dim",
+    "SwinTransformerV2": "embed_dim",
 }
+
+
+class Widths(tuple[int, ...]):
+    """Of all stages, for constructors that take the first of them and reckon with `int(embed_dim * 2**3)` what a
+    network ends with; they take several as they are."""
+
+    def __mul__(self, doubled: Any) -> int:  # type: ignore[override]
+        del doubled
+        return self[-1]
 
 
 def narrower(network: nn.Module, cut: str, factor: float, make: Callable[..., nn.Module]) -> nn.Module | None:
@@ -37,7 +49,7 @@ def narrower(network: nn.Module, cut: str, factor: float, make: Callable[..., nn
     for place in range(first, len(names)):
         heads = _heads(network.get_submodule(names[place]))
         widths[place] = max(int(widths[place] * factor) // heads, 1) * heads
-    return make(**{argument: tuple(widths)})
+    return make(**{argument: Widths(widths)})
 
 
 def _expansion(network: nn.Module, stage: str) -> int:

@@ -6,7 +6,7 @@ from inspect import signature
 
 from torch import nn
 
-from ltbv.errors import Refusal
+from ltbv.errors import Refusal, reason
 from ltbv.guest import imported
 from ltbv.models.foreign import Foreign
 from ltbv.models.named import Arguments
@@ -27,7 +27,13 @@ class OwnBackbone(Foreign):
         return [*signature(self.make).parameters]
 
     def whole(self) -> nn.Module:
-        network = self.make(**dict(self.arguments))
+        try:
+            network = self.make(**dict(self.arguments))
+        except TypeError as error:
+            if self.arguments:
+                raise  # with what there is, by who asked
+            cure = f"let it make a torch.nn.Module without arguments, or give them: {self},key=value"
+            raise Refusal(f"network {self} cannot be made ({reason(error)}); {cure}") from error
         if not isinstance(network, nn.Module):
             raise Refusal(f"network {self} made a {type(network).__name__}; it has to make a torch.nn.Module")
         return network

@@ -77,7 +77,14 @@ def _amiss(found: State, network: State, head: str | None) -> str:
         for name, of in needed.items()
         if found[name].shape != of.shape
     ]
-    return f"has other shapes than the network: {_some(other)}" if other else ""
+    if other:
+        return f"has other shapes than the network: {_some(other)}"
+    other = [
+        f"{name} {found[name].dtype}, not {of.dtype}".replace("torch.", "")
+        for name, of in needed.items()
+        if found[name].is_floating_point() != of.is_floating_point()
+    ]
+    return f"has other types than the network: {_some(other)}" if other else ""
 
 
 def weights(path: Path | str) -> Weights:
@@ -112,6 +119,13 @@ def _read(path: Path, digest: str) -> Mapping[str, Tensor]:
             break
     if not isinstance(found, dict) or not all(isinstance(of, Tensor) for of in found.values()) or not found:
         raise Refusal(f"{path} holds no tensors by name; {cure}")
+    for name, of in found.items():
+        if of.is_meta or of.layout != torch.strided or of.is_quantized or of.is_complex():
+            kind = "without values" if of.is_meta else str(of.dtype if of.layout == torch.strided else of.layout)
+            raise Refusal(f"{path} holds {name}, a tensor {kind.removeprefix('torch.')}, which is no weight; {cure}")
+        if of.is_floating_point() and not of.isfinite().all():
+            cured = "they are of a training that failed; take an earlier checkpoint"
+            raise Refusal(f"{path} holds NaN or infinity in {name}: {cured}")
     parallel = all(str(name).startswith("module.") for name in found)
     return {str(name).removeprefix("module.") if parallel else str(name): of for name, of in found.items()}
 

@@ -79,7 +79,7 @@ def test_an_image_that_asks_all_experts_costs_what_the_whole_network_does(key, b
     assert len(by_experts) == net.experts and by_experts == sorted(by_experts)
     assert by_experts[-1] == (whole["macs"], whole["macs_with_norm"])
     without = network_cost(replace(net, parts=()), backbone, IMAGE, classes)
-    features, top = backbone.features(net.factor), min(30, classes)
+    features, top = backbone.features(net.factor(backbone)), min(30, classes)
     assert whole["macs"] - without["macs"] == (net.experts - 1) * (features * 16 + top + 16)
     assert whole["parameters"] - without["parameters"] == (net.experts - 1) * (features + 1) * 16 + top + 16 + 1
 

@@ -1,6 +1,6 @@
 """Some experts of a stage learn, the others stand still to the bit: as if those that learn were trained alone."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from ltbv.methods import METHODS
 from ltbv.methods.base import Loss, Method, Stage
 from ltbv.methods.decoupling import Scales
 from ltbv.methods.ride import Diversity
-from ltbv.models.divided import Divided
+from ltbv.models.divided import MAPS, VECTORS, Divided
 from ltbv.models.experts import Net
 from ltbv.models.loop import Loop
 from ltbv.models.parts import COSINE, Head
@@ -221,7 +221,44 @@ class Padding(Layer):
 def test_what_is_padded_of_experts_that_learn_is_cut_off_where_others_have_none(shape):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     plain = Padding(6).eval()(x)
-    torch.testing.assert_close(Divided(Padding(6), 2, 3, (1, 2)).train()(x), plain)
+    kind = MAPS if x.dim() == 4 else VECTORS
+    torch.testing.assert_close(Divided(Padding(6), 2, 3, (1, 2), kind, kind).train()(x), plain)
+
+
+@dataclass(frozen=True)
+class OfTokens:
+    """Six tokens of four numbers between stem and branches, whose experts give three numbers."""
+
+    def build_shared(self, copies, channels):
+        del channels
+        return Loop(copies, lambda: nn.Sequential(nn.Conv2d(2, 6, 4, 4), nn.Flatten(2)), maps=True)
+
+    def build_branch(self, copies, width_factor):
+        del width_factor
+        return Loop(copies, lambda: nn.Sequential(nn.LayerNorm(4), nn.Flatten(), nn.Linear(24, 3)), colour=False)
+
+    def features(self, width_factor):
+        del width_factor
+        return 3
+
+    def map_size(self, size):
+        del size
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_experts_divided_say_what_they_said_together_of_tokens_too(apart):
+    """Between stem and branches are tokens [B, R*E*N, D], which are no features [R*E, B, D]: two runs, four images."""
+    net = Net(experts=3, apart=apart, width=1.0)
+    network = net.build(OfTokens(), runs=2, channels=2, classes=5).double()
+    for run in range(2):
+        draw_run(network, run, 2, generator(0, run, "init"))
+    x = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = network.eval()(x)
+    network.divide(net.names, (0, 2))
+    for found, wanted in zip(network(x), expected, strict=True):
+        assert torch.equal(found, wanted)
+    network.join()
+    assert torch.equal(network.eval()(x).logits, expected.logits)
 
 
 # What a stage may say

@@ -310,6 +310,24 @@ def test_families_of_timm_are_narrowed_behind_the_cut(name, features):
     assert found.features.shape == (1, 2, 4, features) and not torch.equal(found.logits[0, 0], found.logits[0, 1])
 
 
+SWIN_EXPERT = 96 * 2 * (4 * 288 + 8) + 1_152  # merge (with its norm) and last norm, which the authors' experts share
+
+
+@pytest.mark.parametrize(
+    ("experts", "classes", "parameters", "macs"),
+    [(1, 8142, 20_767_674, 3_227_983_488), (2, 1000, 31_888_050, 4_856_357_376), (4, 1000, 62_356_386, 8_121_332_736)],
+)
+def test_swin_is_narrowed_as_ride_does_but_for_what_each_expert_has_for_itself(experts, classes, parameters, macs):
+    """Numbers counted in the authors' RIDE-Swin, where one merge before the branches and one norm after them serve all
+    experts; here each has its own, 14 x 14 x 768 x 288 multiply-adds."""
+    pytest.importorskip("timm")
+    net = Net(experts=experts, width=0.75, head=COSINE)
+    found = network_cost(net, backbone("timm:swin_tiny_patch4_window7_224@layers.2"), (224, 224, 3), classes)
+    more = experts - 1
+    assert found["parameters"] == parameters + more * SWIN_EXPERT
+    assert found["macs"] == macs + more * 14 * 14 * 768 * 288
+
+
 @pytest.mark.parametrize("name", ["regnetx_002@s3", "densenet121@features.denseblock3", "resnet18@global_pool"])
 def test_what_timm_cannot_narrow_is_refused_with_a_cure(name):
     pytest.importorskip("timm")

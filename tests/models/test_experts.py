@@ -176,7 +176,8 @@ def test_a_net_has_the_parts_that_it_says():
 
 
 def test_experts_are_three_quarters_as_wide_unless_said_otherwise():
-    assert [Net().factor, Net(experts=2).factor, Net(experts=3, width=1.0).factor] == [1.0, 0.75, 1.0]
+    nets = Net(), Net(experts=2), Net(experts=3, width=1.0)
+    assert [net.factor(SMALL) for net in nets] == [1.0, 0.75, 1.0]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,10 @@ def test_order_and_spelling_are_no_part_of_a_name():
         ("timm:resnet18,a=f(1)", r"a=f\(1\) is no value"),
         ("timm:resnet18,a={1:2}", "is no value"),
         ("timm:resnet18,a=", "a= is no value"),
+        ("timm:resnet18,a=nan", "a=nan is no value"),
+        ("timm:resnet18,a=(1,-inf)", r"a=\(1,-inf\) is no value"),
+        ("timm:resnet18,a=Infinity", "a=Infinity is no value"),
+        ("timm:resnet18+weights=", r"names no file; give \+weights=FILE"),
         ("timm:resnet18@layer3,a=1", "arguments stand before the place to cut"),
         ("torchvision:resnet18+pretrainedx", "ends in '.pretrainedx'"),
     ],
@@ -99,6 +103,11 @@ def test_arguments_of_torchvision_reach_narrowed_branches_too():
         ("timm:resnet18,checkpoint_path=x", "checkpoint_path is not for a study"),
         ("timm:resnet18.none", "unknown weights of timm:resnet18 'none'.*a1_in1k"),
         ("timm:deit_tiny_distilled_patch16_224", "has 2 heads"),
+        ("json:dumps", r"cannot be made .TypeError.*without arguments, or give them: json:dumps,key=value"),
+        ("torch.nn:Linear", "cannot be made .TypeError.*without arguments, or give them: .*Linear,key=value"),
+        ("torch.nn:Linear,a=1", "cannot be made .TypeError.*; there is: in_features"),
+        ("torch.nn:Identity", "no linear layer at its end to be replaced"),
+        ("timm:test_resnet,output_stride=3", "cannot be made .AssertionError.; there is"),
     ],
 )
 def test_what_a_package_does_not_take_is_refused_in_a_line(name, words):

@@ -125,6 +125,19 @@ def changed(state, **to):
             "holds more than weights, or is damaged .*safe",
         ),
         (lambda s: [1, 2], "holds no tensors by name"),
+        (lambda s: {}, "holds no tensors by name"),
+        (
+            lambda s: changed(s, **{"bn1.weight": s["bn1.weight"] * float("nan")}),
+            "NaN or infinity in bn1.weight: .*earlier",
+        ),
+        (lambda s: changed(s, **{"bn1.bias": s["bn1.bias"] + float("inf")}), "NaN or infinity in bn1.bias"),
+        (
+            lambda s: changed(s, **{"bn1.bias": s["bn1.bias"].long()}),
+            "other types than the network: bn1.bias int64, not float32",
+        ),
+        (lambda s: changed(s, **{"bn1.bias": s["bn1.bias"].to(torch.complex64)}), "holds bn1.bias, a tensor complex64"),
+        (lambda s: changed(s, **{"fc.weight": s["fc.weight"].to_sparse()}), "holds fc.weight, a tensor sparse_coo"),
+        (lambda s: changed(s, **{"bn1.bias": s["bn1.bias"].to("meta")}), "holds bn1.bias, a tensor without values"),
     ],
 )
 def test_what_is_not_this_networks_is_refused(state, tmp_path, make, words):

@@ -9,15 +9,19 @@ import torch
 from ltbv.data.boxes import Boxes
 from ltbv.data.images.recipe import seen_side
 from ltbv.data.images.sources import images
-from ltbv.engine.cost import build
+from ltbv.engine.cost import build, network_cost
 from ltbv.engine.optimise import Optimisers
-from ltbv.engine.protocol import FAMILIES, LARGE, protocol_for
+from ltbv.engine.protocol import FAMILIES, LARGE, changed, protocol_for
+from ltbv.harness.keys import canonical
 from ltbv.harness.study import resolve
 from ltbv.harness.trainer import Trainer
 from ltbv.methods import METHODS
+from ltbv.models.experts import Net
 from ltbv.models.resnet import Resnet
+from ltbv.models.vision import backbone
 from ltbv.optimisers import AdamW
 from ltbv.schedules import value
+from ltbv.settings import Settings
 from ltbv.store import Store
 
 CPU = torch.device("cpu")
@@ -94,3 +98,19 @@ def test_the_body_of_a_network_that_is_tuned_learns_at_its_own_rate(photographs,
     rates = {id(p): group["lr"] for one in made for group in one.param_groups for p in group["params"]}
     assert {rates[id(p)] for p in network.branches.parameters()} == {0.01 * 0.1}
     assert {rates[id(p)] for p in network.heads.parameters()} == {0.01}
+
+
+def test_experts_on_places_are_as_wide_as_the_network_and_part_at_the_last_block():
+    """SADE's 13.18 G: multiply-adds with norms of three experts, layer3 shared, all of full width; and RIDE on what is
+    asked for in its place, which else would be narrowed and could not take weights."""
+    shape = (224, 224, 3)
+    places, own = (protocol_for(shape, name) for name in ("places-lt", "mine"))
+    for key in ("ride", "sade"):
+        net = METHODS[key].stages[0].net
+        assert network_cost(net, places.backbone, shape, 365)["macs_with_norm"] == pytest.approx(13.1799e9, rel=1e-5)
+    chosen = [changed(of, Settings(network="torchvision:resnet18@layer4")).backbone for of in (places, own)]
+    ride, plain = METHODS["ride"].stages[0].net, backbone("torchvision:resnet18@layer4")
+    for of, width in zip(chosen, (1.0, 0.75), strict=True):
+        assert network_cost(ride, of, shape, 365) == network_cost(replace(ride, width=width), plain, shape, 365)
+        assert network_cost(Net(), of, shape, 365) == network_cost(Net(), plain, shape, 365)
+    assert canonical(chosen[0]) != canonical(chosen[1]) == canonical(plain), "what others are keeps its key"
