@@ -43,7 +43,7 @@ from ltbv.methods import METHODS
 from ltbv.report import write_report
 from ltbv.report.elsewhere import read_elsewhere
 
-ASKED = ("ce", "tau_norm", "crt", "crt_decay", "ldam_drw", "ride")
+ASKED = ("ce", "tau_norm", "crt", "crt_decay", "ldam", "ldam_drw", "ride")
 RUNS = 20
 SHAPE = {"head": 300, "imbalance": 100.0}
 STUDY, REPORT = Path("runs/figure1a"), Path("reports/figure1a")

@@ -91,8 +91,6 @@ EXPECTED = {
     ("vs_loss", "representation"): CAO,
     ("sam", "representation"): CAO,
     ("sam_drw", "representation"): CAO,
-    ("gcl", "representation"): LI,
-    ("gcl_classifier", "representation"): LI,
     ("los", "representation"): SUN,
     ("imb_sam", "representation"): (*SUN[:2], 1e-3, *SUN[3:]),
     ("weight_balancing", "representation"): (320, *SUN[1:5], [0.005 * (1 + np.cos(np.pi * e / 320)) for e in AT]),

@@ -188,6 +188,22 @@ def test_published_and_measured_stand_side_by_side_in_one_table(cifar):
     assert absent[2].text != "-" and absent[5].text == absent[8].text == "-"
 
 
+def test_of_what_a_paper_leaves_open_each_that_was_measured_has_its_rows(study):
+    evidence = read_study(study(ride="RIDE", ldam="LDAM", ldam_drw="LDAM-DRW", runs=4))
+    of = {"dataset": "cifar100-lt", "imbalance": 100.0, "head": 300, "protocol": RESNET_32}
+    built, (sheet,) = asked(replace(evidence, setting=replace(evidence.setting, **of)), True)
+    rows = [row for row in sheet.rows if row[0].text.split(" / ")[0] == "LDAM"]
+    assert [(row[0].text, row[1].text) for row in rows] == [
+        (name, group) for name in ("LDAM", "LDAM / LDAM-DRW") for group in GROUPS
+    ]
+    ours = built.splits.set_index(["method", "group", "quantity"]).plug_in
+    assert [row[5].value for row in rows] == [
+        ours[key, group, "accuracy"] for key in ("ldam", "ldam_drw") for group in GROUPS
+    ]
+    assert {row[2].value for row in rows[:1]} == {row[2].value for row in rows[4:5]}, "what is published is the same"
+    assert "Beside LDAM stand LDAM and LDAM-DRW: the paper leaves open which it is." in sheet.caption
+
+
 def test_the_words_are_those_of_a_person(cifar):
     _, (sheet,) = asked(cifar, True)
     assert "The paper has 20 runs of each method, here there are 4." in sheet.caption

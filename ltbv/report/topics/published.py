@@ -2,6 +2,7 @@
 where one asks for them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -21,16 +22,18 @@ RESNET_WIDTH = 16  # channels of the first stage of CIFAR's residual networks, o
 def measure(measured: Measured) -> Finding:
     """`published`: rows of the study's data set, imbalance and (unless another is asked for) protocol, as
     `report.published` has them, with `here`, the method that was measured, and `measured`, its plug-in value of the
-    same split and quantity; or a line that says that there are none."""
+    same split and quantity; or a line that says that there are none. Where the paper leaves open which of several
+    methods it means, each that was measured has rows."""
     if not measured.published:
         return Finding({"published": pd.DataFrame()})
     found, said = fitting(measured.evidence, measured.published)
     names = measured.evidence.names
-    here = [next((key for key in keys.split() if key in names), "") for keys in found["key"]]
+    here = [[key for key in keys.split() if key in names] or [""] for keys in found["key"]]
     own = measured.by_split[["method", "group", "quantity", "plug_in"]]
     own = own.rename(columns={"method": "here", "plug_in": "measured"})
     return Finding(
-        {"published": found.assign(here=here).merge(own, how="left", on=["here", "group", "quantity"])}, said
+        {"published": found.assign(here=here).explode("here").merge(own, how="left", on=["here", "group", "quantity"])},
+        said,
     )
 
 
@@ -73,7 +76,8 @@ def _sheet(evidence: Evidence, at: int, rows: pd.DataFrame) -> Sheet:
     quantities = [quantity for quantity in SHORT if quantity in set(rows["quantity"])]
     costs = bool((rows["cost"] != "").any())
     lines = []
-    for (method, group), own in rows.groupby(["method", "group"], sort=False):
+    by_pair = (of for _, of in rows.groupby(["method", "here"], sort=False))
+    for (method, group), own in chain.from_iterable(of.groupby(["method", "group"], sort=False) for of in by_pair):
         first, of = own.iloc[0], own.set_index("quantity")
         here = evidence.names.get(first["here"], method)
         published, measured = (of[name].reindex(quantities) for name in ("value", "measured"))
@@ -112,12 +116,14 @@ def _plug_in(quantities: list[str]) -> str:
 
 
 def _open(rows: pd.DataFrame, evidence: Evidence) -> list[str]:
-    """Which method was taken, where the paper leaves it open."""
-    taken = dict.fromkeys(zip(rows["method"], rows["key"], rows["here"], strict=True))
+    """Which methods were taken, where the paper leaves it open."""
+    taken: dict[str, list[str]] = {}
+    for method, keys, here in dict.fromkeys(zip(rows["method"], rows["key"], rows["here"], strict=True)):
+        if here and len(keys.split()) > 1:
+            taken.setdefault(method, []).append(printable(evidence.names[here]))
     return [
-        f"Beside {method} stands {printable(evidence.names[here])}: the paper leaves open which it is."
-        for method, keys, here in taken
-        if here and len(keys.split()) > 1
+        f"Beside {method} stand{'s' if len(here) == 1 else ''} {' and '.join(here)}: the paper leaves open which it is."
+        for method, here in taken.items()
     ]
 
 
