@@ -16,7 +16,7 @@ import torch
 from contents import alive, wait_for, workers_of
 
 from ltbv.errors import Refusal
-from ltbv.guest import guest
+from ltbv.guest import guest, imported
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.describe import COLUMNS, listing
 from ltbv.harness.request import Request
@@ -255,3 +255,18 @@ def test_an_objective_of_the_right_shape_is_trained(tiny_lt, tmp_path, own_metho
     own_methods.MINE = Method("mine", "Mine", stages=(Stage("all", OfRun("right")),))
     asked = Request.of(methods=("own_methods:MINE",), runs=2, store=tmp_path, dataset="tiny-lt", executor="inline")
     assert prepare(asked).run(lambda event: None) == []
+
+
+def test_a_file_that_a_package_hides_is_not_taken_for_it(tmp_path, monkeypatch):
+    """Also where the package has the attribute: its method would be trained, without a word."""
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    monkeypatch.chdir(tmp_path)
+    for where in (tmp_path, tmp_path / "installed"):
+        where.mkdir(exist_ok=True)
+        (where / "hidden_one.py").write_text("answer = __file__\n")
+    installed = tmp_path / "installed" / "hidden_one.py"
+    with pytest.raises(Refusal, match="^method 'hidden_one:answer' would come from .*hides hidden_one.py of this"):
+        imported("method", "hidden_one:answer", "")
+    assert imported("method", "hidden_one:answer", "", name="brought") == str(installed)
+    (tmp_path / "hidden_one.py").unlink()
+    assert imported("method", "hidden_one:answer", "") == str(installed)
