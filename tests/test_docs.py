@@ -23,7 +23,8 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def ltbv(*words: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(path or ""), "LTBV_CACHE": str(cwd.parent / "cache")}
+    found = os.pathsep.join(str(one) for one in (path, METHODS.parents[1]) if one)  # this checkout, installed or not
+    environment = os.environ | {"PYTHONPATH": found, "LTBV_CACHE": str(cwd.parent / "cache")}
     command = [sys.executable, "-m", "ltbv.cli", *words]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
