@@ -2,9 +2,11 @@
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ltbv.errors import Refusal, reason
@@ -41,8 +43,21 @@ def imported(what: str, where: str, cure: str, *, name: str = "") -> Any:
     Raises `Refusal`, which says what it was wanted for and what would do: importing runs whatever the module holds.
     """
     module, _, attribute = where.partition(":")
+    if name in ("", where):  # and not what a package calls so
+        _refuse_hidden(f"{what} {where!r}", module.partition(".")[0])
     try:
         with guest():
             return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
         raise Refusal(f"{what} {name or where!r} cannot be imported ({reason(error)}); {cure}") from error
+
+
+def _refuse_hidden(what: str, module: str) -> None:
+    """Does a module of the directory, which comes last, go unseen behind a package of the same name?"""
+    here = [path for path in (Path(f"{module}.py"), Path(module, "__init__.py")) if path.is_file()]
+    try:
+        found = importlib.util.find_spec(module) if here else None
+    except ValueError:  # no name, or a module that came from nowhere
+        return
+    if found and found.origin and Path(found.origin).resolve() not in [path.resolve() for path in here]:
+        raise Refusal(f"{what} would come from {found.origin}, which hides {here[0]} of this directory; rename this")

@@ -1,5 +1,6 @@
 """What the pages show is what runs: their code is taken from them and run."""
 
+import json
 import os
 import re
 import shlex
@@ -22,7 +23,8 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def ltbv(*words: str, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": str(path or ""), "LTBV_CACHE": str(cwd.parent / "cache")}
+    found = os.pathsep.join(str(one) for one in (path, METHODS.parents[1]) if one)  # this checkout, installed or not
+    environment = os.environ | {"PYTHONPATH": found, "LTBV_CACHE": str(cwd.parent / "cache")}
     command = [sys.executable, "-m", "ltbv.cli", *words]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
@@ -226,3 +228,13 @@ def test_the_tutorial_works_word_by_word(here):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=here, env=environment)
     assert done.returncode == 0 and done.stdout.count("ldam_drw") == 5, done.stderr
     assert (here / "differences.pdf").exists()
+
+
+def test_options_from_the_file_of_the_page_are_taken(here):
+    """As it stands, asked what it would take; the command line goes before the file."""
+    (block,) = blocks(METHODS.parent / "reference" / "files.md", "toml")
+    (here / "study.toml").write_text(block)
+    done = ltbv("bootstrap", "--config", "study.toml", "--runs", "3", "--dry-run", "--json", cwd=here)
+    assert done.returncode == 0, done.stderr
+    (command,) = {re.sub(r"run [\d-]+", "run", one["command"]) for one in json.loads(done.stdout)["chunks"]}
+    assert command == "ltbv run --method ce --method ride --learning-rate 0.05 --no-keep-logits --study runs/slow"

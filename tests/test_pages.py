@@ -51,6 +51,37 @@ def test_commands_of_pages_have_options_that_there_are(name, line, tmp_path, mon
     main.commands[command].make_context(command, words)
 
 
+OF_OTHERS = {"--nproc-per-node", "--requeue", "--help"}  # torchrun, SLURM, every command
+CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+
+
+def test_options_in_sentences_are_options_that_there_are():
+    commands = [main, *main.commands.values()]
+    known = {option for one in commands for of in one.params for option in (*of.opts, *of.secondary_opts)}
+    for name, page in PAGES.items():
+        told = {option for code in CODE.findall(page.read_text()) for option in OPTION.findall(code)}
+        assert told <= known | OF_OTHERS, name
+
+
+def test_a_page_of_images_names_where_an_option_of_images_alone_belongs():
+    """What `ltbv bootstrap` does not take is said to be of `ltbv images`."""
+    of = {name: {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
+          for name, command in main.commands.items()}  # fmt: skip
+    page = PAGES["docs/images.md"].read_text()
+    told = {option for code in CODE.findall(page) for option in OPTION.findall(code)}
+    assert (
+        told - OF_OTHERS - of["bootstrap"] - of["features"] <= of["images"]
+        and "all that `ltbv images --help` shows" in page
+    )
+
+
+def test_every_how_to_is_one_click_from_the_front_page():
+    front, index = PAGES["docs/index.md"], PAGES["docs/howto/index.md"]
+    reached = {(front.parent / target).resolve() for target in links(front)}
+    assert {(index.parent / target.partition("#")[0]).resolve() for target in links(index)} <= reached
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_blocks_of_python_run_one_after_the_other(name, tmp_path, monkeypatch):
     blocks = PYTHON.findall(PAGES[name].read_text())

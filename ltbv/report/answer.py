@@ -41,7 +41,7 @@ def answer(tables: Tables, grid: Grid, evidence: Evidence) -> tuple[str, str]:
         heads = {row.key: verdicts[row.key].head for row in beating}
         said = f"{who} {reference} in the tail; {_keepers(beating, heads)}"
     if evidence.setting.scheme in OF_ONE_SET:
-        first = said if beating and len(verdicts) == 1 else said[0].lower() + said[1:]
+        first = said if len(verdicts) == 1 else said[0].lower() + said[1:]  # of one, it begins with a name
         said = f"Of this one training set: {first}"
     return f"{said}.", _why(grid, tables)
 

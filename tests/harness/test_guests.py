@@ -13,7 +13,7 @@ import pytest
 from contents import alive, wait_for, workers_of
 
 from ltbv.errors import Refusal
-from ltbv.guest import guest
+from ltbv.guest import guest, imported
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.describe import COLUMNS, listing
 from ltbv.harness.request import Request

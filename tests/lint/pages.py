@@ -22,7 +22,7 @@ def links(page: Path) -> list[str]:
 
 
 def _without_code(text: str) -> str:
-    return re.sub(r"^```[a-z]*\n.*?^```\s*$", "", text, flags=re.M | re.S)
+    return re.sub(r"^```[^`\n]*\n.*?^```\s*$", "", text, flags=re.M | re.S)
 
 
 def anchors(page: Path) -> set[str]:

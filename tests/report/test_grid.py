@@ -155,6 +155,8 @@ def test_one_method_is_named_in_the_answer_and_one_training_set_is_said(study):
     assert answer(built, of, evidence)[1] == built.verdicts[0].headline
     one_set = replace(evidence, setting=replace(evidence.setting, scheme="seed_only"))
     assert answer(with_verdicts(built, (YES, YES)), of, one_set)[0].startswith("Of this one training set: RIDE beats")
+    open_one = answer(with_verdicts(built, (NOT_SHOWN, NOT_SHOWN)), of, one_set)[0]
+    assert open_one.startswith("Of this one training set: RIDE is not shown")
     alone = read_study_of_ce(evidence)
     assert answer(*alone)[0] == "Only CE was measured: there is nothing to compare it with."
 
