@@ -180,3 +180,18 @@ def test_a_package_that_brings_the_name_of_one_of_ours_is_told(monkeypatch, tiny
     assert note in prepare(Request.of(methods=("ce",), runs=1, store=tmp_path, dataset="tiny-lt")).notes()
     row = listing("glyphs-lt")[-1]
     assert row[0] == "ce" and "elsewhere:CE" in row[1] and len(row) == len(COLUMNS)
+
+
+def test_a_file_that_a_package_hides_is_not_taken_for_it(tmp_path, monkeypatch):
+    """Also where the package has the attribute: its method would be trained, without a word."""
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    monkeypatch.chdir(tmp_path)
+    for where in (tmp_path, tmp_path / "installed"):
+        where.mkdir(exist_ok=True)
+        (where / "hidden_one.py").write_text("answer = __file__\n")
+    installed = tmp_path / "installed" / "hidden_one.py"
+    with pytest.raises(Refusal, match="^method 'hidden_one:answer' would come from .*hides hidden_one.py of this"):
+        imported("method", "hidden_one:answer", "")
+    assert imported("method", "hidden_one:answer", "", name="brought") == str(installed)
+    (tmp_path / "hidden_one.py").unlink()
+    assert imported("method", "hidden_one:answer", "") == str(installed)

@@ -6,6 +6,7 @@ from photographs import picture, save
 
 from ltbv.data.images.sources import images
 from ltbv.data.samplers import INSTANCE, Deferred, Smote
+from ltbv.engine.protocol import CIFAR
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.request import Request
