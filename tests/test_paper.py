@@ -78,16 +78,16 @@ def test_numbers_of_the_text_stand_in_the_files_named_behind_them():
 
 def test_a_number_that_no_file_has_would_be_seen():
     behind = "<!-- benchmarks/results/gpu.md -->"
-    assert unfounded(f"ResNet-32 at 196,253 images, 23.40 times, of Figure 1a. {behind}") == []
-    assert unfounded(f"ResNet-32 at 196,254 images, 24.4 times. {behind} Then 0.5 of it.") == ["196254", "24.4", ".5"]
+    assert unfounded(f"ResNet-32 at 204,753 images, 23.49 times, of Figure 1a. {behind}") == []
+    assert unfounded(f"ResNet-32 at 204,754 images, 24.4 times. {behind} Then 0.5 of it.") == ["204754", "24.4", ".5"]
 
 
 def test_signs_of_the_published_figure():
-    """Against CE, of the plug-in values; what is published as no difference is met by none."""
+    """Against CE, of the plug-in values; what is published as no difference is met by none. LDAM is LDAM-DRW there."""
     found = {(row[0], row[1]): [float(value) for value in row[2:8]] for row in published()}
     same = []
     for (method, split), values in found.items():
-        if method != "CE":
+        if method not in ("CE", "LDAM"):
             gaps = [round(mine - ce, 3) for mine, ce in zip(values, found["CE", split], strict=True)]
             same += [paper * here > 0 for paper, here in zip(gaps[:3], gaps[3:], strict=True)]
     assert re.search(rf"Of the {len(same)} signs[^.]*, {sum(same)} are the published", TEXT)

@@ -2,8 +2,8 @@
 The published figure, trained anew
 ==================================
 
-Figure 1a of RIDE (Wang et al., ICLR 2021) shows bias and variance on CIFAR-100-LT. Twenty trainings of each method
-(twelve of LDAM-DRW), as ``analyses/figure1a.py`` made them, give it again, with intervals that the paper does not have.
+Figure 1a of RIDE (Wang et al., ICLR 2021) shows bias and variance on CIFAR-100-LT. Twenty trainings of each method,
+as ``analyses/figure1a.py`` made them, give it again, with intervals that the paper does not have.
 """
 
 from pathlib import Path
