@@ -16,7 +16,7 @@ from ltbv.report.elsewhere import read_elsewhere
 
 @dataclass(frozen=True)
 class Published:
-    """A study of `head` images of the largest class and a hundredth of the smallest; it is kept under reports/`name`."""
+    """A study of `head` images of the largest class, a hundredth of the smallest; it is kept under reports/`name`."""
 
     name: str
     head: int
