@@ -12,7 +12,6 @@ from ltbv.errors import Refusal
 from ltbv.report import manifest, write_report
 from ltbv.report.study import read_study
 
-
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
