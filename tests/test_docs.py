@@ -233,7 +233,7 @@ def test_the_file_of_features_of_the_page_is_one(here, monkeypatch):
     (block,) = blocks(FEATURES, "python")
     exec(block, {})
     asked = ("bootstrap", "--features", "mine.npz", "--method", "ce,balanced_softmax", "--runs", "2", "--epochs", "2")
-    done = ltbv_here(*asked, "-q", cwd=here)
+    done = ltbv_here(*asked, "--jobs", "1", "-q", cwd=here)
     assert done.exit_code == 0, done.stderr
     told = ltbv_here("report", "runs/mine", cwd=here)
     assert told.exit_code == 0 and "given this backbone" in " ".join(told.stdout.split()), told.stderr
