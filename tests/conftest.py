@@ -121,6 +121,17 @@ def introduce(tiny, larger):
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Figures of a report are made and not drawn: a file says which kind it would be, where nobody looks at it."""
+
+    def savefig(figure, buffer, *, format, metadata):
+        assert figure.axes and metadata
+        buffer.write(b'<svg viewBox="0 0 9 9"/>' if format == "svg" else format.encode())
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
+
+
+@pytest.fixture
 def tiny_lt(monkeypatch, introduce, tiny):
     """`tiny`, known by its name."""
     introduce(monkeypatch)

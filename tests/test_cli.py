@@ -300,6 +300,7 @@ def test_demo_is_the_default_bootstrap_and_its_report(monkeypatch):
     assert asked[0] == asked[1] and asked[0].runs == 10 and asked[0].methods == ("ce", "ride")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_demo_may_have_a_study_of_its_own(tiny_lt, monkeypatch):
     run("bootstrap", *TINY, "--study", "runs/own", "-q")
     asked = []

@@ -122,6 +122,7 @@ def test_which_methods_have_an_optimum():
     assert not has & {"focal", "ldam", "crt", "ce_drw", "ride", "smote", "class_balanced"} & METHODS.keys()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_study_at_the_optimum(file, tmp_path):
     asked = {"features": file, "optimiser": "lbfgs", "executor": "inline", "quiet": True}
     ltbv.bootstrap(["ce", "balanced_softmax", "tau_norm"], 4, tmp_path / "s", **asked)

@@ -69,9 +69,11 @@ def huge_weights(network) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 def test_what_happens_in_one_run_leaves_the_others_equal_to_the_last_bit(tiny, stage, dtype):
+    """Whatever is done to it in float32; in float64, which has kernels of its own, another sample."""
     clean, losses = trained(tiny, stage, dtype=dtype)
     other_sample = np.stack([sample(0), sample(1, variant=1), sample(2)])
-    for change in ({"spoil": nan_weights}, {"spoil": huge_weights}, {"ids": other_sample}):
+    spoilt = ({"spoil": nan_weights}, {"spoil": huge_weights}) if dtype == torch.float32 else ()
+    for change in (*spoilt, {"ids": other_sample}):
         network, found = trained(tiny, stage, dtype=dtype, **change)
         assert not np.array_equal(losses[1], found[1])
         for run in (0, 2):

@@ -43,6 +43,7 @@ def test_a_run_on_its_backbone_among_others_is_that_run_on_it_alone(files, tmp_p
         assert said["backbone"]["number"] == run % 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_from_two_files_to_the_report(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["bootstrap", "--method", "ce,balanced_softmax", "--runs", "12", "--epochs", "20", "--batch", "32", "-q"]

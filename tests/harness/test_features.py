@@ -73,6 +73,7 @@ def test_runs_have_their_own_rows_and_their_own_order_of_batches(file, tmp_path)
     assert (np.bincount(first >> 32) == COUNTS).all()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_whole_probe_from_the_file_to_the_report(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = ltbv.bootstrap(["ce", "balanced_softmax", "tau_norm"], 3, features=file, **QUICK | {"epochs": 30})

@@ -30,6 +30,7 @@ def test_tables_have_the_columns_of_the_reference(rich):
             assert tuple(table.columns) == columns.TABLES[name].columns, name
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_files_of_a_report_are_in_the_reference(rich, tmp_path):
     write_report(rich, tmp_path)
     written = [*tmp_path.glob("tables/*.csv"), *tmp_path.glob("figures/*.csv")]

@@ -147,6 +147,7 @@ def test_thresholds_are_those_of_the_data_set():
         assert published.thresholds(name, np.array([1280, 5])) == (100, 20)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_published_table_is_named_where_nothing_else_says_the_data_set(made, tmp_path, monkeypatch):
     _, path, _ = made
     monkeypatch.chdir(tmp_path)

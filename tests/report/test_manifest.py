@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,15 +12,24 @@ from ltbv.errors import Refusal
 from ltbv.report import manifest, write_report
 from ltbv.report.study import read_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+@pytest.fixture(scope="module")
+def made(shared_study):
+    """A report with every figure, drawn; and the same study without what most of them need."""
+    recipes = {"ride": {"adds_to": "ce", "cost": {"macs": 3.0, "parameters": 1.0}}}
+    path = shared_study({"ce": "CE", "ride": "RIDE"}, runs=2, points=2, recipes=recipes, routed={"ride": 2})
+    write_report(path, path.with_name("out"))
+    shutil.rmtree(path / "predictions" / "ride")
+    return path, path.with_name("out")
+
 
 @pytest.fixture
-def out(study, tmp_path):
-    """A report with every figure; and the same study without what most of them need, to be reported there again."""
-    recipes = {"ride": {"adds_to": "ce", "cost": {"macs": 3.0, "parameters": 1.0}}}
-    path = study(ride="RIDE", runs=2, points=2, recipes=recipes, routed={"ride": 2})
-    write_report(path, tmp_path / "out")
-    shutil.rmtree(path / "predictions" / "ride")
-    return path, tmp_path / "out"
+def out(made, tmp_path):
+    """Both, to be reported there again."""
+    study, output = (Path(shutil.copytree(of, tmp_path / of.name)) for of in made)
+    return study, output
 
 
 STALE = [f"figures/{name}.{kind}" for name in ("additions", "usage") for kind in ("png", "pdf", "csv")]

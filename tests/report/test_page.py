@@ -55,11 +55,19 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture
-def report(study, tmp_path):
+@pytest.fixture(scope="module")
+def report(shared_study):
     names = EVIL + [f"class {c}" for c in range(8)]
-    write_report(study(ride="RIDE", mine=EVIL[0], class_names=names, runs=4, points=3), tmp_path / "out")
-    return tmp_path / "out" / "report.html"
+    methods = {"ce": "CE", "ride": "RIDE", "mine": EVIL[0]}
+    path = shared_study(methods, class_names=names, runs=4, points=3)
+    write_report(path, path.with_name("out"))
+    return path.with_name("out") / "report.html"
+
+
+@pytest.fixture
+def on_the_page(monkeypatch):
+    """Figures are drawn for the page alone, and not for a paper too."""
+    monkeypatch.setattr("ltbv.report.style.rendered", lambda figure, kind: kind.encode())
 
 
 def test_every_name_stays_text(report):
@@ -142,6 +150,7 @@ def test_a_table_too_long_for_a_page_is_named(study, monkeypatch):
     assert "classes" not in Elements(text).tables
 
 
+@pytest.mark.usefixtures("on_the_page")
 def test_many_methods_are_counted(study, tmp_path):
     few, many = ({f"m{i}": f"Method {i}" for i in range(n)} for n in (2, 9))
     for others in (few, many):
@@ -191,6 +200,7 @@ def test_six_questions_answer_in_their_summary_line(report):
     assert len(whole.of("details")) == len(whole.of("summary"))
 
 
+@pytest.mark.usefixtures("on_the_page")
 def test_a_page_of_many_methods_is_small(study, tmp_path):
     others = {f"m{i}": f"Method {i} of a family with a long name" for i in range(41)}
     recipes = {key: {"adds_to": "ce", "kind": f"kind {i % 5}"} for i, key in enumerate(others)}

@@ -266,6 +266,7 @@ def test_a_network_is_called_as_papers_call_it(cifar, backbone, called):
     assert any(f"ResNet-32, here {called}" in line for line in built.cautions) == (not sheets)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_they_are_in_every_form_of_the_report(cifar, tmp_path):
     text = write_report(cifar, tmp_path / "out", published="cifar100-lt")
     assert "RIDE, ICLR 2021, Figure 1a" in text and max(map(len, text.splitlines()[:-1])) <= 120
@@ -275,6 +276,7 @@ def test_they_are_in_every_form_of_the_report(cifar, tmp_path):
         assert "Figure 1a" in (tmp_path / "out" / name).read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_another_data_set_or_imbalance_is_said_aloud(study, cifar, tmp_path):
     text = write_report(study(runs=2), tmp_path / "out", published=True)
     assert "! no published numbers for glyphs-lt; there are for: cifar10-lt, cifar100-lt" in text

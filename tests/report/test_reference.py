@@ -45,6 +45,7 @@ def test_differences_from_another_reference_are_those_from_it(path):
     assert set(turned.claims.method) == {"ce", "tau_norm", "mine"} and len(turned.claims) == 27
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_words_claims_and_grid_follow_the_reference(path, tmp_path):
     text = write_report(path, tmp_path / "out", reference="ride", methods=["mine", "tau_norm"])
     assert "RIDE in the tail" in text.splitlines()[0] and "worse than RIDE" in text and "CE" not in text.split("! ")[0]
@@ -59,6 +60,7 @@ def test_words_claims_and_grid_follow_the_reference(path, tmp_path):
     assert "worse than RIDE: claims" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_takes_them_for_studies_and_for_predictions_from_elsewhere(path, tmp_path, monkeypatch):
     asked = ["report", str(path), "--output", str(tmp_path / "out")]
     done = CliRunner().invoke(main, [*asked, "--reference", "ride", "--method", "mine,tau_norm"])

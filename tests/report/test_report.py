@@ -98,6 +98,7 @@ def test_the_same_study_gives_the_same_files(study, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_prints_the_table_or_one_line(study, tmp_path):
     path = study(ride="RIDE", points=2)
     done = CliRunner().invoke(main, ["report", str(path), "--output", str(tmp_path / "out")])
@@ -106,6 +107,7 @@ def test_the_command_prints_the_table_or_one_line(study, tmp_path):
     assert done.exit_code == 2 and done.output.count("\n") == 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_methods_are_ranked_as_asked_and_another_ranking_is_refused_in_a_line(study, tmp_path):
     path = study(ride="RIDE", mine="Mine", points=2)
     asked = ["report", str(path), "--output", str(tmp_path / "out"), "--rank"]

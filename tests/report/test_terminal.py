@@ -70,22 +70,28 @@ def test_estimates_half_intervals_and_differences(study):
     assert halves.startswith("  ± half 95 %") and f"±{50 * (reference.high - reference.low):.1f}" in halves
 
 
-@pytest.mark.parametrize("columns", [45, 60, 80, 100, 120, 170, 250])
-def test_the_grid_is_as_wide_as_the_terminal_and_no_name_breaks_it(study, on_terminal, columns):
-    on_terminal(columns)
+@pytest.fixture(scope="module")
+def names(shared_study):
+    """Labels of all lengths; a study of methods that are called so, and its tables."""
     labels = {"mine": LONG, "short": "x", "other": "RIDE (3 experts) + distillation, routing"}
-    path = study(runs=10, points=4, **labels)
-    text = plain(show(path))
+    path = shared_study({"ce": "CE", **labels}, runs=10, points=4)
+    return labels, path, tables.build(read_study(path))
+
+
+@pytest.mark.parametrize("columns", [45, 60, 80, 100, 120, 170, 250])
+def test_the_grid_is_as_wide_as_the_terminal_and_no_name_breaks_it(names, on_terminal, columns):
+    on_terminal(columns)
+    labels, path, built = names
+    text = plain(show(path, built))
     lines = text.splitlines()
     assert max(map(len, lines)) <= columns
     grids = [at for at, line in enumerate(lines) if line.startswith(RULE)]
     assert len(grids) == (1 if columns >= 80 else 2 if columns >= 60 else 4)
     of_first = lines[grids[0] : (lines.index("", grids[0]))]
-    evidence = read_study(path)
-    layout, _ = terminal._layout(grid(tables.build(evidence), evidence), columns)
-    names = "".join(line[: layout.name] for line in of_first if not line.startswith("  - CE"))
+    layout, _ = terminal._layout(grid(built, read_study(path)), columns)
+    shown = "".join(line[: layout.name] for line in of_first if not line.startswith("  - CE"))
     for label in labels.values():  # whole, in pieces at most
-        assert "".join(label.split()) in "".join(names.split())
+        assert "".join(label.split()) in "".join(shown.split())
     wide = max(len(line) for line in of_first)
     assert wide > 0.6 * columns or columns > 170
     with_halves = any(line.startswith("  - CE") and " ±" in line for line in of_first)

@@ -5,6 +5,7 @@ training set.
 """
 
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -57,9 +58,15 @@ STUDIES = {
 }
 
 
+@cache
+def analysed(name: str, scheme: str = "subsample"):
+    """One of STUDIES, which many tests look at, and none changes."""
+    return study(*STUDIES[name], scheme)
+
+
 @pytest.fixture(scope="module", params=STUDIES)
 def found(request):
-    of = study(*STUDIES[request.param])
+    of = analysed(request.param)
     return of.tables, of.tables.verdicts[0], {answer.question: answer for answer in of.tables.verdicts[0].answers}
 
 
@@ -121,7 +128,7 @@ def test_what_a_caution_stands_at_is_answered_by_neither_yes_nor_no(found):
     ],
 )
 def test_no_claim_is_made_where_a_caution_stands(name, barred):
-    built = study(*STUDIES[name]).tables
+    built = analysed(name).tables
     claims = built.claims
     assert set(claims[claims.no_claim != ""].quantity) == barred
     assert claims[claims.no_claim != ""].holds.eq("").all()
@@ -130,17 +137,16 @@ def test_no_claim_is_made_where_a_caution_stands(name, barred):
 
 
 def test_a_study_of_one_training_set_says_so_first():
-    ce, mine = STUDIES["sound"]
     for scheme in ("seed_only", "bootstrap", "stratified_bootstrap"):
-        (verdict,) = study(ce, mine, scheme).tables.verdicts
+        (verdict,) = analysed("sound", scheme).tables.verdicts
         assert verdict.headline.startswith("Of this one training set: lower")
-    (verdict,) = study(ce, mine).tables.verdicts
+    (verdict,) = analysed("sound").tables.verdicts
     assert verdict.headline.startswith("Lower")
 
 
 def test_an_interval_that_is_no_claim_decides_nothing():
     """The few-shot accuracy's interval excludes 0, and after Holm's correction or the exact test it is no claim."""
-    of = study(*STUDIES["sound"])
+    of = analysed("sound")
     built = of.tables
     for change in ({"holds": ""}, {"holds": "", "no_claim": "the moon is full"}):
         claims = built.claims.copy()
@@ -180,7 +186,7 @@ def test_the_variance_of_two_or_three_runs_is_hardly_known(runs):
 
 
 def test_the_head_is_worse_only_where_that_is_a_claim():
-    of = study(*STUDIES["the other way"])
+    of = analysed("the other way")
     built = of.tables
     assert verdicts(of.evidence, built.splits, built.claims, 0.01)[0].answers[2].answer == NO
     claims = built.claims.assign(holds="")
@@ -189,6 +195,6 @@ def test_the_head_is_worse_only_where_that_is_a_claim():
 
 
 def test_a_sound_study_has_its_verdict():
-    (verdict,) = study(*STUDIES["sound"]).tables.verdicts
+    (verdict,) = analysed("sound").tables.verdicts
     assert [answer.answer for answer in verdict.answers[1:3]] == [YES, YES]
     assert "a better tail, the head kept" in verdict.headline

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from photographs import picture, save
-from test_doors import as_frame, ltbv_command
+from test_doors import as_frame
 
+from ltbv.cli import main
 from ltbv.data.images.sources import images
 from ltbv.errors import Refusal
 from ltbv.harness.study import resolve
@@ -133,14 +135,16 @@ def test_a_class_with_too_few_groups_is_refused_or_named(bursts):
         images(bursts / "train", test_share=0.3, groups=PATTERN)
 
 
-def test_a_study_draws_groups_and_its_report_has_clusters(bursts, tmp_path):
-    asked = ("--method", "ce", "--runs", "2", "--epochs", "1", "--jobs", "1", "--side", "16", "-q")
-    done = ltbv_command("bootstrap", "--dataset", "bursts", "--group", PATTERN, *asked, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.usefixtures("undrawn")
+def test_a_study_draws_groups_and_its_report_has_clusters(bursts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = ("--method", "ce", "--runs", "2", "--epochs", "1", "--executor", "inline", "--side", "16", "-q")
+    done = CliRunner().invoke(main, ["bootstrap", "--dataset", "bursts", "--group", PATTERN, *asked])
+    assert done.exit_code == 0, done.stderr
     found = read_study(tmp_path / "runs" / "bursts", None)
     assert np.bincount(found.clusters).tolist() == [2] * 6 and len(found.labels) == 12
-    reported = ltbv_command("report", "runs/bursts", "-q", cwd=tmp_path)
-    assert reported.returncode == 0, reported.stderr
+    reported = CliRunner().invoke(main, ["report", "runs/bursts", "-q"])
+    assert reported.exit_code == 0, reported.stderr
     text = (tmp_path / "reports" / "bursts" / "report.md").read_text()
     assert "12 test points come in 6 clusters: intervals are for new clusters." in text
     assert "images come in groups, 10 to train on and 6 to test on: runs draw groups" in text
