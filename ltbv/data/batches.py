@@ -209,6 +209,9 @@ class Feed:
                 raise Refusal(f"sampler {sampler!r} says {taken[0]!r} of its images, which every table has; rename it")
             for name, values in {**own, **order.more}.items():
                 drawn.setdefault(name, []).append(values)
+        if some := [name for name, of in drawn.items() if len(of) < len(turns)]:
+            who = f"the sampler {place(sampler)}"
+            raise Refusal(f"{who} gave {some[0]!r} for some runs and not for others; let it give the same for all")
         return {name: torch.as_tensor(np.stack(values)) for name, values in drawn.items()}
 
     def _batch(self, table: Table, start: int | Tensor, size: int) -> Batch:
@@ -262,10 +265,21 @@ def _checked(order: Order, sampler: Sampler, turn: Turn) -> Order:
     if positions.shape != (n,) or positions.dtype.kind not in "iu" or (sampler.held and n % len(turn.spans)):
         wanted = f"as many for each of the {len(turn.spans)} batches" if sampler.held else f"shape ({n},)"
         raise Refusal(f"{said}; it has to give a position for each image of the epoch, integers, here {wanted}")
-    if n and not (positions.min() >= 0 and positions.max() < there):
-        low, high = positions.min(), positions.max()
-        raise Refusal(f"{said}, from {low} to {high}; positions are of {there} images here, from 0 to {there - 1}")
-    for name, values in order.more.items():
+    more = dict(order.more)
+    for name, values in more.items():
         if np.shape(values)[:1] != (n,):
             raise Refusal(f"{who} gave {name!r} of shape {np.shape(values)}; it has to give one for each position, {n}")
-    return order._replace(positions=positions)
+    if "partners" in more:
+        more["partners"] = _whole(more["partners"], there, f"{who} gave partners,")
+    return Order(_whole(positions, there, f"{said},"), more)
+
+
+def _whole(positions: object, there: int, said: str) -> np.ndarray:
+    """Positions as they are looked up, if they are of the images that there are."""
+    found = np.asarray(positions)
+    if found.dtype.kind not in "iu":
+        raise Refusal(f"{said} {found.dtype}; positions are integers, of {there} images here, from 0 to {there - 1}")
+    if found.size and not (found.min() >= 0 and found.max() < there):
+        span = f"from {found.min()} to {found.max()}"
+        raise Refusal(f"{said} {span}; positions are of {there} images here, from 0 to {there - 1}")
+    return found.astype(np.int64, copy=False)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.batches import Feed, Tables
+from ltbv.data.undrawn import undrawn
 from ltbv.engine.optimise import Optimisers
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.ranks import SharedStep, Team, share_norms
@@ -57,7 +58,7 @@ class Opened:
             self.step = Step(stage, network, given, optimisers)
         counts = torch.as_tensor(feed.counts).to(self.step.device)
         self.start = Moment(0, self.epochs, counts, groups or {}, stage_rate(stage, protocol))
-        with torch.no_grad():
+        with torch.no_grad(), undrawn(stage.code):
             found = stage.objective.from_given(feed, given, self.start)
         self.start = replace(self.start, memory=_copied(found, stage, "from_given"))
 

@@ -21,6 +21,7 @@ from ltbv.data.batches import Batch, Feed
 from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.data.views import Views
 from ltbv.errors import Refusal, unknown
+from ltbv.guest import place
 from ltbv.later import later
 from ltbv.methods.objective import Loss, Losses, Moment, Objective, OutputObjective, Sum, called
 from ltbv.methods.published import Published, Terms
@@ -115,6 +116,14 @@ class Stage:
         with untouched(who, _handed(batches, now)):
             found = self.objective.before(network, batches, given, now)
         return _of_runs(found, network, who)
+
+    @property
+    def code(self) -> str:
+        """Whose functions a step calls: the objective's, and those that are not ours of heads, parts and samplers."""
+        made = [*(("the head", self.net.head), *(("the part", part) for part in self.net.parts))]
+        made += [("compose of the sampler", one) for one in self.sampler if type(one).compose is not Sampler.compose]
+        others = [f"{kind} {place(one)}" for kind, one in made if not place(one).startswith("ltbv.")]
+        return " or ".join([called(self.objective), *others])
 
     @property
     def stands_on(self) -> tuple[str, ...]:
