@@ -5,9 +5,10 @@ epoch) and on nothing else: not on the stack, the device or the number of worker
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -97,6 +98,14 @@ class Feed:
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
+    def lent(self) -> Self:
+        """The same for one method, with arrays of its own: what its functions do to them no other method sees."""
+        found = copy(self)
+        found.rows, found.held_rows = self.rows.copy(), self.held_rows.copy()
+        found.labels, found.held_labels = self.labels.copy(), self.held_labels.copy()
+        found.counts = self.counts.copy()
+        return found
+
     def tables(
         self,
         seed: int,
@@ -121,13 +130,13 @@ class Feed:
         for k, sampler in enumerate(one.of_epoch(epoch, epochs) for one in samplers):
             turns = [
                 Turn(
-                    self.labels[slot],
+                    _fixed(self.labels[slot]),
                     epoch,
                     epochs,
                     draw=generator(seed, run, "order", depth, epoch, k, *salt),
                     fixed=generator(seed, run, "kept", depth, k, *salt),
                     neighbours=partial(self._neighbours, slot),
-                    held=self.held_labels[slot],
+                    held=_fixed(self.held_labels[slot]),
                     spans=self.spans(batch),
                     groups=groups or {},
                 )
@@ -250,8 +259,16 @@ class Feed:
             )
         if (slot, k) not in self._nearest:
             own = self.rows[slot]
-            self._nearest[slot, k] = nearest_of_class(lambda some: self.reader.raw(own[some]), self.labels[slot], k)
+            found = nearest_of_class(lambda some: self.reader.raw(own[some]), self.labels[slot], k)
+            self._nearest[slot, k] = _fixed(found)
         return self._nearest[slot, k]
+
+
+def _fixed(values: np.ndarray) -> np.ndarray:
+    """The same values, which nobody changes by this: others go by them too."""
+    found = values.view()
+    found.flags.writeable = False
+    return found
 
 
 def _checked(order: Order, sampler: Sampler, turn: Turn) -> Order:

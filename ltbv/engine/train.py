@@ -69,18 +69,17 @@ def train(
     history = [] if done is None else list(np.moveaxis(done, 2, 0))  # of each epoch [2, R]
     taken = (Eager if among else drive)(step, feed, opened.protocol.batch, report)
     if not history:
-        with undrawn(stage.code):
-            opened.begin()
+        opened.begin()
     ahead = opened.tables(seed, runs, draws, len(history))
     for epoch in range(len(history), epochs):
+        now = opened.moment(epoch)
         with undrawn(stage.code):
-            now = opened.moment(epoch)
             taken.start(ahead, now)
         if epoch + 1 < epochs:
             ahead = opened.tables(seed, runs, draws, epoch + 1)  # drawn while a GPU is at work
         with undrawn(stage.code):
             history.append(torch.stack(taken.told()).numpy())
-            opened.end(now)
+        opened.end(now)
         after_epoch(epoch + 1, epochs, *history[-1])
         if keeper and epoch + 1 < epochs and keeper.is_due():
             keeper.save(take_snapshot(network, step.optimisers, np.stack(history, axis=2)))

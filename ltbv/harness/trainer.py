@@ -136,7 +136,7 @@ class Trainer:
                 dtype=self.dtype,
                 part=self.team.part if self.team else slice(None),
             )
-        return self.feeds[known]
+        return self.feeds[known].lent()
 
     def _sample(self, run: int, stage: Stage) -> tuple[np.ndarray, np.ndarray]:
         if not stage.held:

@@ -133,7 +133,7 @@ class Stage:
 
 def _handed(batches: tuple[Batch, ...], now: Moment) -> dict[str, Tensor | None]:
     """What an objective is given beside the network, by name."""
-    found: dict[str, Tensor | None] = {"counts": now.counts}
+    found: dict[str, Tensor | None] = {**now.told}
     for number, batch in enumerate(batches):
         own = {"images": batch.images, "labels": batch.labels, "positions": batch.positions, "draws": batch.draws}
         found |= {f"{name} of batch {number}" if number else name: tensor for name, tensor in own.items()}

@@ -55,6 +55,11 @@ class Moment:
         return torch.full((), value(number, self.epoch, self.epochs), dtype=torch.float64, device=self.counts.device)
 
     @property
+    def told(self) -> dict[str, Tensor]:
+        """All tensors in it, by name."""
+        return {"counts": self.counts, **{f"memory of {name}": tensor for name, tensor in self.memory.items()}}
+
+    @property
     def rate(self) -> Tensor:
         """The learning rate that holds now."""
         return self.dial(self.learning_rate)
@@ -267,6 +272,9 @@ def called(objective: Objective) -> str:
     if isinstance(objective, Loss):
         return f"the loss {place(objective.loss)}"
     within = objective.terms if isinstance(objective, Sum) else tuple(vars(objective).values())
-    if parts := [called(part) for part in within if isinstance(part, Objective)]:
+    parts = [called(part) for part in within if isinstance(part, Objective)]
+    others = [place(part) for part in within if callable(part) and not isinstance(part, Objective)]
+    parts += [name for name in others if not name.startswith("ltbv.")]
+    if parts:
         return f"{place(objective)} of {' and '.join(parts)}"
     return f"of_run of {place(objective)}" if isinstance(objective, OutputObjective) else place(objective)

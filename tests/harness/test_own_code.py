@@ -21,6 +21,7 @@ from ltbv.harness.request import Request
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Answer, Loss, Method, Net, Objective, OutputObjective, Stage, Sum
 from ltbv.methods.imb_sam import TailAscent
+from ltbv.methods.partnered import Blend, Partnered
 from ltbv.methods.sam import SharpnessAware
 from ltbv.models.parts import Head, Part
 from ltbv.models.stack import Layer, Linear
@@ -234,6 +235,48 @@ class FromGiven(OutputObjective):
         return output.logits.mean()
 
 
+@dataclass(frozen=True)
+class Between(OutputObjective):
+    """What is done to counts or labels between steps."""
+
+    hook: str
+    how: Callable
+
+    def from_given(self, feed, given, now):
+        if self.hook == "from_given":
+            self.how(feed, now)
+        return {"tail": now.counts < 3}
+
+    def each_epoch(self, network, feed, given, now):
+        if self.hook == "each_epoch":
+            self.how(feed, now)
+        return {}
+
+    def of_run(self, output, labels, counts, now, given=()):
+        if self.hook == "of_run":
+            self.how(None, now)
+        return cross_entropy(output.logits.mean(0), labels, counts).mean()
+
+
+@dataclass(frozen=True)
+class Blends(Blend):
+    how: str
+
+    def __call__(self, pairs, draws, now):
+        shares = torch.full(pairs.own.shape, 0.7)
+        return {
+            "one": lambda: (pairs.images, shares[:, :1]),
+            "whole": lambda: (pairs.images, shares.long()),
+            "images": lambda: (pairs.images[:1], shares),
+            "alone": lambda: pairs.images,
+            "draws": lambda: (pairs.images, shares * torch.rand(())),
+        }[self.how]()
+
+
+def blended(how):
+    return stage(Partnered(RIGHT, Blends(how)))
+
+
 class Forgetting(Layer):
     def __init__(self):
         super().__init__()
@@ -324,8 +367,33 @@ WRONG = {
     "of an image, mean": (stage(TailAscent(a_mean)), rf"the loss {HERE}a_mean gave float32 of shape \(\); .*\(16,\)"),
     "of an image, column": (stage(TailAscent(a_column)), rf"the loss {HERE}a_column gave float32 of shape \(16, 1\)"),
     "part, draws": (stage(net=Net(parts=(Forgets(),))), rf"the loss {HERE}right or the part {HERE}Forgets draws from"),
-    "from_given, draws": (stage(FromGiven()), rf"of_run of {HERE}FromGiven draws from a generator of the host"),
+    "from_given, draws": (stage(FromGiven()), rf"from_given of {HERE}FromGiven draws from a generator of the host"),
     "compose, draws": (stage(sampler=(Mixed(),)), rf"the loss .* or compose of the sampler {HERE}Mixed draws from"),
+    "counts, from_given": (
+        stage(Between("from_given", lambda feed, now: now.counts.mul_(2))),
+        rf"from_given of {HERE}Between changes in place the counts",
+    ),
+    "counts, each_epoch": (
+        stage(Between("each_epoch", lambda feed, now: now.counts.mul_(2))),
+        rf"each_epoch of {HERE}Between changes in place the counts",
+    ),
+    "memory, each_epoch": (
+        stage(Between("each_epoch", lambda feed, now: now.memory["tail"].logical_not_())),
+        rf"each_epoch of {HERE}Between changes in place the memory of tail",
+    ),
+    "memory, in a step": (
+        stage(Between("of_run", lambda feed, now: now.memory["tail"].logical_not_())),
+        rf"{HERE}Between of {HERE}<lambda> changes in place the memory of tail",
+    ),
+    "blend, one share": (blended("one"), rf"the blend {HERE}Blends gave float32 of shape \(2, 1\); .* \(2, 16\)"),
+    "blend, whole": (blended("whole"), rf"the blend {HERE}Blends gave int64 of shape \(2, 16\)"),
+    "blend, images": (blended("images"), rf"the blend {HERE}Blends gave float32 of shape \(1, 4, 8, 8\)"),
+    "blend, alone": (blended("alone"), rf"the blend {HERE}Blends gave a Tensor; it has to give images and"),
+    "blend, draws": (blended("draws"), rf"Partnered of the loss {HERE}right and {HERE}Blends draws from"),
+    "sampler, labels": (
+        sampled(lambda turn, all: turn.draw.shuffle(turn.labels)),
+        rf"{HERE}Ordered.order{AT}ValueError: .*read-only",
+    ),
     "of_run, images": (
         stage(OfRun("each image")),
         rf"of_run of {HERE}OfRun gave .* \(16,\); .* a scalar",
@@ -478,6 +546,27 @@ def test_a_loss_that_is_lost_late_says_when(tiny_lt, tmp_path, own_methods):
 class Late(OutputObjective):
     def of_run(self, output, labels, counts, now, given=()):
         return output.logits.mean() * (float("nan") if now.epoch else 0.0)
+
+
+def no_labels(feed, *_):
+    feed.labels[:], feed.counts[:], feed.rows[:] = 0, 1, 0
+
+
+@pytest.mark.parametrize(
+    ("made", "more"),
+    [
+        (stage(Between("from_given", no_labels)), {}),
+        (stage(), {"posthoc": lambda network, feed: no_labels(feed)}),
+    ],
+)
+def test_what_a_method_does_to_its_feed_no_other_method_learns_of(tiny_lt, tmp_path, own_methods, made, more):
+    own_methods.MINE = Method("mine", "Mine", stages=(made,), **more)
+    assert job(tmp_path / "beside").run(lambda event: None) == []
+    own_methods.MINE = Method("mine", "Mine", stages=(stage(),))
+    assert job(tmp_path / "alone").run(lambda event: None) == []
+    said = [Store(tmp_path / name).prediction_file("ce", 0) for name in ("beside", "alone")]
+    one, other = (np.load(file)["logits"] for file in said)
+    assert (one == other).all()
 
 
 @pytest.mark.parametrize(
