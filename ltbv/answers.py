@@ -52,4 +52,4 @@ def untouched(who: str, given: Mapping[str, Tensor | None]) -> Iterator[None]:
         tensor = given[name]
         if tensor is not None and tensor._version != version:
             said = f"{who} changes in place the {name} that it was given, {_kind(tensor.dtype)} of shape"
-            raise Refusal(f"{said} {tuple(tensor.shape)}; make new ones, as `{name} = {name} + 1` does")
+            raise Refusal(f"{said} {tuple(tensor.shape)}; make new ones, as x = x + 1 does and x += 1 does not")

@@ -5,9 +5,10 @@ epoch) and on nothing else: not on the stack, the device or the number of worker
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -97,6 +98,14 @@ class Feed:
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
+    def lent(self) -> Self:
+        """The same for one method, with arrays of its own: what its functions do to them no other method sees."""
+        found = copy(self)
+        found.rows, found.held_rows = self.rows.copy(), self.held_rows.copy()
+        found.labels, found.held_labels = self.labels.copy(), self.held_labels.copy()
+        found.counts = self.counts.copy()
+        return found
+
     def tables(
         self,
         seed: int,
@@ -121,13 +130,13 @@ class Feed:
         for k, sampler in enumerate(one.of_epoch(epoch, epochs) for one in samplers):
             turns = [
                 Turn(
-                    self.labels[slot],
+                    _fixed(self.labels[slot]),
                     epoch,
                     epochs,
                     draw=generator(seed, run, "order", depth, epoch, k, *salt),
                     fixed=generator(seed, run, "kept", depth, k, *salt),
                     neighbours=partial(self._neighbours, slot),
-                    held=self.held_labels[slot],
+                    held=_fixed(self.held_labels[slot]),
                     spans=self.spans(batch),
                     groups=groups or {},
                 )
@@ -209,6 +218,9 @@ class Feed:
                 raise Refusal(f"sampler {sampler!r} says {taken[0]!r} of its images, which every table has; rename it")
             for name, values in {**own, **order.more}.items():
                 drawn.setdefault(name, []).append(values)
+        if some := [name for name, of in drawn.items() if len(of) < len(turns)]:
+            who = f"the sampler {place(sampler)}"
+            raise Refusal(f"{who} gave {some[0]!r} for some runs and not for others; let it give the same for all")
         return {name: torch.as_tensor(np.stack(values)) for name, values in drawn.items()}
 
     def _batch(self, table: Table, start: int | Tensor, size: int) -> Batch:
@@ -247,8 +259,16 @@ class Feed:
             )
         if (slot, k) not in self._nearest:
             own = self.rows[slot]
-            self._nearest[slot, k] = nearest_of_class(lambda some: self.reader.raw(own[some]), self.labels[slot], k)
+            found = nearest_of_class(lambda some: self.reader.raw(own[some]), self.labels[slot], k)
+            self._nearest[slot, k] = _fixed(found)
         return self._nearest[slot, k]
+
+
+def _fixed(values: np.ndarray) -> np.ndarray:
+    """The same values, which nobody changes by this: others go by them too."""
+    found = values.view()
+    found.flags.writeable = False
+    return found
 
 
 def _checked(order: Order, sampler: Sampler, turn: Turn) -> Order:
@@ -262,10 +282,21 @@ def _checked(order: Order, sampler: Sampler, turn: Turn) -> Order:
     if positions.shape != (n,) or positions.dtype.kind not in "iu" or (sampler.held and n % len(turn.spans)):
         wanted = f"as many for each of the {len(turn.spans)} batches" if sampler.held else f"shape ({n},)"
         raise Refusal(f"{said}; it has to give a position for each image of the epoch, integers, here {wanted}")
-    if n and not (positions.min() >= 0 and positions.max() < there):
-        low, high = positions.min(), positions.max()
-        raise Refusal(f"{said}, from {low} to {high}; positions are of {there} images here, from 0 to {there - 1}")
-    for name, values in order.more.items():
+    more = dict(order.more)
+    for name, values in more.items():
         if np.shape(values)[:1] != (n,):
             raise Refusal(f"{who} gave {name!r} of shape {np.shape(values)}; it has to give one for each position, {n}")
-    return order._replace(positions=positions)
+    if "partners" in more:
+        more["partners"] = _whole(more["partners"], there, f"{who} gave partners,")
+    return Order(_whole(positions, there, f"{said},"), more)
+
+
+def _whole(positions: object, there: int, said: str) -> np.ndarray:
+    """Positions as they are looked up, if they are of the images that there are."""
+    found = np.asarray(positions)
+    if found.dtype.kind not in "iu":
+        raise Refusal(f"{said} {found.dtype}; positions are integers, of {there} images here, from 0 to {there - 1}")
+    if found.size and not (found.min() >= 0 and found.max() < there):
+        span = f"from {found.min()} to {found.max()}"
+        raise Refusal(f"{said} {span}; positions are of {there} images here, from 0 to {there - 1}")
+    return found.astype(np.int64, copy=False)

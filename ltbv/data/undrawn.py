@@ -30,5 +30,5 @@ def undrawn(who: str) -> Iterator[None]:
     if moved := [name for name, is_same in same.items() if not is_same]:
         raise Refusal(
             f"{who} draws from a generator of the host, or seeds it: the one that {' and '.join(moved)} has for all; an"
-            " objective has `draws = 1` and then batch.draws, a sampler turn.draw"
+            " objective has `draws = 1` and then batch.draws, a sampler turn.draw, and nothing else draws"
         )

@@ -3,13 +3,16 @@
 `train` goes through all epochs of one, `cost` times the first: both open it here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from ltbv.answers import untouched
 from ltbv.data.batches import Feed, Tables
+from ltbv.data.undrawn import undrawn
 from ltbv.engine.optimise import Optimisers
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.ranks import SharedStep, Team, share_norms
@@ -55,9 +58,9 @@ class Opened:
             self.step: Step = SharedStep(stage, network, given, optimisers, among)
         else:
             self.step = Step(stage, network, given, optimisers)
-        counts = torch.as_tensor(feed.counts).to(self.step.device)
+        counts = torch.tensor(feed.counts, device=self.step.device)  # of this stage alone: others go by the feed's
         self.start = Moment(0, self.epochs, counts, groups or {}, stage_rate(stage, protocol))
-        with torch.no_grad():
+        with self._asked("from_given", self.start):
             found = stage.objective.from_given(feed, given, self.start)
         self.start = replace(self.start, memory=_copied(found, stage, "from_given"))
 
@@ -75,23 +78,30 @@ class Opened:
             groups=self.start.groups,
         )
 
-    @torch.no_grad()
     def begin(self) -> None:
         """What the objective sets once, of a network in evaluation mode."""
-        self.stage.objective.begin(self.network.eval(), self.feed, self.given, self.start)
+        with self._asked("begin", self.start):
+            self.stage.objective.begin(self.network.eval(), self.feed, self.given, self.start)
 
     def moment(self, epoch: int) -> Moment:
         """What holds in an epoch, which may then be trained."""
         now = replace(self.start, epoch=epoch)
-        with torch.no_grad():
+        with self._asked("each_epoch", now):
             found = self.stage.objective.each_epoch(self.network.eval(), self.feed, self.given, now)
         self.set_learning()
         return replace(now, memory={**now.memory, **_copied(found, self.stage, "each_epoch")})
 
-    @torch.no_grad()
     def end(self, now: Moment) -> None:
         """What the objective sets in weights when an epoch has been trained."""
-        self.stage.objective.after_epoch(self.network, now)
+        with self._asked("after_epoch", now):
+            self.stage.objective.after_epoch(self.network, now)
+
+    @contextmanager
+    def _asked(self, hook: str, now: Moment) -> Iterator[None]:
+        """For what an objective does between steps: without a gradient, without draws, and what it was told stays."""
+        who = f"{hook} of {place(self.stage.objective)}"
+        with torch.no_grad(), undrawn(who), untouched(who, now.told):
+            yield
 
     def set_learning(self) -> None:
         """Let only the stage's parts learn; the rest is frozen, its batch norm too."""

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ltbv.answers import shaped
 from ltbv.data.readers import Reader
+from ltbv.data.undrawn import undrawn
 from ltbv.engine.device import precision
 from ltbv.errors import Refusal
 from ltbv.guest import place
@@ -58,7 +60,9 @@ def answers(
     for start in range(0, len(test), block):
         with precision(test.device, dtype):
             images = test.block(slice(start, start + block), network.runs)
-            answer = _checked(rule(network, images), rule, (network.runs, len(images)))
+            with undrawn(f"the rule {place(rule)}"):
+                found = rule(network, images)
+            answer = _checked(found, rule, (network.runs, len(images)))
         said = answer.expert_logits
         if said is not None and not wants_experts(experts, said.shape[1], len(test), said.shape[3]):
             said = None
@@ -79,6 +83,11 @@ def _checked(found: object, rule: Rule, of: tuple[int, int]) -> Answer:
         shape = getattr(answer.logits, "shape", None)
         said = f"logits of shape {tuple(shape)}" if shape is not None else f"a {type(answer.logits).__name__}"
         raise Refusal(f"{who} gave {said}; it has to give logits [R, B, C], here ({runs}, {images}, classes)")
+    if answer.experts_used is not None:
+        shaped(answer.experts_used, of, who, "how many experts an image asked, [R, B]")
+    if (each := answer.expert_logits) is not None:
+        size = each.shape[1] if isinstance(each, Tensor) and each.ndim > 1 else 1
+        shaped(each, (runs, size, *answer.logits.shape[1:]), who, "logits of experts, [R, E, B, C]")
     return answer
 
 

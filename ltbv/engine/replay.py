@@ -27,7 +27,6 @@ from ltbv.data.undrawn import undrawn
 from ltbv.engine.step import Drive, Eager, Step, Told
 from ltbv.errors import reason
 from ltbv.methods.base import Moment
-from ltbv.methods.objective import called
 from ltbv.models.stack import layers
 from ltbv.schedules import Number, value
 
@@ -161,7 +160,7 @@ class Replayed(Drive):
         self.watched = Watched.of(now, self.dials, self.memory)
         self.steps.clear()  # gives its memory back before more is taken
         self.step.optimisers.set_rates(lambda rate: self.rates.of(rate, now))
-        with unchanged(self.step), undrawn(called(self.step.stage.objective)):
+        with unchanged(self.step), undrawn(self.step.stage.code):
             for size in dict.fromkeys(self.sizes):
                 self.position.zero_()
                 self.dials.closed, self.calls = False, 0

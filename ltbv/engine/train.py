@@ -17,7 +17,7 @@ from ltbv.engine.snapshot import Keeper, restore, take_snapshot
 from ltbv.engine.step import Eager
 from ltbv.engine.terms import stage_decay, stage_epochs
 from ltbv.methods.base import Stage
-from ltbv.methods.objective import Groups, called
+from ltbv.methods.objective import Groups
 from ltbv.models.experts import Experts
 from ltbv.optimisers import LBFGS
 
@@ -68,20 +68,18 @@ def train(
     done = None if kept is None else restore(kept, network, step.optimisers, len(runs), epochs)
     history = [] if done is None else list(np.moveaxis(done, 2, 0))  # of each epoch [2, R]
     taken = (Eager if among else drive)(step, feed, opened.protocol.batch, report)
-    who = called(stage.objective)
     if not history:
-        with undrawn(who):
-            opened.begin()
+        opened.begin()
     ahead = opened.tables(seed, runs, draws, len(history))
     for epoch in range(len(history), epochs):
-        with undrawn(who):
-            now = opened.moment(epoch)
+        now = opened.moment(epoch)
+        with undrawn(stage.code):
             taken.start(ahead, now)
         if epoch + 1 < epochs:
             ahead = opened.tables(seed, runs, draws, epoch + 1)  # drawn while a GPU is at work
-        with undrawn(who):
+        with undrawn(stage.code):
             history.append(torch.stack(taken.told()).numpy())
-            opened.end(now)
+        opened.end(now)
         after_epoch(epoch + 1, epochs, *history[-1])
         if keeper and epoch + 1 < epochs and keeper.is_due():
             keeper.save(take_snapshot(network, step.optimisers, np.stack(history, axis=2)))

@@ -21,6 +21,7 @@ import torch
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, Dataset
 from ltbv.data.residence import testing_reader
+from ltbv.data.undrawn import undrawn
 from ltbv.data.views import Views
 from ltbv.engine.cost import build
 from ltbv.engine.device import precision
@@ -31,6 +32,7 @@ from ltbv.engine.terms import of_stage
 from ltbv.engine.train import History, train
 from ltbv.errors import Refusal, reason
 from ltbv.files import Damaged, read_arrays, set_aside
+from ltbv.guest import place
 from ltbv.harness.blame import blamed
 from ltbv.harness.chunks import Chunk
 from ltbv.harness.events import (
@@ -134,7 +136,7 @@ class Trainer:
                 dtype=self.dtype,
                 part=self.team.part if self.team else slice(None),
             )
-        return self.feeds[known]
+        return self.feeds[known].lent()
 
     def _sample(self, run: int, stage: Stage) -> tuple[np.ndarray, np.ndarray]:
         if not stage.held:
@@ -209,14 +211,14 @@ class Trainer:
             device=self.device,
             dtype=self.dtype,
         )
-        with torch.no_grad(), precision(self.device, self.dtype):
+        with torch.no_grad(), precision(self.device, self.dtype), undrawn(f"the rule {place(method.predict)}"):
             return method.predict.rule(network, views)
 
     def finished(self, method: Method) -> Experts:
         """The network that predicts: of the last stage, changed as the method says."""
         network = self.obtain(method, method.stages[-1]).eval()
         if method.posthoc:
-            with torch.no_grad():
+            with torch.no_grad(), undrawn(f"posthoc {place(method.posthoc)}"):
                 method.posthoc(network, self.feed_of(method.stages[-1]))
         return network
 

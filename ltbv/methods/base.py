@@ -21,6 +21,7 @@ from ltbv.data.batches import Batch, Feed
 from ltbv.data.samplers import INSTANCE, Sampler
 from ltbv.data.views import Views
 from ltbv.errors import Refusal, unknown
+from ltbv.guest import place
 from ltbv.later import later
 from ltbv.methods.objective import Loss, Losses, Moment, Objective, OutputObjective, Sum, called
 from ltbv.methods.published import Published, Terms
@@ -117,6 +118,14 @@ class Stage:
         return _of_runs(found, network, who)
 
     @property
+    def code(self) -> str:
+        """Whose functions a step calls: the objective's, and those that are not ours of heads, parts and samplers."""
+        made = [*(("the head", self.net.head), *(("the part", part) for part in self.net.parts))]
+        made += [("compose of the sampler", one) for one in self.sampler if type(one).compose is not Sampler.compose]
+        others = [f"{kind} {place(one)}" for kind, one in made if not place(one).startswith("ltbv.")]
+        return " or ".join([called(self.objective), *others])
+
+    @property
     def stands_on(self) -> tuple[str, ...]:
         """Names of the stages that it starts from or consults."""
         return (*filter(None, [self.start]), *self.given)
@@ -124,7 +133,7 @@ class Stage:
 
 def _handed(batches: tuple[Batch, ...], now: Moment) -> dict[str, Tensor | None]:
     """What an objective is given beside the network, by name."""
-    found: dict[str, Tensor | None] = {"counts": now.counts}
+    found: dict[str, Tensor | None] = {**now.told}
     for number, batch in enumerate(batches):
         own = {"images": batch.images, "labels": batch.labels, "positions": batch.positions, "draws": batch.draws}
         found |= {f"{name} of batch {number}" if number else name: tensor for name, tensor in own.items()}

@@ -9,12 +9,14 @@ one pass of forward mode for all images of all runs, no second derivative. Batch
 in every pass, and the running ones stay as they are.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from ltbv.data.batches import Batch
 from ltbv.losses import ExampleLoss
-from ltbv.methods.objective import added
+from ltbv.methods.objective import added, of_images
 from ltbv.models import virtual
 from ltbv.models.experts import Experts, Output
 
@@ -24,7 +26,7 @@ PLAIN, HELD, AHEAD, VIRTUAL = 3, 3, 2, 3  # the step itself, the gradient of L_D
 
 def image_losses(loss: ExampleLoss, output: Output, labels: Tensor, counts: Tensor) -> Tensor:
     """l [R, B] of logits [R, E, B, C], labels [R, B] and counts [R, C]."""
-    return added(torch.vmap(loss)(logits, labels, counts) for logits in output.logits.unbind(1))
+    return added(torch.vmap(partial(of_images, loss))(logits, labels, counts) for logits in output.logits.unbind(1))
 
 
 def losses_at(loss: ExampleLoss, network: Experts, at: virtual.Weights, batch: Batch, counts: Tensor) -> Tensor:

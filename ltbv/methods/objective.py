@@ -55,6 +55,11 @@ class Moment:
         return torch.full((), value(number, self.epoch, self.epochs), dtype=torch.float64, device=self.counts.device)
 
     @property
+    def told(self) -> dict[str, Tensor]:
+        """All tensors in it, by name."""
+        return {"counts": self.counts, **{f"memory of {name}": tensor for name, tensor in self.memory.items()}}
+
+    @property
     def rate(self) -> Tensor:
         """The learning rate that holds now."""
         return self.dial(self.learning_rate)
@@ -163,6 +168,12 @@ def hits(logits: Tensor, labels: Tensor) -> Tensor:
     return (own >= whole.amax(-1)) & (own > whole.amin(-1))  # an argmax takes four times as long
 
 
+def of_images(loss: ExampleLoss, logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+    """What a loss says of each image of a run, [B], of logits [B, C]: a mean would count for every image alike."""
+    found = loss(logits, labels, counts)
+    return shaped(found, tuple(labels.shape), f"the loss {place(loss)}", "a number an image, [B]", logits)
+
+
 def added(terms: Iterable[Tensor]) -> Tensor:
     """One or more, added up in this order."""
     return reduce(add, terms)
@@ -195,8 +206,7 @@ class Loss(OutputObjective):
 
     def _each(self, logits: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
         """What the loss says of each image, [B]."""
-        found = self.loss(logits, labels, counts)
-        return shaped(found, labels.shape, called(self), "a number an image, [B]", logits)
+        return of_images(self.loss, logits, labels, counts)
 
     def of_run(
         self,
@@ -262,6 +272,9 @@ def called(objective: Objective) -> str:
     if isinstance(objective, Loss):
         return f"the loss {place(objective.loss)}"
     within = objective.terms if isinstance(objective, Sum) else tuple(vars(objective).values())
-    if parts := [called(part) for part in within if isinstance(part, Objective)]:
+    parts = [called(part) for part in within if isinstance(part, Objective)]
+    others = [place(part) for part in within if callable(part) and not isinstance(part, Objective)]
+    parts += [name for name in others if not name.startswith("ltbv.")]
+    if parts:
         return f"{place(objective)} of {' and '.join(parts)}"
     return f"of_run of {place(objective)}" if isinstance(objective, OutputObjective) else place(objective)

@@ -18,10 +18,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from ltbv.answers import shaped
 from ltbv.data.batches import Batch
 from ltbv.data.blends import blended, boxes, pasted, reordered
 from ltbv.data.draws import symmetric_beta
 from ltbv.errors import Refusal
+from ltbv.guest import place
 from ltbv.methods.base import Loss, Losses, Moment, Objective
 from ltbv.methods.objective import hits, refuse_hooks
 from ltbv.models.experts import Experts, Output
@@ -88,7 +90,7 @@ class Partnered(Objective):
         assert draws is not None
         pairs = paired(batches, draws[..., 0])
         blends, *of_loss = draws[..., 1:].split([self.blend.draws, self.loss.draws, self.loss.draws], -1)
-        images, shares = self.blend(pairs, blends, now)
+        images, shares = self._blended(pairs, blends, now)
         output = network(images)
         weights = shares.to(output.logits.dtype)
         first = self.loss.of_labels(network, output, pairs.own, now, of_loss[0], weights)
@@ -96,6 +98,15 @@ class Partnered(Objective):
         with torch.no_grad():
             counted = shares * hits(output.logits, pairs.own) + (1 - shares) * hits(output.logits, pairs.other)
         return Losses(losses, counted.sum(-1))
+
+    def _blended(self, pairs: Pairs, draws: Tensor, now: Moment) -> tuple[Tensor, Tensor]:
+        """What the blend gives, if it is images and a share of each."""
+        who, found = f"the blend {place(self.blend)}", self.blend(pairs, draws, now)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise Refusal(f"{who} gave a {type(found).__name__}; it has to give images and their own labels' weights")
+        images = shaped(found[0], tuple(pairs.images.shape), who, "images as it was given", pairs.images)
+        wanted = "a weight for each own label, [R, B]"
+        return images, shaped(found[1], tuple(pairs.own.shape), who, wanted, images, wide=True)
 
 
 def paired(batches: tuple[Batch, ...], draws: Tensor) -> Pairs:

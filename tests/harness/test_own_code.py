@@ -20,9 +20,11 @@ from ltbv.harness.events import Event
 from ltbv.harness.request import Request
 from ltbv.losses import cross_entropy
 from ltbv.methods.base import Answer, Loss, Method, Net, Objective, OutputObjective, Stage, Sum
+from ltbv.methods.imb_sam import TailAscent
+from ltbv.methods.partnered import Blend, Partnered
 from ltbv.methods.sam import SharpnessAware
-from ltbv.models.parts import Head
-from ltbv.models.stack import Linear
+from ltbv.models.parts import Head, Part
+from ltbv.models.stack import Layer, Linear
 from ltbv.schedules import Step
 from ltbv.store import Store
 
@@ -212,6 +214,90 @@ class TooWide(Head):
         return Linear(shape.copies, shape.features, shape.classes + 1)
 
 
+@dataclass(frozen=True)
+class Paired(Ordered):
+    def compose(self, images, more, look):
+        return look(more["partners"])
+
+
+@dataclass(frozen=True)
+class Mixed(Instance):
+    def compose(self, images, more, look):
+        return images * torch.rand(())
+
+
+@dataclass(frozen=True)
+class FromGiven(OutputObjective):
+    def from_given(self, feed, given, now):
+        return {"noise": torch.rand(3)}
+
+    def of_run(self, output, labels, counts, now, given=()):
+        return output.logits.mean()
+
+
+@dataclass(frozen=True)
+class Between(OutputObjective):
+    """What is done to counts or labels between steps."""
+
+    hook: str
+    how: Callable
+
+    def from_given(self, feed, given, now):
+        if self.hook == "from_given":
+            self.how(feed, now)
+        return {"tail": now.counts < 3}
+
+    def each_epoch(self, network, feed, given, now):
+        if self.hook == "each_epoch":
+            self.how(feed, now)
+        return {}
+
+    def of_run(self, output, labels, counts, now, given=()):
+        if self.hook == "of_run":
+            self.how(None, now)
+        return cross_entropy(output.logits.mean(0), labels, counts).mean()
+
+
+@dataclass(frozen=True)
+class Blends(Blend):
+    how: str
+
+    def __call__(self, pairs, draws, now):
+        shares = torch.full(pairs.own.shape, 0.7)
+        return {
+            "one": lambda: (pairs.images, shares[:, :1]),
+            "whole": lambda: (pairs.images, shares.long()),
+            "images": lambda: (pairs.images[:1], shares),
+            "alone": lambda: pairs.images,
+            "draws": lambda: (pairs.images, shares * torch.rand(())),
+        }[self.how]()
+
+
+def blended(how):
+    return stage(Partnered(RIGHT, Blends(how)))
+
+
+class Forgetting(Layer):
+    def __init__(self):
+        super().__init__()
+        self.copies = 0
+
+    def draw(self, copy, generator):
+        del copy, generator
+
+    def forward(self, features):
+        return torch.nn.functional.dropout(features, 0.5, self.training)
+
+
+@dataclass(frozen=True)
+class Forgets(Part):
+    name = "forgets"
+    at = "features"
+
+    def build(self, shape):
+        return Forgetting()
+
+
 RIGHT = Loss(right)
 
 
@@ -225,6 +311,17 @@ def loss(function):
 
 def sampled(order_of):
     return stage(sampler=(Ordered(order_of),))
+
+
+def paired(partners_of):
+    return stage(sampler=(Paired(order_of=lambda turn, all: Order(all, {"partners": partners_of(all)})),))
+
+
+def of_the_first(seen):
+    """Something more of the first run of an epoch, and nothing of the next."""
+    return lambda turn, all: Order(
+        all, {"near": all} if len(seen) % 2 == 0 and not seen.append(0) else seen.clear() or {}
+    )
 
 
 HERE = re.escape(f"{__name__}:")
@@ -267,6 +364,36 @@ WRONG = {
     "counts": (loss(moves_counts), rf"the loss {HERE}moves_counts changes in place the counts .*int64 of shape \(2, 5"),
     "of a sum": (stage(Sum((Loss(right), Loss(a_mean)))), rf"the loss {HERE}a_mean gave float32 of shape \(\)"),
     "of an ascent": (stage(SharpnessAware(Loss(a_mean), 0.1)), rf"the loss {HERE}a_mean gave float32 of shape \(\)"),
+    "of an image, mean": (stage(TailAscent(a_mean)), rf"the loss {HERE}a_mean gave float32 of shape \(\); .*\(16,\)"),
+    "of an image, column": (stage(TailAscent(a_column)), rf"the loss {HERE}a_column gave float32 of shape \(16, 1\)"),
+    "part, draws": (stage(net=Net(parts=(Forgets(),))), rf"the loss {HERE}right or the part {HERE}Forgets draws from"),
+    "from_given, draws": (stage(FromGiven()), rf"from_given of {HERE}FromGiven draws from a generator of the host"),
+    "compose, draws": (stage(sampler=(Mixed(),)), rf"the loss .* or compose of the sampler {HERE}Mixed draws from"),
+    "counts, from_given": (
+        stage(Between("from_given", lambda feed, now: now.counts.mul_(2))),
+        rf"from_given of {HERE}Between changes in place the counts",
+    ),
+    "counts, each_epoch": (
+        stage(Between("each_epoch", lambda feed, now: now.counts.mul_(2))),
+        rf"each_epoch of {HERE}Between changes in place the counts",
+    ),
+    "memory, each_epoch": (
+        stage(Between("each_epoch", lambda feed, now: now.memory["tail"].logical_not_())),
+        rf"each_epoch of {HERE}Between changes in place the memory of tail",
+    ),
+    "memory, in a step": (
+        stage(Between("of_run", lambda feed, now: now.memory["tail"].logical_not_())),
+        rf"{HERE}Between of {HERE}<lambda> changes in place the memory of tail",
+    ),
+    "blend, one share": (blended("one"), rf"the blend {HERE}Blends gave float32 of shape \(2, 1\); .* \(2, 16\)"),
+    "blend, whole": (blended("whole"), rf"the blend {HERE}Blends gave int64 of shape \(2, 16\)"),
+    "blend, images": (blended("images"), rf"the blend {HERE}Blends gave float32 of shape \(1, 4, 8, 8\)"),
+    "blend, alone": (blended("alone"), rf"the blend {HERE}Blends gave a Tensor; it has to give images and"),
+    "blend, draws": (blended("draws"), rf"Partnered of the loss {HERE}right and {HERE}Blends draws from"),
+    "sampler, labels": (
+        sampled(lambda turn, all: turn.draw.shuffle(turn.labels)),
+        rf"{HERE}Ordered.order{AT}ValueError: .*read-only",
+    ),
     "of_run, images": (
         stage(OfRun("each image")),
         rf"of_run of {HERE}OfRun gave .* \(16,\); .* a scalar",
@@ -305,6 +432,13 @@ WRONG = {
     "sampler, floats": (sampled(lambda turn, all: Order(all * 1.0)), rf"{HERE}Ordered gave float64 .* integers"),
     "sampler, array": (sampled(lambda turn, all: all), rf"{HERE}Ordered gave a ndarray; it has to give an Order"),
     "sampler, more": (sampled(lambda turn, all: Order(all, {"near": all[1:]})), rf"{HERE}Ordered gave 'near' of shape"),
+    "partners, beyond": (paired(lambda all: all + 1), rf"{HERE}Paired gave partners, from 1 to (\d+); .* of \1 images"),
+    "partners, below": (paired(lambda all: all - 1), rf"{HERE}Paired gave partners, from -1 to"),
+    "partners, floats": (paired(lambda all: all / 2), rf"{HERE}Paired gave partners, float64; positions are integers"),
+    "sampler, more of some": (
+        sampled(of_the_first([])),
+        rf"{HERE}Ordered gave 'near' for some runs and not for others",
+    ),
     "sampler, draws": (
         sampled(lambda turn, all: Order(np.random.permutation(all))),  # noqa: NPY002
         rf"the sampler {HERE}Ordered draws from a generator of the host",
@@ -336,6 +470,23 @@ def of_experts(network, images):
     return Answer(network(images).logits)
 
 
+def draws_to_answer(network, images):
+    return Answer(network(images).logits.mean(1) * torch.rand(()))
+
+
+def turned(network, images):
+    logits = network(images).logits
+    return Answer(logits.mean(1), expert_logits=logits.transpose(0, 1))
+
+
+def used_by_all(network, images):
+    return Answer(network(images).logits.mean(1), torch.ones(images.shape[0]))
+
+
+def draws_after(network, feed):
+    torch.rand(3)
+
+
 def raises_after(network, feed):
     raise KeyError("bias")
 
@@ -348,6 +499,13 @@ def raises_after(network, feed):
             {"predict": of_experts},
             rf"the rule {HERE}of_experts gave logits .* \(2, 1, 30, 5\); .*\(2, 30, classes\)",
         ),
+        ({"predict": draws_to_answer}, rf"the rule {HERE}draws_to_answer draws from a generator of the host"),
+        (
+            {"predict": turned},
+            rf"the rule {HERE}turned gave float32 of shape \(1, 2, 30, 5\); .* here .* \(2, 2, 30, 5\)",
+        ),
+        ({"predict": used_by_all}, rf"the rule {HERE}used_by_all gave float32 of shape \(30,\); .* \(2, 30\)"),
+        ({"posthoc": draws_after}, rf"posthoc {HERE}draws_after draws from a generator of the host"),
         ({"posthoc": raises_after}, rf"{HERE}raises_after{AT}KeyError: 'bias'"),
     ],
 )
@@ -390,10 +548,40 @@ class Late(OutputObjective):
         return output.logits.mean() * (float("nan") if now.epoch else 0.0)
 
 
-@pytest.mark.parametrize("objective", [OfRun("right"), Whole("double")])
-def test_what_is_right_is_trained(tiny_lt, tmp_path, own_methods, objective):
-    """A sum in twice the precision too: it loses nothing."""
-    own_methods.MINE = Method("mine", "Mine", stages=(stage(objective),))
+def no_labels(feed, *_):
+    feed.labels[:], feed.counts[:], feed.rows[:] = 0, 1, 0
+
+
+@pytest.mark.parametrize(
+    ("made", "more"),
+    [
+        (stage(Between("from_given", no_labels)), {}),
+        (stage(), {"posthoc": lambda network, feed: no_labels(feed)}),
+    ],
+)
+def test_what_a_method_does_to_its_feed_no_other_method_learns_of(tiny_lt, tmp_path, own_methods, made, more):
+    own_methods.MINE = Method("mine", "Mine", stages=(made,), **more)
+    assert job(tmp_path / "beside").run(lambda event: None) == []
+    own_methods.MINE = Method("mine", "Mine", stages=(stage(),))
+    assert job(tmp_path / "alone").run(lambda event: None) == []
+    said = [Store(tmp_path / name).prediction_file("ce", 0) for name in ("beside", "alone")]
+    one, other = (np.load(file)["logits"] for file in said)
+    assert (one == other).all()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        stage(OfRun("right")),
+        stage(Whole("double")),
+        sampled(lambda turn, all: Order(all.astype(np.uint16))),
+        sampled(lambda turn, all: Order(all.tolist())),
+        paired(lambda all: all[::-1].astype(np.int32)),
+    ],
+)
+def test_what_is_right_is_trained(tiny_lt, tmp_path, own_methods, made):
+    """A sum in twice the precision too, which loses nothing; and whole numbers of any size."""
+    own_methods.MINE = Method("mine", "Mine", stages=(made,))
     told: list[Event] = []
     assert job(tmp_path).run(told.append) == []
 
