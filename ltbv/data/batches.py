@@ -231,7 +231,8 @@ class Feed:
             here = rows.gather(1, positions)
             if boxed[0] is None:
                 return self.reader.gather(here, crop)
-            boxes = self.reader.fitted(boxed[0], rows.gather(1, own["positions"]), here)
+            first = own["positions"]
+            boxes = boxed[0] if positions is first else self.reader.fitted(boxed[0], rows.gather(1, first), here)
             return self.reader.look(here, Look(boxes, own["flips"], *boxed[1:]))
 
         plain = look(own["positions"])

@@ -143,8 +143,8 @@ def drawn_ids(runs=3):
     return np.stack([np.sort(make_ids(np.repeat([0, 1, 2], 7), draw.integers(5, size=21))) for _ in range(runs)])
 
 
-def batches(data, augmentation, sampler=INSTANCE, runs=3, dtype=torch.float32):
-    feed = Feed(data, drawn_ids(runs), augmentation=augmentation, device=CPU, dtype=dtype)
+def batches(data, augmentation, sampler=INSTANCE, runs=3, dtype=torch.float32, device=CPU):
+    feed = Feed(data, drawn_ids(runs), augmentation=augmentation, device=device, dtype=dtype)
     tables = feed.tables(0, tuple(range(runs)), (0,), 0, 2, (sampler,), batch=8)
     found = [batch.images for (batch,) in feed.epoch(tables, 8)] + [batch.images for batch in feed.plain(8)]
     return feed, tables[0].columns, found
@@ -344,3 +344,22 @@ def test_verify_finds_a_byte_that_has_changed(many_sizes, tmp_path, monkeypatch)
         file.write(bytes([1, 2, 3, 4]))
     with pytest.raises(Refusal, match="pixels.u8 is damaged near row 8; delete it and run `ltbv images` again"):
         pools.open_pool(pool.path).verify()
+
+
+def test_an_image_of_another_size_than_its_file_says_will_not_do(many_sizes, tmp_path, monkeypatch):
+    real = write.pixels
+    monkeypatch.setattr(write, "pixels", lambda *asked, **more: real(*asked, **more)[:, :-1])
+    with pytest.raises(Refusal, match="15 of 21 files will not do: 15 cut short or damaged"):
+        images(many_sizes, side=SIDE, write_to=tmp_path / "mine.pool")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("augmentation", [PARTS, WHOLE, TURNED], ids=["boxes", "padded", "turned"])
+def test_a_gpu_sees_what_the_host_sees(many_sizes, monkeypatch, augmentation):
+    data = images(many_sizes, side=SIDE).dataset()
+    _, _, expected = batches(data, augmentation, Laid())
+    for share in (0.6, 0.0):
+        monkeypatch.setattr("ltbv.data.residence.SHARE", share)
+        _, _, found = batches(data, augmentation, Laid(), device=torch.device("cuda"))
+        for one, other in zip(expected, found, strict=True):
+            torch.testing.assert_close(other.cpu(), one, rtol=1e-4, atol=1e-3)
