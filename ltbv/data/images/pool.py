@@ -112,7 +112,7 @@ class Pool:
         sizes = found["sizes"] = np.stack(lengths, 1).astype(np.int64)
         tests = found["tests"].astype(bool)
         sized = (sizes[~tests].min(1) == self.side).all() and (sizes[tests] == seen_side(self.side)).all()
-        sized = sized and (sizes < 2**16).all()
+        sized = sized and (sizes < 2**16).all() and self.nbytes % self.channels == 0
         room = self.nbytes - sizes.prod(1) * self.channels
         return bool(sized and ((starts >= 0) & (starts <= room) & (starts % self.channels == 0)).all())
 

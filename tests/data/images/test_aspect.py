@@ -316,11 +316,15 @@ def test_an_image_is_opened_twice_and_read_once_a_batch_however_many_runs(runs, 
     assert places == [data.mapped.pixels.span(row) for row in np.unique(feed.reader.rows).tolist()]
 
 
-@pytest.mark.parametrize("flaw", ["starts", "heights", "widths", "tests", "blocks", "bytes"])
+@pytest.mark.parametrize("flaw", ["starts", "heights", "widths", "tests", "blocks", "bytes", "one more"])
 def test_a_damaged_pool_is_refused_in_one_line(flaw, many_sizes, tmp_path):
     pool = images(many_sizes, side=SIDE, write_to=tmp_path / "mine.pool")
     said, index = json.loads((pool.path / "pool.json").read_text()), read_arrays(pool.path / pools.INDEX)
-    if flaw in ("blocks", "bytes"):
+    if flaw == "one more":
+        with open(pool.path / pools.PIXELS, "ab") as file:
+            file.write(b"0")
+        (pool.path / "pool.json").write_text(json.dumps(said | {"bytes": said["bytes"] + 1}))
+    elif flaw in ("blocks", "bytes"):
         said[flaw] = [[0, 0], [0, 0]] if flaw == "blocks" else said["bytes"] + 3
         (pool.path / "pool.json").write_text(json.dumps(said))
     else:
