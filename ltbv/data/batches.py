@@ -211,7 +211,8 @@ class Feed:
             own = {"positions": order.positions, "labels": labels[slot][order.positions]}
             own |= self.crops.drawn(turn.draw, n, self.reader.corner)
             if self.boxes:
-                own |= self.boxes.drawn(turn.draw, n, self.reader.side)
+                rows = (self.held_rows if sampler.held else self.rows)[slot][order.positions]
+                own |= self.boxes.drawn(turn.draw, self.reader.sizes(rows))
             if draws:
                 own["draws"] = turn.draw.random((n, draws))
             if taken := sorted(own.keys() & order.more.keys()):
@@ -239,9 +240,12 @@ class Feed:
         rows = self._held_here if table.sampler.held else self._here
 
         def look(positions: Tensor) -> Tensor:
-            if boxed[0] is not None:
-                return self.reader.look(rows.gather(1, positions), Look(boxed[0], own["flips"], *boxed[1:]))
-            return self.reader.gather(rows.gather(1, positions), crop)
+            here = rows.gather(1, positions)
+            if boxed[0] is None:
+                return self.reader.gather(here, crop)
+            first = own["positions"]
+            boxes = boxed[0] if positions is first else self.reader.fitted(boxed[0], rows.gather(1, first), here)
+            return self.reader.look(here, Look(boxes, own["flips"], *boxed[1:]))
 
         plain = look(own["positions"])
         found = table.sampler.compose(plain, seen, look)

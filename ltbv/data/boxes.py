@@ -17,23 +17,28 @@ class Boxes:
     jitter   how far brightness, contrast and saturation may move: each a factor uniform within [1 - j, 1 + j], at least
              0, in an order that is drawn too
 
-    A box that does not lie within the image is drawn again, up to ten times; then the whole image is taken.
+    A box that does not lie within the image is drawn again, up to ten times; then the whole image is taken, or of one
+    that is wider or higher than `ratio` allows the largest middle part that is not.
     """
 
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     jitter: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
-    def drawn(self, draw: np.random.Generator, n: int, side: int) -> dict[str, np.ndarray]:
-        """Of n images of `side` pixels: boxes [n, 4] float64 (top, left, height, width, whole pixels); where colours
-        move, factors [n, 3] and turns [n, 3], which of the three comes first, second and last."""
-        area = draw.uniform(*self.scale, (n, TRIES)) * side**2
+    def drawn(self, draw: np.random.Generator, sizes: np.ndarray) -> dict[str, np.ndarray]:
+        """Of images of sizes [n, 2], height and width: boxes [n, 4] float64 (top, left, height, width, whole pixels);
+        where colours move, factors [n, 3] and turns [n, 3], which of the three comes first, second and last."""
+        n, sizes = len(sizes), np.asarray(sizes, np.float64)
+        area = draw.uniform(*self.scale, (n, TRIES)) * sizes.prod(1)[:, None]
         narrowest, widest = (math.log(ratio) for ratio in self.ratio)
         ratio = np.exp(draw.uniform(narrowest, widest, (n, TRIES)))
-        sizes = np.stack([np.round(np.sqrt(area / ratio)), np.round(np.sqrt(area * ratio))], 2)  # [n, TRIES, 2]
-        fits = np.all((sizes > 0) & (sizes <= side), axis=2)
-        found = np.where(fits.any(1)[:, None], sizes[np.arange(n), fits.argmax(1)], side)
-        corners = np.floor(draw.random((n, 2)) * (side - found + 1))
+        tried = np.stack([np.round(np.sqrt(area / ratio)), np.round(np.sqrt(area * ratio))], 2)  # [n, TRIES, 2]
+        fits = np.all((tried > 0) & (tried <= sizes[:, None]), axis=2)
+        most = np.round(np.stack([sizes[:, 1] / self.ratio[0], sizes[:, 0] * self.ratio[1]], 1))
+        some, middle = fits.any(1)[:, None], np.minimum(sizes, most)
+        found = np.where(some, tried[np.arange(n), fits.argmax(1)], middle)
+        corners = np.floor(draw.random((n, 2)) * (sizes - found + 1))
+        corners = np.where(some, corners, np.floor((sizes - middle) / 2))
         own = {"boxes": np.concatenate([corners, found], 1)}
         if any(self.jitter):
             reach = np.array(self.jitter)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ltbv.data.boxes import Boxes
+from ltbv.data.strip import Strip
 from ltbv.later import later
 
 CLASS_SHIFT = 32
@@ -60,10 +61,10 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Mapped:
-    """Training images in a file that is mapped into memory: pixels [P, H, W, channels] uint8, and ids [n] -> rows
-    [n]."""
+    """Training images in a file that is mapped into memory: pixels [P, H, W, channels] uint8, or P of their own sizes,
+    and ids [n] -> rows [n]."""
 
-    pixels: np.ndarray
+    pixels: np.ndarray | Strip
     rows: Callable[[np.ndarray], np.ndarray]
 
 
@@ -73,7 +74,7 @@ class Dataset:
 
     pool_sizes   [C] images of each class in the pool
     read         ids [n] -> pixels [n, H, W, channels] uint8, or float32 where they are features; they may be larger
-                 than the images of the test set, whose size is what a network sees
+                 than the images of the test set, whose size is what a network sees; of a strip, the middle squares
     test         the fixed test set
     mean, std    of the pixels, one a channel, in units of [0, 1]; of features in their own
     mirrors      a mirrored image is one of the same class (of letters it is not)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,30 +26,64 @@ class Look(NamedTuple):
         return Look(boxes, flips, *colours)
 
 
-def taken(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """The boxes of rows [n] of pixels [P, H, W, channels] uint8, brought to `size`: [n, channels, *size], 0-255.
+class Pictures(NamedTuple):
+    """n images among pixels [Q, channels] uint8, line by line: starts [n] of their first pixels, and widths [n]."""
+
+    pixels: Tensor
+    starts: Tensor
+    widths: Tensor
+
+    @staticmethod
+    def alike(pixels: Tensor, rows: Tensor) -> "Pictures":
+        """Rows [n] of pixels [P, H, W, channels]."""
+        _, height, width, channels = pixels.shape
+        return Pictures(pixels.reshape(-1, channels), rows * (height * width), torch.full_like(rows, width))
+
+
+def looked(pictures: Pictures, runs: int, look: Look, size: tuple[int, int], scale: Tensor, shift: Tensor) -> Tensor:
+    """The boxes [R, B] of B * R pictures, all runs of the first image, then of the second, brought to `size`, scaled
+    and shifted by channel: images [B, R*channels, *size], channels last in memory."""
+    number, channels = len(pictures.starts) // runs, pictures.pixels.shape[1]
+    found = torch.empty(number, *size, runs, channels, dtype=scale.dtype, device=pictures.pixels.device)
+    by_run, own = found.permute(0, 3, 4, 1, 2), look.in_a_row()  # [B, R, channels, H, W]
+    scale, shift = scale[:, None, None], shift[:, None, None]
+    if at_once(pictures.pixels):
+        values = taken(pictures, own, size, found.dtype)
+        by_run.copy_((values * scale + shift).unflatten(0, (number, runs)))
+    else:  # all runs of an image, then of the next one: they lie side by side, and what is written is in the cache
+        places = np.ndindex(number, runs)
+        for place, values in zip(places, one_by_one(pictures, own, size, found.dtype), strict=True):
+            torch.add(values.mul_(scale), shift, out=by_run[place][None])
+    return found.flatten(3).permute(0, 3, 1, 2)
+
+
+def taken(pictures: Pictures, look: Look, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """The boxes of n pictures, brought to `size`: [n, channels, *size], 0-255.
 
     Pixel i of n of a box of h from top t is at t + (i + 1/2) h / n - 1/2, no further out than the box's own pixels, and
-    is interpolated from the four around it. There is no smoothing beforehand: a pool's images are at most 8/7 as large
-    as a network sees them, which leaves nothing to smooth. A box of that size is a crop, to the bit.
+    is interpolated from the four around it. There is no smoothing beforehand: a box of a pool's image is at most 8/7 as
+    large as a network sees it, one of 4/3 as wide as high 1.53 times as wide, which leaves hardly anything to smooth. A
+    box of that size is a crop, to the bit.
     """
-    if not at_once(pixels):
-        return torch.cat(list(one_by_one(pixels, rows, look, size, dtype)))
-    found = gathered(pixels, rows, look.boxes, size, dtype)
+    if not at_once(pictures.pixels):
+        return torch.cat(list(one_by_one(pictures, look, size, dtype)))
+    found = gathered(pictures, look.boxes, size, dtype)
     found = torch.where(look.flips[:, None, None, None], found.flip(3), found)
     if look.factors is None or look.turns is None:
         return found
     return jittered(found, look.factors, look.turns)
 
 
-def one_by_one(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype: torch.dtype) -> Iterator[Tensor]:
+def one_by_one(pictures: Pictures, look: Look, size: tuple[int, int], dtype: torch.dtype) -> Iterator[Tensor]:
     """The same, each [1, channels, *size] by itself: what it takes stays in the processor's cache, and of three colours
     only that is worked out which moves."""
-    places = zip(rows.tolist(), look.boxes.long().tolist(), look.flips.tolist(), strict=True)
-    for k, (row, (top, left, height, width), flip) in enumerate(places):
-        box = pixels[row, top : top + height, left : left + width].permute(2, 0, 1)[None].to(dtype)
+    places = zip(pictures.starts.tolist(), pictures.widths.tolist(), look.boxes.long().tolist(), strict=True)
+    flips = look.flips.tolist()
+    for k, (start, wide, (top, left, height, width)) in enumerate(places):
+        lines = pictures.pixels[start + top * wide : start + (top + height) * wide].unflatten(0, (height, wide))
+        box = lines[:, left : left + width].permute(2, 0, 1)[None].to(dtype)
         found = F.interpolate(box, size, mode="bilinear", align_corners=False)
-        found = found.flip(3) if flip else found
+        found = found.flip(3) if flips[k] else found
         if look.factors is not None and look.turns is not None:
             for which in look.turns[k].tolist():
                 found = moved(found, base_of(found, which), look.factors[k, which].to(dtype))
@@ -60,14 +95,16 @@ def at_once(pixels: Tensor) -> bool:
     return pixels.is_cuda
 
 
-def gathered(pixels: Tensor, rows: Tensor, boxes: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
+def gathered(pictures: Pictures, boxes: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
     """All boxes at once, without a look at their numbers: for a GPU."""
     y0, y1, fy = _between(boxes[:, 0].double(), boxes[:, 2].double(), size[0], dtype)
     x0, x1, fx = _between(boxes[:, 1].double(), boxes[:, 3].double(), size[1], dtype)
-    above, below = (pixels[rows[:, None], y].permute(0, 3, 1, 2).to(dtype) for y in (y0, y1))  # [n, channels, h, W]
-    lines = above + (below - above) * fy[:, None, :, None]
-    across = (len(rows), pixels.shape[3], *size)
-    left, right = (lines.gather(3, x[:, None, None].expand(across)) for x in (x0, x1))
+
+    def at(y: Tensor, x: Tensor) -> Tensor:
+        lines = pictures.starts[:, None] + y * pictures.widths[:, None]
+        return pictures.pixels[lines[..., None] + x[:, None]].permute(0, 3, 1, 2).to(dtype)  # [n, channels, h, w]
+
+    left, right = (at(y0, x) + (at(y1, x) - at(y0, x)) * fy[:, None, :, None] for x in (x0, x1))
     return left + (right - left) * fx[:, None, None]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Dataset, are_vectors
-from ltbv.data.looks import Look, at_once, one_by_one, taken
+from ltbv.data.looks import Look, Pictures, looked
 from ltbv.data.strong import Strong, varied
 
 
@@ -60,6 +60,15 @@ class Reader(ABC):
     @abstractmethod
     def __len__(self) -> int:
         """P."""
+
+    def sizes(self, rows: np.ndarray) -> np.ndarray:
+        """Height and width [n, 2] of the images that boxes are drawn of, on the host."""
+        return np.full((len(rows), 2), self.side)
+
+    def fitted(self, boxes: Tensor, rows: Tensor, others: Tensor) -> Tensor:
+        """The boxes [R, B, 4] of rows [R, B] for other ones: where all are of one size, the same."""
+        del rows, others
+        return boxes
 
     def ahead(self, asked: Iterable[np.ndarray]) -> Iterator[None]:
         """One turn for the rows of each batch, which will be asked for next; here they lie ready."""
@@ -113,19 +122,11 @@ class OnDevice(Reader):
         return crops * inside.transpose(0, 1)[..., None]
 
     def look(self, rows: Tensor, look: Look) -> Tensor:
-        (runs, batch), size, dtype = rows.shape, (self.height, self.width), self.scale.dtype
-        found = torch.empty(batch, *size, runs, self.channels, dtype=dtype, device=self.device)
-        in_a_row = found.permute(0, 3, 4, 1, 2)  # [B, R, channels, H, W]
-        scale, shift = self.scale[:, None, None], self.shift[:, None, None]
-        every = rows.T.flatten(), look.in_a_row()
-        if at_once(self.pixels):
-            values = taken(self.pixels, *every, size, dtype)
-            in_a_row.copy_((values * scale + shift).unflatten(0, (batch, runs)))
-        else:  # all runs of an image, then of the next one: they lie side by side, and what is written is in the cache
-            places = np.ndindex(batch, runs)
-            for place, values in zip(places, one_by_one(self.pixels, *every, size, dtype), strict=True):
-                torch.add(values.mul_(scale), shift, out=in_a_row[place][None])
-        return found.flatten(3).permute(0, 3, 1, 2)
+        return self.of_pictures(Pictures.alike(self.pixels, rows.T.flatten()), len(rows), look)
+
+    def of_pictures(self, pictures: Pictures, runs: int, look: Look) -> Tensor:
+        """What is seen of B * R pictures, wherever these are: `looked`."""
+        return looked(pictures, runs, look, (self.height, self.width), self.scale, self.shift)
 
     def block(self, rows: slice, runs: int) -> Tensor:
         pixels = self.pixels[rows].unsqueeze(1)

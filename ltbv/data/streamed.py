@@ -6,7 +6,6 @@ trained on; it only fills the machine's cache of the file, so nothing depends on
 """
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from io import FileIO
@@ -19,8 +18,10 @@ from torch import Tensor
 
 from ltbv.data.ahead import in_threads
 from ltbv.data.dataset import Dataset
+from ltbv.data.hosted import hosted
 from ltbv.data.looks import Look
-from ltbv.data.readers import Crop, OnDevice, Reader
+from ltbv.data.readers import Crop, Reader
+from ltbv.data.strip import Strip
 from ltbv.errors import Refusal
 from ltbv.files import Damaged
 
@@ -28,9 +29,10 @@ WINDOW = 8  # batches whose reads are sorted together, so that a disk goes throu
 
 
 class Streamed(Reader):
-    """The images `rows` [P] of pixels [.., H, W, channels] uint8 in a mapped file, or in the host's memory.
+    """The images `rows` [P] of pixels [.., H, W, channels] uint8, or of a strip, in a mapped file or the host's memory.
 
-    The distinct images of a batch are brought to the device, and from there on it is `OnDevice`: the same numbers.
+    The distinct images of a batch are brought to the device, and from there on it is `OnDevice` or `Ragged`: the same
+    numbers.
     """
 
     resident: ClassVar[bool] = False
@@ -38,18 +40,17 @@ class Streamed(Reader):
     def __init__(
         self,
         dataset: Dataset,
-        pixels: np.ndarray,
+        pixels: np.ndarray | Strip,
         rows: np.ndarray,
         *,
         pad: int,
         device: torch.device,
         dtype: torch.dtype,
     ):
-        self.pixels, self.rows, self.pad, self.background = pixels, rows, pad, dataset.background
-        none = np.zeros((0, *pixels.shape[1:]), np.uint8)
-        self.form = OnDevice(dataset, none, pad=pad, device=device, dtype=dtype)
-        self.device, self.corner, self.side = self.form.device, self.form.corner, self.form.side
-        self.whole = self.form.of(_unwritten(pixels)) if self.device.type == "cpu" and not pad else None
+        self.rows, self.there = rows, hosted(dataset, pixels, pad=pad, device=device, dtype=dtype)
+        form = self.there.form
+        self.device, self.corner, self.side = form.device, form.corner, form.side
+        self.whole = self.there.whole() if self.device.type == "cpu" and not pad else None
 
     def gather(self, rows: Tensor, crop: Crop) -> Tensor:
         held, places = self._fetched(rows)
@@ -62,26 +63,33 @@ class Streamed(Reader):
         return held.look(places, look)
 
     def block(self, rows: slice, runs: int) -> Tensor:
-        return self._held(self.rows[rows]).block(slice(None), runs)
+        return self.there.held(self.rows[rows]).block(slice(None), runs)
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
-        first, (height, width) = self.corner - self.pad, (self.form.height, self.form.width)
-        return np.array(self.pixels[self.rows[np.asarray(rows)], first : first + height, first : first + width])
+        return self.there.held(self.rows[np.asarray(rows)]).raw(np.arange(len(rows)))
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def sizes(self, rows: np.ndarray) -> np.ndarray:
+        return self.there.sizes(self.rows[rows])
+
+    def fitted(self, boxes: Tensor, rows: Tensor, others: Tensor) -> Tensor:
+        return self.there.fitted(boxes, *(self.rows[of.cpu().numpy()] for of in (rows, others)))
+
     def ahead(self, asked: Iterable[np.ndarray]) -> Iterator[None]:
         """By its turn a batch's images are in the cache of the file, and those of later ones are being read."""
-        every, file = list(asked), _opened(self.pixels)
+        every, values = list(asked), self.there.values
+        file = _opened(values)
         if file is None:
             yield from repeat(None, len(every))
             return
-        place, size = getattr(self.pixels, "offset", 0), self.pixels[0].nbytes
+        first = getattr(values, "offset", 0)
 
         def read(window: list[np.ndarray]) -> int:
             for row in np.unique(self.rows[np.concatenate([rows.ravel() for rows in window])]).tolist():
-                _read(file, size, place + row * size)
+                place, size = self.there.span(row)
+                _read(file, size, first + place)
             return len(window)
 
         windows = [every[start : start + WINDOW] for start in range(0, len(every), WINDOW)]
@@ -89,18 +97,10 @@ class Streamed(Reader):
             for batches in done:
                 yield from repeat(None, batches)
 
-    def _fetched(self, rows: Tensor) -> tuple[OnDevice, Tensor]:
+    def _fetched(self, rows: Tensor) -> tuple[Reader, Tensor]:
         """Those of a batch [R, B], each once, and the place of each: [R, B]."""
         distinct, places = np.unique(rows.cpu().numpy(), return_inverse=True)
-        return self._held(self.rows[distinct]), torch.as_tensor(places.reshape(rows.shape)).to(self.device)
-
-    def _held(self, rows: np.ndarray) -> OnDevice:
-        """These rows of the file, in the order of the file's bytes where `rows` are."""
-        pixels = self.pixels[rows]
-        if self.pad:
-            border = ((0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0))
-            pixels = np.pad(pixels, border, constant_values=self.background)
-        return self.form.of(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))
+        return self.there.held(self.rows[distinct]), torch.as_tensor(places.reshape(rows.shape)).to(self.device)
 
 
 def _opened(pixels: np.ndarray) -> FileIO | None:
@@ -122,10 +122,3 @@ def _read(file: FileIO, size: int, place: int) -> None:
         raise Damaged(
             f"{file.name} was cut short at {place + found:,} bytes while it was trained on; make the pool again"
         )
-
-
-def _unwritten(pixels: np.ndarray) -> Tensor:
-    """As a tensor that nobody writes to, which torch would warn of."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.from_numpy(pixels)

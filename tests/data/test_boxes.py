@@ -6,12 +6,22 @@ import torch
 from torch.nn import functional as F
 
 from ltbv.data.boxes import Boxes
-from ltbv.data.looks import Look, gathered, jittered, taken
+from ltbv.data.looks import Look, Pictures, gathered, jittered, taken
 from ltbv.models.vision import torchvision
+
+BEFORE = [[6, 20, 36, 35], [17, 32, 59, 45], [27, 1, 45, 38], [7, 4, 61, 53], [51, 8, 29, 25]]
 
 
 def one_by_one(pixels, rows, boxes, size, dtype):
-    return taken(pixels, rows, Look(boxes, torch.zeros(len(rows), dtype=torch.bool)), size, dtype)
+    return taken(Pictures.alike(pixels, rows), Look(boxes, torch.zeros(len(rows), dtype=torch.bool)), size, dtype)
+
+
+def at_once(pixels, rows, boxes, size, dtype):
+    return gathered(Pictures.alike(pixels, rows), boxes, size, dtype)
+
+
+def squares(n, side):
+    return np.full((n, 2), side)
 
 
 @pytest.fixture
@@ -19,11 +29,11 @@ def pixels():
     return torch.as_tensor(np.random.default_rng(1).integers(256, size=(5, 20, 20, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("how", [gathered, one_by_one])
+@pytest.mark.parametrize("how", [at_once, one_by_one])
 def test_a_box_is_the_crop_interpolated(pixels, how):
     draw = np.random.default_rng(2)
     rows = torch.as_tensor(draw.integers(5, size=18))
-    boxes = torch.as_tensor(Boxes().drawn(draw, 18, 20)["boxes"])
+    boxes = torch.as_tensor(Boxes().drawn(draw, squares(18, 20))["boxes"])
     found = how(pixels, rows, boxes, (16, 12), torch.float64)
     assert found.shape == (18, 3, 16, 12)
     for row, box, image in zip(rows, boxes.long().tolist(), found, strict=True):
@@ -36,11 +46,11 @@ def test_a_box_is_the_crop_interpolated(pixels, how):
 def test_images_are_mirrored_after_they_are_taken(pixels):
     flips = torch.tensor([False, True])
     boxes = torch.tensor([[2.0, 3, 9, 7]] * 2)
-    one, other = taken(pixels, torch.tensor([4, 4]), Look(boxes, flips), (6, 5), torch.float64)
+    one, other = taken(Pictures.alike(pixels, torch.tensor([4, 4])), Look(boxes, flips), (6, 5), torch.float64)
     assert torch.equal(one, other.flip(2)) and not torch.equal(one, other)
 
 
-@pytest.mark.parametrize("how", [gathered, one_by_one])
+@pytest.mark.parametrize("how", [at_once, one_by_one])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("size", [3, 7, 16])
 def test_a_box_of_the_size_of_the_image_is_a_crop_to_the_bit(pixels, how, dtype, size):
@@ -51,15 +61,16 @@ def test_a_box_of_the_size_of_the_image_is_a_crop_to_the_bit(pixels, how, dtype,
         assert torch.equal(found[0], crop.to(dtype))
 
 
-def test_boxes_lie_within_the_image_and_are_distributed_as_torchvision_has_them():
-    side, n = 40, 4000
-    ours = Boxes().drawn(np.random.default_rng(3), n, side)["boxes"]
+@pytest.mark.parametrize("size", [(40, 40), (40, 61), (90, 40), (40, 300)])
+def test_boxes_lie_within_the_image_and_are_distributed_as_torchvision_has_them(size):
+    n = 4000
+    ours = Boxes().drawn(np.random.default_rng(3), np.tile(size, (n, 1)))["boxes"]
     assert (ours == ours.round()).all() and (ours[:, :2] >= 0).all() and (ours[:, 2:] >= 1).all()
-    assert (ours[:, :2] + ours[:, 2:] <= side).all()
+    assert (ours[:, :2] + ours[:, 2:] <= size).all()
     torchvision()
     from torchvision.transforms import RandomResizedCrop
 
-    blank = torch.zeros(1, side, side)
+    blank = torch.zeros(1, *size)
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(4)
         theirs = [RandomResizedCrop.get_params(blank, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(n)]
@@ -70,14 +81,30 @@ def test_boxes_lie_within_the_image_and_are_distributed_as_torchvision_has_them(
         assert abs(column.std() / other.std() - 1) < 0.1
 
 
+def test_boxes_of_squares_are_those_that_were_drawn_of_a_side():
+    """To the bit: the numbers are of a version that knew squares only."""
+    found = Boxes().drawn(np.random.default_rng(11), squares(5, 80))["boxes"]
+    assert found.tolist() == BEFORE
+
+
+@pytest.mark.parametrize("size", [(10, 10), (10, 13), (10, 14), (13, 10), (14, 10), (9, 40), (41, 9), (40, 9)])
+def test_what_never_fits_is_the_largest_middle_that_torchvision_takes(size):
+    torchvision()
+    from torchvision.transforms import RandomResizedCrop
+
+    found = Boxes(scale=(300.0, 400.0)).drawn(np.random.default_rng(0), np.tile(size, (6, 1)))["boxes"]
+    theirs = RandomResizedCrop.get_params(torch.zeros(1, *size), (300.0, 400.0), (3 / 4, 4 / 3))
+    assert (found == theirs).all()
+
+
 def test_what_never_fits_is_the_whole_image():
-    found = Boxes(scale=(3.0, 4.0)).drawn(np.random.default_rng(0), 6, 10)["boxes"]
+    found = Boxes(scale=(3.0, 4.0)).drawn(np.random.default_rng(0), squares(6, 10))["boxes"]
     assert (found == [0, 0, 10, 10]).all()
 
 
 def test_colours_move_as_torchvision_moves_them(pixels):
     draw = np.random.default_rng(5)
-    told = Boxes(jitter=(0.4, 0.4, 0.4)).drawn(draw, 8, 20)
+    told = Boxes(jitter=(0.4, 0.4, 0.4)).drawn(draw, squares(8, 20))
     assert ((told["factors"] >= 0.6) & (told["factors"] <= 1.4)).all()
     assert (np.sort(told["turns"], 1) == [0, 1, 2]).all() and len({*map(tuple, told["turns"].tolist())}) > 2
     images = pixels[np.resize(range(5), 8)].double().permute(0, 3, 1, 2)
@@ -95,7 +122,7 @@ def test_colours_move_as_torchvision_moves_them(pixels):
 
 def test_without_jitter_nothing_is_drawn_of_colours_and_grey_images_have_no_saturation():
     draw = np.random.default_rng(6)
-    assert {*Boxes().drawn(draw, 3, 9)} == {"boxes"}
+    assert {*Boxes().drawn(draw, squares(3, 9))} == {"boxes"}
     grey = torch.rand(2, 1, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 200
     factors, turns = torch.tensor([[1.0, 1.0, 0.2]] * 2), torch.tensor([[0, 1, 2]] * 2)
     torch.testing.assert_close(jittered(grey, factors, turns), grey)

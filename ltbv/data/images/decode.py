@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ltbv.data.images.recipe import MOST_PIXELS, Recipe
+from ltbv.data.strip import middle
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -86,8 +87,14 @@ def header(data: bytes, most: int = MOST_PIXELS) -> Header:
     return Header(image.size, image.mode in GREY, tuple(name for name, holds in facts.items() if holds))
 
 
-def pixels(data: bytes, recipe: Recipe, channels: int) -> np.ndarray:
-    """Pixels [side, side, channels] uint8 of a file, or `Bad`."""
+def brought(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Width and height of an image whose shorter side becomes `side`."""
+    width, height = (max(side, round(side * length / min(size))) for length in size)
+    return width, height
+
+
+def pixels(data: bytes, recipe: Recipe, channels: int, *, whole: bool = False) -> np.ndarray:
+    """Pixels [side, side, channels] uint8 of a file, its middle; all that there is, where `whole`; or `Bad`."""
     from PIL import Image, ImageOps
 
     image = _opened(data, recipe.max_pixels)
@@ -100,12 +107,9 @@ def pixels(data: bytes, recipe: Recipe, channels: int) -> np.ndarray:
         image = _plain(image, "L" if channels == 1 else "RGB", recipe.background)
     except (ValueError, KeyError, OSError) as error:
         raise Bad(NO_COLOUR) from error
-    side, (width, height) = recipe.side, image.size
-    shorter = min(width, height)
-    width, height = (max(side, round(side * length / shorter)) for length in (width, height))
-    image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    left, top = (width - side) // 2, (height - side) // 2
-    return np.asarray(image.crop((left, top, left + side, top + side)), np.uint8).reshape(side, side, channels)
+    image = image.resize(brought(image.size, recipe.side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    found = np.asarray(image, np.uint8).reshape(image.height, image.width, channels)
+    return found if whole else middle(found, recipe.side)
 
 
 def _opened(data: bytes, most: int) -> "Image.Image":

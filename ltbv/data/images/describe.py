@@ -15,7 +15,7 @@ from ltbv.stats.splits import splits
 def of_pool(pool: Pool) -> list[str]:
     """Lines on a pool."""
     train, test = np.array(pool.train_counts), np.array(pool.test_counts)
-    size = f"{pool.path}: {pool.side} x {pool.side} pixels, {pool.channels} channel{'s' * (pool.channels > 1)}"
+    size = f"{pool.path}: {_pixels(pool.side, pool.own_sizes)}, {pool.channels} channel{'s' * (pool.channels > 1)}"
     counts = f"{pool.name}: {_counts(train, test, pool.class_names)}"
     return [counts, one_line(f"{size}, key {pool.key}"), *_notes(pool.notes)]
 
@@ -28,9 +28,13 @@ def of_plan(plan: Plan) -> list[str]:
         for kind, number in tally(plan.amiss).items()
     ]
     notes = _notes(note for note in plan.notes if "will not do" not in note)
-    megabytes = len(plan.files) * plan.recipe.side**2 * plan.channels / 1e6
-    size = f"a pool of {plan.recipe.side} x {plan.recipe.side} pixels has {megabytes:.1f} MB"
+    pixels = _pixels(plan.recipe.side, plan.sizes is not None)
+    size = f"a pool of {pixels} has {plan.starts[-1] / 1e6:.1f} MB"
     return [f"{plan.name}: {_counts(train, test, plan.class_names)}", f"{size}, key {plan.key}", *bad, *notes]
+
+
+def _pixels(side: int, own_sizes: bool) -> str:
+    return f"{side} pixels on the shorter side" if own_sizes else f"{side} x {side} pixels"
 
 
 def _counts(train: np.ndarray, test: np.ndarray, names: Sequence[str]) -> str:

@@ -10,11 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
 from ltbv.data.images.apart import share_of_groups
+from ltbv.data.images.decode import brought
 from ltbv.data.images.items import (
     Amiss,
     Content,
@@ -28,7 +30,7 @@ from ltbv.data.images.items import (
     some,
 )
 from ltbv.data.images.look import Tell, View, complaint, left_out, look
-from ltbv.data.images.recipe import RULES, Recipe
+from ltbv.data.images.recipe import OWN_SIZES, RULES, Recipe, keeps_sizes, seen_side
 from ltbv.errors import Refusal
 
 LONGEST_NAME = 1000  # letters
@@ -43,6 +45,8 @@ class Plan:
     digests        [n] sha256 of their bytes
     labels, tests  [n] class, and is it of the test set
     groups         [n] numbers of the groups that images are of, as they come; None: each is one of its own
+    sizes          [n, 2] height and width of each in the pool, as its file says, which a camera's turn swaps; None: all
+                   are squares of `recipe.side`
     amiss          what is left out
     """
 
@@ -57,12 +61,19 @@ class Plan:
     labels: np.ndarray
     tests: np.ndarray
     groups: np.ndarray | None
+    sizes: np.ndarray | None
     amiss: tuple[Amiss, ...]
     notes: tuple[str, ...]
 
     def counts(self, *, test: bool) -> np.ndarray:
         """Images of each class, [C]."""
         return np.bincount(self.labels[self.tests == test], minlength=len(self.class_names))
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """First byte of each image in the pool, and behind the last: [n + 1] int64."""
+        own = np.full(len(self.files), self.recipe.side**2) if self.sizes is None else self.sizes.prod(1)
+        return np.concatenate([[0], np.cumsum(own * self.channels)]).astype(np.int64)
 
 
 def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of: None) -> Plan:
@@ -97,10 +108,10 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
     _refuse_leaks([(row[2], row[3]) for row in rows], where)
     groups = _numbered([row[3] for row in rows], where)
     channels = recipe.channels or (1 if all(one.header and one.header.grey for one in view.seen) else 3)
-    shown_names = _written(names, where)
+    shown_names, sizes = _written(names, where), _own_sizes(rows, view, recipe)
     made = Plan(
         name=found.name,
-        key=_key(recipe, channels, shown_names, rows, amiss, groups),
+        key=_key(RULES if sizes is None else OWN_SIZES, recipe, channels, shown_names, rows, amiss, groups),
         recipe=recipe,
         channels=channels,
         class_names=shown_names,
@@ -110,6 +121,7 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
         labels=np.array([row[1] for row in rows], np.int64),
         tests=np.array([row[0] for row in rows], bool),
         groups=groups,
+        sizes=sizes,
         amiss=tuple(amiss),
         notes=(
             *notes,
@@ -227,7 +239,21 @@ def _refuse_leaks(rows: Sequence[tuple[bytes, Item]], where: str) -> None:
         )
 
 
+def _own_sizes(rows: Sequence[tuple[bool, int, bytes, Item]], view: View, recipe: Recipe) -> np.ndarray | None:
+    """`Plan.sizes`: of training images as they are, of test images what a network sees."""
+    if not keeps_sizes(recipe.side):
+        return None
+    size_of = {seen.digest: seen.header.size for seen in view.seen if seen.header}
+    found = np.array([brought(size_of[digest], recipe.side)[::-1] for _, _, digest, _ in rows], np.int64)
+    tests = np.array([row[0] for row in rows])
+    if (found[~tests] == recipe.side).all():
+        return None
+    found[tests] = seen_side(recipe.side)
+    return found
+
+
 def _key(
+    rules: int,
     recipe: Recipe,
     channels: int,
     names: tuple[str, ...],
@@ -238,7 +264,7 @@ def _key(
     """16 hex digits; also of what is left out, so that a pool which says nothing of it is not taken for this one."""
     said = {name: value for name, value in asdict(recipe).items() if name in DECIDES}
     missing = sorted((_printable(one.label), one.kind, one.test) for one in amiss)
-    digest = hashlib.sha256(json.dumps([RULES, said, channels, names, missing], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([rules, said, channels, names, missing], sort_keys=True).encode())
     for test, label, content, _ in rows:
         digest.update(bytes([test]) + label.to_bytes(4, "little") + content)
     if groups is not None:

@@ -1,8 +1,10 @@
 """What does a pool hold? `pixels.u8` mapped into memory, `index.npz`, and `pool.json`, which says what it is.
 
-    pixels.u8     uint8 [rows, side, side, channels], flat
+    pixels.u8     uint8 [rows, side, side, channels], flat; of large training images that are not square, each of its
+                  own height and width, and of test images what a network sees
     index.npz     rows [n] of each image in pixels.u8, labels [n], tests [n], and groups [n] where images come in such;
-                  training images first, by class
+                  starts [n] in bytes, heights [n], widths [n] where these are their own; training images first, by
+                  class
     files.csv     of each image: path, class, split, sha256, and group
     left_out.csv  what was left out, and why
 
@@ -15,9 +17,10 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +29,15 @@ import numpy as np
 from ltbv.data import cache
 from ltbv.data.dataset import Dataset, Images, Mapped, indices_of, labels_of
 from ltbv.data.entry import Entry
-from ltbv.data.images.recipe import RULES, seen_side
+from ltbv.data.images.recipe import OWN_SIZES, RULES, seen_side
 from ltbv.data.profile import OWN
+from ltbv.data.strip import Strip
 from ltbv.errors import Refusal, words_of
 from ltbv.files import Damaged, read_arrays, read_json
 from ltbv.files.reading import reading
 
 DESCRIPTION, PIXELS, INDEX = "pool.json", "pixels.u8", "index.npz"
+PLACES = ("starts", "heights", "widths")
 FILES, LEFT_OUT = "files.csv", "left_out.csv"
 CURE = "delete it and run `ltbv images` again"
 
@@ -43,8 +48,10 @@ class Pool:
 
     train_counts, test_counts   [C] images of each class
     mean, std                   of the training pixels, one a channel, in units of [0, 1]
-    checksums                   crc32 of each block of `block` rows of pixels.u8
-    rows                        of pixels.u8
+    rows, nbytes                of pixels.u8
+    blocks                      first row and byte of each block of pixels.u8
+    checksums                   crc32 of each
+    own_sizes                   images are of their own height and width, the shorter is `side`
     """
 
     path: Path
@@ -59,27 +66,31 @@ class Pool:
     std: tuple[float, ...]
     mirrors: bool
     rows: int
-    block: int
+    nbytes: int
+    blocks: tuple[tuple[int, int], ...]
     checksums: tuple[int, ...]
     notes: tuple[str, ...]
     grouped: bool = False
+    own_sizes: bool = False
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """[rows, side, side, channels] uint8, mapped."""
+        """[rows, side, side, channels] uint8, mapped; flat, where images are of their own sizes."""
         path, shape = self.path / PIXELS, (self.rows, self.side, self.side, self.channels)
         with reading(path, lambda why: f"is not whole ({why}); {CURE}"):
             _check_there(path)
-            if path.stat().st_size != np.prod(shape):
-                raise ValueError(f"it has {path.stat().st_size:,} bytes and not {np.prod(shape):,}")
-            return np.memmap(path, np.uint8, "r", shape=shape)
+            if path.stat().st_size != self.nbytes:
+                raise ValueError(f"it has {path.stat().st_size:,} bytes and not {self.nbytes:,}")
+            return np.memmap(path, np.uint8, "r", shape=(self.nbytes,) if self.own_sizes else shape)
 
     @cached_property
     def index(self) -> dict[str, np.ndarray]:
-        """`rows`, `labels`, `tests` and perhaps `groups`, checked against what the pool says of itself."""
+        """`rows`, `labels`, `tests`, and perhaps `groups`, `starts` and `sizes` [n, 2], checked against what the pool
+        says of itself."""
         path = self.path / INDEX
         _check_there(path)
-        found = read_arrays(path, ("rows", "labels", "tests", *(["groups"] if self.grouped else [])))
+        more = [*(["groups"] if self.grouped else []), *(PLACES if self.own_sizes else [])]
+        found = read_arrays(path, ("rows", "labels", "tests", *more))
         rows, labels, tests = found["rows"], found["labels"], found["tests"]
         counts = [np.repeat(np.arange(len(of)), of) for of in (self.train_counts, self.test_counts)]
         whole = labels.tolist() == np.concatenate(counts).tolist() and rows.shape == labels.shape == tests.shape
@@ -87,9 +98,23 @@ class Pool:
         if self.grouped:
             groups = found["groups"]
             whole = whole and groups.dtype.kind == "i" and groups.shape == rows.shape and groups.min() >= 0
+        if self.own_sizes:
+            whole = whole and self._placed(found)
         if not whole or rows.dtype.kind != "i" or not ((rows >= 0) & (rows < self.rows)).all():
             raise Damaged(f"{path} does not fit {DESCRIPTION}; {CURE}")
         return found
+
+    def _placed(self, found: dict[str, np.ndarray]) -> bool:
+        """Do images lie within the file, and are they as large as they have to be? `sizes` is added."""
+        starts, *lengths = (found[name] for name in PLACES)
+        if not all(of.dtype.kind in "iu" and of.shape == found["rows"].shape for of in (starts, *lengths)):
+            return False
+        sizes = found["sizes"] = np.stack(lengths, 1).astype(np.int64)
+        tests = found["tests"].astype(bool)
+        sized = (sizes[~tests].min(1) == self.side).all() and (sizes[tests] == seen_side(self.side)).all()
+        sized = sized and (sizes < 2**16).all() and self.nbytes % self.channels == 0
+        room = self.nbytes - sizes.prod(1) * self.channels
+        return bool(sized and ((starts >= 0) & (starts <= room) & (starts % self.channels == 0)).all())
 
     def entry(self) -> Entry:
         """As a data set that a study can ask for: as long-tailed as it is, resampled as it is."""
@@ -113,16 +138,14 @@ class Pool:
 
     def dataset(self) -> Dataset:
         """Training images and test images, both read from the map when they are asked for."""
-        rows, pixels = self.index["rows"], self.pixels
         trained = sum(self.train_counts)
-        first = np.cumsum([0, *self.train_counts])
-        mapped = Mapped(pixels, lambda ids: rows[first[labels_of(ids)] + indices_of(ids)])
+        mapped, read, tests = self._strip() if self.own_sizes else self._squares()
         return Dataset(
             name=self.name,
             class_names=self.class_names,
             pool_sizes=np.array(self.train_counts),
-            read=lambda ids: np.asarray(pixels[mapped.rows(ids)]),
-            test=Images(self._middles(rows[trained:]), self.index["labels"][trained:].astype(np.int64)),
+            read=read,
+            test=Images(tests, self.index["labels"][trained:].astype(np.int64)),
             mean=self.mean,
             std=self.std,
             mirrors=self.mirrors,
@@ -130,6 +153,27 @@ class Pool:
             mapped=mapped,
             clusters=np.unique(self.index["groups"][trained:], return_inverse=True)[1] if self.grouped else None,
         )
+
+    def _squares(self) -> tuple[Mapped, Callable[[np.ndarray], np.ndarray], np.ndarray]:
+        """Training images, what reads them, and test images."""
+        rows, pixels, first = self.index["rows"], self.pixels, np.cumsum([0, *self.train_counts])
+        mapped = Mapped(pixels, lambda ids: rows[first[labels_of(ids)] + indices_of(ids)])
+        return mapped, lambda ids: np.asarray(pixels[mapped.rows(ids)]), self._middles(rows[first[-1] :])
+
+    def _strip(self) -> tuple[Mapped, Callable[[np.ndarray], np.ndarray], np.ndarray]:
+        """The same of images of their own sizes; what reads them gives their middle squares."""
+        first, starts, sizes = np.cumsum([0, *self.train_counts]), self.index["starts"], self.index["sizes"]
+        trained, tested = (Strip(self.pixels, self.channels, starts[own], sizes[own])
+                           for own in (slice(first[-1]), slice(first[-1], None)))  # fmt: skip
+        mapped = Mapped(trained, lambda ids: first[labels_of(ids)] + indices_of(ids))
+        rows, side = np.arange(len(tested.starts)), seen_side(self.side)
+        start, length = tested.span(0)
+        if (tested.starts == start + rows * length).all():
+            shape = (len(rows), side, side, self.channels)
+            tests = self.pixels[start : start + len(rows) * length].reshape(shape)
+        else:
+            tests = tested.middles(rows, side)
+        return mapped, lambda ids: trained.middles(mapped.rows(ids), self.side), tests
 
     def _middles(self, rows: np.ndarray) -> np.ndarray:
         """What a network sees of these rows: in the map where they follow each other, else in memory."""
@@ -150,10 +194,10 @@ class Pool:
     def verify(self) -> None:
         """Read every byte; a `Damaged` where it is not what was written."""
         self.check()
-        for number, wanted in enumerate(self.checksums):
-            content = self.pixels[number * self.block : (number + 1) * self.block]
-            if zlib.crc32(content.tobytes()) != wanted:
-                raise Damaged(f"{self.path / PIXELS} is damaged near row {number * self.block:,}; {CURE}")
+        values, ends = self.pixels.reshape(-1), [*(start for _, start in self.blocks[1:]), self.nbytes]
+        for (row, start), end, wanted in zip(self.blocks, ends, self.checksums, strict=True):
+            if zlib.crc32(values[start:end].tobytes()) != wanted:
+                raise Damaged(f"{self.path / PIXELS} is damaged near row {row:,}; {CURE}")
 
 
 def _check_there(path: Path) -> None:
@@ -202,7 +246,7 @@ def _opened(path: Path, changed: int) -> Pool:
     del changed  # another file is another entry
     said = read_json(path / DESCRIPTION)
     try:
-        if said["rules"] != RULES:
+        if said["rules"] not in (RULES, OWN_SIZES):
             raise Refusal(f"{path} was written by another version of ltbv; {CURE}")
         return _read(path, said)
     except Refusal:
@@ -214,13 +258,14 @@ def _opened(path: Path, changed: int) -> Pool:
 def _read(path: Path, said: dict[str, Any]) -> Pool:
     names = tuple(_text(name) for name in said["class_names"])
     counts = [_numbers(said[name], least) for name, least in (("train_counts", 1), ("test_counts", 0))]
-    (side, channels, rows, block) = _numbers([said[name] for name in ("side", "channels", "rows", "block")], 1)
+    side, channels, rows = _numbers([said[name] for name in ("side", "channels", "rows")], 1)
     moments = [tuple(float(value) for value in said[name]) for name in ("mean", "std")]
     checksums = _numbers(said["checksums"], 0)
     if not len(names) == len(counts[0]) == len(counts[1]) or {len(of) for of in moments} != {channels}:
         raise ValueError("its lists are of different lengths")
-    if len(checksums) != -(-rows // block) or sum(map(sum, counts)) > rows or not all(s > 0 for s in moments[1]):
+    if sum(map(sum, counts)) > rows or not all(s > 0 for s in moments[1]):
         raise ValueError("its numbers do not fit together")
+    nbytes, blocks = _blocks(said, rows, side**2 * channels, len(checksums))
     return Pool(
         path=path,
         name=_text(said["name"]),
@@ -234,11 +279,28 @@ def _read(path: Path, said: dict[str, Any]) -> Pool:
         std=moments[1],
         mirrors=bool(said["mirrors"]),
         rows=rows,
-        block=block,
+        nbytes=nbytes,
+        blocks=blocks,
         checksums=checksums,
         notes=tuple(_text(note) for note in said["notes"]),
         grouped=bool(said.get("groups", False)),
+        own_sizes=said["rules"] == OWN_SIZES,
     )
+
+
+def _blocks(said: dict[str, Any], rows: int, size: int, number: int) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """All bytes, and first row and byte of each of so many blocks; `size` bytes has an image that is square."""
+    if said["rules"] == RULES:
+        (block,) = _numbers([said["block"]], 1)
+        if number != -(-rows // block):
+            raise ValueError("its numbers do not fit together")
+        return rows * size, tuple((row, row * size) for row in range(0, rows, block))
+    (nbytes,) = _numbers([said["bytes"]], 1)
+    blocks = tuple((row, start) for row, start in (_numbers(pair, 0) for pair in said["blocks"]))
+    whole = [*blocks, (rows, nbytes)]
+    if len(blocks) != number or whole[0] != (0, 0) or not all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(whole)):
+        raise ValueError("its numbers do not fit together")
+    return nbytes, blocks
 
 
 def _text(value: Any) -> str:

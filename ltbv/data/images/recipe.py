@@ -8,6 +8,7 @@ from ltbv.errors import Refusal
 from ltbv.options import check, choice
 
 RULES = 1  # of listing, order and decoding: another number is another pool
+OWN_SIZES = 2  # the same, where training images keep their height and width
 GROUP = "What of a path names the burst, patient, … that an image is one of; its first (…) where it has one."
 MOST_PIXELS = 89_478_485  # of one image: where Pillow begins to warn of a bomb
 SMALLEST, LARGEST = 8, 1024  # pixels a side
@@ -17,6 +18,11 @@ WHOLE = 64  # pixels a side up to which a network sees the whole image
 def seen_side(side: int) -> int:
     """Pixels a side that a network sees of a pool's images: up to 64 all, of large ones 7/8 (224 of 256, as usual)."""
     return max(min(side, WHOLE), side * 7 // 8)
+
+
+def keeps_sizes(side: int) -> bool:
+    """Do training images keep their height and width? Where they are seen in boxes, from 75 pixels on."""
+    return seen_side(side) > WHOLE
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,10 @@ class Begin:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The shorter side is brought to `side` pixels (bicubic), and the middle square is kept."""
+    """The shorter side is brought to `side` pixels (bicubic), and the middle square is kept; of large
+    training images all (`keeps_sizes`)."""
 
-    side: int = choice(32, "Pixels a side.")
+    side: int = choice(32, "Pixels a side, of what is not square the shorter.")
     test_share: float | None = choice(None, "Where there is no test set: the share of each class that becomes it, 0-1.")
     group: str | None = choice(None, GROUP, metavar="REGEX")
     channels: int | None = choice(None, "1 or 3. [1 where every image is grey, else 3]")

@@ -23,7 +23,7 @@ from ltbv.data.images.look import Tell
 from ltbv.data.images.named import NAMED, Named
 from ltbv.data.images.plan import Plan, plan
 from ltbv.data.images.pool import CURE, DESCRIPTION, Pool, folder, is_pool, is_remnant, is_whole, kept, open_pool
-from ltbv.data.images.recipe import RULES, Recipe
+from ltbv.data.images.recipe import OWN_SIZES, RULES, Recipe, keeps_sizes
 from ltbv.data.images.tables import read_coco, read_csv, read_frame, read_list, read_pairs
 from ltbv.data.images.torch_datasets import is_torch, read_torch
 from ltbv.data.images.write import write
@@ -255,7 +255,8 @@ def _refuse_beside(dataset: Any, beside: dict[str, Any]) -> None:
 
 def _state(found: Found, recipe: Recipe) -> str:
     """Changes when a file, a label or a choice does: 16 hex digits of paths, sizes and times, not of bytes."""
-    digest = hashlib.sha256(json.dumps([RULES, asdict(recipe), found.classes, found.notes, found.amiss]).encode())
+    rules = OWN_SIZES if keeps_sizes(recipe.side) else RULES
+    digest = hashlib.sha256(json.dumps([rules, asdict(recipe), found.classes, found.notes, found.amiss]).encode())
     for item in found.items:
         name, state = _state_of(item.file)
         digest.update(json.dumps([name, item.label, item.test, state, item.group]).encode())

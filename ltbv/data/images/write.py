@@ -11,25 +11,27 @@ import re
 import shutil
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from ltbv.data.ahead import in_threads
 from ltbv.data.images import pool
-from ltbv.data.images.decode import Bad, pixels, ready
+from ltbv.data.images.decode import DAMAGED, Bad, pixels, ready
 from ltbv.data.images.items import Amiss
 from ltbv.data.images.look import Tell, complaint, left_out, read
 from ltbv.data.images.plan import Plan
-from ltbv.data.images.recipe import RULES
+from ltbv.data.images.recipe import OWN_SIZES, RULES, seen_side
+from ltbv.data.strip import middle
 from ltbv.errors import Refusal
 from ltbv.files import read_json, refuse_if_closed, remove, write_arrays, write_bytes, write_json, writing
 
 BLOCK, BLOCK_BYTES = 512, 2**26  # images, and their bytes, between two marks of what is done: at most
+CHUNK = 2**19  # pixels that are summed at once
 PATIENCE = 600.0  # seconds without a new block after which another command is no longer waited for
 FORGOTTEN = 14 * 86_400.0  # seconds since a block was added
 PROGRESS = "blocks.json"
@@ -57,16 +59,16 @@ def write(plan: Plan, where: Path, where_from: str, tell: Tell = lambda done, of
             with writing(part):
                 part.mkdir(exist_ok=True)
             try:
-                checksums, holes = _decoded(plan, part, tell)
+                made = _decoded(plan, part, tell)
             except BaseException:
                 if not (part / PROGRESS).exists():  # no block was finished: nothing to go on with
                     remove(part)
                 raise
-            if holes and plan.recipe.bad == "refuse":
+            if made.holes and plan.recipe.bad == "refuse":
                 if mend:
                     remove(part)
-                raise complaint(where_from, _amiss(plan, holes), len(plan.files))
-            _describe(plan, part, checksums, holes)
+                raise complaint(where_from, _amiss(plan, made.holes), len(plan.files))
+            _describe(plan, part, made)
             with writing(where):
                 os.replace(part, where)
             remove(where / PROGRESS)
@@ -128,7 +130,7 @@ def _alone(where: Path, part: Path) -> Iterator[None]:
 
 
 def _check_space(plan: Plan, part: Path) -> None:
-    needed = _size(plan) * len(plan.files)
+    needed = int(plan.starts[-1])
     with contextlib.suppress(OSError):
         there = (part / pool.PIXELS).stat()
         needed -= min(needed, there.st_blocks * 512)
@@ -138,73 +140,103 @@ def _check_space(plan: Plan, part: Path) -> None:
         raise Refusal(f"{room}, and the pool needs {needed:,}; give a smaller --side, or another disk with --write")
 
 
-def _size(plan: Plan) -> int:
-    """Bytes of an image."""
-    return plan.recipe.side**2 * plan.channels
+class Made(NamedTuple):
+    """Checksums of all blocks, rows of files that will not do with their faults, rows that a camera turned."""
+
+    checksums: list[int]
+    holes: dict[int, str]
+    turned: list[int]
 
 
-def _rows(plan: Plan) -> int:
-    """Images of a block."""
-    return min(BLOCK, BLOCK_BYTES // _size(plan))
+def _blocks(plan: Plan) -> list[range]:
+    """Rows of each block."""
+    found, start, n = [], 0, len(plan.files)
+    while start < n:
+        most = int(np.searchsorted(plan.starts, plan.starts[start] + BLOCK_BYTES, "right")) - 1
+        found.append(range(start, max(start + 1, min(start + BLOCK, most, n))))
+        start = found[-1].stop
+    return found
 
 
-def _decoded(plan: Plan, part: Path, tell: Tell) -> tuple[list[int], dict[int, str]]:
-    """Decode what is missing: checksums of all blocks, and rows of files that will not do with their faults."""
-    starts = range(0, len(plan.files), _rows(plan))
+def _decoded(plan: Plan, part: Path, tell: Tell) -> Made:
+    """Decode what is missing."""
+    blocks = _blocks(plan)
     with writing(part / pool.PIXELS), ready(plan.recipe.max_pixels):
         descriptor = os.open(part / pool.PIXELS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            os.ftruncate(descriptor, _size(plan) * len(plan.files))
-            done = _whole_blocks(plan, part, descriptor)
-            for start in starts:
-                if str(start) not in done:
-                    done[str(start)] = _block(plan, start, descriptor)
+            os.ftruncate(descriptor, int(plan.starts[-1]))
+            done = _whole_blocks(plan, blocks, part, descriptor)
+            for rows in blocks:
+                if str(rows.start) not in done:
+                    done[str(rows.start)] = _block(plan, rows, descriptor)
                     write_json(part / PROGRESS, done)
-                tell(min(start + _rows(plan), len(plan.files)), len(plan.files))
+                tell(rows.stop, len(plan.files))
         finally:
             os.close(descriptor)
-    holes = {int(row): kind for start in starts for row, kind in done[str(start)]["bad"].items()}
-    return [done[str(start)]["crc32"] for start in starts], holes
+    every = [done[str(rows.start)] for rows in blocks]
+    holes = {int(row): kind for block in every for row, kind in block["bad"].items()}
+    return Made([block["crc32"] for block in every], holes, [row for block in every for row in block.get("turned", ())])
 
 
-def _whole_blocks(plan: Plan, part: Path, descriptor: int) -> dict[str, Any]:
+def _whole_blocks(plan: Plan, blocks: Sequence[range], part: Path, descriptor: int) -> dict[str, Any]:
     """Blocks that an earlier command finished and whose bytes are there."""
     try:
         said = read_json(part / PROGRESS) if (part / PROGRESS).exists() else {}
         return {
-            start: block
-            for start, block in said.items()
-            if zlib.crc32(os.pread(descriptor, _rows(plan) * _size(plan), int(start) * _size(plan))) == block["crc32"]
-            and all(int(row) >= 0 and isinstance(kind, str) for row, kind in block["bad"].items())
+            str(rows.start): said[str(rows.start)]
+            for rows in blocks
+            if str(rows.start) in said and _is_whole(plan, rows, said[str(rows.start)], descriptor)
         }
     except (ValueError, TypeError, KeyError, AttributeError):  # a Refusal is a ValueError
         return {}
 
 
-def _block(plan: Plan, start: int, descriptor: int) -> dict[str, Any]:
-    """Decode and write one block, and wait until the disk has it."""
-    rows = range(start, min(start + _rows(plan), len(plan.files)))
-    bad, parts = {}, []
+def _is_whole(plan: Plan, rows: range, block: dict[str, Any], descriptor: int) -> bool:
+    first, behind = (int(plan.starts[row]) for row in (rows.start, rows.stop))
+    marked = [*map(int, block["bad"]), *([] if plan.sizes is None else block["turned"])]
+    fits = all(row in rows for row in marked) and all(isinstance(kind, str) for kind in block["bad"].values())
+    return fits and zlib.crc32(os.pread(descriptor, behind - first, first)) == block["crc32"]
 
-    def one(row: int) -> bytes | Bad:
+
+def _block(plan: Plan, rows: range, descriptor: int) -> dict[str, Any]:
+    """Decode and write one block, and wait until the disk has it."""
+    bad, turned, parts = {}, [], []
+
+    def one(row: int) -> np.ndarray | Bad:
         try:
             data = read(plan.files[row])
             if hashlib.sha256(data).digest() != plan.digests[row]:
                 raise Refusal(f"{plan.shown[row]} has changed since it was looked at; run the command again")
-            return pixels(data, plan.recipe, plan.channels).tobytes()
+            return _pixels(plan, row, data)
         except Bad as fault:
             return fault
 
     for row, made in zip(rows, in_threads(one, rows), strict=True):
         if isinstance(made, Bad):
             bad[str(row)] = str(made)
-        parts.append(bytes(_size(plan)) if isinstance(made, Bad) else made)
+            parts.append(bytes(plan.starts[row + 1] - plan.starts[row]))
+            continue
+        parts.append(made.tobytes())
+        if plan.sizes is not None and made.shape[:2] != tuple(plan.sizes[row]):
+            turned.append(row)
     content = b"".join(parts)
     written = 0
     while written < len(content):
-        written += os.pwrite(descriptor, content[written:], start * _size(plan) + written)
+        written += os.pwrite(descriptor, content[written:], int(plan.starts[rows.start]) + written)
     os.fsync(descriptor)
-    return {"crc32": zlib.crc32(content), "bad": bad}
+    return {"crc32": zlib.crc32(content), "bad": bad, **({} if plan.sizes is None else {"turned": turned})}
+
+
+def _pixels(plan: Plan, row: int, data: bytes) -> np.ndarray:
+    """What the pool has of an image."""
+    if plan.sizes is None:
+        return pixels(data, plan.recipe, plan.channels)
+    if plan.tests[row]:
+        return middle(pixels(data, plan.recipe, plan.channels), seen_side(plan.recipe.side))
+    found = pixels(data, plan.recipe, plan.channels, whole=True)
+    if sorted(found.shape[:2]) != sorted(plan.sizes[row]):
+        raise Bad(DAMAGED)  # no image of the size that its file says
+    return found
 
 
 def _amiss(plan: Plan, holes: dict[int, str]) -> list[Amiss]:
@@ -214,17 +246,18 @@ def _amiss(plan: Plan, holes: dict[int, str]) -> list[Amiss]:
     return [Amiss(plan.shown[row], label, holes[row], bool(test)) for row, label, test in rows]
 
 
-def _describe(plan: Plan, part: Path, checksums: list[int], holes: dict[int, str]) -> None:
+def _describe(plan: Plan, part: Path, made: Made) -> None:
     """All files beside the pixels, pool.json last."""
-    rows = np.array([row for row in range(len(plan.files)) if row not in holes], np.int64)
+    rows = np.array([row for row in range(len(plan.files)) if row not in made.holes], np.int64)
     labels, tests, classes = plan.labels[rows], plan.tests[rows], len(plan.class_names)
     train, test = (np.bincount(labels[tests == split], minlength=classes) for split in (False, True))
     if not train.all():
         name = plan.class_names[int(np.argmin(train))]
         raise Refusal(f"class {name!r} has no training image left when what will not do is left out")
-    amiss = [*plan.amiss, *_amiss(plan, holes)]
+    amiss = [*plan.amiss, *_amiss(plan, made.holes)]
     groups = {} if plan.groups is None else {"groups": plan.groups[rows]}
-    write_arrays(part / pool.INDEX, {"rows": rows, "labels": labels, "tests": tests, **groups})
+    index = {"rows": rows, "labels": labels, "tests": tests, **groups, **_places(plan, rows, made.turned)}
+    write_arrays(part / pool.INDEX, index)
     listed = ((plan.shown[r], plan.class_names[k], "test" if t else "train", plan.digests[r].hex(), *map(str, group))
               for r, k, t, *group in zip(rows, labels, tests, *groups.values(), strict=True))  # fmt: skip
     write_bytes(part / pool.FILES, pool.table(("path", "class", "split", "sha256", *("group" for _ in groups)), listed))
@@ -233,7 +266,7 @@ def _describe(plan: Plan, part: Path, checksums: list[int], holes: dict[int, str
     mean, std = _moments(plan, part, rows[~tests])
     notes = [note for note in plan.notes if note not in left_out(plan.amiss)]
     said = {
-        "rules": RULES,
+        "rules": RULES if plan.sizes is None else OWN_SIZES,
         "name": plan.name,
         "key": plan.key,
         "side": plan.recipe.side,
@@ -246,25 +279,45 @@ def _describe(plan: Plan, part: Path, checksums: list[int], holes: dict[int, str
         "mean": mean,
         "std": std,
         "rows": len(plan.files),
-        "block": _rows(plan),
-        "checksums": checksums,
+        **_cut(plan),
+        "checksums": made.checksums,
         "notes": [*notes, *left_out(amiss)],
         "made_with": {name: version(name) for name in ("pillow", "numpy")},
     }
     write_json(part / pool.DESCRIPTION, said)
 
 
+def _places(plan: Plan, rows: np.ndarray, turned: list[int]) -> dict[str, np.ndarray]:
+    """Where images of their own sizes lie, and how high and wide they are."""
+    if plan.sizes is None:
+        return {}
+    sizes = plan.sizes.copy()
+    sizes[turned] = sizes[turned, ::-1]
+    heights, widths = sizes[rows].T.astype(np.uint16)
+    return {"starts": plan.starts[rows], "heights": heights, "widths": widths}
+
+
+def _cut(plan: Plan) -> dict[str, Any]:
+    """How pixels are cut into blocks: rows of each; or the first row and byte of each, and all bytes."""
+    if plan.sizes is None:
+        return {"block": min(BLOCK, BLOCK_BYTES // int(plan.starts[1]))}
+    starts = [[rows.start, int(plan.starts[rows.start])] for rows in _blocks(plan)]
+    return {"blocks": starts, "bytes": int(plan.starts[-1])}
+
+
 def _moments(plan: Plan, part: Path, rows: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of the training pixels by channel, in units of [0, 1]; exact sums, any order."""
-    shape = (len(plan.files), plan.recipe.side**2, plan.channels)
-    mapped = np.memmap(part / pool.PIXELS, np.uint8, "r", shape=shape)
+    """Mean and standard deviation of the training pixels by channel, in units of [0, 1]; exact sums, any order.
+
+    Training images lie first, and what is left out among them is zero.
+    """
+    trained = int(plan.starts[np.count_nonzero(~plan.tests)])
+    mapped = np.memmap(part / pool.PIXELS, np.uint8, "r", shape=(trained // plan.channels, plan.channels))
     first, second = (np.zeros(plan.channels, np.int64) for _ in range(2))
-    step = _rows(plan)
-    for start in range(0, len(rows), step):
-        values = mapped[rows[start : start + step]].astype(np.int64)
-        first += values.sum((0, 1))
-        second += (values**2).sum((0, 1))
-    n = len(rows) * shape[1]
+    for start in range(0, len(mapped), CHUNK):
+        values = mapped[start : start + CHUNK].astype(np.int64)
+        first += values.sum(0)
+        second += (values**2).sum(0)
+    n = int((plan.starts[rows + 1] - plan.starts[rows]).sum()) // plan.channels
     mean = first / n
     variance = np.maximum(second / n - mean**2, 0)
     return (mean / 255).tolist(), np.maximum(np.sqrt(variance) / 255, 1 / 255).tolist()

@@ -132,7 +132,7 @@ def test_a_disk_that_fills_under_way_keeps_what_was_finished_and_no_pool(ltbv, p
     assert "pixels.u8: No space left on device; finished files are kept" in said
     assert not (photographs.parent / "p.pool").exists()
     decoded, block = [], write._block
-    monkeypatch.setattr(write, "_block", lambda plan, start, to: decoded.append(start) or block(plan, start, to))
+    monkeypatch.setattr(write, "_block", lambda plan, rows, to: decoded.append(rows.start) or block(plan, rows, to))
     ltbv("images", "photographs", "--write", "p.pool", "-q")
     assert decoded == [12, 16, 20]  # of 23 images
     open_pool(Path("p.pool")).verify()

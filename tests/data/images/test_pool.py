@@ -38,11 +38,11 @@ def test_what_is_killed_goes_on_and_the_bytes_are_the_same(
     whole = content(images(photographs, write_to=tmp_path / "whole.pool").path)
     blocks, real = [], write._block
 
-    def until(plan, start, descriptor):
+    def until(plan, rows, descriptor):
         if len(blocks) == killed_after:
             raise KeyboardInterrupt
-        blocks.append(start)
-        return real(plan, start, descriptor)
+        blocks.append(rows.start)
+        return real(plan, rows, descriptor)
 
     where = tmp_path / "again.pool"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -51,7 +51,7 @@ def test_what_is_killed_goes_on_and_the_bytes_are_the_same(
     assert not where.exists()
     done = []
     monkeypatch.setattr(
-        write, "_block", lambda plan, start, descriptor: done.append(start) or real(plan, start, descriptor)
+        write, "_block", lambda plan, rows, descriptor: done.append(rows.start) or real(plan, rows, descriptor)
     )
     assert content(images(photographs, write_to=where).path) == whole
     assert sorted(blocks + done) == list(range(0, 23, 4))  # each once
