@@ -46,8 +46,8 @@ class Batch(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One epoch of one sampler: positions, labels, tops, lefts, flips, degrees where images are turned, kinds, amounts
-    and centres where they are varied strongly, and more of every image, by name [R, n]."""
+    """One epoch of one sampler: positions, labels, tops, lefts, flips, degrees where images are turned, kinds, amounts,
+    centres, holes and fills where they are varied strongly, and more of every image, by name [R, n]."""
 
     sampler: Sampler
     columns: dict[str, Tensor]
@@ -93,7 +93,7 @@ class Feed:
         self.labels, self.held_labels = labels_of(ids), labels_of(held)
         self.mean, self.std = (torch.tensor(of, dtype=dtype, device=device) for of in (dataset.mean, dataset.std))
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
-        self.crops, self.boxes = Crops.of(augmentation, dataset), augmentation.boxes
+        self.crops, self.boxes = Crops.of(augmentation, dataset), augmentation.parts
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
@@ -228,7 +228,8 @@ class Feed:
 
         def look(positions: Tensor) -> Tensor:
             if boxed[0] is not None:
-                return self.reader.look(rows.gather(1, positions), Look(boxed[0], own["flips"], *boxed[1:]))
+                found = Look(boxed[0], own["flips"], *boxed[1:], crop.strong)
+                return self.reader.look(rows.gather(1, positions), found)
             return self.reader.gather(rows.gather(1, positions), crop)
 
         plain = look(own["positions"])

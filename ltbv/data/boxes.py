@@ -27,16 +27,20 @@ class Boxes:
     def drawn(self, draw: np.random.Generator, n: int, side: int) -> dict[str, np.ndarray]:
         """Of n images of `side` pixels: boxes [n, 4] float64 (top, left, height, width, whole pixels); where colours
         move, factors [n, 3] and turns [n, 3], which of the three comes first, second and last."""
-        area = draw.uniform(*self.scale, (n, TRIES)) * side**2
-        narrowest, widest = (math.log(ratio) for ratio in self.ratio)
-        ratio = np.exp(draw.uniform(narrowest, widest, (n, TRIES)))
-        sizes = np.stack([np.round(np.sqrt(area / ratio)), np.round(np.sqrt(area * ratio))], 2)  # [n, TRIES, 2]
-        fits = np.all((sizes > 0) & (sizes <= side), axis=2)
-        found = np.where(fits.any(1)[:, None], sizes[np.arange(n), fits.argmax(1)], side)
-        corners = np.floor(draw.random((n, 2)) * (side - found + 1))
-        own = {"boxes": np.concatenate([corners, found], 1)}
+        own = {"boxes": self.places(draw, n, (side, side))}
         if any(self.jitter):
             reach = np.array(self.jitter)
             own["factors"] = draw.uniform(np.maximum(0, 1 - reach), 1 + reach, (n, 3))
             own["turns"] = draw.random((n, 3)).argsort(1)
         return own
+
+    def places(self, draw: np.random.Generator, n: int, size: tuple[int, int]) -> np.ndarray:
+        """Boxes [n, 4] float64 (top, left, height, width, whole pixels) of n images of (H, W)."""
+        area = draw.uniform(*self.scale, (n, TRIES)) * (size[0] * size[1])
+        narrowest, widest = (math.log(ratio) for ratio in self.ratio)
+        ratio = np.exp(draw.uniform(narrowest, widest, (n, TRIES)))
+        sizes = np.stack([np.round(np.sqrt(area / ratio)), np.round(np.sqrt(area * ratio))], 2)  # [n, TRIES, 2]
+        fits = np.all((sizes > 0) & (sizes <= size), axis=2)
+        found = np.where(fits.any(1)[:, None], sizes[np.arange(n), fits.argmax(1)], size)
+        corners = np.floor(draw.random((n, 2)) * (size - found + 1))
+        return np.concatenate([corners, found], 1)

@@ -1,28 +1,43 @@
 """How do boxes of images become what a network sees? Brought to its size and coloured, on the device that has them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ltbv.data.erasing import erased
+from ltbv.data.strong import KINDS, Strong, each_varied
+
 GREY = (0.2989, 0.587, 0.114)  # of red, green and blue, as torchvision and Pillow have it
 
 
 class Look(NamedTuple):
-    """How images [..] are looked at: boxes [.., 4], flips [..], and where colours move factors and turns [.., 3]."""
+    """How images [..] are looked at: boxes [.., 4], flips [..], and where colours move factors and turns [.., 3], or in
+    their place what is done strongly."""
 
     boxes: Tensor
     flips: Tensor
     factors: Tensor | None = None
     turns: Tensor | None = None
+    strong: Strong | None = None
 
     def in_a_row(self) -> "Look":
         """That of a batch [R, B], as a row [B * R]: all runs of the first image, then of the second."""
-        boxes, flips, *colours = (None if values is None else values.transpose(0, 1).flatten(0, 1) for values in self)
+        return self._each(lambda values: values.transpose(0, 1).flatten(0, 1))
+
+    def of(self, some: slice) -> "Look":
+        """That of some images of a row."""
+        return self._each(lambda values: values[some])
+
+    def _each(self, do: Callable[[Tensor], Tensor]) -> "Look":
+        *own, strong = self
+        boxes, flips, *colours = (None if values is None else do(values) for values in own)
         assert boxes is not None and flips is not None
-        return Look(boxes, flips, *colours)
+        if strong is not None:
+            strong = Strong(*(None if values is None else do(values) for values in strong))
+        return Look(boxes, flips, *colours, strong)
 
 
 def taken(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
@@ -30,10 +45,13 @@ def taken(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype
 
     Pixel i of n of a box of h from top t is at t + (i + 1/2) h / n - 1/2, no further out than the box's own pixels, and
     is interpolated from the four around it. There is no smoothing beforehand: a pool's images are at most 8/7 as large
-    as a network sees them, which leaves nothing to smooth. A box of that size is a crop, to the bit.
+    as a network sees them, which leaves nothing to smooth. A box of that size is a crop, to the bit. What is done
+    strongly is done of whole numbers, the same on any device.
     """
     if not at_once(pixels):
         return torch.cat(list(one_by_one(pixels, rows, look, size, dtype)))
+    if look.strong is not None:
+        return strongly(pixels, rows, look, size).to(dtype)
     found = gathered(pixels, rows, look.boxes, size, dtype)
     found = torch.where(look.flips[:, None, None, None], found.flip(3), found)
     if look.factors is None or look.turns is None:
@@ -42,8 +60,13 @@ def taken(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype
 
 
 def one_by_one(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype: torch.dtype) -> Iterator[Tensor]:
-    """The same, each [1, channels, *size] by itself: what it takes stays in the processor's cache, and of three colours
-    only that is worked out which moves."""
+    """The same, each [1, channels, *size] by itself: what it takes stays in the processor's cache, and of colours and
+    operations only that is worked out which is done."""
+    if look.strong is not None:
+        for k, kinds in enumerate(look.strong.kinds.tolist()):
+            one = slice(k, k + 1)
+            yield strongly(pixels, rows[one], look.of(one), size, [KINDS[kind] for kind in kinds]).to(dtype)
+        return
     places = zip(rows.tolist(), look.boxes.long().tolist(), look.flips.tolist(), strict=True)
     for k, (row, (top, left, height, width), flip) in enumerate(places):
         box = pixels[row, top : top + height, left : left + width].permute(2, 0, 1)[None].to(dtype)
@@ -69,6 +92,38 @@ def gathered(pixels: Tensor, rows: Tensor, boxes: Tensor, size: tuple[int, int],
     across = (len(rows), pixels.shape[3], *size)
     left, right = (lines.gather(3, x[:, None, None].expand(across)) for x in (x0, x1))
     return left + (right - left) * fx[:, None, None]
+
+
+def strongly(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], among: Collection[str] = KINDS) -> Tensor:
+    """The boxes in whole numbers, mirrored and varied: [n, channels, *size] uint8. `among` as for `each_varied`."""
+    assert look.strong is not None and look.factors is None, "a policy stands in the place of jitter"
+    found = rounded(pixels, rows, look.boxes, size)
+    found = torch.where(look.flips[:, None, None, None], found.flip(2), found)
+    return each_varied(found, look.strong, among).permute(0, 3, 1, 2)
+
+
+def holed(images: Tensor, look: Look) -> Tensor:
+    """Images [n, channels, H, W], normalised, with the holes that a look has."""
+    if look.strong is None or look.strong.holes is None:
+        return images
+    return erased(images.permute(0, 2, 3, 1), look.strong).permute(0, 3, 1, 2)
+
+
+def rounded(pixels: Tensor, rows: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """All boxes at once to the nearest whole numbers, a half upwards: [n, *size, channels] uint8.
+
+    In whole numbers from first to last, of 2 n for each pixel along a side of n, so no device rounds otherwise.
+    """
+    height, width = size
+    whole = torch.int32 if 4 * 256 * height * width < 2**31 else torch.int64
+    y0, y1, fy = _whole_between(boxes[:, 0].long(), boxes[:, 2].long(), height, whole)
+    x0, x1, fx = _whole_between(boxes[:, 1].long(), boxes[:, 3].long(), width, whole)
+    above, below = (pixels[rows[:, None], y].to(whole) for y in (y0, y1))  # [n, h, W, channels]
+    lines = above * (2 * height - fy)[..., None, None] + below * fy[..., None, None]
+    across = (len(rows), height, width, pixels.shape[3])
+    left, right = (lines.gather(2, x[:, None, :, None].expand(across)) for x in (x0, x1))
+    total = left * (2 * width - fx)[:, None, :, None] + right * fx[:, None, :, None]
+    return ((total + 2 * height * width) // (4 * height * width)).to(torch.uint8)
 
 
 def jittered(images: Tensor, factors: Tensor, turns: Tensor) -> Tensor:
@@ -117,3 +172,13 @@ def _between(start: Tensor, length: Tensor, n: int, dtype: torch.dtype) -> tuple
     before = (where + 1e-9).floor()
     after = torch.minimum(before + 1, end[:, None])
     return before.long(), after.long(), (where - before).clamp(min=0).to(dtype)
+
+
+def _whole_between(start: Tensor, length: Tensor, n: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """The same in whole numbers, of long: how far along the way in parts of 2 n."""
+    at = 2 * torch.arange(n, device=start.device) + 1
+    last = (length - 1)[:, None]
+    where = torch.minimum((at * length[:, None] - n).clamp(min=0), 2 * n * last)
+    before = where // (2 * n)
+    after = torch.minimum(before + 1, last)
+    return before + start[:, None], after + start[:, None], (where - 2 * n * before).to(dtype)

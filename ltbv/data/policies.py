@@ -1,20 +1,22 @@
 """Which strong operations does an image get? Drawn on the host, for every image of an epoch anew.
 
     rand          RandAugment (Cubuk et al., 2020, arXiv 1909.13719): two of 14 operations, each as likely, at 9 of 30
+    rand+erasing  the same, and random erasing after it (`erasing`)
     auto+cutout   the policy that AutoAugment found for CIFAR-10 (Cubuk et al., 2019, arXiv 1805.09501): one of its 25
                   pairs, each operation with its own chance and amount; then a black square of half the image's height
                   (Cutout, DeVries and Taylor, 2017, arXiv 1708.04552)
 
 Amounts are those of torchvision's transforms; what has a direction goes either way. All come after the crop and the
-flip, which `crop_flip` has alone.
+flip, which `crop_flip` has alone, and in place of the colours that are moved of large images.
 """
 
 import numpy as np
 
+from ltbv.data.erasing import drawn_holes
 from ltbv.data.strong import KINDS
 
 PLAIN = "crop_flip"
-POLICIES = ("rand", "auto+cutout")
+POLICIES = ("rand", "rand+erasing", "auto+cutout")
 AUGMENTATIONS = (PLAIN, *POLICIES)
 SIGNED, COLOURS = KINDS[1:10], KINDS[6:10]  # what may go either way; what is a change from 1
 
@@ -61,8 +63,10 @@ def amounts(share: float, size: tuple[int, int]) -> np.ndarray:
 
 
 def drawn(policy: str, n: int, size: tuple[int, int], draw: np.random.Generator) -> dict[str, np.ndarray]:
-    """`kinds` and `amounts` [n, 2] of n images of (H, W), and `centres` [n, 2] where they get a black square."""
-    if policy == "rand":
+    """`kinds` and `amounts` [n, 2] of n images of (H, W), `centres` [n, 2] where they get a black square, and `holes`
+    [n, 4] and `fills` [n] where they are erased."""
+    operations, _, last = policy.partition("+")
+    if operations == "rand":
         kinds = draw.integers(len(KINDS) - 1, size=(n, 2))  # all but the last, invert
         table, step = amounts(9 / 30, size)[None], np.zeros((n, 2), int)
     else:
@@ -74,7 +78,9 @@ def drawn(policy: str, n: int, size: tuple[int, int], draw: np.random.Generator)
     signs = np.where(np.isin(kinds, _places(SIGNED)), 2 * draw.integers(2, size=(n, 2)) - 1, 1)
     found = signs * table[step, kinds]
     of = {"kinds": kinds, "amounts": np.where(np.isin(kinds, _places(COLOURS)), 1 + found, found)}
-    return of if policy == "rand" else {**of, "centres": draw.random((n, 2))}
+    if last == "erasing":
+        return of | drawn_holes(n, size, draw)
+    return of | {"centres": draw.random((n, 2))} if last else of
 
 
 def _places(kinds: tuple[str, ...]) -> list[int]:

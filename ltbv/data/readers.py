@@ -13,8 +13,11 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Dataset, are_vectors
-from ltbv.data.looks import Look, at_once, one_by_one, taken
+from ltbv.data.erasing import erased
+from ltbv.data.looks import Look, at_once, holed, one_by_one, taken
 from ltbv.data.strong import Strong, varied
+
+PIXELS = 2**22  # of images that are varied strongly at once on a GPU, which takes some 100 bytes for each
 
 
 class Crop(NamedTuple):
@@ -88,7 +91,9 @@ class OnDevice(Reader):
             crops = self._crops(rows, crop.tops, crop.lefts, crop.flips)
         else:
             crops = self._turned(rows, crop.tops, crop.lefts, crop.flips, crop.degrees)
-        return self._images(crops if crop.strong is None else varied(crops, crop.strong))
+        if crop.strong is None:
+            return self._images(crops)
+        return self._images(varied(crops, crop.strong), crop.strong.by_image())
 
     def _crops(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
         """[B, R, H, W, channels] uint8."""
@@ -117,14 +122,21 @@ class OnDevice(Reader):
         found = torch.empty(batch, *size, runs, self.channels, dtype=dtype, device=self.device)
         in_a_row = found.permute(0, 3, 4, 1, 2)  # [B, R, channels, H, W]
         scale, shift = self.scale[:, None, None], self.shift[:, None, None]
-        every = rows.T.flatten(), look.in_a_row()
+        own, every = rows.T.flatten(), look.in_a_row()
         if at_once(self.pixels):
-            values = taken(self.pixels, *every, size, dtype)
-            in_a_row.copy_((values * scale + shift).unflatten(0, (batch, runs)))
+            step = batch if look.strong is None else max(1, PIXELS // (runs * self.height * self.width))
+            for first in range(0, batch, step):
+                some = slice(first * runs, (first + step) * runs)
+                values = taken(self.pixels, own[some], every.of(some), size, dtype) * scale + shift
+                in_a_row[first : first + step].copy_(holed(values, every.of(some)).unflatten(0, (-1, runs)))
         else:  # all runs of an image, then of the next one: they lie side by side, and what is written is in the cache
-            places = np.ndindex(batch, runs)
-            for place, values in zip(places, one_by_one(self.pixels, *every, size, dtype), strict=True):
-                torch.add(values.mul_(scale), shift, out=in_a_row[place][None])
+            strong = every.strong
+            holes = [] if strong is None or strong.holes is None else strong.holes[:, 2].nonzero().flatten().tolist()
+            for k, values in enumerate(one_by_one(self.pixels, own, every, size, dtype)):
+                here = in_a_row[divmod(k, runs)][None]
+                torch.add(values.mul_(scale), shift, out=here)
+                if k in holes:
+                    here.copy_(holed(here, every.of(slice(k, k + 1))))
         return found.flatten(3).permute(0, 3, 1, 2)
 
     def block(self, rows: slice, runs: int) -> Tensor:
@@ -144,9 +156,13 @@ class OnDevice(Reader):
         other.pixels = pixels
         return other
 
-    def _images(self, crops: Tensor) -> Tensor:
-        """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory."""
+    def _images(self, crops: Tensor, strong: Strong | None = None) -> Tensor:
+        """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory; with holes where
+        `strong` [B, R] has some."""
         values = crops.permute(0, 2, 3, 1, 4).to(self.scale.dtype) * self.scale + self.shift
+        if strong is not None and strong.holes is not None:
+            each = values.movedim(3, 1)
+            each.copy_(erased(each, strong))
         return values.flatten(3).permute(0, 3, 1, 2)
 
 

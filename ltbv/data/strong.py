@@ -5,6 +5,7 @@ batch whose every image has another operation and amount, which torchvision's an
 done of all images, and of each one is kept. The same on any device; nothing is drawn here (`policies` does).
 """
 
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import torch
@@ -30,37 +31,49 @@ KINDS = (
 
 
 class Strong(NamedTuple):
-    """Of each image [R, B], K operations one after the other, and a black square at last.
+    """Of each image [R, B], K operations one after the other, and a black square at last, or a hole of noise.
 
     kinds     [R, B, K] places in KINDS
     amounts   [R, B, K] shears, pixels, degrees, 1 + what colours are changed by, bits that stay, a threshold
     centres   [R, B, 2] within [0, 1) down and to the right, of a square of half the image's height; None: no square
+    holes     [R, B, 4] top, left, height, width in pixels, height and width 0 where an image has none; None: none has.
+              `erasing` fills them
+    fills     [R, B] within [0, 1), what the noise in each hole is made of
     """
 
     kinds: Tensor
     amounts: Tensor
     centres: Tensor | None = None
+    holes: Tensor | None = None
+    fills: Tensor | None = None
+
+    def by_image(self) -> "Strong":
+        """The same, [B, R, ...]."""
+        return Strong(*(None if of is None else of.transpose(0, 1) for of in self))
 
 
 def varied(images: Tensor, by: Strong) -> Tensor:
     """Images [B, R, H, W, channels] uint8 after their operations."""
+    return each_varied(images, by.by_image())
+
+
+def each_varied(images: Tensor, by: Strong, among: Collection[str] = KINDS) -> Tensor:
+    """Images [..., H, W, channels] uint8 after their operations, [..., K] of each.
+
+    among   which kinds there are, where that is known: no other is worked out
+    """
     for kind, amount in zip(by.kinds.unbind(-1), by.amounts.unbind(-1), strict=True):
-        images = operated(images, kind.T, amount.T)
-    return images if by.centres is None else cut_out(images, by.centres.transpose(0, 1))
+        images = operated(images, kind, amount, among)
+    return images if by.centres is None else cut_out(images, by.centres)
 
 
-def operated(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """One operation of each image [..., H, W, channels] uint8, kinds and amounts [...]."""
-    moved = displaced(images, kind, amount)
-    found = torch.where(_of(kind, *KINDS[1:6]), moved, images)
-    found = torch.where(_of(kind, *KINDS[6:10]), recoloured(images, kind, amount), found)
-    bits = 256 - 2 ** (8 - amount.long().clamp(0, 8))[..., None, None, None]
-    found = torch.where(_of(kind, "posterize"), (images & bits).to(torch.uint8), found)
-    inverse, threshold = 255 - images, amount[..., None, None, None]
-    found = torch.where(_of(kind, "solarize") & (images >= threshold), inverse, found)
-    found = torch.where(_of(kind, "autocontrast"), autocontrasted(images), found)
-    found = torch.where(_of(kind, "equalize"), equalised(images), found)
-    return torch.where(_of(kind, "invert"), inverse, found)
+def operated(images: Tensor, kind: Tensor, amount: Tensor, among: Collection[str] = KINDS) -> Tensor:
+    """One operation of each image [..., H, W, channels] uint8, kinds and amounts [...]; `among` as in `each_varied`."""
+    found = images
+    for names, done in OPERATIONS:
+        if any(name in among for name in names):
+            found = torch.where(_of(kind, *names), done(images, kind, amount), found)
+    return found
 
 
 def displaced(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
@@ -125,6 +138,19 @@ def blurred(images: Tensor) -> Tensor:
     return found
 
 
+def posterised(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+    """Only the first bits of each value, so many as its amount says."""
+    del kind
+    bits = 256 - 2 ** (8 - amount.long().clamp(0, 8))[..., None, None, None]
+    return (images & bits).to(torch.uint8)
+
+
+def solarised(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+    """Inverted from a threshold on."""
+    del kind
+    return torch.where(images >= amount[..., None, None, None], 255 - images, images)
+
+
 def autocontrasted(images: Tensor) -> Tensor:
     """Each channel stretched to 0 to 255; one of a single value stays."""
     least, most = (of((-3, -2), keepdim=True).float() for of in (images.amin, images.amax))
@@ -163,3 +189,14 @@ def _of(kind: Tensor, *names: str) -> Tensor:
     for name in names:
         found = found | (kind == KINDS.index(name))
     return found[..., None, None, None]
+
+
+OPERATIONS: tuple[tuple[tuple[str, ...], Callable[[Tensor, Tensor, Tensor], Tensor]], ...] = (
+    (KINDS[1:6], displaced),
+    (KINDS[6:10], recoloured),
+    (("posterize",), posterised),
+    (("solarize",), solarised),
+    (("autocontrast",), lambda images, kind, amount: autocontrasted(images)),
+    (("equalize",), lambda images, kind, amount: equalised(images)),
+    (("invert",), lambda images, kind, amount: 255 - images),
+)

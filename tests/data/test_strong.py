@@ -8,7 +8,7 @@ from ltbv.data import policies
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Augmentation, make_ids
 from ltbv.data.samplers import INSTANCE, Smote
-from ltbv.data.strong import KINDS, Strong, cut_out, operated, varied
+from ltbv.data.strong import KINDS, Strong, cut_out, each_varied, operated, varied
 from ltbv.models.vision import torchvision
 
 AFFINE = {"ShearX": "shear_x", "ShearY": "shear_y", "TranslateX": "translate_x", "TranslateY": "translate_y"}
@@ -58,17 +58,21 @@ def test_an_operation_is_torchvisions_to_the_bit(auto, kind, size, channels):
             assert own.dtype == torch.uint8 and torch.equal(own, wanted), (kind, magnitude)
 
 
-def test_each_image_of_a_batch_has_its_own_operations_as_if_alone():
+@pytest.mark.parametrize("policy", policies.POLICIES)
+def test_each_image_of_a_batch_has_its_own_operations_as_if_alone(policy):
     images = pictures(number=8).unflatten(0, (4, 2))  # [B, R, H, W, channels]
     draw = np.random.default_rng(0)
-    found = [policies.drawn("auto+cutout", 4, (32, 32), draw) for _ in range(2)]
-    by = Strong(*(torch.as_tensor(np.stack([one[name] for one in found])) for name in ("kinds", "amounts", "centres")))
+    found = [policies.drawn(policy, 4, (32, 32), draw) for _ in range(2)]
+    by = Strong(**{name: torch.as_tensor(np.stack([one[name] for one in found])) for name in found[0]})
     together = varied(images, by)
     for run in range(2):
         for place in range(4):
-            alone = Strong(*(of[run : run + 1, place : place + 1] for of in by))
+            alone = Strong(*(None if of is None else of[run : run + 1, place : place + 1] for of in by))
             single = varied(images[place : place + 1, run : run + 1], alone)
             assert torch.equal(single[0, 0], together[place, run])
+            among = [KINDS[kind] for kind in alone.kinds.flatten().tolist()]
+            only = each_varied(images[place : place + 1, run : run + 1], alone.by_image(), among)
+            assert torch.equal(only[0, 0], together[place, run])
 
 
 def test_a_square_of_half_the_height_is_black_and_clipped():
