@@ -228,8 +228,8 @@ class Feed:
 
         def look(positions: Tensor) -> Tensor:
             if boxed[0] is not None:
-                found = Look(boxed[0], own["flips"], *boxed[1:], crop.strong)
-                return self.reader.look(rows.gather(1, positions), found)
+                seen_in = Look(boxed[0], own["flips"], boxed[1], boxed[2], crop.strong)
+                return self.reader.look(rows.gather(1, positions), seen_in)
             return self.reader.gather(rows.gather(1, positions), crop)
 
         plain = look(own["positions"])

@@ -32,12 +32,8 @@ class Look(NamedTuple):
         return self._each(lambda values: values[some])
 
     def _each(self, do: Callable[[Tensor], Tensor]) -> "Look":
-        *own, strong = self
-        boxes, flips, *colours = (None if values is None else do(values) for values in own)
-        assert boxes is not None and flips is not None
-        if strong is not None:
-            strong = Strong(*(None if values is None else do(values) for values in strong))
-        return Look(boxes, flips, *colours, strong)
+        factors, turns = (None if values is None else do(values) for values in (self.factors, self.turns))
+        return Look(do(self.boxes), do(self.flips), factors, turns, self.strong and self.strong.each(do))
 
 
 def taken(pixels: Tensor, rows: Tensor, look: Look, size: tuple[int, int], dtype: torch.dtype) -> Tensor:

@@ -93,7 +93,7 @@ class OnDevice(Reader):
             crops = self._turned(rows, crop.tops, crop.lefts, crop.flips, crop.degrees)
         if crop.strong is None:
             return self._images(crops)
-        return self._images(varied(crops, crop.strong), crop.strong.by_image())
+        return self._images(varied(crops, crop.strong), crop.strong.images_first())
 
     def _crops(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
         """[B, R, H, W, channels] uint8."""

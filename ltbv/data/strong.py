@@ -1,8 +1,9 @@
 """How is a batch of images varied strongly? Operations on pixels, of each image its own, as it was drawn for it.
 
-The operations are torchvision's for images of uint8 (nearest pixel, black where an image has none), to the bit, for a
-batch whose every image has another operation and amount, which torchvision's and others' functions do not take: all are
-done of all images, and of each one is kept. The same on any device; nothing is drawn here (`policies` does).
+The operations are torchvision's for images of uint8 (nearest pixel, black where an image has none), and the last one
+timm's, to the bit, for a batch whose every image has another operation and amount, which torchvision's and others'
+functions do not take: all are done of all images, and of each one is kept. The same on any device; nothing is drawn
+here (`policies` does).
 """
 
 from collections.abc import Callable, Collection
@@ -27,6 +28,7 @@ KINDS = (
     "autocontrast",
     "equalize",
     "invert",
+    "solarize_add",
 )
 
 
@@ -34,7 +36,8 @@ class Strong(NamedTuple):
     """Of each image [R, B], K operations one after the other, and a black square at last, or a hole of noise.
 
     kinds     [R, B, K] places in KINDS
-    amounts   [R, B, K] shears, pixels, degrees, 1 + what colours are changed by, bits that stay, a threshold
+    amounts   [R, B, K] shears, pixels, degrees, 1 + what colours are changed by, bits that stay, a threshold, what
+              values grow by
     centres   [R, B, 2] within [0, 1) down and to the right, of a square of half the image's height; None: no square
     holes     [R, B, 4] top, left, height, width in pixels, height and width 0 where an image has none; None: none has.
               `erasing` fills them
@@ -47,14 +50,19 @@ class Strong(NamedTuple):
     holes: Tensor | None = None
     fills: Tensor | None = None
 
-    def by_image(self) -> "Strong":
+    def images_first(self) -> "Strong":
         """The same, [B, R, ...]."""
-        return Strong(*(None if of is None else of.transpose(0, 1) for of in self))
+        return self.each(lambda values: values.transpose(0, 1))
+
+    def each(self, do: Callable[[Tensor], Tensor]) -> "Strong":
+        """`do` of each that there is."""
+        centres, holes, fills = (None if values is None else do(values) for values in self[2:])
+        return Strong(do(self.kinds), do(self.amounts), centres, holes, fills)
 
 
 def varied(images: Tensor, by: Strong) -> Tensor:
     """Images [B, R, H, W, channels] uint8 after their operations."""
-    return each_varied(images, by.by_image())
+    return each_varied(images, by.images_first())
 
 
 def each_varied(images: Tensor, by: Strong, among: Collection[str] = KINDS) -> Tensor:
@@ -151,6 +159,13 @@ def solarised(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     return torch.where(images >= amount[..., None, None, None], 255 - images, images)
 
 
+def brightened(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+    """Values of the darker half, brighter by so much."""
+    del kind
+    more = (images + amount.long()[..., None, None, None]).clamp(max=255).to(torch.uint8)
+    return torch.where(images < 128, more, images)
+
+
 def autocontrasted(images: Tensor) -> Tensor:
     """Each channel stretched to 0 to 255; one of a single value stays."""
     least, most = (of((-3, -2), keepdim=True).float() for of in (images.amin, images.amax))
@@ -199,4 +214,5 @@ OPERATIONS: tuple[tuple[tuple[str, ...], Callable[[Tensor, Tensor, Tensor], Tens
     (("autocontrast",), lambda images, kind, amount: autocontrasted(images)),
     (("equalize",), lambda images, kind, amount: equalised(images)),
     (("invert",), lambda images, kind, amount: 255 - images),
+    (("solarize_add",), brightened),
 )

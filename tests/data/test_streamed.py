@@ -143,10 +143,11 @@ def test_a_policy_is_in_the_place_of_moved_colours_and_what_else_is_drawn_stays(
         (table,) = feed.tables(0, (0, 1, 2), (0,), 0, 2, (INSTANCE,), batch=8)
         tables[strong] = table.columns
     plain = {"positions", "labels", "tops", "lefts", "flips", "boxes"}
+    operations = plain | {"kinds", "amounts"}
     assert set(tables[""]) == plain | {"factors", "turns"}
-    assert set(tables["rand"]) == plain | {"kinds", "amounts"}
-    assert set(tables["rand+erasing"]) == plain | {"kinds", "amounts", "holes", "fills"}
-    assert set(tables["auto+cutout"]) == plain | {"kinds", "amounts", "centres"}
+    assert set(tables["rand"]) == set(tables["rand_m9"]) == operations
+    assert set(tables["rand+erasing"]) == set(tables["rand_m9+erasing"]) == operations | {"holes", "fills"}
+    assert set(tables["auto+cutout"]) == operations | {"centres"}
     for own in tables.values():
         assert all(torch.equal(own[name], tables[""][name]) for name in ("positions", "flips"))
 
