@@ -17,7 +17,7 @@ from ltbv.data.erasing import erased
 from ltbv.data.looks import Look, at_once, holed, one_by_one, taken
 from ltbv.data.strong import Strong, varied
 
-PIXELS = 2**22  # of images that are varied strongly at once on a GPU, which takes some 100 bytes for each
+PIXELS = 2**22  # of images that are varied strongly at once on a GPU, at some 130 bytes for each
 
 
 class Crop(NamedTuple):
