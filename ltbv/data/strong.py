@@ -80,7 +80,7 @@ def operated(images: Tensor, kind: Tensor, amount: Tensor, among: Collection[str
     found = images
     for names, done in OPERATIONS:
         if any(name in among for name in names):
-            found = torch.where(_of(kind, *names), done(images, kind, amount), found)
+            found = torch.where(_of(kind, *names), done(images, kind, amount, among), found)
     return found
 
 
@@ -112,13 +112,16 @@ def displaced(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     return taken * inside[..., None]
 
 
-def recoloured(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+def recoloured(images: Tensor, kind: Tensor, amount: Tensor, among: Collection[str] = KINDS) -> Tensor:
     """amount * image + (1 - amount) * other; the other is black, the image in grey, its mean grey, or blurred."""
-    grey = greyed(images)
-    mean = grey.flatten(-3).sum(-1, dtype=torch.int64).float() / grey.shape[-3:].numel()
-    other = torch.where(_of(kind, "color"), grey.float(), 0.0)
-    other = torch.where(_of(kind, "contrast"), mean[..., None, None, None], other)
-    other = torch.where(_of(kind, "sharpness"), blurred(images).float(), other)
+    grey, other = images, torch.zeros((), device=images.device)
+    if "color" in among or "contrast" in among:
+        grey = greyed(images)
+        mean = grey.flatten(-3).sum(-1, dtype=torch.int64).float() / grey.shape[-3:].numel()
+        other = torch.where(_of(kind, "color"), grey.float(), other)
+        other = torch.where(_of(kind, "contrast"), mean[..., None, None, None], other)
+    if "sharpness" in among:
+        other = torch.where(_of(kind, "sharpness"), blurred(images).float(), other)
     own, rest = amount.float(), (1 - amount).float()
     both = own[..., None, None, None] * images + rest[..., None, None, None] * other
     found = both.clamp(0, 255).to(torch.uint8)
@@ -138,31 +141,28 @@ def blurred(images: Tensor) -> Tensor:
     height, width = images.shape[-3:-1]
     if min(height, width) < 3:
         return images
-    wide = images.long()
+    wide = images.to(torch.int16)
     rows = wide[..., :-2, :, :] + wide[..., 1:-1, :, :] + wide[..., 2:, :, :]
     total = rows[..., :-2, :] + rows[..., 1:-1, :] + rows[..., 2:, :] + 4 * wide[..., 1:-1, 1:-1, :]
     found = images.clone()
-    found[..., 1:-1, 1:-1, :] = ((2 * total + 13) // 26).to(torch.uint8)  # of 13 there is no half
+    found[..., 1:-1, 1:-1, :] = ((2 * total + 13).float() / 26).to(torch.uint8)  # of 13 there is no half
     return found
 
 
-def posterised(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+def posterised(images: Tensor, amount: Tensor) -> Tensor:
     """Only the first bits of each value, so many as its amount says."""
-    del kind
     bits = 256 - 2 ** (8 - amount.long().clamp(0, 8))[..., None, None, None]
-    return (images & bits).to(torch.uint8)
+    return images & bits.to(torch.uint8)
 
 
-def solarised(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+def solarised(images: Tensor, amount: Tensor) -> Tensor:
     """Inverted from a threshold on."""
-    del kind
     return torch.where(images >= amount[..., None, None, None], 255 - images, images)
 
 
-def brightened(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+def brightened(images: Tensor, amount: Tensor) -> Tensor:
     """Values of the darker half, brighter by so much."""
-    del kind
-    more = (images + amount.long()[..., None, None, None]).clamp(max=255).to(torch.uint8)
+    more = (images + amount.to(torch.int16)[..., None, None, None]).clamp(max=255).to(torch.uint8)
     return torch.where(images < 128, more, images)
 
 
@@ -206,13 +206,15 @@ def _of(kind: Tensor, *names: str) -> Tensor:
     return found[..., None, None, None]
 
 
-OPERATIONS: tuple[tuple[tuple[str, ...], Callable[[Tensor, Tensor, Tensor], Tensor]], ...] = (
-    (KINDS[1:6], displaced),
+Operation = Callable[[Tensor, Tensor, Tensor, Collection[str]], Tensor]
+
+OPERATIONS: tuple[tuple[tuple[str, ...], Operation], ...] = (
+    (KINDS[1:6], lambda images, kind, amount, among: displaced(images, kind, amount)),
     (KINDS[6:10], recoloured),
-    (("posterize",), posterised),
-    (("solarize",), solarised),
-    (("autocontrast",), lambda images, kind, amount: autocontrasted(images)),
-    (("equalize",), lambda images, kind, amount: equalised(images)),
-    (("invert",), lambda images, kind, amount: 255 - images),
-    (("solarize_add",), brightened),
+    (("posterize",), lambda images, kind, amount, among: posterised(images, amount)),
+    (("solarize",), lambda images, kind, amount, among: solarised(images, amount)),
+    (("autocontrast",), lambda images, kind, amount, among: autocontrasted(images)),
+    (("equalize",), lambda images, kind, amount, among: equalised(images)),
+    (("invert",), lambda images, kind, amount, among: 255 - images),
+    (("solarize_add",), lambda images, kind, amount, among: brightened(images, amount)),
 )
