@@ -10,8 +10,8 @@ Answer    reports/recent (in git as Markdown and CSV, and the predicted labels; 
           after Holm's correction, ten runs each):
 
           What re-balances by the loss or the classifier buys bias of few and pays in variance of many, whatever its
-          name. DisAlign (71.2 % over all), balanced softmax (69.4) and LADE (68.9) have +31 to +33 points in few, bias of
-          few -.46 to -.50, and -4.0 to -5.4 points in many, nearly all of it variance (+.041 to +.053), all claimed.
+          name. DisAlign (71.2 % over all), balanced softmax (69.4) and LADE (68.9) have +31 to +33 points in few, bias
+          of few -.46 to -.50, and -4.0 to -5.4 points in many, nearly all of it variance (+.041 to +.053), all claimed.
           Their variance of medium falls (-.047 to -.099, claimed), that of few is not shown to move. LADE's differences
           are those of balanced softmax within 2.3 points and .02. DisAlign is the best of all over all classes, with
           the smallest variance of these three.

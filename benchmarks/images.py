@@ -1,6 +1,6 @@
 """What does it save to decode images once? Images a second from a pool, and by decoding every epoch, in one run.
 
-    python benchmarks/images.py [--images 200] [--rounds 5] [--runs 1 2 4 8] [--cold]
+    python benchmarks/images.py [--images 200] [--rounds 5] [--runs 1 2 4 8] [--strong] [--cold]
 
 JPEG files of 500 x 375 pixels are made here. Beside each other, one thread each: `Feed` from a pool of 256 pixels a
 side (RandomResizedCrop to 224, flip, colour jitter, normalised), held in memory and read from the mapped file; and
@@ -8,6 +8,9 @@ torchvision's transforms of the same meaning in a DataLoader without workers (a 
 cores, and the pool by the processes). Then the pool for stacks of more runs. Processor seconds, of which others on the
 machine take none; rounds of all are interleaved, and their median and range are printed. The process begins itself
 again in the environment of workers, which keep the pages of what they free.
+
+`--strong` has each strong augmentation in place of the colour jitter, from the pool in memory, and torchvision's
+RandAugment of the decoded picture.
 
 `--cold` is seconds by the clock that a training process waits for the images of a batch, where a network has the
 processor for 50 ms between two batches and nothing of a pool of 1.2 GB is in memory: with a thread that reads ahead, by
@@ -22,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +37,7 @@ from ltbv.data import residence, streamed
 from ltbv.data.batches import Feed
 from ltbv.data.dataset import Dataset, Images, Mapped, indices_of, labels_of, make_ids
 from ltbv.data.images.sources import images
+from ltbv.data.policies import POLICIES
 from ltbv.data.readers import Reader
 from ltbv.data.samplers import INSTANCE
 from ltbv.engine.protocol import COLOURED
@@ -55,11 +60,11 @@ def files(top: Path, n: int) -> None:
         Image.fromarray(pixels).save(path, quality=88)
 
 
-def of_pool(study, dataset, runs: int, room: int) -> Callable[[], int]:
+def of_pool(study, dataset, runs: int, room: int, strong: str = "") -> Callable[[], int]:
     """An epoch of a stack; how many images it had."""
     residence.IN_MEMORY = room
     ids = np.stack([study.sample(run) for run in range(runs)])
-    feed = Feed(dataset, ids, augmentation=COLOURED, device=CPU, dtype=torch.float32)
+    feed = Feed(dataset, ids, augmentation=replace(COLOURED, strong=strong), device=CPU, dtype=torch.float32)
 
     def epoch() -> int:
         tables = feed.tables(0, tuple(range(runs)), (0,), 0, 1, (INSTANCE,), batch=BATCH)
@@ -68,13 +73,14 @@ def of_pool(study, dataset, runs: int, room: int) -> Callable[[], int]:
     return epoch
 
 
-def decoding(top: Path, dataset) -> Callable[[], int]:
+def decoding(top: Path, dataset, strong: bool = False) -> Callable[[], int]:
     """The same with torchvision, every file opened every epoch."""
     torchvision()
     from torchvision import transforms as T
     from torchvision.datasets import ImageFolder
 
-    steps = [T.RandomResizedCrop(224), T.RandomHorizontalFlip(), T.ColorJitter(0.4, 0.4, 0.4), T.ToTensor()]
+    colours = T.RandAugment() if strong else T.ColorJitter(0.4, 0.4, 0.4)
+    steps = [T.RandomResizedCrop(224), T.RandomHorizontalFlip(), colours, T.ToTensor()]
     folder = ImageFolder(top / "train", T.Compose([*steps, T.Normalize(dataset.mean, dataset.std)]))
     draws = torch.Generator().manual_seed(0)
     loader = DataLoader(folder, batch_size=BATCH, shuffle=True, generator=draws)
@@ -149,6 +155,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--strong", action="store_true")
     parser.add_argument("--cold", action="store_true")
     asked = parser.parse_args()
     if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
@@ -163,8 +170,12 @@ def main() -> None:
         pool = images(top, side=256)
         making = (time.process_time() - began) / (asked.images + 2)
         study, dataset = resolve(str(pool.path)).load()
-        arms = {"pool, in memory": of_pool(study, dataset, 1, 2**40), "decoding every epoch": decoding(top, dataset)}
-        arms |= {f"pool, mapped, R = {runs}": of_pool(study, dataset, runs, 0) for runs in asked.runs}
+        arms = {"pool, in memory": of_pool(study, dataset, 1, 2**40)}
+        arms["decoding every epoch"] = decoding(top, dataset, asked.strong)
+        if asked.strong:
+            arms |= {f"pool, {strong}": of_pool(study, dataset, 1, 2**40, strong) for strong in POLICIES}
+        else:
+            arms |= {f"pool, mapped, R = {runs}": of_pool(study, dataset, runs, 0) for runs in asked.runs}
         took: dict[str, list[float]] = {name: [] for name in arms}
         for turn in range(asked.rounds + 1):
             for name, epoch in arms.items():

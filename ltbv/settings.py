@@ -37,7 +37,9 @@ class Settings:
     learning_rate: float | None = choice(None, "Highest of the schedule; stages with their own keep the proportion.")
     weight_decay: float | None = choice(None, "Of all that learns, but where a method has its own.")
     optimiser: str | None = choice(None, "sgd or adamw; on features lbfgs, to the optimum.", metavar="NAME")
-    augmentation: str | None = choice(None, "crop_flip, or after that rand or auto+cutout.", metavar="NAME")
+    augmentation: str | None = choice(
+        None, "crop_flip, or after that rand, rand_m9, either with +erasing, or auto+cutout.", metavar="NAME"
+    )
     micro_batch: int | None = choice(
         None, "Images that a network is asked of at once, where memory is short; batch norm then sees so many. [all]"
     )

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from ltbv import analyse
 from ltbv.cli import main
+from ltbv.data.policies import POLICIES
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import prepare
 from ltbv.harness.request import Request
@@ -276,7 +277,7 @@ def test_what_is_no_file_is_not_replaced_by_one(elsewhere):
         (["bootstrap", "--network"], "", ["torchvision:", "timm:", "cifar:"]),
         (["bootstrap", "--network"], "cifar:resnet11", ["cifar:resnet110"]),
         (["bootstrap", "--network"], "torchvision:resnet10", ["torchvision:resnet101"]),
-        (["bootstrap", "--augmentation"], "", ["crop_flip", "rand", "auto+cutout"]),
+        (["bootstrap", "--augmentation"], "", ["crop_flip", *POLICIES]),
         (["bootstrap", "--device"], "cu", ["cuda"]),
         (["features", "--device"], "c", ["cpu", "cuda"]),
     ],

@@ -47,8 +47,8 @@ class Batch(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One epoch of one sampler: positions, labels, tops, lefts, flips, degrees where images are turned, kinds, amounts
-    and centres where they are varied strongly, and more of every image, by name [R, n]."""
+    """One epoch of one sampler: positions, labels, tops, lefts, flips, degrees where images are turned, kinds, amounts,
+    centres, holes and fills where they are varied strongly, and more of every image, by name [R, n]."""
 
     sampler: Sampler
     columns: dict[str, Tensor]
@@ -94,7 +94,7 @@ class Feed:
         self.labels, self.held_labels = labels_of(ids), labels_of(held)
         self.mean, self.std = (torch.tensor(of, dtype=dtype, device=device) for of in (dataset.mean, dataset.std))
         self._here, self._held_here = (torch.as_tensor(of).to(device) for of in (self.rows, self.held_rows))
-        self.crops, self.boxes = Crops.of(augmentation, dataset), augmentation.boxes
+        self.crops, self.boxes = Crops.of(augmentation, dataset), augmentation.parts
         self.counts = np.stack([np.bincount(labels, minlength=dataset.num_classes) for labels in self.labels])
         self._nearest: dict[tuple[int, int], np.ndarray] = {}
 
@@ -245,7 +245,7 @@ class Feed:
                 return self.reader.gather(here, crop)
             first = own["positions"]
             boxes = boxed[0] if positions is first else self.reader.fitted(boxed[0], rows.gather(1, first), here)
-            return self.reader.look(here, Look(boxes, own["flips"], *boxed[1:]))
+            return self.reader.look(here, Look(boxes, own["flips"], boxed[1], boxed[2], crop.strong))
 
         plain = look(own["positions"])
         found = table.sampler.compose(plain, seen, look)

@@ -28,6 +28,16 @@ class Boxes:
     def drawn(self, draw: np.random.Generator, sizes: np.ndarray) -> dict[str, np.ndarray]:
         """Of images of sizes [n, 2], height and width: boxes [n, 4] float64 (top, left, height, width, whole pixels);
         where colours move, factors [n, 3] and turns [n, 3], which of the three comes first, second and last."""
+        n = len(sizes)
+        own = {"boxes": self.places(draw, sizes)}
+        if any(self.jitter):
+            reach = np.array(self.jitter)
+            own["factors"] = draw.uniform(np.maximum(0, 1 - reach), 1 + reach, (n, 3))
+            own["turns"] = draw.random((n, 3)).argsort(1)
+        return own
+
+    def places(self, draw: np.random.Generator, sizes: np.ndarray) -> np.ndarray:
+        """Boxes [n, 4] float64 (top, left, height, width, whole pixels) of images of sizes [n, 2]."""
         n, sizes = len(sizes), np.asarray(sizes, np.float64)
         area = draw.uniform(*self.scale, (n, TRIES)) * sizes.prod(1)[:, None]
         narrowest, widest = (math.log(ratio) for ratio in self.ratio)
@@ -39,9 +49,4 @@ class Boxes:
         found = np.where(some, tried[np.arange(n), fits.argmax(1)], middle)
         corners = np.floor(draw.random((n, 2)) * (sizes - found + 1))
         corners = np.where(some, corners, np.floor((sizes - middle) / 2))
-        own = {"boxes": np.concatenate([corners, found], 1)}
-        if any(self.jitter):
-            reach = np.array(self.jitter)
-            own["factors"] = draw.uniform(np.maximum(0, 1 - reach), 1 + reach, (n, 3))
-            own["turns"] = draw.random((n, 3)).argsort(1)
-        return own
+        return np.concatenate([corners, found], 1)

@@ -13,7 +13,14 @@ from ltbv.data.policies import drawn
 from ltbv.data.readers import Crop
 from ltbv.data.strong import Strong
 
-VARIED = ("degrees", "kinds", "amounts", "centres")  # what some augmentations draw, beside tops, lefts and flips
+VARIED = (
+    "degrees",
+    "kinds",
+    "amounts",
+    "centres",
+    "holes",
+    "fills",
+)  # what some augmentations draw, beside tops, lefts and flips
 
 
 @dataclass(frozen=True)
@@ -28,13 +35,13 @@ class Crops:
 
     @classmethod
     def of(cls, augmentation: Augmentation, dataset: Dataset) -> Self:
-        """What an augmentation, without boxes, does with images of a data set."""
+        """What an augmentation does with images of a data set, but for its boxes."""
         flip, size = augmentation.flip and dataset.mirrors, dataset.image_shape[:2]
         return cls(augmentation.pad, flip, augmentation.rotate, augmentation.strong, size)
 
     def drawn(self, draw: np.random.Generator, n: int, corner: int) -> dict[str, np.ndarray]:
         """tops, lefts and flips [n] of n images whose middle crop begins at `corner`, and those of VARIED that there
-        are: degrees [n], kinds and amounts [n, K], centres [n, 2]."""
+        are: degrees [n], kinds and amounts [n, K], centres [n, 2], holes [n, 4], fills [n]."""
         tops, lefts = draw.integers(2 * self.pad + 1, size=(2, n)) + (corner - self.pad)
         found = {"tops": tops, "lefts": lefts, "flips": draw.random(n) < (0.5 if self.flip else 0.0)}
         if self.rotate:
@@ -44,5 +51,5 @@ class Crops:
 
 def cropped(of: Mapping[str, Tensor]) -> Crop:
     """What a reader is told of these, [R, B, ...]."""
-    strong = Strong(of["kinds"], of["amounts"], of.get("centres")) if "kinds" in of else None
+    strong = Strong(of["kinds"], of["amounts"], *map(of.get, ("centres", "holes", "fills"))) if "kinds" in of else None
     return Crop(of["tops"], of["lefts"], of["flips"], of.get("degrees"), strong)

@@ -5,7 +5,7 @@ lets a pool be endless (an image is then made when its id is read).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -50,13 +50,18 @@ class Augmentation:
     `flip`, where a mirrored image of the data set is one of the same class, then turned about its middle by up to
     `rotate` degrees either way (the nearest pixel; what comes from outside is black), then by what the policy `strong`
     draws for it (`policies`; '' draws nothing); or, of images that are larger than a network sees them, `boxes` in
-    place of the crop and all that follows but mirroring."""
+    place of the crop and the turn, whose colours stay where a policy is drawn."""
 
     pad: int = 0
     flip: bool = False
     rotate: float = later(0.0)
     strong: str = later("")
     boxes: Boxes | None = later(None)
+
+    @property
+    def parts(self) -> Boxes | None:
+        """The boxes that are drawn. A policy stands in the place of jitter, as in timm's and torchvision's recipes."""
+        return replace(self.boxes, jitter=(0.0, 0.0, 0.0)) if self.boxes and self.strong else self.boxes
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ltbv.data.dataset import Dataset, are_vectors
+from ltbv.data.erasing import erased
 from ltbv.data.looks import Look, Pictures, looked
 from ltbv.data.strong import Strong, varied
 
@@ -97,7 +98,9 @@ class OnDevice(Reader):
             crops = self._crops(rows, crop.tops, crop.lefts, crop.flips)
         else:
             crops = self._turned(rows, crop.tops, crop.lefts, crop.flips, crop.degrees)
-        return self._images(crops if crop.strong is None else varied(crops, crop.strong))
+        if crop.strong is None:
+            return self._images(crops)
+        return self._images(varied(crops, crop.strong), crop.strong.images_first())
 
     def _crops(self, rows: Tensor, tops: Tensor, lefts: Tensor, flips: Tensor) -> Tensor:
         """[B, R, H, W, channels] uint8."""
@@ -145,9 +148,13 @@ class OnDevice(Reader):
         other.pixels = pixels
         return other
 
-    def _images(self, crops: Tensor) -> Tensor:
-        """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory."""
+    def _images(self, crops: Tensor, strong: Strong | None = None) -> Tensor:
+        """[B, R, H, W, channels] uint8 -> normalised [B, R*channels, H, W], channels last in memory; with holes where
+        `strong` [B, R] has some."""
         values = crops.permute(0, 2, 3, 1, 4).to(self.scale.dtype) * self.scale + self.shift
+        if strong is not None and strong.holes is not None:
+            each = values.movedim(3, 1)
+            each.copy_(erased(each, strong))
         return values.flatten(3).permute(0, 3, 1, 2)
 
 

@@ -1,10 +1,12 @@
 """How is a batch of images varied strongly? Operations on pixels, of each image its own, as it was drawn for it.
 
-The operations are torchvision's for images of uint8 (nearest pixel, black where an image has none), to the bit, for a
-batch whose every image has another operation and amount, which torchvision's and others' functions do not take: all are
-done of all images, and of each one is kept. The same on any device; nothing is drawn here (`policies` does).
+The operations are torchvision's for images of uint8 (nearest pixel, black where an image has none), and the last one
+timm's, to the bit, for a batch whose every image has another operation and amount, which torchvision's and others'
+functions do not take: all are done of all images, and of each one is kept. The same on any device; nothing is drawn
+here (`policies` does).
 """
 
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import torch
@@ -26,41 +28,60 @@ KINDS = (
     "autocontrast",
     "equalize",
     "invert",
+    "solarize_add",
 )
 
 
 class Strong(NamedTuple):
-    """Of each image [R, B], K operations one after the other, and a black square at last.
+    """Of each image [R, B], K operations one after the other, and a black square at last, or a hole of noise.
 
     kinds     [R, B, K] places in KINDS
-    amounts   [R, B, K] shears, pixels, degrees, 1 + what colours are changed by, bits that stay, a threshold
+    amounts   [R, B, K] shears, pixels, degrees, 1 + what colours are changed by, bits that stay, a threshold, what
+              values grow by
     centres   [R, B, 2] within [0, 1) down and to the right, of a square of half the image's height; None: no square
+    holes     [R, B, 4] top, left, height, width in pixels, height and width 0 where an image has none; None: none has.
+              `erasing` fills them
+    fills     [R, B] within [0, 1), what the noise in each hole is made of
     """
 
     kinds: Tensor
     amounts: Tensor
     centres: Tensor | None = None
+    holes: Tensor | None = None
+    fills: Tensor | None = None
+
+    def images_first(self) -> "Strong":
+        """The same, [B, R, ...]."""
+        return self.each(lambda values: values.transpose(0, 1))
+
+    def each(self, do: Callable[[Tensor], Tensor]) -> "Strong":
+        """`do` of each that there is."""
+        centres, holes, fills = (None if values is None else do(values) for values in self[2:])
+        return Strong(do(self.kinds), do(self.amounts), centres, holes, fills)
 
 
 def varied(images: Tensor, by: Strong) -> Tensor:
     """Images [B, R, H, W, channels] uint8 after their operations."""
+    return each_varied(images, by.images_first())
+
+
+def each_varied(images: Tensor, by: Strong, among: Collection[str] = KINDS) -> Tensor:
+    """Images [..., H, W, channels] uint8 after their operations, [..., K] of each.
+
+    among   which kinds there are, where that is known: no other is worked out
+    """
     for kind, amount in zip(by.kinds.unbind(-1), by.amounts.unbind(-1), strict=True):
-        images = operated(images, kind.T, amount.T)
-    return images if by.centres is None else cut_out(images, by.centres.transpose(0, 1))
+        images = operated(images, kind, amount, among)
+    return images if by.centres is None else cut_out(images, by.centres)
 
 
-def operated(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """One operation of each image [..., H, W, channels] uint8, kinds and amounts [...]."""
-    moved = displaced(images, kind, amount)
-    found = torch.where(_of(kind, *KINDS[1:6]), moved, images)
-    found = torch.where(_of(kind, *KINDS[6:10]), recoloured(images, kind, amount), found)
-    bits = 256 - 2 ** (8 - amount.long().clamp(0, 8))[..., None, None, None]
-    found = torch.where(_of(kind, "posterize"), (images & bits).to(torch.uint8), found)
-    inverse, threshold = 255 - images, amount[..., None, None, None]
-    found = torch.where(_of(kind, "solarize") & (images >= threshold), inverse, found)
-    found = torch.where(_of(kind, "autocontrast"), autocontrasted(images), found)
-    found = torch.where(_of(kind, "equalize"), equalised(images), found)
-    return torch.where(_of(kind, "invert"), inverse, found)
+def operated(images: Tensor, kind: Tensor, amount: Tensor, among: Collection[str] = KINDS) -> Tensor:
+    """One operation of each image [..., H, W, channels] uint8, kinds and amounts [...]; `among` as in `each_varied`."""
+    found = images
+    for names, done in OPERATIONS:
+        if any(name in among for name in names):
+            found = torch.where(_of(kind, *names), done(images, kind, amount, among), found)
+    return found
 
 
 def displaced(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
@@ -91,13 +112,16 @@ def displaced(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     return taken * inside[..., None]
 
 
-def recoloured(images: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+def recoloured(images: Tensor, kind: Tensor, amount: Tensor, among: Collection[str] = KINDS) -> Tensor:
     """amount * image + (1 - amount) * other; the other is black, the image in grey, its mean grey, or blurred."""
-    grey = greyed(images)
-    mean = grey.flatten(-3).sum(-1, dtype=torch.int64).float() / grey.shape[-3:].numel()
-    other = torch.where(_of(kind, "color"), grey.float(), 0.0)
-    other = torch.where(_of(kind, "contrast"), mean[..., None, None, None], other)
-    other = torch.where(_of(kind, "sharpness"), blurred(images).float(), other)
+    grey, other = images, torch.zeros((), device=images.device)
+    if "color" in among or "contrast" in among:
+        grey = greyed(images)
+        mean = grey.flatten(-3).sum(-1, dtype=torch.int64).float() / grey.shape[-3:].numel()
+        other = torch.where(_of(kind, "color"), grey.float(), other)
+        other = torch.where(_of(kind, "contrast"), mean[..., None, None, None], other)
+    if "sharpness" in among:
+        other = torch.where(_of(kind, "sharpness"), blurred(images).float(), other)
     own, rest = amount.float(), (1 - amount).float()
     both = own[..., None, None, None] * images + rest[..., None, None, None] * other
     found = both.clamp(0, 255).to(torch.uint8)
@@ -117,12 +141,29 @@ def blurred(images: Tensor) -> Tensor:
     height, width = images.shape[-3:-1]
     if min(height, width) < 3:
         return images
-    wide = images.long()
+    wide = images.to(torch.int16)
     rows = wide[..., :-2, :, :] + wide[..., 1:-1, :, :] + wide[..., 2:, :, :]
     total = rows[..., :-2, :] + rows[..., 1:-1, :] + rows[..., 2:, :] + 4 * wide[..., 1:-1, 1:-1, :]
     found = images.clone()
-    found[..., 1:-1, 1:-1, :] = ((2 * total + 13) // 26).to(torch.uint8)  # of 13 there is no half
+    found[..., 1:-1, 1:-1, :] = ((2 * total + 13).float() / 26).to(torch.uint8)  # of 13 there is no half
     return found
+
+
+def posterised(images: Tensor, amount: Tensor) -> Tensor:
+    """Only the first bits of each value, so many as its amount says."""
+    bits = 256 - 2 ** (8 - amount.long().clamp(0, 8))[..., None, None, None]
+    return images & bits.to(torch.uint8)
+
+
+def solarised(images: Tensor, amount: Tensor) -> Tensor:
+    """Inverted from a threshold on."""
+    return torch.where(images >= amount[..., None, None, None], 255 - images, images)
+
+
+def brightened(images: Tensor, amount: Tensor) -> Tensor:
+    """Values of the darker half, brighter by so much."""
+    more = (images + amount.to(torch.int16)[..., None, None, None]).clamp(max=255).to(torch.uint8)
+    return torch.where(images < 128, more, images)
 
 
 def autocontrasted(images: Tensor) -> Tensor:
@@ -163,3 +204,17 @@ def _of(kind: Tensor, *names: str) -> Tensor:
     for name in names:
         found = found | (kind == KINDS.index(name))
     return found[..., None, None, None]
+
+
+Operation = Callable[[Tensor, Tensor, Tensor, Collection[str]], Tensor]
+
+OPERATIONS: tuple[tuple[tuple[str, ...], Operation], ...] = (
+    (KINDS[1:6], lambda images, kind, amount, among: displaced(images, kind, amount)),
+    (KINDS[6:10], recoloured),
+    (("posterize",), lambda images, kind, amount, among: posterised(images, amount)),
+    (("solarize",), lambda images, kind, amount, among: solarised(images, amount)),
+    (("autocontrast",), lambda images, kind, amount, among: autocontrasted(images)),
+    (("equalize",), lambda images, kind, amount, among: equalised(images)),
+    (("invert",), lambda images, kind, amount, among: 255 - images),
+    (("solarize_add",), lambda images, kind, amount, among: brightened(images, amount)),
+)

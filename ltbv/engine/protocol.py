@@ -95,11 +95,6 @@ def changed(protocol: Protocol, settings: Settings) -> Protocol:
             raise unknown("augmentation", strong, AUGMENTATIONS)
         if isinstance(protocol.backbone, Given) and strong != PLAIN:
             raise Refusal(f"augmentation {strong}: features have no pixels to vary; leave out --augmentation")
-        if protocol.augmentation.boxes and strong != PLAIN:
-            raise Refusal(
-                f"augmentation {strong}: for images of at most {max(PROTOCOLS)} pixels a side; larger ones are seen in"
-                " boxes, of other colours; leave out --augmentation"
-            )
         found["augmentation"] = replace(protocol.augmentation, strong="" if strong == PLAIN else strong)
     if settings.network:
         if isinstance(protocol.backbone, Given):
@@ -194,13 +189,13 @@ def _places_lt() -> Protocol:
 
 @cache
 def _swin() -> Protocol:
-    """RIDE's settings of Swin transformers, but for RandAugment, mixup, CutMix and erasing, which are not here."""
+    """RIDE's settings of Swin transformers, but for mixup and CutMix, which are methods here."""
     return Protocol(
         epochs=300,
         batch=1024,
         learning_rate=Warmup(Cosine(1e-3), warmup=20),
         backbone=backbone("torchvision:swin_t"),
-        augmentation=COLOURED,
+        augmentation=replace(COLOURED, strong="rand_m9+erasing"),
         weight_decay=0.2,
         optimiser=AdamW(clip=5.0),
     )

@@ -6,10 +6,12 @@ import torch
 from torch.nn import functional as F
 
 from ltbv.data.boxes import Boxes
-from ltbv.data.looks import Look, Pictures, gathered, jittered, taken
+from ltbv.data.looks import Look, Pictures, gathered, jittered, rounded, taken
 from ltbv.models.vision import torchvision
 
 BEFORE = [[6, 20, 36, 35], [17, 32, 59, 45], [27, 1, 45, 38], [7, 4, 61, 53], [51, 8, 29, 25]]
+GOLDEN = [[6.0, 1.0, 49.0, 55.0], [0.0, 2.0, 57.0, 60.0], [13.0, 28.0, 19.0, 23.0]]
+FACTORS = [0.759612, 0.684396, 0.952302]
 
 
 def one_by_one(pixels, rows, boxes, size, dtype):
@@ -41,6 +43,23 @@ def test_a_box_is_the_crop_interpolated(pixels, how):
         crop = pixels[row, top : top + height, left : left + width].permute(2, 0, 1)[None].double()
         expected = F.interpolate(crop, (16, 12), mode="bilinear", align_corners=False)[0]
         torch.testing.assert_close(image, expected, rtol=0, atol=1e-9)
+
+
+def test_a_box_in_whole_numbers_is_the_nearest_to_what_is_interpolated(pixels):
+    """For ten sizes of what is seen, even and odd, a half upwards: exact, so that a GPU cannot round otherwise."""
+    draw = np.random.default_rng(3)
+    for height, width in zip(range(9, 19), range(18, 8, -1), strict=True):
+        rows = torch.as_tensor(draw.integers(5, size=40))
+        boxes = torch.as_tensor(Boxes().drawn(draw, squares(40, 20))["boxes"])
+        found = rounded(Pictures.alike(pixels, rows), boxes, (height, width))
+        value = at_once(pixels, rows, boxes, (height, width), torch.float64).permute(0, 2, 3, 1)
+        assert found.dtype == torch.uint8 and torch.equal(found.double(), (value + 0.5 + 1e-7).floor())
+
+
+def test_boxes_of_one_stream_are_those_of_earlier_versions():
+    found = Boxes(jitter=(0.4, 0.0, 0.0)).drawn(np.random.default_rng(0), squares(3, 64))
+    assert found["boxes"].tolist() == GOLDEN
+    assert found["factors"][:, 0].round(6).tolist() == FACTORS and (found["factors"][:, 1:] == 1).all()
 
 
 def test_images_are_mirrored_after_they_are_taken(pixels):

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import torch
 
 from ltbv.data.batches import Feed
 from ltbv.data.boxes import Boxes
+from ltbv.data.crops import Crops, cropped
 from ltbv.data.dataset import Augmentation, Dataset, Images, Mapped, indices_of, make_ids
+from ltbv.data.looks import Look
+from ltbv.data.policies import POLICIES
 from ltbv.data.readers import OnDevice
 from ltbv.data.residence import testing_reader as reader_of_tests
 from ltbv.data.samplers import INSTANCE, ByClass, Smote
@@ -20,6 +24,7 @@ from ltbv.errors import Refusal
 CPU = torch.device("cpu")
 PAD = Augmentation(pad=2, flip=True)
 PARTS = Augmentation(flip=True, boxes=Boxes(jitter=(0.4, 0.4, 0.4)))
+STRONG = [(replace(PARTS, strong=policy), 18) for policy in POLICIES]
 
 
 class Counting(np.memmap):
@@ -65,7 +70,11 @@ def batches(data, ids, augmentation, sampler=INSTANCE, device=CPU):
     return feed, found
 
 
-@pytest.mark.parametrize(("augmentation", "side"), [(PAD, 16), (PARTS, 18)], ids=["padded", "boxes"])
+@pytest.mark.parametrize(
+    ("augmentation", "side"),
+    [(PAD, 16), (PARTS, 18), *STRONG, (replace(PAD, strong="rand+erasing"), 16)],
+    ids=["padded", "boxes", *POLICIES, "padded and erased"],
+)
 @pytest.mark.parametrize("sampler", [INSTANCE, ByClass()], ids=["all", "by class"])
 def test_wherever_pixels_lie_batches_are_the_same_to_the_bit(tmp_path, monkeypatch, ids, augmentation, side, sampler):
     data = dataset(tmp_path / "pixels", side, 16)
@@ -93,8 +102,59 @@ def test_images_taken_at_once_are_those_taken_one_by_one(tmp_path, monkeypatch, 
         assert other.stride() == one.stride()
 
 
+@pytest.mark.parametrize(("augmentation", "side"), STRONG, ids=POLICIES)
+def test_varied_strongly_images_are_the_same_to_the_bit_at_once_and_one_by_one(
+    tmp_path, monkeypatch, ids, augmentation, side
+):
+    """At once in one piece, and in pieces of one image of each run."""
+    data = dataset(tmp_path / "pixels", side, 16)
+    _, expected = batches(data, ids, augmentation)
+    _, plain = batches(data, ids, PARTS)
+    assert not torch.equal(expected[0], plain[0])
+    for module in ("looks", "readers"):
+        monkeypatch.setattr(f"ltbv.data.{module}.at_once", lambda pixels: True)
+    for pixels in (2**22, 1):
+        monkeypatch.setattr("ltbv.data.looks.PIXELS", pixels)
+        _, found = batches(data, ids, augmentation)
+        for one, other in zip(expected, found, strict=True):
+            assert torch.equal(one, other) and other.stride() == one.stride()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("runs", [1, 3])
+def test_a_box_of_the_size_that_is_seen_is_varied_as_a_crop_is(tmp_path, policy, runs):
+    data, draw = dataset(tmp_path / "pixels", 18, 16), np.random.default_rng(2)
+    reader = OnDevice(data, np.array(data.mapped.pixels), pad=0, device=CPU, dtype=torch.float32)
+    rows = torch.as_tensor(draw.integers(40, size=(runs, 24)))
+    told = [Crops(1, True, 0.0, policy, (16, 16)).drawn(draw, 24, 1) for _ in range(runs)]
+    of = {name: torch.as_tensor(np.stack([one[name] for one in told])) for name in told[0]}
+    crop, size = cropped(of), torch.full((runs, 24, 2), 16)
+    boxes = torch.cat([torch.stack([of["tops"], of["lefts"]], -1), size], -1).double()
+    found = reader.look(rows, Look(boxes, crop.flips, strong=crop.strong))
+    expected = reader.gather(rows, crop)
+    assert torch.equal(found, expected) and found.stride() == expected.stride()
+
+
+def test_a_policy_is_in_the_place_of_moved_colours_and_what_else_is_drawn_stays(tmp_path, ids):
+    data, tables = dataset(tmp_path / "pixels", 18, 16), {}
+    for strong in ("", *POLICIES):
+        feed = Feed(data, ids, augmentation=replace(PARTS, strong=strong), device=CPU, dtype=torch.float32)
+        (table,) = feed.tables(0, (0, 1, 2), (0,), 0, 2, (INSTANCE,), batch=8)
+        tables[strong] = table.columns
+    plain = {"positions", "labels", "tops", "lefts", "flips", "boxes"}
+    operations = plain | {"kinds", "amounts"}
+    assert set(tables[""]) == plain | {"factors", "turns"}
+    assert set(tables["rand"]) == set(tables["rand_m9"]) == operations
+    assert set(tables["rand+erasing"]) == set(tables["rand_m9+erasing"]) == operations | {"holes", "fills"}
+    assert set(tables["auto+cutout"]) == operations | {"centres"}
+    for own in tables.values():
+        assert all(torch.equal(own[name], tables[""][name]) for name in ("positions", "flips"))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize(("augmentation", "side"), [(PAD, 16), (PARTS, 18)], ids=["padded", "boxes"])
+@pytest.mark.parametrize(
+    ("augmentation", "side"), [(PAD, 16), (PARTS, 18), *STRONG], ids=["padded", "boxes", *POLICIES]
+)
 def test_a_gpu_sees_what_the_host_sees(tmp_path, monkeypatch, ids, augmentation, side):
     data = dataset(tmp_path / "pixels", side, 16)
     _, expected = batches(data, ids, augmentation)

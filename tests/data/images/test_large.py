@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from ltbv.data.boxes import Boxes
+from ltbv.data.dataset import Augmentation
 from ltbv.data.images.recipe import seen_side
 from ltbv.data.images.sources import images
 from ltbv.engine.cost import build, network_cost
 from ltbv.engine.optimise import Optimisers
-from ltbv.engine.protocol import FAMILIES, LARGE, changed, protocol_for
+from ltbv.engine.protocol import FAMILIES, LARGE, changed, needed, protocol_for
 from ltbv.harness.keys import canonical
 from ltbv.harness.study import resolve
 from ltbv.harness.trainer import Trainer
@@ -25,6 +26,7 @@ from ltbv.settings import Settings
 from ltbv.store import Store
 
 CPU = torch.device("cpu")
+MIXED = ("ce", "mixup", "cutmix")
 
 
 def test_of_large_images_a_network_sees_seven_eighths():
@@ -42,9 +44,12 @@ def module(monkeypatch, tmp_path):
     return "large_networks:small"
 
 
-def test_a_study_of_large_images_is_the_same_from_memory_and_from_the_map(photographs, monkeypatch, tmp_path, module):
+@pytest.mark.parametrize("augmentation", [None, "rand", "rand_m9+erasing", "auto+cutout"])
+def test_a_study_of_large_images_is_the_same_from_memory_and_from_the_map(
+    photographs, monkeypatch, tmp_path, module, augmentation
+):
     pool = images(photographs, side=80)
-    study, dataset = resolve(str(pool.path), network=module, epochs=2, batch=8).load()
+    study, dataset = resolve(str(pool.path), network=module, epochs=2, batch=8, augmentation=augmentation).load()
     assert dataset.image_shape == study.entry.image_shape == (70, 70, 3)
     assert dataset.read(study.sample(0)).shape == (17, 80, 80, 3)
     assert pool.own_sizes and {*map(tuple, dataset.mapped.pixels.sizes.tolist())} == {(96, 80)}
@@ -53,10 +58,11 @@ def test_a_study_of_large_images_is_the_same_from_memory_and_from_the_map(photog
         monkeypatch.setattr("ltbv.data.residence.IN_MEMORY", room)
         store = Store(tmp_path / name)
         trainer = Trainer(study, store, dataset, (0, 1), device=CPU)
-        trainer.write_missing([METHODS["ce"]])
-        answers.append(store.predictions("ce", "logits"))
+        trainer.write_missing([METHODS[key] for key in MIXED])
+        answers.append(np.stack([store.predictions(key, "logits") for key in MIXED]))
     np.testing.assert_array_equal(*answers)
-    assert np.ptp(answers[0]) > 0
+    assert all(np.ptp(of) > 0 for of in answers[0])
+    assert not (answers[0][0] == answers[0][1]).all()
 
 
 def test_protocols_go_by_size_then_by_the_name_of_the_data_then_by_the_network():
@@ -86,6 +92,12 @@ def test_protocols_go_by_size_then_by_the_name_of_the_data_then_by_the_network()
     swin = protocol_for(shape, "imagenet-lt", "timm:swin_tiny_patch4_window7_224@layers.2")
     assert swin.optimiser == AdamW(clip=5.0) and swin.weight_decay == 0.2 and swin.batch == 1024
     assert max(value(swin.learning_rate, e, 300) for e in range(300)) <= 1e-3
+    assert swin.augmentation == Augmentation(flip=True, boxes=Boxes(jitter=(0.4, 0.4, 0.4)), strong="rand_m9+erasing")
+    assert swin.augmentation.parts == Boxes() and imagenet.augmentation.parts == imagenet.augmentation.boxes
+    for name, said in (("rand_m9+erasing", swin.augmentation), ("crop_flip", imagenet.augmentation)):
+        assert changed(swin, Settings(augmentation=name)).augmentation == said
+    asked = Settings(augmentation="rand_m9+erasing")
+    assert needed(swin, asked).augmentation is None and needed(own, asked).augmentation == "rand_m9+erasing"
     assert all(of().augmentation.boxes for of in (*LARGE.values(), *FAMILIES.values()))
 
 
