@@ -159,6 +159,7 @@ class _Whole:
 
     def __init__(self, network: Experts, among: Team):
         self.network, self.runs, self.among, self.images = network, network.runs, among, 0
+        self.parameters = network.parameters
 
     def __call__(self, images: Tensor) -> Output:
         found = self.network(images)

@@ -254,7 +254,10 @@ def test_what_a_method_raises_is_told_once_and_its_traceback_is_in_the_log(clust
     monkeypatch.syspath_prepend(tmp_path)
     events: list[Event] = []
     failures = job(tmp_path / "study", cluster, methods=("mine_on_ray:RAISES", "ce"), runs=1).run(events.append)
-    assert failures == ["raises, run 0: RuntimeError: the wrong shape"]
+    (failure,) = failures
+    said, log = failure.split("; traceback: ")
+    assert said == "raises, run 0: mine_on_ray:raises, line 3 of mine_on_ray.py: RuntimeError: the wrong shape"
+    assert Path(log).is_file()
     assert Store(tmp_path / "study").runs("ce") == [0]
     assert "Traceback" in (tmp_path / "study" / "logs" / "runs-0-raises.log").read_text()
     assert TriedAgain not in kinds(events)
@@ -332,7 +335,7 @@ def test_a_node_that_is_lost_under_way_costs_nothing(whole, cluster, tmp_path):
 
 def test_without_ray_the_cure_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(Refusal, match=r'pip install "ltbv\[ray\]"'):
+    with pytest.raises(Refusal, match=r"pip install 'ltbv\[ray\]'"):
         of_ray.ray([], Order(study="study", asked={}, methods={}), print)
 
 

@@ -187,6 +187,7 @@ def test_gcl_lowers_rare_classes_by_clouds(seed, name, scale, margin, gamma):
         return plain_mean(factor * loss for factor, loss in zip(still, each(values), strict=True))
 
     objective = METHODS["gcl_classifier"].stage(name).objective
+    objective = getattr(objective, "loss", objective)  # under mixup
     own = {of: getattr(objective, of) for of in ("scale", "share", "margin", "gamma")}
     values = tensor(cosines, requires_grad=True)
     found = clouded(values, torch.tensor(labels), torch.tensor(COUNTS), tensor(noise), **own).mean()
