@@ -7,11 +7,13 @@ one after the other, whole. What a full disk cut off is closed by a line break b
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from ltbv.errors import Refusal
 
+LOOKS, PAUSE = 5, 0.01  # how often a line that is not ended is looked at, and seconds in between
 LOOK = 4096  # bytes of a file in which its first line shows what it is
 
 
@@ -33,7 +35,7 @@ class Lines:
             self.file = os.open(path, flags, 0o666)
         except OSError as error:
             raise Refusal(f"cannot write {what} to {path}: {_why(error, path)}") from error
-        self.made, self.torn = there is None, bool(regular and there and there.st_size and not _ends_whole(path))
+        self.made, self.torn = there is None, bool(regular and there and there.st_size and _is_torn(path))
 
     def __enter__(self) -> "Lines":
         return self
@@ -56,6 +58,15 @@ class Lines:
 def _first_line(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.readline(LOOK)
+
+
+def _is_torn(path: Path) -> bool:
+    """Was the last line cut off? While another process writes one it looks so too, for a moment."""
+    for _ in range(LOOKS):
+        if _ends_whole(path):
+            return False
+        time.sleep(PAUSE)
+    return True
 
 
 def _ends_whole(path: Path) -> bool:

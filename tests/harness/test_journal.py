@@ -165,6 +165,16 @@ def test_a_line_that_was_cut_off_ends_before_the_next_begins(tmp_path):
     assert path.read_text() == '{"format": 1, "kind"\nwhole\n'
 
 
+def test_a_line_that_another_is_writing_just_now_was_not_cut_off(tmp_path, monkeypatch):
+    path = tmp_path / "lines"
+    path.write_text("whole\n")
+    seen = iter([False, True])
+    monkeypatch.setattr("ltbv.files.lines._ends_whole", lambda path: next(seen))
+    with Lines(path, lambda line: True, "lines") as lines:
+        lines.write("next")
+    assert path.read_text() == "whole\nnext\n" and not list(seen)
+
+
 def test_lines_of_several_writers_stay_whole(tmp_path):
     path = tmp_path / "lines"
 
