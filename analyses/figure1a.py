@@ -16,7 +16,8 @@ Answer    reports/figure1a. As a referee would read it (plug-in values, as publi
           is lower over all by .117 (corrected), in few by .246; many-shot accuracy rises by 1.7 points. Its hardest
           negatives score .408 on average, CE's .467 (Figure 1b), lower in every split.
           The row that is published as LDAM is LDAM-DRW by its numbers. LDAM alone has 5.7 % in few (13.9 published),
-          61.3 in many (55.1) and a variance of .446 over all (.51), and 7 of its 12 signs; LDAM-DRW has 15.7, 56.8, .495 and 11.
+          61.3 in many (55.1), a variance of .446 over all (.51), and 7 of its 12 signs; LDAM-DRW has 15.7, 56.8, .495
+          and 11.
           LDAM alone is CE with a little more accuracy in medium (+3.1): no change of its bias or variance is shown.
           Of the 48 signs against CE (tau-norm, cRT, LDAM-DRW and RIDE, four splits, three quantities) 44 are the
           published ones. Three of the others are differences in many-shot bias that are published as .00 (tau-norm
