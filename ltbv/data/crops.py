@@ -13,14 +13,8 @@ from ltbv.data.policies import drawn
 from ltbv.data.readers import Crop
 from ltbv.data.strong import Strong
 
-VARIED = (
-    "degrees",
-    "kinds",
-    "amounts",
-    "centres",
-    "holes",
-    "fills",
-)  # what some augmentations draw, beside tops, lefts and flips
+# What some augmentations draw, beside tops, lefts and flips.
+VARIED = ("degrees", "kinds", "amounts", "centres", "holes", "fills")
 
 
 @dataclass(frozen=True)

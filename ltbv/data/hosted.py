@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ltbv.data.dataset import Dataset
 from ltbv.data.ragged import Ragged, moved_within
-from ltbv.data.readers import OnDevice, Reader
+from ltbv.data.readers import OnDevice, Reader, bordered
 from ltbv.data.strip import Strip
 
 
@@ -47,20 +47,19 @@ class Hosted(ABC):
 class Alike(Hosted):
     """Pixels [.., H, W, channels] of one size."""
 
+    form: OnDevice
+
     def __init__(self, dataset: Dataset, pixels: np.ndarray, *, pad: int, device: torch.device, dtype: torch.dtype):
         self.values, self.pad, self.background = pixels, pad, dataset.background
         none = np.zeros((0, *pixels.shape[1:]), np.uint8)
-        self.form = self.squares = OnDevice(dataset, none, pad=pad, device=device, dtype=dtype)
+        self.form = OnDevice(dataset, none, pad=pad, device=device, dtype=dtype)
 
     def held(self, rows: np.ndarray) -> OnDevice:
-        pixels = self.values[rows]
-        if self.pad:
-            border = ((0, 0), (self.pad, self.pad), (self.pad, self.pad), (0, 0))
-            pixels = np.pad(pixels, border, constant_values=self.background)
-        return self.squares.of(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.form.device))
+        pixels = bordered(self.values[rows], self.pad, self.background)
+        return self.form.of(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.form.device))
 
     def whole(self) -> OnDevice:
-        return self.squares.of(_unwritten(self.values))
+        return self.form.of(_unwritten(self.values))
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         return self.form.sizes(rows)
@@ -77,19 +76,21 @@ class Alike(Hosted):
 class OwnSizes(Hosted):
     """A strip, whose shorter sides are all as long."""
 
+    form: Ragged
+
     def __init__(self, dataset: Dataset, strip: Strip, *, pad: int, device: torch.device, dtype: torch.dtype):
         self.strip, self.values, square = strip, strip.values, int(strip.sizes[0].min())
         none = np.zeros((0, square, square, strip.channels), np.uint8)
         squares = OnDevice(dataset, none, pad=pad, device=device, dtype=dtype)
         empty = strip.of(np.zeros(0, np.int64))
-        self.form = self.ragged = Ragged(squares, empty, square=square, pad=pad, background=dataset.background)
+        self.form = Ragged(squares, empty, square=square, pad=pad, background=dataset.background)
 
     def held(self, rows: np.ndarray) -> Ragged:
         own = self.strip.of(rows)
-        return self.ragged.of(own, torch.from_numpy(own.values).to(self.form.device))
+        return self.form.of(own, torch.from_numpy(own.values).to(self.form.device))
 
     def whole(self) -> Ragged:
-        return self.ragged.of(self.strip, _unwritten(self.values))
+        return self.form.of(self.strip, _unwritten(self.values))
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         return self.strip.sizes[rows]

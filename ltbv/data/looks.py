@@ -74,8 +74,8 @@ def looked(pictures: Pictures, runs: int, look: Look, size: tuple[int, int], sca
             values = taken(pictures.of(some), own.of(some), size, found.dtype) * scale + shift
             by_run[first : first + step].copy_(holed(values, own.of(some)).unflatten(0, (-1, runs)))
     else:  # all runs of an image, then of the next one: they lie side by side, and what is written is in the cache
-        strong = own.strong
-        holes = [] if strong is None or strong.holes is None else strong.holes[:, 2].nonzero().flatten().tolist()
+        told = own.strong and own.strong.holes
+        holes = set[int]() if told is None else {*told[:, 2].nonzero().flatten().tolist()}
         for k, values in enumerate(one_by_one(pictures, own, size, found.dtype)):
             here = by_run[divmod(k, runs)][None]
             torch.add(values.mul_(scale), shift, out=here)

@@ -76,6 +76,12 @@ class Reader(ABC):
         return (None for _ in asked)
 
 
+def bordered(pixels: np.ndarray, pad: int, background: int) -> np.ndarray:
+    """Pixels [n, H, W, channels] with so many of the background around each image; without any, the same ones."""
+    border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
+    return np.pad(pixels, border, constant_values=background) if pad else pixels
+
+
 class OnDevice(Reader):
     """All pixels in the memory of the device, uint8, normalised when they are read.
 
@@ -84,8 +90,7 @@ class OnDevice(Reader):
     """
 
     def __init__(self, dataset: Dataset, pixels: np.ndarray, *, pad: int, device: torch.device, dtype: torch.dtype):
-        border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
-        padded = np.pad(pixels, border, constant_values=dataset.background) if pad else pixels
+        padded = bordered(pixels, pad, dataset.background)
         self.pixels = torch.as_tensor(padded).to(device)  # [P, H + 2 corner, W + 2 corner, channels]
         self.device, self.side = self.pixels.device, padded.shape[1]
         self.corner = (self.side - dataset.image_shape[0]) // 2

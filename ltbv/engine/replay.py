@@ -6,9 +6,9 @@ What the host decides is part of the graph: the size of the batch (one graph eac
 asked of the `Moment`. When such an answer changes, at the switch of a deferred method, say, the step is recorded again.
 
 What cannot be recorded is trained eagerly, with a line in the log: a network whose members draw from generators of
-their own, an objective that reads a value off the device or puts one there, or that draws from the host's generators.
-What cannot be seen from here is an objective that keeps count of its calls, or has a generator of its own: `Objective`
-forbids it.
+their own, an objective that reads a value off the device or puts one there. One that draws from the host's generators
+is not recorded either, and `train` refuses it. What cannot be seen from here is an objective that keeps count of its
+calls, or has a generator of its own: `Objective` forbids it.
 """
 
 import contextlib

@@ -75,9 +75,8 @@ def train(
         now = opened.moment(epoch)
         with undrawn(stage.code):
             taken.start(ahead, now)
-        if epoch + 1 < epochs:
-            ahead = opened.tables(seed, runs, draws, epoch + 1)  # drawn while a GPU is at work
-        with undrawn(stage.code):
+            if epoch + 1 < epochs:
+                ahead = opened.tables(seed, runs, draws, epoch + 1)  # drawn while a GPU is at work
             history.append(torch.stack(taken.told()).numpy())
         opened.end(now)
         after_epoch(epoch + 1, epochs, *history[-1])

@@ -64,9 +64,8 @@ class Study:
         """Class ids of many, medium and few.
 
         By the nominal counts, thresholds 100 and 20 in proportion to a head of 500, that of the profile, which a class
-        that has fewer images (`clip`) does not change; of data that are long-tailed
-        themselves by the counts that they have, thresholds 100 and 20 as they stand. A threshold that is asked for
-        holds as it stands.
+        that has fewer images (`clip`) does not change; of data that are long-tailed themselves by the counts that they
+        have, thresholds 100 and 20 as they stand. A threshold that is asked for holds as it stands.
         """
         of, own = self.settings, self.settings.profile == OWN
         counts = self.entry.pool_sizes if own else self.counts

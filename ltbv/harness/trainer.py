@@ -254,7 +254,7 @@ class Trainer:
                 "trained": self.setup,
             }
             self.store.write(self.store.stage_file(key, run), provenance.sealed(state, said))
-            self.kept[key, run] = {"weights": provenance.digest_of(state), "trained": self.setup, **_curve(state)}
+            self.kept[key, run] = _kept(state, self.setup)
         keeper.path.unlink(missing_ok=True)
         self.tell(StageEnded(*told, time.monotonic() - begun))
         return network
@@ -317,11 +317,7 @@ class Trainer:
             self.tell(FoundDamaged(str(path), reason(error)))
             set_aside(path)
             return False
-        self.kept[key, run] = {
-            "weights": provenance.digest_of(state),
-            "trained": said.get("trained"),
-            **_curve(state),
-        }
+        self.kept[key, run] = _kept(state, said.get("trained"))
         return True
 
     def start(self, network: Experts, method: Method, stage: Stage) -> None:
@@ -340,9 +336,10 @@ class Trainer:
         self.tell(Failed((method.key,), tuple(runs), why))
 
 
-def _curve(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The loss of a run by epoch, from the file of a stage; those of long ago have none."""
-    return {"losses": state["loss_by_epoch"]} if "loss_by_epoch" in state else {}
+def _kept(state: Mapping[str, np.ndarray], trained: Any) -> dict[str, Any]:
+    """What is remembered of the file of a stage and run: digest, setup, and losses by epoch, which old files lack."""
+    found = {"weights": provenance.digest_of(state), "trained": trained}
+    return found | ({"losses": state["loss_by_epoch"]} if "loss_by_epoch" in state else {})
 
 
 def _draws(method: Method, stage: Stage) -> tuple[int, ...]:

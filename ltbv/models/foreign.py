@@ -20,6 +20,7 @@ from torch import nn
 from ltbv.errors import Refusal, reason
 from ltbv.later import later
 from ltbv.models.cut import SIDES, halves, headless, last_linear, places, tried, way
+from ltbv.models.experts import NARROWED
 from ltbv.models.loop import Loop, lent
 from ltbv.models.named import FILE, PRETRAINED, Arguments, spelt
 from ltbv.models.weights import State, Weights
@@ -42,7 +43,7 @@ class Foreign(ABC):
     cut: str = later("")
     weights: Weights | None = later(None)
     arguments: Arguments = later(())
-    expert_width: float = later(0.75)
+    expert_width: float = later(NARROWED)
 
     own_arguments: ClassVar[frozenset[str]] = frozenset()  # which nobody else may choose
 

@@ -86,8 +86,9 @@ def wants(order: Order) -> dict[str, float]:
 def environment() -> dict[str, str]:
     """What a task finds in its environment: our own variables, the cache by its whole path."""
     own = {name: value for name, value in os.environ.items() if name.startswith("LTBV_")}
-    cache = {name: os.path.abspath(own[name]) for name in ("LTBV_CACHE",) if own.get(name)}
-    return {**own, **cache, **ENVIRONMENT}
+    if cache := own.get("LTBV_CACHE"):
+        own["LTBV_CACHE"] = os.path.abspath(cache)
+    return own | ENVIRONMENT
 
 
 def _library() -> ModuleType:
