@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 COUNTED = ("ltbv/cli.py", "ltbv/harness/", "ltbv/report/")
-LEFT = 155  # errors in these, which may only fall
+LEFT = 83  # errors in these, which may only fall
 
 
 def verdict(lines: Iterable[str], left: int = LEFT) -> str:
