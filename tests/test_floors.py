@@ -16,7 +16,8 @@ HOUSE = Path(ltbv.__file__).parent
 # From the top to the bottom. Rooms of one floor do not lean on each other, but for what BESIDE allows.
 FLOORS = [
     {"__main__"},
-    {"cli", "display", "sklearn", "studies", "door"},
+    {"cli"},
+    {"commands", "display", "sklearn", "studies", "door"},
     {"trackers"},
     {"report", "harness"},
     {"engine"},
@@ -28,7 +29,7 @@ FLOORS = [
     {"options", "guest"},
     {"errors", "later", "seeds"},
 ]
-BESIDE = {("cli", "display"), ("cli", "door"), ("studies", "display")}
+BESIDE = {("commands", "door"), ("studies", "display")}
 VOCABULARY = ("base", "objective", "published", "registry", "__init__")  # files of methods/ that are of no method
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -36,7 +37,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 NAMES = {path: ".".join(path.relative_to(HOUSE.parent).with_suffix("").parts) for path in FILES}
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 MODULES = {name.removesuffix(".__init__") for name in NAMES.values()}
-WITHOUT_TORCH = r"ltbv\.(stats|report|store|files|cli|errors|later|seeds|settings|options|harness\.request$)\b"
+WITHOUT_TORCH = r"ltbv\.(stats|report|store|files|cli|commands|errors|later|seeds|settings|options|harness\.request$)\b"
 TORCHLESS = sorted(m for m in MODULES if re.match(WITHOUT_TORCH, m))
 
 
@@ -91,7 +92,7 @@ def test_what_reads_predictions_knows_nothing_of_what_is_made_of_them():
     """A study and files of others are read apart from each other, and apart from tables and figures."""
     for path in (p for p in FILES if READERS.match(named(p))):
         of_report = {i for i in imports(TREES[path]) if i.startswith("ltbv.report")}
-        own = "ltbv.report.elsewhere" if "elsewhere" in named(path) else named(path)
+        own = ".".join(named(path).split(".")[:3])
         assert not {i for i in of_report - BELOW_READERS if not i.startswith(own)}, path
 
 

@@ -217,7 +217,8 @@ def _of_classes(keys: Keys, class_names: Sequence[str] | None) -> tuple[Keys, Ke
     names = [] if class_names is None else list(map(str, class_names))
     if keys is None or sorted(map(str, keys)) == sorted(names):
         return (None, None) if keys is None else (list(map(str, keys)), names)
-    return class_counts.class_ids(keys) or keys, list(range(len(keys)))
+    ids: Keys = class_counts.class_ids(keys)
+    return ids or keys, list(range(len(keys)))
 
 
 def _read_run(where: str, name: str, values: np.ndarray, labels: np.ndarray, num_classes: int, kind: str | None) -> Run:

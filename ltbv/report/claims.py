@@ -140,16 +140,16 @@ def _of_copies(evidence: Evidence, side: MethodRuns) -> dict[tuple[str, str], st
 def _without_fallen(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, str], tuple]:
     """(group, quantity) -> the difference without runs that fell there, and which they are."""
     sides = method, evidence.reference
-    records = [record(evidence, side) for side in sides]
-    collapsed = tuple(training.collapsed_runs(evidence, side) for side in sides)
+    ours, theirs = (record(evidence, side) for side in sides)
+    collapsed = training.collapsed_runs(evidence, method), training.collapsed_runs(evidence, evidence.reference)
     fallen = []
-    for side, of, failed in zip(sides, records, collapsed, strict=True):
+    for side, of, failed in zip(sides, (ours, theirs), collapsed, strict=True):
         inaccurate = stats.fallen_runs(of, evidence.groups)
         runs = inaccurate | {run: list(evidence.groups) for run in side.runs if run in failed}
         fallen += [(f"run {run} of {side.label}", COLLAPSED if run in failed else WORSE, runs[run]) for run in runs]
     return {
         (group, quantity): (left, [(run, why) for run, why, groups in fallen if group in groups])
-        for (group, quantity), left in stats.without_fallen(*records, evidence.groups, collapsed).items()
+        for (group, quantity), left in stats.without_fallen(ours, theirs, evidence.groups, collapsed).items()
     }
 
 

@@ -155,7 +155,7 @@ GRID_HEAD = r"""% \usepackage{booktabs,amssymb}; \usepackage{xcolor} for the gre
 \providecommand{\ltbvunjudged}[1]{\ltbvgrey{#1}\ltbvmark{\dagger}}
 \providecommand{\ltbvletter}[2]{\ifx\Umathchar\undefined #2\else #1\fi}
 """
-GRID_COMMANDS = {
+GRID_COMMANDS: dict[tuple[str, bool | None], str] = {
     (CLAIM, True): "ltbvclaimbetter",
     (CLAIM, False): "ltbvclaimworse",
     (INTERVAL, True): "ltbvabove",

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 
@@ -29,6 +30,16 @@ from ltbv.stats.votes import blocks, check_labels
 
 BINS = 200  # of scores between 0 and 1: a distance is then off by .005 at most
 SCALES_APART = 0.3  # of median top probabilities, beyond which scores of two methods do not compare
+
+
+class Scored(Protocol):
+    """Arrays (R, N): the largest softmax probability among the wrong classes, and that of the true one."""
+
+    @property
+    def score(self) -> np.ndarray: ...
+
+    @property
+    def p_true(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +156,7 @@ def score_distance(scores: np.ndarray, reference_scores: np.ndarray, *, bins: in
     return float(np.abs(shares[0] - shares[1]).mean())
 
 
-def check_scales(methods: Mapping[str, HardestNegative], *, allow: bool = False) -> dict[str, float]:
+def check_scales(methods: Mapping[str, Scored], *, allow: bool = False) -> dict[str, float]:
     """Median top probability of each method; refuses methods whose scores are not on one scale.
 
     Two methods more than .3 apart in the median (over runs and points) of the largest probability have logits of
