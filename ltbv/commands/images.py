@@ -38,22 +38,22 @@ def images(
     ltbv images photographs --write photographs.pool --side 48
     ltbv bootstrap --dataset photographs.pool
     """
-    from ltbv.data.images import describe, sources
+    from ltbv.data.images import describe, plan, pool, sources
 
     recipe = Recipe(**chosen)
-    if sources.is_pool(Path(source)):
+    if pool.is_pool(Path(source)):
         given = {"--write": write, "--name": name, "--test": test, "--root": root}
         for option in (option for option, value in given.items() if value is not None):
             raise Refusal(f"{option} goes with a directory or list of images; {source} is a pool")
-        pool = sources.open_pool(Path(source))
-        pool.verify() if verify else pool.check()
-        lines = [*describe.of_pool(pool), *(["every byte is as it was written"] if verify else [])]
+        opened = pool.open_pool(Path(source))
+        opened.verify() if verify else opened.check()
+        lines = [*describe.of_pool(opened), *(["every byte is as it was written"] if verify else [])]
     elif verify:
         raise Refusal(f"--verify reads the bytes of a pool, and {source} is none")
     else:
         with counting() as tell:
             found = sources.read(source, test, root, recipe, name)
-            planned = sources.plan(found, recipe if write else replace(recipe, bad="skip"), source, tell)
+            planned = plan.plan(found, recipe if write else replace(recipe, bad="skip"), source, tell)
             if write:
                 lines = [*describe.of_pool(sources.made(planned, write, source, tell)), one_line(f"wrote {write}")]
             else:

@@ -6,6 +6,7 @@ from types import NoneType
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ltbv.errors import Refusal, unknown
 from ltbv.options import expect
@@ -21,6 +22,7 @@ from ltbv.report.verdict import MARGIN
 from ltbv.stats import class_counts
 from ltbv.stats.keyed import Keys, matched, plain
 from ltbv.stats.record import check_clusters
+from ltbv.stats.splits import Counts
 from ltbv.stats.votes import blocks, check_labels
 
 LABELS = "labels"
@@ -28,14 +30,14 @@ KINDS = (LABELS, PROBS, LOGITS)
 
 
 def analyse(
-    predictions: Mapping[str, np.ndarray] | np.ndarray,
-    labels: np.ndarray,
-    train_counts: np.ndarray | None = None,
+    predictions: Mapping[str, ArrayLike] | ArrayLike,
+    labels: ArrayLike,
+    train_counts: Counts | None = None,
     reference: str | None = None,
     *,
     kind: str | None = None,
     class_names: Sequence[str] | None = None,
-    clusters: np.ndarray | None = None,
+    clusters: ArrayLike | None = None,
     many: float | None = None,
     few: float | None = None,
     dataset: str = "predictions from elsewhere",

@@ -24,7 +24,7 @@ from ltbv.errors import Refusal
 from ltbv.stats.intervals import Estimate, Options
 from ltbv.stats.keyed import plain
 from ltbv.stats.probability import block_points, check_logits, log_sum_exp
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import ClassIds, GroupWeights
 from ltbv.stats.values import mean_of_values
 from ltbv.stats.votes import blocks, check_labels
 
@@ -102,7 +102,7 @@ def hardest_negative(logits: np.ndarray, labels: np.ndarray) -> HardestNegative:
 def head_tail_gap(
     values: np.ndarray,
     labels: np.ndarray,
-    splits: Mapping[str, np.ndarray],
+    splits: Mapping[str, ClassIds],
     *,
     reference_values: np.ndarray | None = None,
     clusters: np.ndarray | None = None,

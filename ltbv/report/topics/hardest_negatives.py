@@ -234,7 +234,7 @@ def gaps_sheet(tables: Tables, evidence: Evidence) -> Sheet:
     )
 
 
-def _apart(rows: Mapping[tuple, Mapping[str, Any]], method: str, group: str) -> Cell:
+def _apart(rows: Mapping[tuple[str, str, str], Mapping[str, Any]], method: str, group: str) -> Cell:
     at = (method, group, DISTANCE)
     return number(rows[at]["estimate"]) if at in rows else Cell()
 

@@ -11,6 +11,7 @@ of the mean probabilities, which they hold only with the logits: `probability_lo
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -198,7 +199,7 @@ def of_points(own: Scored, pair: Pair | None) -> Iterator[Score]:
         yield Score((name,) * len(GROUPS), GROUPS, own.over_points(name), apart, BOTH)
 
 
-def _methods(rows: Mapping[tuple, Mapping], quantity: str) -> list[str]:
+def _methods(rows: Mapping[tuple[str, str, str], Mapping[str, Any]], quantity: str) -> list[str]:
     """Keys of the methods for which a quantity is known, in their order."""
     return list(dict.fromkeys(method for method, _, of in rows if of == quantity))
 
