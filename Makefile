@@ -25,7 +25,7 @@ test-all: test
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python tests/lint/typed.py
+	$(BIN)/mypy
 
 # The site, in docs/_build/html; a warning is an error. EXAMPLES=0 leaves the gallery's programs unrun.
 EXAMPLES ?= 1

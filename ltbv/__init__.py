@@ -23,7 +23,7 @@ A *run* is one retraining on one resample. Nothing is imported before it is aske
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
@@ -48,8 +48,22 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'ltbv' has no attribute {name!r}; it has: {', '.join(__all__)}")
-    module = importlib.import_module(_WHERE[name])
-    return module if _WHERE[name].endswith(f".{name}") else getattr(module, name)
+if TYPE_CHECKING:  # what _WHERE says, for those who read types
+    from ltbv import losses as losses
+    from ltbv import schedules as schedules
+    from ltbv import sklearn as sklearn
+    from ltbv import stats as stats
+    from ltbv.data.images.sources import images as images
+    from ltbv.methods import register as register
+    from ltbv.methods.base import Method as Method
+    from ltbv.methods.base import Stage as Stage
+    from ltbv.report.analysis import analyse as analyse
+    from ltbv.report.result import Analysis as Analysis
+    from ltbv.studies import bootstrap as bootstrap
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _WHERE:
+            raise AttributeError(f"module 'ltbv' has no attribute {name!r}; it has: {', '.join(__all__)}")
+        module = importlib.import_module(_WHERE[name])
+        return module if _WHERE[name].endswith(f".{name}") else getattr(module, name)

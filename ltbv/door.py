@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -86,7 +86,7 @@ def counting() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
-class FiniteNumber(click.ParamType):
+class FiniteNumber(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
     """A number of the command line that is neither NaN nor infinite."""
 
     name = "float"
@@ -102,7 +102,11 @@ class FiniteNumber(click.ParamType):
 NUMBER = FiniteNumber()
 
 
-def version_option(command: Callable) -> Callable:
+Command = TypeVar("Command", bound=Callable[..., Any] | click.Command)
+Decorator = Callable[[Command], Command]
+
+
+def version_option(command: Command) -> Command:
     """--version: of ltbv, torch and Python, and the device that `--device auto` is."""
 
     def show(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -129,10 +133,10 @@ def _torch() -> str:
     return f"torch {torch.__version__} on {torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'}"
 
 
-def together(*options: Callable) -> Callable:
+def together(*options: Decorator[Any]) -> Decorator[Any]:
     """One decorator of several, in the order in which help shows them."""
 
-    def decorate(command: Callable) -> Callable:
+    def decorate(command: Any) -> Any:
         for one in reversed(options):
             command = one(command)
         return command
@@ -140,7 +144,7 @@ def together(*options: Callable) -> Callable:
     return decorate
 
 
-def options_of(of: type) -> list[Callable]:
+def options_of(of: type) -> list[Decorator[Any]]:
     """The click options of a dataclass of choices (`ltbv.options`)."""
     types = {float: NUMBER, Path: click.Path(path_type=Path)}
     found = []
@@ -157,9 +161,10 @@ def options_of(of: type) -> list[Callable]:
 
 
 Names = Callable[[], Iterable[str]]
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def completing(names: Names, *, files: bool = False) -> Callable:
+def completing(names: Names, *, files: bool = False) -> Complete:
     """What a shell shows on Tab: names that begin as the word does, after a comma the next; and files, where one may
     stand there."""
 
@@ -257,7 +262,7 @@ COMPLETED = {
 }
 
 
-def config_option(help: str) -> Callable:
+def config_option(help: str) -> Decorator[Any]:
     """--config FILE: a TOML file gives options by their names, with dashes or underscores."""
     return click.option(
         "--config",

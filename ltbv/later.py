@@ -13,6 +13,6 @@ def later(default: Any) -> Any:
     return field(default=default, metadata={"later": True})
 
 
-def says_nothing(one: Field, value: object) -> bool:
+def says_nothing(one: Field[Any], value: object) -> bool:
     """Is it such a field, at its default?"""
     return bool(one.metadata.get("later")) and value == one.default

@@ -25,7 +25,7 @@ def choice(default: Any = MISSING, help: str = "", *, metavar: str | None = None
     return field(default=default, metadata={"help": help, "metavar": metavar})
 
 
-def choices(of: type) -> list[Field]:
+def choices(of: type) -> list[Field[Any]]:
     """The fields of a dataclass that are choices, in their order."""
     return [one for one in fields(of) if "help" in one.metadata]
 

@@ -103,6 +103,7 @@ def bootstrap(
         np.minimum(wanted, counts),
         tuple(str(name) for name in classes.tolist()),
         notes,
+        num_classes=classes.size,
         many=many,
         few=few,
         dataset=dataset,

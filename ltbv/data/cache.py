@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,14 @@ def directory() -> Path:
     return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "ltbv"
 
 
-def content_key(recipe: dict) -> str:
+def content_key(recipe: dict[str, Any]) -> str:
     """16 hex digits that say what is in a file: equal for equal recipes, whatever the order of their fields."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def load_or_make(name: str, recipe: dict, shapes: Mapping[str, tuple[int, ...]], make: Callable[[], Arrays]) -> Arrays:
+def load_or_make(
+    name: str, recipe: dict[str, Any], shapes: Mapping[str, tuple[int, ...]], make: Callable[[], Arrays]
+) -> Arrays:
     """The uint8 arrays of `recipe`, read from `<directory>/<name>-<key>.npz`, or made by `make()` and kept there.
 
     shapes: name of each array -> its shape; a file that holds anything else counts as damaged.

@@ -15,6 +15,8 @@ from ltbv.data.images.named import NAMED
 from ltbv.data.profile import OWN
 from ltbv.errors import Refusal, unknown
 
+__all__ = ["ENTRIES", "NAMED", "Entry", "entry"]
+
 
 def _glyphs(data_dir: Path) -> Dataset:
     del data_dir  # drawn, not read

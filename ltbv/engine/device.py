@@ -34,7 +34,7 @@ def gpu_memory() -> int:
     return min(torch.cuda.get_device_properties(k).total_memory for k in range(torch.cuda.device_count()))
 
 
-def precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+def precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
     """bfloat16 products on a GPU (no loss scaling needed), plain float32 on the CPU, where bfloat16 is slower."""
     if device.type == "cuda" and dtype is torch.float32:
         return torch.autocast("cuda", dtype=torch.bfloat16)

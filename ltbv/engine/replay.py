@@ -200,11 +200,11 @@ def unchanged(step: Step) -> Iterator[None]:
                         tensor.zero_()  # as before the first step: momentum x 0 + gradient
 
 
-def _form(tables: Tables) -> list[tuple]:
+def _form(tables: Tables) -> list[tuple[object, ...]]:
     return [(table.sampler, _form_of(table.columns)) for table in tables]
 
 
-def _form_of(values: Mapping[str, Tensor]) -> dict[str, tuple]:
+def _form_of(values: Mapping[str, Tensor]) -> dict[str, tuple[object, ...]]:
     return {name: (tensor.dtype, tensor.shape) for name, tensor in values.items()}
 
 

@@ -76,7 +76,7 @@ STAND_INS = {
 }
 
 
-class _Keyed(dict):
+class _Keyed(dict[Any, Any]):
     """A dictionary of a pickle: its keys are strings."""
 
     def __setitem__(self, key: object, value: object) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -53,8 +54,8 @@ class Job:
     device: str
     devices: int
     jobs: int
-    recipes: dict[str, dict] = field(repr=False)
-    description: dict = field(repr=False)
+    recipes: dict[str, dict[str, Any]] = field(repr=False)
+    description: dict[str, Any] = field(repr=False)
     test_labels: np.ndarray = field(repr=False)
     test_clusters: np.ndarray | None = field(repr=False)
     tasks: list[Task]

@@ -88,7 +88,7 @@ def _code(thing: Any, package: str, seen: set[int]) -> Iterator[Any]:
 def _held(function: FunctionType, package: str, seen: set[int]) -> Iterator[Any]:
     """What was bound to a function when it was made: variables around it, default values."""
     around = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    held = {name: cell.cell_contents for name, cell in around if name != "__class__"}
+    held: dict[str | int, Any] = {name: cell.cell_contents for name, cell in around if name != "__class__"}
     held |= (function.__kwdefaults__ or {}) | dict(enumerate(function.__defaults__ or ()))
     for name, value in held.items():
         yield str(name)

@@ -44,7 +44,7 @@ def status(store: Store) -> dict[str, Any]:
 
 def _working(store: Store) -> list[dict[str, Any]]:
     """One entry for each holder: the runs of a chunk have one."""
-    found: dict[tuple, dict[str, Any]] = {}
+    found: dict[tuple[object, ...], dict[str, Any]] = {}
     for run, holder in sorted(store.workers().items()):
         key = (holder.get("host"), holder.get("pid"), holder.get("doing"))
         own = found.setdefault(key, {**{name: holder.get(name) for name in ("host", "pid", "since")}, "runs": []})

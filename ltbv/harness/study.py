@@ -37,6 +37,22 @@ FULL_HEAD = 500  # images of the largest class of the data that the thresholds 1
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """How many images runs have of each class, and how they are drawn: settings of these names, none of them open."""
+
+    scheme: str
+    head: int
+    imbalance: float
+    profile: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Drawing":
+        scheme, head, imbalance, profile = settings.scheme, settings.head, settings.imbalance, settings.profile
+        assert scheme is not None and head is not None and imbalance is not None and profile is not None
+        return cls(scheme, head, imbalance, profile)
+
+
+@dataclass(frozen=True)
 class Study:
     """Settings that are all filled in: they decide every number. Methods and runs may grow, these may not change.
 
@@ -51,13 +67,17 @@ class Study:
         return entry(self.settings.dataset)
 
     @property
+    def drawing(self) -> Drawing:
+        return Drawing.of(self.settings)
+
+    @property
     def counts(self) -> np.ndarray:
         """Nominal images of each class, [C]."""
-        of = self.settings
+        of = self.drawing
         if of.profile == OWN:
             return own_counts(self.entry.pool_sizes, of.head)
         counts = long_tail_counts(self.entry.num_classes, of.head, of.imbalance, of.profile)
-        return np.minimum(counts, self.entry.pool_sizes) if of.clip else counts
+        return np.minimum(counts, self.entry.pool_sizes) if self.settings.clip else counts
 
     @property
     def splits(self) -> dict[str, np.ndarray]:
@@ -67,10 +87,9 @@ class Study:
         that has fewer images (`clip`) does not change; of data that are long-tailed themselves by the counts that they
         have, thresholds 100 and 20 as they stand. A threshold that is asked for holds as it stands.
         """
-        of, own = self.settings, self.settings.profile == OWN
+        of, own = self.settings, self.drawing.profile == OWN
         counts = self.entry.pool_sizes if own else self.counts
-        assert of.head is not None
-        share = 1 if own else of.head / FULL_HEAD
+        share = 1 if own else self.drawing.head / FULL_HEAD
         many, few = (asked if asked is not None else usual * share for asked, usual in ((of.many, 100), (of.few, 20)))
         return splits(counts, many=many, few=few)
 
@@ -117,12 +136,12 @@ class Study:
 
     def sample(self, run: int) -> np.ndarray:
         """Ids [n] of the images that a run sees."""
-        of, source = self.settings, self.entry
+        source = self.entry
         return draw(
-            of.scheme,
+            self.drawing.scheme,
             self.counts,
             source.pool_sizes,
-            seed=of.seed,
+            seed=self.settings.seed,
             run=run,
             endless=source.endless,
             groups=source.groups,
@@ -274,8 +293,8 @@ def filled_in(asked: Settings) -> Study:
         own |= {"head": int(counts.max()), "imbalance": float(counts.max() / max(counts.min(), 1))}
     settings = replace(asked, **{name: value for name, value in own.items() if getattr(asked, name) in (None, "")})
     if asked.imbalance is None and asked.head is not None and settings.profile != OWN:
-        assert settings.head is not None and settings.imbalance is not None and settings.profile is not None
-        lowered = allowed_imbalance(source.num_classes, settings.head, settings.imbalance, settings.profile)
+        of = Drawing.of(settings)
+        lowered = allowed_imbalance(source.num_classes, of.head, of.imbalance, of.profile)
         settings = replace(settings, imbalance=lowered)
     study = Study(needed(usual, settings))
     if settings.clip and settings.profile == OWN:
@@ -285,7 +304,7 @@ def filled_in(asked: Settings) -> Study:
             f"clip is of data with a pool of their own, and {source.name} has as many as are asked; leave it out"
         )
     study.splits  # noqa: B018  (thresholds that cross are refused here)
-    check(settings.scheme, study.counts, source.pool_sizes, endless=source.endless)
+    check(study.drawing.scheme, study.counts, source.pool_sizes, endless=source.endless)
     study.protocol  # noqa: B018  (what no protocol can have is refused here)
     return study
 
@@ -320,7 +339,7 @@ def fingerprint(dataset: Dataset) -> str:
     found = hashlib.sha256()
     first = make_ids(np.arange(dataset.num_classes), np.zeros(dataset.num_classes))
     for array in (dataset.test.pixels, dataset.test.labels.astype(np.int64), dataset.read(first)):
-        found.update(np.ascontiguousarray(array))
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()[:16]
 
 

@@ -44,7 +44,7 @@ def main() -> None:
         tell(attempt(prepare, Chunk.read(json.loads(line)), order, tell))
 
 
-def _listen(asked_for: TextIO, lines: queue.SimpleQueue) -> None:
+def _listen(asked_for: TextIO, lines: queue.SimpleQueue[str]) -> None:
     """Pass lines on; the end of input while a chunk is in hand means that nobody wants it any more."""
     for line in asked_for:
         lines.put(line)

@@ -32,6 +32,7 @@ from ltbv.schedules import Number
 __all__ = [
     "Adapting",
     "Answer",
+    "Batch",
     "Loss",
     "Losses",
     "Method",

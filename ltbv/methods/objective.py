@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -143,7 +143,7 @@ class OutputObjective(Objective):
     def of_output(self, output: Output, labels: Tensor, now: Moment, others: tuple[Output, ...] = ()) -> Tensor:
         """The loss of each run, [R], of what its network and `others` say of a batch, labels [R, B]."""
 
-        def of_run(output: tuple, others: tuple, labels: Tensor, counts: Tensor) -> Tensor:
+        def of_run(output: tuple[Any, ...], others: tuple[Any, ...], labels: Tensor, counts: Tensor) -> Tensor:
             found = self.of_run(Output(*output), labels, counts, now, tuple(Output(*other) for other in others))
             who = f"of_run of {place(self)}"
             return shaped(found, (), who, "one number for the run, a scalar", output[0], wide=True)
@@ -229,7 +229,7 @@ class Loss(OutputObjective):
         counts."""
         del network, draws
 
-        def of_run(output: tuple, labels: Tensor, counts: Tensor, shares: Tensor) -> Tensor:
+        def of_run(output: tuple[Any, ...], labels: Tensor, counts: Tensor, shares: Tensor) -> Tensor:
             return self.of_run(Output(*output), labels, counts, now, shares=shares)
 
         return torch.vmap(of_run)(tuple(output), labels, now.counts, shares)

@@ -90,7 +90,7 @@ def lent(draws: np.random.Generator, device: torch.device) -> Iterator[None]:
     """Foreign modules draw from torch's global generators: lend these a seed from `draws`, and put them back after."""
     seed, on_gpu = int(draws.integers(2**63)), device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_gpu else []):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         if on_gpu:
             torch.cuda.default_generators[device.index or 0].manual_seed(seed)
         yield

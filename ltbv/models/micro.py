@@ -40,7 +40,7 @@ def _parts(images: Images, size: int) -> Iterator[Images]:
         yield images[start:end] if isinstance(images, Tensor) else [batch[start:end] for batch in images]
 
 
-def _twice(network: nn.Module) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
+def _twice(network: nn.Module) -> tuple[contextlib.AbstractContextManager[Any], contextlib.AbstractContextManager[Any]]:
     """Nothing for the first time; the second time it draws what it drew then, and remembers nothing of it."""
     return contextlib.nullcontext(), _as_it_was(network, [of.bit_generator.state for of in _draws(network)])
 

@@ -96,7 +96,7 @@ class _Conv:
         dw = self._back(dy, x, w, [False, True, False])[1]
         return self.unpacked(dw.contiguous(memory_format=torch.channels_last), w)
 
-    def _back(self, dy: Tensor, x: Tensor, w: Tensor, wanted: list[bool]) -> tuple:
+    def _back(self, dy: Tensor, x: Tensor, w: Tensor, wanted: list[bool]) -> tuple[Tensor, ...]:
         return torch.ops.aten.convolution_backward(dy, x, w, None, *self.of_aten, wanted)
 
 

@@ -105,9 +105,9 @@ def write_report(
     files["tables/table1.tex"] = encoded(latex.grid(first, evidence))
     table1 = markdown.grid(first, evidence)
     files["tables/table1.md"] = encoded(table1)
-    said = {"answer": answer(found, first, evidence), "first": table1}
-    of = (captions.setting(evidence), found.verdicts, printed, found.cautions)
-    files["report.md"] = encoded(markdown.document(*of, **said))
+    said = captions.setting(evidence), found.verdicts, printed, found.cautions
+    whole_text = markdown.document(*said, answer=answer(found, first, evidence), first=table1)
+    files["report.md"] = encoded(whole_text)
     with house_style():
         found_looks = looks(evidence.names, {method.key: method.kind or OTHER for method in evidence.methods})
         look = {row.key: found_looks[row.key] for row in first.rows}  # in the order of the grid

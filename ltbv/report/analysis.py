@@ -6,6 +6,7 @@ from types import NoneType
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ltbv.errors import Refusal, unknown
 from ltbv.options import expect
@@ -21,6 +22,7 @@ from ltbv.report.verdict import MARGIN
 from ltbv.stats import class_counts
 from ltbv.stats.keyed import Keys, matched, plain
 from ltbv.stats.record import check_clusters
+from ltbv.stats.splits import Counts
 from ltbv.stats.votes import blocks, check_labels
 
 LABELS = "labels"
@@ -28,14 +30,14 @@ KINDS = (LABELS, PROBS, LOGITS)
 
 
 def analyse(
-    predictions: Mapping[str, np.ndarray] | np.ndarray,
-    labels: np.ndarray,
-    train_counts: np.ndarray | None = None,
+    predictions: Mapping[str, ArrayLike] | ArrayLike,
+    labels: ArrayLike,
+    train_counts: Counts | None = None,
     reference: str | None = None,
     *,
     kind: str | None = None,
     class_names: Sequence[str] | None = None,
-    clusters: np.ndarray | None = None,
+    clusters: ArrayLike | None = None,
     many: float | None = None,
     few: float | None = None,
     dataset: str = "predictions from elsewhere",
@@ -217,7 +219,8 @@ def _of_classes(keys: Keys, class_names: Sequence[str] | None) -> tuple[Keys, Ke
     names = [] if class_names is None else list(map(str, class_names))
     if keys is None or sorted(map(str, keys)) == sorted(names):
         return (None, None) if keys is None else (list(map(str, keys)), names)
-    return class_counts.class_ids(keys) or keys, list(range(len(keys)))
+    ids: Keys = class_counts.class_ids(keys)
+    return ids or keys, list(range(len(keys)))
 
 
 def _read_run(where: str, name: str, values: np.ndarray, labels: np.ndarray, num_classes: int, kind: str | None) -> Run:

@@ -80,7 +80,8 @@ def _given(evidence: Evidence) -> list[str]:
 
 def classes(evidence: Evidence) -> list[str]:
     """How many classes are many, medium and few, and of how many training images; nothing where that is not known."""
-    counts = evidence.train_counts
+    if (counts := evidence.train_counts) is None:
+        return []
     present = ((name, ids) for name in SPLITS if len(ids := evidence.splits[name]))
     splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present]
     return [f"Classes: {', '.join(splits)}."] if splits else []
@@ -122,7 +123,7 @@ def provenance(evidence: Evidence) -> str:
         trained = f"scheme {printable(of.scheme)}, {images}"
     parts = [f"{who}, {trained}" + (f", {of.epochs} epoch{'s' * (of.epochs != 1)}" if of.epochs is not None else "")]
     parts += [*_augmented(evidence), f"{evidence.labels.size:,} test images"]
-    shares = []
+    shares: list[str] = []
     for split in (SPLITS[0], SPLITS[-1]):
         known = of.shared[evidence.splits[split]]
         if np.isfinite(known).any():

@@ -116,7 +116,7 @@ def _draws(method: MethodRuns, runs: Sequence[int]) -> int:
     return len(runs) if of is None else len(np.unique(of))
 
 
-def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple, str]:
+def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple[str, str], str]:
     """(group, quantity) -> why it is no claim: a bias that cannot be relied on, a variance that is a bracket only."""
     found = {(group, "bias"): why for group, why in stats.no_bias_claim(runs, *sides).items()}
     if runs < FEWEST_RUNS:  # one run has no variance at all, two or three hardly show it
@@ -137,19 +137,21 @@ def _of_copies(evidence: Evidence, side: MethodRuns) -> dict[tuple[str, str], st
     return {(group, quantity): why for group in GROUPS for quantity in QUANTITIES} if same else {}
 
 
-def _without_fallen(evidence: Evidence, method: MethodRuns) -> dict[tuple[str, str], tuple]:
+def _without_fallen(
+    evidence: Evidence, method: MethodRuns
+) -> dict[tuple[str, str], tuple[stats.Difference | None, list[tuple[str, str]]]]:
     """(group, quantity) -> the difference without runs that fell there, and which they are."""
     sides = method, evidence.reference
-    records = [record(evidence, side) for side in sides]
-    collapsed = tuple(training.collapsed_runs(evidence, side) for side in sides)
+    ours, theirs = (record(evidence, side) for side in sides)
+    collapsed = training.collapsed_runs(evidence, method), training.collapsed_runs(evidence, evidence.reference)
     fallen = []
-    for side, of, failed in zip(sides, records, collapsed, strict=True):
+    for side, of, failed in zip(sides, (ours, theirs), collapsed, strict=True):
         inaccurate = stats.fallen_runs(of, evidence.groups)
         runs = inaccurate | {run: list(evidence.groups) for run in side.runs if run in failed}
         fallen += [(f"run {run} of {side.label}", COLLAPSED if run in failed else WORSE, runs[run]) for run in runs]
     return {
         (group, quantity): (left, [(run, why) for run, why, groups in fallen if group in groups])
-        for (group, quantity), left in stats.without_fallen(*records, evidence.groups, collapsed).items()
+        for (group, quantity), left in stats.without_fallen(ours, theirs, evidence.groups, collapsed).items()
     }
 
 

@@ -152,5 +152,5 @@ def at_places(profile: pd.DataFrame, places: Sequence[int]) -> list[str]:
 def _counts_below(panel: Axes, profile: pd.DataFrame) -> None:
     """Counts at the first class, the last one, and a few between, so far apart that they do not touch."""
     places = np.unique(np.linspace(0, len(profile) - 1, 5).round().astype(int))
-    panel.set_xticks(places, at_places(profile, places))
+    panel.set_xticks(places, at_places(profile, places.tolist()))
     panel.get_xticklabels()[-1].set_horizontalalignment("right")  # keeps clear of the first of the next panel

@@ -53,6 +53,19 @@ class TrainedStage:
     accuracy: np.ndarray
 
 
+@dataclass(frozen=True)
+class Scores:
+    """Softmax probabilities (R, N) of the true class, `p_true`, and of the hardest negative, `score`."""
+
+    p_true: np.ndarray
+    score: np.ndarray
+
+    @property
+    def above_true(self) -> np.ndarray:
+        """(R, N) bool: a wrong class is more likely than the true one. Whatever the scale of the logits."""
+        return self.score > self.p_true
+
+
 @dataclass(frozen=True, eq=False)
 class Seen:
     """The logits of a method's `runs`, which were looked at when these were read: `losses`, what
@@ -111,6 +124,13 @@ class MethodRuns:
     kind: str | None = None
     stages: tuple[str, ...] = ()
     backbones: np.ndarray | None = None
+
+    @property
+    def scores(self) -> Scores | None:
+        """p_true and p_negative, where they are known."""
+        if self.p_true is None or self.p_negative is None:
+            return None
+        return Scores(self.p_true, self.p_negative)
 
     def rows(self, runs: Sequence[int]) -> "MethodRuns":
         """The same method with the runs of these numbers, in this order."""

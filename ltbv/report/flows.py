@@ -99,7 +99,7 @@ def _numbers(panel: Axes, ratios: np.ndarray, at: Sequence[int] | np.ndarray, po
         share = float(NORM(max(ratio, 1e-9))) if np.isfinite(ratio) else 0.5
         words = (f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}") if np.isfinite(ratio) else "-"
         colour = legible(colormaps[FLOW_COLOURS](share))
-        panel.text(j, at[i], words, ha="center", va="center", color=colour, fontsize=points)
+        panel.text(j, float(at[i]), words, ha="center", va="center", color=colour, fontsize=points)
 
 
 def _bar(figure: Figure, left: float) -> None:

@@ -2,8 +2,9 @@
 variance over all classes and in each split. It is the first thing that a reader sees, in every form of the report; what
 may be said of a cell is judged in `judgement`, here it is put in order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -164,7 +165,7 @@ def grid(tables: Tables, evidence: Evidence, rank: str = BEST) -> Grid:
     return Grid(reference, of_kind, limits, (group, quantity), groups)
 
 
-def _cells(records: Sequence[dict], limits: dict[str, float]) -> tuple[GridCell, ...]:
+def _cells(records: Sequence[Mapping[str, Any]], limits: dict[str, float]) -> tuple[GridCell, ...]:
     of = {(record["group"], record["quantity"]): record for record in records}
     found = []
     for group in GROUPS:
@@ -176,8 +177,12 @@ def _cells(records: Sequence[dict], limits: dict[str, float]) -> tuple[GridCell,
                 GridCell(
                     group,
                     quantity,
-                    *(record[name] for name in ("estimate", "low", "high")),
-                    *(difference, record["difference_low"], record["difference_high"]),
+                    record["estimate"],
+                    record["low"],
+                    record["high"],
+                    difference,
+                    record["difference_low"],
+                    record["difference_high"],
                     record["state"],
                     record["why"],
                     better=bool((difference > 0) == (quantity in HIGHER_IS_BETTER)) if known else None,

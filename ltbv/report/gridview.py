@@ -13,7 +13,12 @@ from ltbv.report.sheet import DOUBT
 from ltbv.report.written import short, signed
 
 MINUS = "−"
-LOOKS = {(CLAIM, True): "b", (CLAIM, False): "w", (INTERVAL, True): "hb", (INTERVAL, False): "hw"}
+LOOKS: dict[tuple[str, bool | None], str] = {  # (state, better)
+    (CLAIM, True): "b",
+    (CLAIM, False): "w",
+    (INTERVAL, True): "hb",
+    (INTERVAL, False): "hw",
+}
 SIGNS = {"b": "B", "w": "W", "hb": "b", "hw": "w", "o": "o"}  # of a look: its mark
 HALF = 42  # percent of a cell's width, from the middle to the end of the axis
 ASIDE = {"many": "head", "few": "tail"}

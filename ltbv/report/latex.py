@@ -108,12 +108,12 @@ def _header(columns: tuple[Column, ...]) -> list[str]:
     """Names, under the words that neighbouring columns share."""
     lines = [r"\toprule"]
     if any(column.over for column in columns):
-        spans: list[list] = []
+        spans: list[tuple[str, int, int]] = []  # words, first column, last
         for at, column in enumerate(columns, 1):
             if spans and spans[-1][0] == column.over:
-                spans[-1][2] = at
+                spans[-1] = (column.over, spans[-1][1], at)
             else:
-                spans.append([column.over, at, at])
+                spans.append((column.over, at, at))
         cells = (rf"\multicolumn{{{last - first + 1}}}{{c}}{{{escaped(over)}}}" for over, first, last in spans)
         rules = (rf"\cmidrule(lr){{{first}-{last}}}" for over, first, last in spans if over)
         lines += [" & ".join(cells) + r" \\", "".join(rules)]
@@ -155,7 +155,7 @@ GRID_HEAD = r"""% \usepackage{booktabs,amssymb}; \usepackage{xcolor} for the gre
 \providecommand{\ltbvunjudged}[1]{\ltbvgrey{#1}\ltbvmark{\dagger}}
 \providecommand{\ltbvletter}[2]{\ifx\Umathchar\undefined #2\else #1\fi}
 """
-GRID_COMMANDS = {
+GRID_COMMANDS: dict[tuple[str, bool | None], str] = {
     (CLAIM, True): "ltbvclaimbetter",
     (CLAIM, False): "ltbvclaimworse",
     (INTERVAL, True): "ltbvabove",

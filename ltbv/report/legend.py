@@ -10,7 +10,12 @@ from ltbv.report.names import printable
 from ltbv.report.sheet import WHY_DOUBTFUL
 from ltbv.report.written import short
 
-MARKS = {(CLAIM, True): "▸", (CLAIM, False): "◂", (INTERVAL, True): "▹", (INTERVAL, False): "◃"}  # (state, better)
+MARKS: dict[tuple[str, bool | None], str] = {  # (state, better)
+    (CLAIM, True): "▸",
+    (CLAIM, False): "◂",
+    (INTERVAL, True): "▹",
+    (INTERVAL, False): "◃",
+}
 PLAIN = {"▸": ">", "◂": "<", "▹": ")", "◃": "(", "±": "~", "†": "?", "─": "-", "…": "."}  # where an encoding lacks them
 NAMES = {"all": "all", "many": "many (head)", "medium": "medium", "few": "few (tail)"}
 NEVER = "'all' is not among the nine claims of a method."
@@ -67,10 +72,10 @@ def unjudged(grid: Grid) -> list[str]:
             about.setdefault(_cells(cells, grid.groups), []).append(printable(row.label))
         everywhere = _cells(found[0][1], grid.groups) if found[0][0] is grid.reference else ""
         parts = []
-        for cells, labels in about.items():
-            whole = cells == everywhere or len(labels) == len(grid.rows)
+        for where, labels in about.items():
+            whole = where == everywhere or len(labels) == len(grid.rows)
             more = f" and {len(labels) - MOST_NAMED} more" if len(labels) > MOST_NAMED else ""
-            parts.append(f"{'every method' if whole else ', '.join(labels[:MOST_NAMED]) + more}: {cells}")
+            parts.append(f"{'every method' if whole else ', '.join(labels[:MOST_NAMED]) + more}: {where}")
         line = "; ".join(parts)
         lines.append(f"{line[0].upper() if line.startswith('every method') else line[0]}{line[1:]}: {printable(why)}.")
     return lines

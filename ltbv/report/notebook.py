@@ -3,7 +3,9 @@
 A notebook's theme is not known: text inherits its colour, and marks and tints stand out on white and on black.
 """
 
+from collections.abc import Mapping
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
@@ -40,7 +42,7 @@ def html(tables: Tables, evidence: Evidence) -> str:
     )
 
 
-def _accuracy(row: dict) -> float:
+def _accuracy(row: Mapping[str, Any]) -> float:
     """Best first; what is not known last."""
     value = row["cells"][0]["sorts_by"]
     return float("inf") if value is None else -value

@@ -51,6 +51,9 @@ class Bin:
     last: int
 
 
+Group = str | int | Bin  # one of GROUPS, a class id, or neighbouring classes
+
+
 def bins(evidence: Evidence) -> dict[Bin, list[int]]:
     """At most BINS_OF_CLASSES bins of about equal size, and their class ids."""
     ids = evidence.by_count
@@ -58,9 +61,15 @@ def bins(evidence: Evidence) -> dict[Bin, list[int]]:
     return {Bin(int(part[0]), int(part[-1])): [ids[place] for place in part] for part in parts}
 
 
-def groups(evidence: Evidence) -> dict[str | int, np.ndarray]:
-    """The groups of the report, and each class as a group of its own."""
-    return evidence.groups | {c: np.array([c]) for c in range(len(evidence.class_names))}
+def groups(evidence: Evidence) -> dict[str, tuple[Group, np.ndarray]]:
+    """What the statistics are asked about: name -> group and its class ids; of GROUPS, of each class, and of bins."""
+    found: dict[str, tuple[Group, np.ndarray]] = {name: (name, ids) for name, ids in evidence.groups.items()}
+    found |= {f"class {c}": (c, np.array([c])) for c in range(len(evidence.class_names))}
+    return found | {f"places {of.first} to {of.last}": (of, np.array(ids)) for of, ids in bins(evidence).items()}
+
+
+def _ids(evidence: Evidence) -> dict[str, np.ndarray]:
+    return {name: ids for name, (_, ids) in groups(evidence).items()}
 
 
 def record(evidence: Evidence, method: MethodRuns, values: Mapping[str, np.ndarray] | None = None) -> stats.Record:
@@ -79,14 +88,15 @@ def record(evidence: Evidence, method: MethodRuns, values: Mapping[str, np.ndarr
 
 
 def estimate(evidence: Evidence, record: stats.Record) -> list[stats.Estimate]:
-    return stats.summarize(record, groups(evidence) | bins(evidence), level=LEVEL)
+    """Of every group, by its name in `groups`."""
+    return stats.summarize(record, _ids(evidence), level=LEVEL)
 
 
 def compare(evidence: Evidence, method: stats.Record, reference: stats.Record) -> list[stats.Difference]:
     """Differences from the reference over the runs that both have; none without such runs."""
-    if not set(method.runs) & set(reference.runs):
+    if not set(method.numbers) & set(reference.numbers):
         return []
-    return stats.compare(method, reference, groups(evidence) | bins(evidence), level=LEVEL)
+    return stats.compare(method, reference, _ids(evidence), level=LEVEL)
 
 
 def rows(
@@ -105,10 +115,17 @@ def rows(
         columns=["group", "quantity", *DIFFERENCE],
     ).astype(dict.fromkeys(DIFFERENCE, float))
     of_all = own.merge(paired, how="left", on=["group", "quantity"])
-    points = {
-        group: int(evidence.points_by_class[ids].sum()) for group, ids in (groups(evidence) | bins(evidence)).items()
-    }
-    return of_all.assign(runs=len(method.runs), points=of_all["group"].map(points))[list(COLUMNS)]
+    named = groups(evidence)
+    points = {name: int(evidence.points_by_class[ids].sum()) for name, (_, ids) in named.items()}
+    of_group = pd.Series([named[name][0] for name in of_all["group"]], dtype=object)
+    return of_all.assign(runs=len(method.runs), points=of_all["group"].map(points), group=of_group)[list(COLUMNS)]
+
+
+def difference(paired: Intervals | None) -> tuple[np.ndarray | float, ...]:
+    """DIFFERENCE of some groups, (G,) each; NaN where there is none."""
+    if paired is None:
+        return (np.nan,) * len(DIFFERENCE)
+    return paired.estimate, paired.low, paired.high, two_sided_p(paired.estimate, paired.se, paired.df)
 
 
 def of_groups(
@@ -122,10 +139,7 @@ def of_groups(
     points = [evidence.points(group) for group in GROUPS]
     found = []
     for quantity, of in own.items():
-        apart: tuple = (np.nan,) * 4
-        if paired:
-            by = paired[quantity]
-            apart = (by.estimate, by.low, by.high, two_sided_p(by.estimate, by.se, by.df))
+        apart = difference(paired[quantity] if paired else None)
         columns = (method.key, GROUPS, quantity, of.estimate, of.low, of.high, of.plug_in, *apart)
         found.append(pd.DataFrame(dict(zip(COLUMNS, (*columns, len(method.runs), points), strict=True))))
     return pd.concat(found, ignore_index=True)

@@ -163,7 +163,7 @@ def magnitude(value: float, ratio: float) -> Cell:
     return Cell(value, "size", times=ratio if value == value and ratio == ratio else None)
 
 
-def indexed(table: pd.DataFrame, *columns: str) -> dict[tuple, dict[str, Any]]:
+def indexed(table: pd.DataFrame, *columns: str) -> dict[tuple[Any, ...], dict[str, Any]]:
     """Rows of a table by some columns: method, group and quantity unless named."""
     rows = table.to_dict("records")
     return {tuple(row[column] for column in columns or ("method", "group", "quantity")): row for row in rows}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -20,6 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font
 
 from ltbv.report.names import printable, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 WIDTH = 7.2  # inches: a page with two columns
 MOST_BY_COLOUR = 8  # methods that one tells apart by colour; of more, a line each, coloured by kind
@@ -42,7 +45,7 @@ ELSE = (
     *("Microsoft YaHei", "Malgun Gothic", "WenQuanYi Zen Hei", "Arial Unicode MS", "Noto Sans Devanagari"),
 )
 LAYOUT_TABLES = ("GDEF", "GPOS", "GSUB")  # of a font
-SETTINGS: dict[str, Any] = {
+SETTINGS: "dict[RcKeyType, Any]" = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -147,7 +150,8 @@ def house_style() -> Iterator[None]:
     """Our settings within, whatever the user's matplotlibrc says; theirs again after."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(SETTINGS | {"font.family": families()})
+        matplotlib.rcParams.update(SETTINGS)
+        matplotlib.rcParams["font.family"] = families()
         yield
 
 

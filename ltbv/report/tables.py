@@ -4,6 +4,8 @@ Every estimate, interval and test comes from `ltbv.stats`; here they are asked f
 there are is said by the files of `topics/`; the columns of most are those of `rows`, where they are explained.
 """
 
+import pandas as pd
+
 from ltbv.report import topics
 from ltbv.report.cautions import cautions
 from ltbv.report.evidence import GROUPS, Evidence
@@ -34,7 +36,9 @@ def build(
     check_margin(margin)
     asked = {"exact": exact, "allow_scale": allow_scale, "published": published}
     measured = Measured.read(evidence, [topic.values for topic in topics.TOPICS], **asked)
-    named, files, said = {}, {}, []
+    named: dict[str, pd.DataFrame] = {}
+    files: dict[str, bool] = {}  # name of a table -> is it written where it has no rows too?
+    said: list[str] = []
     for topic in topics.TOPICS:
         finding = topic.measure(measured)
         named |= finding.tables

@@ -42,14 +42,15 @@ def show(tables: Tables, evidence: Evidence, grid: Grid, others: Sequence[Sheet]
     """
     on_terminal = sys.stdout.isatty()
     width = max(40, shutil.get_terminal_size((PIPED, 24)).columns) if on_terminal else PIPED
-    console = Console(file=io.StringIO(), width=width, force_terminal=on_terminal, markup=False, emoji=False)
+    written = io.StringIO()
+    console = Console(file=written, width=width, force_terminal=on_terminal, markup=False, emoji=False)
     first, why = answer(tables, grid, evidence)
     console.print(Text(first, style="bold"))
     if why:
         console.print(Text(printable(why)))
     layout, beside = _layout(grid, width)
-    for line in _grid(grid, layout, beside):
-        console.print(line, no_wrap=True, overflow="ignore")
+    for row in _grid(grid, layout, beside):
+        console.print(row, no_wrap=True, overflow="ignore")
     console.print()
     for line in _notes(grid, halves=layout.differences):
         console.print(Text(line))
@@ -67,7 +68,7 @@ def show(tables: Tables, evidence: Evidence, grid: Grid, others: Sequence[Sheet]
         console.print()
     for line in tables.cautions:
         console.print(Text(f"! {printable(line)}", style="yellow"))
-    text = _encodable(console.file.getvalue())
+    text = _encodable(written.getvalue())
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 

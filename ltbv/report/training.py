@@ -58,9 +58,12 @@ def state(stage: TrainedStage) -> str:
     return MOVING if moving.mean() > 0.5 else SETTLED
 
 
-def collapsed(stage: TrainedStage, train_counts: np.ndarray) -> dict[int, str]:
-    """Runs that collapsed in this stage, and how it shows. `train_counts` (C,): training images of each class."""
+def collapsed(stage: TrainedStage, train_counts: np.ndarray | None) -> dict[int, str]:
+    """Runs that collapsed in this stage, and how it shows. `train_counts` (C,): training images of each class; None:
+    not known, and nothing is told."""
     found: dict[int, str] = {}
+    if train_counts is None:
+        return found
     end, right = stage.loss[:, -1], stage.accuracy
     images = train_counts.sum()
     share = train_counts.max() / images if images else 1.0

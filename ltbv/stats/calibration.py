@@ -22,14 +22,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from ltbv.errors import Refusal
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import ClassIds, GroupWeights
 
 BINS = 15
 LEAST = 10  # test points of a bin
 
 
 def squared_calibration_error(
-    confidence: np.ndarray, right: np.ndarray, labels: np.ndarray, groups: Mapping[str, np.ndarray], bins: int = BINS
+    confidence: np.ndarray, right: np.ndarray, labels: np.ndarray, groups: Mapping[str, ClassIds], bins: int = BINS
 ) -> np.ndarray:
     """Debiased squared calibration error of each run and group, (R, G); NaN for a group of fewer than two points.
 

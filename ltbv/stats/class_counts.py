@@ -33,7 +33,7 @@ def class_counts(counts: Any) -> np.ndarray:
     return np.asarray(by_id(ids, values, "train_counts"))
 
 
-def keys_of(counts: Any) -> list | None:
+def keys_of(counts: Any) -> list[Any] | None:
     """The keys of a map, or the index of a pandas Series; None for what is in order."""
     if isinstance(counts, Mapping):
         return list(counts)

@@ -25,7 +25,7 @@ import numpy as np
 from ltbv.stats.intervals import Intervals, Options
 from ltbv.stats.measured import Measured
 from ltbv.stats.record import Record, pair
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import ClassIds, GroupWeights
 from ltbv.stats.student import quantile, upper_tail
 
 CONFIRMED_QUANTITIES = ("error", "bias", "variance")
@@ -65,7 +65,7 @@ class Difference:
 def compare(
     method: Record,
     reference: Record,
-    groups: Mapping[str, np.ndarray],
+    groups: Mapping[str, ClassIds],
     *,
     target: str = "population",
     se_bias: str = "plug_in",

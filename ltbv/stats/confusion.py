@@ -15,7 +15,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.stats.hardest_negative import HardestNegative
 from ltbv.stats.measured import FEWEST_RUNS
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import ClassIds, GroupWeights
 from ltbv.stats.student import quantile
 from ltbv.stats.votes import check_labels
 
@@ -50,7 +50,7 @@ class ConfusionPair:
     se: float
 
 
-def confusion_flow(hardest: HardestNegative, labels: np.ndarray, splits: Mapping[str, np.ndarray]) -> ConfusionFlow:
+def confusion_flow(hardest: HardestNegative, labels: np.ndarray, splits: Mapping[str, ClassIds]) -> ConfusionFlow:
     """Flow of hardest-negative mass between splits: `ConfusionFlow`.
 
     hardest  of R runs on N points

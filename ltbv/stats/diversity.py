@@ -109,7 +109,9 @@ def measure_experts(expert_logits: Logits, runs: int, labels: np.ndarray, num_cl
 
     expert_logits  (R, E, N, C) array, or a function that reads those of a slice of test points, (R, E, n, C)
     """
-    read: Callable = expert_logits if callable(expert_logits) else lambda block: expert_logits[:, :, block]
+    read: Callable[[slice], np.ndarray] = (
+        expert_logits if callable(expert_logits) else lambda block: expert_logits[:, :, block]
+    )
     points, (_, experts, _, classes) = labels.size, np.shape(read(slice(0, 1)))
     values = np.empty((len(EXPERT_PARTS), 2, points))  # corrected, plug-in
     leave_out = runs >= FEWEST_RUNS

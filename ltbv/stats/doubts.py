@@ -11,6 +11,7 @@ from ltbv.stats.fallen import fallen_runs
 from ltbv.stats.intervals import Estimate
 from ltbv.stats.measured import FEWEST_RUNS
 from ltbv.stats.record import OF_ONE_SET, Record
+from ltbv.stats.splits import ClassIds
 
 WIDE_BRACKET = 0.10
 FEW_AGREE = 0.4
@@ -19,7 +20,7 @@ RECOMMENDED = 10  # runs, of each backbone where there are several
 RECOMMENDED_BACKBONES = 6
 
 
-def no_bias_claim(runs: int, *sides: Sequence[Estimate]) -> dict:
+def no_bias_claim(runs: int, *sides: Sequence[Estimate]) -> dict[str, str]:
     """Groups whose difference in bias is no claim, whatever its p: group -> why.
 
     runs   that the difference rests on: with fewer than 10 the correction of the bias is not to be relied on anywhere,
@@ -37,9 +38,7 @@ def no_bias_claim(runs: int, *sides: Sequence[Estimate]) -> dict:
     return found
 
 
-def cautions(
-    record: Record, estimates: Sequence[Estimate], groups: Mapping[str, np.ndarray] | None = None
-) -> list[str]:
+def cautions(record: Record, estimates: Sequence[Estimate], groups: Mapping[str, ClassIds] | None = None) -> list[str]:
     """What a reader of `summarize(record, groups)` must know: lines to print under a table, or none.
 
     Named are: too few runs; runs that predict alike; runs far worse than the others (`fallen_runs` of the groups, or of
@@ -111,7 +110,7 @@ def _number_of_classes(record: Record) -> int:
     return np.union1d(record.labels, record.predictions).size
 
 
-def _union(lists: Iterable[list]) -> list:
+def _union(lists: Iterable[list[str]]) -> list[str]:
     return list(dict.fromkeys(name for names in lists for name in names))
 
 
@@ -130,22 +129,22 @@ def _of_pool(record: Record) -> list[str]:
     ]
 
 
-def _bracket(estimates: Sequence[Estimate]) -> dict:
+def _bracket(estimates: Sequence[Estimate]) -> dict[str, list[float]]:
     """Group -> variance_low, variance_high."""
     value = {(one.group, one.quantity): one.estimate for one in estimates}
     names = dict.fromkeys(one.group for one in estimates)
     return {name: [value.get((name, f"variance_{end}"), np.nan) for end in ("low", "high")] for name in names}
 
 
-def _uniform(estimates: Sequence[Estimate]) -> list:
+def _uniform(estimates: Sequence[Estimate]) -> list[str]:
     return [name for name, (low, _) in _bracket(estimates).items() if low > 1 - FEW_AGREE]
 
 
-def _wide(estimates: Sequence[Estimate]) -> list:
+def _wide(estimates: Sequence[Estimate]) -> list[str]:
     return [name for name, (low, high) in _bracket(estimates).items() if high - low > WIDE_BRACKET]
 
 
-def _without_interval(estimates: Sequence[Estimate]) -> list:
+def _without_interval(estimates: Sequence[Estimate]) -> list[str]:
     """Groups with an estimate of the variance and no interval: what takes an interval from all quantities alike."""
     known = (one for one in estimates if one.quantity == "variance" and np.isfinite(one.estimate))
     return [one.group for one in known if np.isnan(one.se)]
@@ -168,6 +167,6 @@ def _of_scheme(record: Record) -> list[str]:
     return lines
 
 
-def _enumerate(names: Sequence) -> str:
+def _enumerate(names: Sequence[object]) -> str:
     shown = ", ".join(str(name) for name in names[:8])
     return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

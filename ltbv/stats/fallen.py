@@ -28,7 +28,7 @@ from ltbv.stats.compare import CONFIRMED_GROUPS, Difference, compare
 from ltbv.stats.intervals import summarize
 from ltbv.stats.nested import means_of_backbones
 from ltbv.stats.record import Record, pair
-from ltbv.stats.splits import GroupWeights, by_class
+from ltbv.stats.splits import ClassIds, GroupWeights, by_class
 from ltbv.stats.student import quantile
 from ltbv.stats.zero_one import zero_one
 
@@ -39,7 +39,7 @@ MOVED = ("error", "variance")  # by runs that fell; votes hardly heed a few of t
 SHARE_LEVEL = 0.95  # of the interval of the share of runs that fall
 
 
-def fallen_runs(record: Record, groups: Mapping[str, np.ndarray]) -> dict[int, list]:
+def fallen_runs(record: Record, groups: Mapping[str, ClassIds]) -> dict[int, list[str]]:
     """Runs whose accuracy lies too far below that of the others to be one of them: run number -> groups.
 
     Of each group the lowest of n accuracies, then the lowest of the n - 1 others, and so on for a quarter of the runs,
@@ -53,7 +53,7 @@ def fallen_runs(record: Record, groups: Mapping[str, np.ndarray]) -> dict[int, l
     """
     weights = GroupWeights.of(groups, record.labels)
     accuracy = weights.means(by_class(record.predictions == record.labels, record.labels, weights.num_classes))
-    found: dict[int, list] = {}
+    found: dict[int, list[str]] = {}
     if record.backbones is not None:  # a run is held against those on its backbone
         accuracy += accuracy.mean(0) - means_of_backbones(accuracy, record.backbones)[record.backbones]
     for name, values in zip(weights.names, accuracy.T, strict=True):
@@ -79,7 +79,7 @@ def far_below(values: np.ndarray, chance: float = FALLEN) -> list[int]:
 def without_fallen(
     method: Record,
     reference: Record,
-    groups: Mapping[str, np.ndarray],
+    groups: Mapping[str, ClassIds],
     known: tuple[Collection[int], Collection[int]] = ((), ()),
 ) -> dict[tuple[str, str], Difference | None]:
     """Differences without the runs that fell, by (group, quantity): error and variance of the splits where some did.
@@ -111,7 +111,7 @@ def without_fallen(
 
 
 def _moves(
-    side: Record, rest: Record, fallen: Mapping[int, Sequence], groups: Mapping[str, np.ndarray]
+    side: Record, rest: Record, fallen: Mapping[int, Sequence[str]], groups: Mapping[str, ClassIds]
 ) -> dict[tuple[str, str], list[float]]:
     """By how much `rest` moves at the most if runs fall as each of these did, by (group, quantity); 0 if none do."""
     weights = GroupWeights.of(groups, side.labels)

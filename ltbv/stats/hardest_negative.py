@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 
@@ -23,12 +24,22 @@ from ltbv.errors import Refusal
 from ltbv.stats.intervals import Estimate, Options
 from ltbv.stats.keyed import plain
 from ltbv.stats.probability import block_points, check_logits, log_sum_exp
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import ClassIds, GroupWeights
 from ltbv.stats.values import mean_of_values
 from ltbv.stats.votes import blocks, check_labels
 
 BINS = 200  # of scores between 0 and 1: a distance is then off by .005 at most
 SCALES_APART = 0.3  # of median top probabilities, beyond which scores of two methods do not compare
+
+
+class Scored(Protocol):
+    """Arrays (R, N): the largest softmax probability among the wrong classes, and that of the true one."""
+
+    @property
+    def score(self) -> np.ndarray: ...
+
+    @property
+    def p_true(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +102,7 @@ def hardest_negative(logits: np.ndarray, labels: np.ndarray) -> HardestNegative:
 def head_tail_gap(
     values: np.ndarray,
     labels: np.ndarray,
-    splits: Mapping[str, np.ndarray],
+    splits: Mapping[str, ClassIds],
     *,
     reference_values: np.ndarray | None = None,
     clusters: np.ndarray | None = None,
@@ -145,7 +156,7 @@ def score_distance(scores: np.ndarray, reference_scores: np.ndarray, *, bins: in
     return float(np.abs(shares[0] - shares[1]).mean())
 
 
-def check_scales(methods: Mapping[str, HardestNegative], *, allow: bool = False) -> dict[str, float]:
+def check_scales(methods: Mapping[str, Scored], *, allow: bool = False) -> dict[str, float]:
     """Median top probability of each method; refuses methods whose scores are not on one scale.
 
     Two methods more than .3 apart in the median (over runs and points) of the largest probability have logits of

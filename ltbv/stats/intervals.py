@@ -62,7 +62,7 @@ from ltbv.errors import Refusal, unknown
 from ltbv.stats.measured import Measured
 from ltbv.stats.points import independent_points, point_variance
 from ltbv.stats.record import Record
-from ltbv.stats.splits import GroupWeights, by_class
+from ltbv.stats.splits import ClassIds, GroupWeights, by_class
 from ltbv.stats.student import quantile
 from ltbv.stats.votes import check_ties
 
@@ -219,7 +219,7 @@ class Options:
 
 def summarize(
     record: Record,
-    groups: Mapping[str, np.ndarray],
+    groups: Mapping[str, ClassIds],
     *,
     target: str = "population",
     se_bias: str = "plug_in",

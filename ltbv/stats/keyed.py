@@ -14,7 +14,7 @@ import numpy as np
 
 from ltbv.errors import Refusal
 
-Keys = list[Hashable] | None  # names along an axis, None: there are none, or they are 0, 1, 2, … in order
+Keys = Sequence[Hashable] | None  # names along an axis, None: there are none, or they are 0, 1, 2, … in order
 
 
 class Index(Protocol):

@@ -13,13 +13,11 @@ of Gaussian and of heavy tails, and in 93 to 100 % that of three experts' parts 
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from ltbv.errors import Refusal
 from ltbv.stats.intervals import Intervals, Options
 from ltbv.stats.measured import Measured
 from ltbv.stats.record import Record, pair
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import ClassIds, GroupWeights
 
 LOSS_PARTS = {  # a loss -> its bias and its variance
     "brier": ("brier_bias", "brier_variance"),
@@ -28,7 +26,7 @@ LOSS_PARTS = {  # a loss -> its bias and its variance
 
 
 def loss_parts(
-    record: Record, groups: Mapping[str, np.ndarray], reference: Record | None = None, *, level: float = 0.95
+    record: Record, groups: Mapping[str, ClassIds], reference: Record | None = None, *, level: float = 0.95
 ) -> dict[str, Intervals]:
     """Each loss of LOSS_PARTS and its parts, arrays (G,) by name; with a `reference`, the differences from it over the
     runs that both have. What `summarize` and `compare` say of them, without the votes.
@@ -42,7 +40,7 @@ def loss_parts(
 
 
 def expert_parts(
-    record: Record, groups: Mapping[str, np.ndarray], reference: Record | None = None, *, level: float = 0.95
+    record: Record, groups: Mapping[str, ClassIds], reference: Record | None = None, *, level: float = 0.95
 ) -> dict[str, Intervals]:
     """Each of EXPERT_PARTS, arrays (G,) by name, as `loss_parts` has its own: see `diversity`.
 
@@ -57,7 +55,7 @@ def expert_parts(
 def _intervals(
     measure: Callable[[Record, int], dict[str, Measured]],
     records: tuple[Record, ...],
-    groups: Mapping[str, np.ndarray],
+    groups: Mapping[str, ClassIds],
     level: float,
 ) -> dict[str, Intervals]:
     """Of the first record, less the second if there are two."""

@@ -27,7 +27,7 @@ import numpy as np
 from ltbv.stats.class_counts import class_counts
 from ltbv.stats.intervals import Intervals, Options
 from ltbv.stats.record import Record, pair
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import ClassIds, GroupWeights, as_ids
 
 RATIOS = (2, 5, 10, 25, 50)  # of the most frequent class to the rarest
 
@@ -50,11 +50,11 @@ def long_tailed_priors(train_counts: np.ndarray, ratios: tuple[float, ...] = RAT
     return priors
 
 
-def micro_weights(groups: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
+def micro_weights(groups: Mapping[str, ClassIds], labels: np.ndarray) -> dict[str, np.ndarray]:
     """Weights (C,) of each group under which every test image of it counts the same: N_c of its classes, else 0."""
-    classes = 1 + max(int(labels.max()), *(int(np.max(ids, initial=0)) for ids in groups.values()))
+    classes = 1 + max(int(labels.max()), *(int(as_ids(ids).max(initial=0)) for ids in groups.values()))
     counts = np.bincount(labels, minlength=classes)
-    return {name: np.where(np.isin(np.arange(classes), ids), counts, 0) for name, ids in groups.items()}
+    return {name: np.where(np.isin(np.arange(classes), as_ids(ids)), counts, 0) for name, ids in groups.items()}
 
 
 def accuracy_under(

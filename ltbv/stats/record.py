@@ -8,8 +8,10 @@ class counts, another resampling scheme.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ltbv.errors import Refusal
 from ltbv.stats.class_counts import class_counts
@@ -80,7 +82,7 @@ class Record:
     shared: np.ndarray | None = None
     expert_logits: Logits | None = None
     backbones: np.ndarray | None = None
-    _measured: dict[tuple, dict[str, Measured]] = field(default_factory=dict, init=False, repr=False)
+    _measured: dict[tuple[Any, ...], dict[str, Measured]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         predictions, labels = check_predictions(self.predictions, self.labels)
@@ -252,7 +254,7 @@ def _of_runs(values: np.ndarray, name: str, rows: Keys, points: Keys) -> np.ndar
     return values
 
 
-def check_clusters(clusters: np.ndarray, points: int, keys: Keys = None) -> np.ndarray:
+def check_clusters(clusters: ArrayLike, points: int, keys: Keys = None) -> np.ndarray:
     """`clusters` as numbers from 0 (N,), or a Refusal; `keys` are the names of the test points in a table."""
     clusters, (own,) = keyed(clusters, "clusters", 1)
     if clusters.shape != (points,) or clusters.dtype.kind not in "iuUS":

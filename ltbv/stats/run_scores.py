@@ -19,13 +19,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ltbv.stats.splits import GroupWeights, divide_by_class
+from ltbv.stats.splits import ClassIds, GroupWeights, divide_by_class
 from ltbv.stats.votes import check_predictions
 
 RUN_SCORES = ("accuracy", "macro_f1", "geometric_mean", "worst_class")
 
 
-def run_scores(predictions: np.ndarray, labels: np.ndarray, groups: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_scores(predictions: np.ndarray, labels: np.ndarray, groups: Mapping[str, ClassIds]) -> dict[str, np.ndarray]:
     """Each of RUN_SCORES for each run and group, (R, G); NaN for a group without test points.
 
     predictions (R, N) int, labels (N,) int; groups: name -> class ids

@@ -22,7 +22,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.stats.compare import CONFIRMED_QUANTITIES, confirm
 from ltbv.stats.record import Record, pair
-from ltbv.stats.splits import GroupWeights
+from ltbv.stats.splits import ClassIds, GroupWeights
 from ltbv.stats.votes import Ballots, blocks, check_ties, subset_words
 
 FEWEST = 9
@@ -54,7 +54,7 @@ class SignFlip:
 def sign_flip(
     method: Record,
     reference: Record,
-    groups: Mapping[str, np.ndarray],
+    groups: Mapping[str, ClassIds],
     *,
     ties: str = "fractional",
     seed: int = 0,

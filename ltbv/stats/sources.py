@@ -30,7 +30,7 @@ from ltbv.stats.intervals import Estimate, Intervals, Options
 from ltbv.stats.keyed import plain
 from ltbv.stats.measured import Measured
 from ltbv.stats.probability import block_points, check_logits, check_probabilities, log_sum_exp
-from ltbv.stats.splits import GroupWeights, by_class
+from ltbv.stats.splits import ClassIds, GroupWeights, by_class
 from ltbv.stats.votes import Ballots, blocks, check_predictions, subset_words
 
 KINDS = ("labels", "probabilities", "logits")
@@ -62,7 +62,7 @@ def sources(predictions: np.ndarray, labels: np.ndarray, *, kind: str = "labels"
 def summarize_sources(
     predictions: np.ndarray,
     labels: np.ndarray,
-    groups: Mapping[str, np.ndarray],
+    groups: Mapping[str, ClassIds],
     *,
     kind: str = "labels",
     target: str = "population",
@@ -82,7 +82,7 @@ def summarize_sources(
 def source_parts(
     predictions: np.ndarray,
     labels: np.ndarray,
-    groups: Mapping[str, np.ndarray],
+    groups: Mapping[str, ClassIds],
     reference: np.ndarray | None = None,
     *,
     kind: str = "labels",

@@ -6,20 +6,24 @@ The field's splits follow the number of *training* images of a class: more than 
 lists of class ids.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ltbv.errors import Refusal
 from ltbv.stats.class_counts import class_counts
 from ltbv.stats.keyed import plain
 from ltbv.stats.votes import check_labels
 
-Groups = Mapping[str, np.ndarray] | Sequence[np.ndarray]
+ClassIds = Collection[int]  # an array, a range, a list
+Counts = ArrayLike | Mapping[Any, Any]  # of each class: in the order of class ids, or class id -> number
+Groups = Mapping[str, ClassIds] | Sequence[ClassIds]
 
 
-def splits(train_counts: np.ndarray, *, many: float = 100, few: float = 20) -> dict[str, np.ndarray]:
+def splits(train_counts: Counts, *, many: float = 100, few: float = 20) -> dict[str, np.ndarray]:
     """Class ids by number of training images n: 'many' n > `many`, 'few' n < `few`, 'medium' the rest.
 
     train_counts  (C,) training images of each class: the nominal profile, not the realised counts of one run; or class
@@ -42,7 +46,12 @@ def splits(train_counts: np.ndarray, *, many: float = 100, few: float = 20) -> d
     }
 
 
-def scaled(train_counts: np.ndarray, head: float = 500, *, many: float = 100, few: float = 20) -> dict[str, np.ndarray]:
+def as_ids(classes: Any) -> np.ndarray:
+    """`ClassIds` as an array."""
+    return np.asarray(classes)
+
+
+def scaled(train_counts: Counts, head: float = 500, *, many: float = 100, few: float = 20) -> dict[str, np.ndarray]:
     """Splits of a subset of a data set, with the thresholds shrunk as the data were.
 
         many: n > `many` n_max/head      few: n < `few` n_max/head
@@ -94,18 +103,19 @@ class GroupWeights:
     group without any has no mean (NaN).
     """
 
-    names: tuple
+    names: tuple[str, ...]
     members: np.ndarray
     weights: np.ndarray
     sizes: np.ndarray
     counts: np.ndarray
 
     @classmethod
-    def of(cls, groups: Mapping[str, np.ndarray], labels: np.ndarray) -> "GroupWeights":
+    def of(cls, groups: Mapping[str, ClassIds], labels: np.ndarray) -> "GroupWeights":
         """Weights of `groups` (name -> class ids; repeated ids count once) on test points with `labels` (N,)."""
         if not groups:
             raise Refusal("groups is empty: give name -> class ids, for example {'all': range(100)}")
-        ids = [np.unique(group) if np.size(group) else np.empty(0, int) for group in groups.values()]
+        found = map(as_ids, groups.values())
+        ids = [np.unique(group) if group.size else np.empty(0, int) for group in found]
         for name, group in zip(groups, ids, strict=True):
             if group.dtype.kind not in "iu" or (group.size and group[0] < 0):
                 raise Refusal(f"group {name!r} must hold class ids, integers from 0; got {group.tolist()[:5]}")
@@ -117,10 +127,10 @@ class GroupWeights:
         return cls(tuple(groups), np.concatenate(present), weights, sizes, counts)
 
     @classmethod
-    def gap(cls, name: str, above: np.ndarray, below: np.ndarray, labels: np.ndarray) -> "GroupWeights":
+    def gap(cls, name: str, above: ClassIds, below: ClassIds, labels: np.ndarray) -> "GroupWeights":
         """A single group that is the mean over the classes `above` minus the mean over the classes `below`."""
         both = cls.of({"above": above, "below": below}, labels)
-        if shared := np.intersect1d(above, below).tolist():
+        if shared := np.intersect1d(as_ids(above), as_ids(below)).tolist():
             raise Refusal(
                 f"{name}: classes {shared[:5]} are on both sides of the gap; give two sets without common ids"
             )

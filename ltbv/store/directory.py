@@ -20,7 +20,7 @@ import re
 import secrets
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -384,7 +384,7 @@ def _is_recipe(value: Any) -> bool:
     return said and isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted name, so that a difference can be named."""
     found: dict[str, Any] = {}
     for key, value in settings.items():

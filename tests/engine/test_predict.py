@@ -12,7 +12,7 @@ from ltbv.methods.base import Answer, mean
 from ltbv.models.experts import Net
 from ltbv.models.resnet import Resnet
 from ltbv.models.stack import draw_run
-from ltbv.report.study import _ranks_within
+from ltbv.report.study.predictions import ranks_within
 from ltbv.seeds import generator
 from ltbv.stats import true_class_ranks
 
@@ -188,7 +188,7 @@ def test_of_many_classes_the_largest_logits_are_kept_and_rank_the_true_class_as_
     by_hand = np.argsort(-logits[0], axis=1, kind="stable")[:, :20]
     assert (fields["top_classes"] == by_hand).all() and (fields["top_classes"][:, 0] == fields["label"]).all()
     np.testing.assert_array_equal(fields["top_logits"], np.take_along_axis(logits[0], by_hand, 1).astype(np.float16))
-    ranks, whole = _ranks_within(fields["top_classes"], labels, 1001)["ranks"], true_class_ranks(logits[0], labels)
+    ranks, whole = ranks_within(fields["top_classes"], labels, 1001)["ranks"], true_class_ranks(logits[0], labels)
     assert (ranks == np.minimum(whole, 20)).all() and 0 < (whole >= 20).sum() < 40
     assert recorded(None, None, labels, None, (0,), keep_logits=True)[0].fields["logits"].shape == (40, 1001)
     assert "top_logits" not in recorded(None, None, labels, None, (0,), keep_logits=False)[0].fields
@@ -205,4 +205,4 @@ def test_of_a_run_that_diverged_nothing_is_recorded(monkeypatch):
 
 def test_classes_that_cannot_be_the_largest_are_refused():
     with pytest.raises(Refusal, match="top_classes of type float64"):
-        _ranks_within(np.zeros((3, 20)), np.zeros(3, int), 50)
+        ranks_within(np.zeros((3, 20)), np.zeros(3, int), 50)

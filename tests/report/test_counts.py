@@ -166,9 +166,8 @@ def test_a_series_in_memory_is_matched_by_its_index():
 
 def test_tested_classes_without_a_training_image():
     def evidence(counts):
-        return evidence_of(
-            [], np.repeat(range(4), 3), np.array(counts), None, [], many=100, few=20, dataset="", scheme=""
-        )
+        labels, counts = np.repeat(range(4), 3), np.array(counts)
+        return evidence_of([], labels, counts, None, [], num_classes=counts.size, many=100, few=20, dataset="")
 
     of_images = np.random.default_rng(0).permutation(np.repeat(range(4), [9, 5, 3, 1]))
     assert "there are 18 training counts, none above 3, but labels go up to 3: these look like labels" in refusal(

@@ -93,8 +93,8 @@ def test_logits_that_were_looked_at_say_what_they_say_when_read_again(evidence, 
 def test_files_beyond_those_that_may_be_open_say_the_same(study, monkeypatch):
     path = study(runs=5)
     before = tables.build(read_study(path))
-    monkeypatch.setattr("ltbv.report.study.MOST_OPEN", 2)
-    monkeypatch.setattr("ltbv.report.study.PIECE", 200)
+    monkeypatch.setattr("ltbv.report.study.logits.MOST_OPEN", 2)
+    monkeypatch.setattr("ltbv.report.study.logits.PIECE", 200)
     monkeypatch.setattr("ltbv.stats.probability.BLOCK_ELEMENTS", 600)
     after = tables.build(read_study(path))
     for name in ("probability_losses", "other_scores"):

@@ -133,7 +133,7 @@ class _Walk:
             except OSError:
                 self._note(entry.path, label, CLOSED)
 
-    def _is_image(self, entry: os.DirEntry, label: str) -> bool:
+    def _is_image(self, entry: os.DirEntry[str], label: str) -> bool:
         if entry.is_symlink() and (fault := self.fault_of_link(os.path.realpath(entry.path))):
             self._note(entry.path, label, fault)
             return False

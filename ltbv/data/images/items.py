@@ -83,7 +83,7 @@ def some(names: Iterable[object], most: int = 3) -> str:
     return ", ".join(every[:most]) + (", …" if len(every) > most else "")
 
 
-def natural(name: str) -> tuple:
+def natural(name: str) -> tuple[object, ...]:
     """Sorts `class 10` after `class 9`."""
     parts = re.split("([0-9]+)", name)
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part), name

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from ltbv.errors import reason
 from ltbv.harness.chunks import Chunk
@@ -63,7 +64,7 @@ class _Processes(Dispatcher):
         self.events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.stopping = threading.Event()
         self.turn = threading.Condition()
-        self.started: list[subprocess.Popen] = []
+        self.started: list[subprocess.Popen[str]] = []
         super().__init__(order, self.events.put)
 
     def feed(self, number: int) -> None:
@@ -104,7 +105,7 @@ class _Processes(Dispatcher):
                 self.turn.wait(PATIENCE)
         return None
 
-    def _feed(self, worker: subprocess.Popen, chunk: Chunk, log: Path) -> subprocess.Popen | None:
+    def _feed(self, worker: subprocess.Popen[str], chunk: Chunk, log: Path) -> subprocess.Popen[str] | None:
         """Have a chunk done by a worker; gives it back while it lives."""
         end = _one(worker, chunk, self.hear, self.stopping)
         if end is None:
@@ -120,13 +121,13 @@ class _Processes(Dispatcher):
                 self.halve(chunk, end.why)
         return worker
 
-    def _end(self, worker: subprocess.Popen | None) -> None:
+    def _end(self, worker: subprocess.Popen[str] | None) -> None:
         """Of what goes on with it nothing is wanted."""
         if worker is not None:
             worker.kill()
             _dismiss(worker)
 
-    def _start(self, log: Path, number: int) -> subprocess.Popen:
+    def _start(self, log: Path, number: int) -> subprocess.Popen[str]:
         worker = _start_worker(self.order, log, number)
         self.started.append(worker)
         return worker
@@ -145,7 +146,7 @@ class _Processes(Dispatcher):
             alive[0].join(0.1)
 
 
-def _start_worker(order: Order, log: Path, number: int) -> subprocess.Popen:
+def _start_worker(order: Order, log: Path, number: int) -> subprocess.Popen[str]:
     log.parent.mkdir(exist_ok=True)
     device = {"CUDA_VISIBLE_DEVICES": _device(number, order.devices)} if order.devices > 1 else {}
     with log.open("ab") as errors:
@@ -157,8 +158,14 @@ def _start_worker(order: Order, log: Path, number: int) -> subprocess.Popen:
             text=True,
             env={**os.environ, **ENVIRONMENT, **device, "PYTHONPATH": os.pathsep.join(search_path())},
         )
-    worker.stdin.write(json.dumps(order.as_json()) + "\n")
+    _pipes(worker)[0].write(json.dumps(order.as_json()) + "\n")
     return worker
+
+
+def _pipes(worker: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    """What a worker reads, and what it writes."""
+    assert worker.stdin is not None and worker.stdout is not None
+    return worker.stdin, worker.stdout
 
 
 def search_path() -> list[str]:
@@ -172,21 +179,22 @@ def _device(number: int, devices: int) -> str:
     return (visible or [str(device) for device in range(devices)])[number % devices]
 
 
-def _dismiss(worker: subprocess.Popen) -> int:
+def _dismiss(worker: subprocess.Popen[str]) -> int:
     """Close the worker's pipes, at which it ends, and wait for it; its exit code."""
     with contextlib.suppress(OSError), worker:  # a dead worker's pipe cannot be flushed
         pass
     return worker.wait()
 
 
-def _one(worker: subprocess.Popen, chunk: Chunk, tell: Tell, stop: threading.Event) -> Ended | None:
+def _one(worker: subprocess.Popen[str], chunk: Chunk, tell: Tell, stop: threading.Event) -> Ended | None:
     """Hand a chunk over and pass its events on; how it ended, or None if the worker died or was told to stop."""
+    orders, events = _pipes(worker)
     try:
-        worker.stdin.write(json.dumps(chunk.as_json()) + "\n")
-        worker.stdin.flush()
+        orders.write(json.dumps(chunk.as_json()) + "\n")
+        orders.flush()
     except OSError:
         return None
-    for line in worker.stdout:
+    for line in events:
         if stop.is_set():
             return None
         event = Event.read(json.loads(line))

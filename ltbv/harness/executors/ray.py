@@ -151,7 +151,7 @@ def _reach(address: str) -> str:
         clock = threading.Timer(CONNECT, probe.kill)
         clock.start()
         try:
-            for line in probe.stdout:
+            for line in probe.stdout or ():
                 if line.startswith("ADDRESS "):
                     return line.split()[1]
                 if "InvalidAuthToken" in line:

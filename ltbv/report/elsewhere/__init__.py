@@ -9,6 +9,7 @@
     points     which test points that is about: runs are matched by sample id
     scores     what logits or probabilities amount to, a block at a time
     twice      whether what a file says twice is alike
+    reader     runs of one method after another, on the same test points
     assemble   runs become evidence, with what a reader must know of them
     counts     training images of each class, matched by class id or name
     listings   names of the classes, true labels (`texts` reads their lines)
@@ -23,24 +24,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from ltbv.errors import Refusal
 from ltbv.report import published
 from ltbv.report.elsewhere import files
-from ltbv.report.elsewhere.assemble import UNKNOWN, Run, evidence_of, in_order, method_runs, without_counts
+from ltbv.report.elsewhere.assemble import UNKNOWN, evidence_of, in_order, method_runs, without_counts
 from ltbv.report.elsewhere.classes import Classes
 from ltbv.report.elsewhere.clusters import read_clusters
 from ltbv.report.elsewhere.counts import read_counts
 from ltbv.report.elsewhere.guesses import Agreement
 from ltbv.report.elsewhere.listings import read_labels, read_names, some
-from ltbv.report.elsewhere.points import Points, settle
-from ltbv.report.elsewhere.rows import NOTHING, Judged, Rows, check_range
-from ltbv.report.elsewhere.scores import differing, judge
-from ltbv.report.elsewhere.twice import refuse_chance
+from ltbv.report.elsewhere.reader import Reader
+from ltbv.report.elsewhere.rows import NOTHING, Rows
 from ltbv.report.evidence import Evidence
-
-MOST_LINES = 3  # on contradictions within the files of a method
 
 
 def read_elsewhere(
@@ -81,10 +76,10 @@ def read_elsewhere(
     names = read_names(Path(classes)) if classes else None
     sources, notes = in_order(sources, reference)
     counts, source = None, classes
+    usual: tuple[float, float] = published.MANY, published.FEW
     if train_counts is not None:
         counts, names = read_counts(Path(train_counts), names, notes)
         usual, source = published.thresholds(dataset, counts), classes or train_counts
-        many, few = (of if limit is None else limit for limit, of in zip((many, few), usual, strict=True))
     elif many is not None or few is not None:
         raise Refusal("--many and --few divide the classes by their training images: give --train-counts FILE too")
     given = read_labels(Path(labels), names, columns) if labels else None
@@ -96,11 +91,9 @@ def read_elsewhere(
     given = agreement.labels()
     if given is not None and given.unused:
         notes.append(f"{given.source}: not used: {some(given.unused)}.")
-    methods, points = [], None
-    for key, source in sources.items():
-        runs, points = _read_runs(key, Path(source), given, points, known, columns, notes, agreement)
-        methods.append(method_runs(key, runs, notes))
-    together = read_clusters(Path(clusters), points) if clusters else None
+    reader = Reader(known, agreement, given, columns)
+    methods = [method_runs(key, reader.runs(key, Path(source), notes), notes) for key, source in sources.items()]
+    together = read_clusters(Path(clusters), reader.points) if clusters else None
     if known.by_name:
         notes.append(known.line)
         names = known.names
@@ -108,13 +101,13 @@ def read_elsewhere(
         notes.append(without_counts(known.number, str(classes or "what the files speak of")))
     evidence = evidence_of(
         methods,
-        points.labels,
+        reader.points.labels,
         counts,
         names,
         notes,
         num_classes=known.number,
-        many=many,
-        few=few,
+        many=usual[0] if many is None else many,
+        few=usual[1] if few is None else few,
         dataset=dataset,
         scheme=scheme,
     )
@@ -126,112 +119,3 @@ def _every(sources: list[Path], num_classes: int | None, called: Mapping[str, st
     for source in sources:
         for name, path in files.find(source)[0].items():
             yield files.read(path, name, num_classes, labelled=True, several=not source.is_dir(), called=called)
-
-
-def _read_runs(
-    key: str,
-    source: Path,
-    given: Points | None,
-    points: Points | None,
-    classes: Classes,
-    called: Mapping[str, str],
-    notes: list[str],
-    agreement: Agreement,
-) -> tuple[list[Run], Points]:
-    """The runs of one method, and the test points, which the first run of all settles."""
-    found, passed = files.find(source)
-    if passed:
-        more = " and more" if len(passed) > 5 else ""
-        notes.append(f"{key}: passed over in {source}: {', '.join(passed[:5])}{more}.")
-    runs: dict[str, Run] = {}
-    unused: dict[str, None] = {}
-    guessed: dict[str, None] = {}
-    nameless: list[str] = []
-    contradicted: list[str] = []
-    for name, path in found.items():
-        labelled = given is not None or points is not None
-        several = not source.is_dir()
-        rows = files.read(path, name, classes.number, labelled=labelled, several=several, called=called)
-        rows = agreement.settled(classes.of_rows(rows))
-        unused |= dict.fromkeys(rows.unused)
-        guessed |= dict.fromkeys([rows.guessed_ids] if rows.guessed_ids is not None else [])
-        if taken := [run for run in rows.runs if run in runs]:
-            raise Refusal(f"{path} has run {taken[0]!r}, which another file of {source} has too")
-        of_file, points = _place(rows, given, points, classes.number, contradicted)
-        runs |= {run.name: run for run in of_file}
-        nameless += [path.name] if rows.ids is None and points.ids is not None else []
-    notes += [f"{key}: {line}" for line in contradicted[:MOST_LINES]]
-    if len(contradicted) > MOST_LINES:
-        notes.append(f"{key}: and so {len(contradicted) - MOST_LINES} times more.")
-    if nameless:
-        notes.append(
-            f"{key}: test points are not named in {some(nameless)}, and taken in the order of {points.source}."
-        )
-    if guessed:
-        notes.append(f"{key}: test points are matched by {some(list(guessed))}.")
-    if unused:
-        notes.append(f"{key}: in its files, but not used: {some(list(unused))}.")
-    return list(runs.values()), points
-
-
-def _place(
-    rows: Rows, given: Points | None, points: Points | None, num_classes: int, contradicted: list[str]
-) -> tuple[list[Run], Points]:
-    """The runs of one file, their rows in the order of the test points; lines on what it says twice, and not alike."""
-    of_scores = rows.judged
-    for field, ids in (
-        ("label", rows.labels),
-        ("pred", of_scores and of_scores.predictions),
-        ("negative", of_scores and of_scores.negatives),
-    ):
-        if ids is not None:
-            check_range(ids, num_classes, f"{rows.path}: {field}")
-    last = np.bincount(rows.run_of, minlength=len(rows.runs)).cumsum()
-    own_rows = np.split(np.argsort(rows.run_of, kind="stable"), last[:-1])
-    true = np.empty(rows.run_of.size, np.intp)
-    places = []
-    for run, own in zip(rows.runs, own_rows, strict=True):
-        where = str(rows.path) if len(rows.runs) == 1 else f"{rows.path}, run {run!r},"
-        where += "" if rows.guessed_ids is None else f" (test points named by {rows.guessed_ids!r})"
-        ids, labels = (None if values is None else values[own] for values in (rows.ids, rows.labels))
-        points = points or settle(given, ids, labels, where)
-        at = points.place(ids, labels, own.size, where)
-        true[own] = points.labels[at]
-        places.append(np.argsort(at))  # the row of each test point, among the run's own
-    judged = of_scores
-    if judged and judged.negatives is not None and (wrong := int((judged.negatives == true).sum())):
-        raise Refusal(
-            f"{rows.path}: negative, another class than the true one, is the true one at {wrong} of {true.size} points:"
-            " the labels are not those of these predictions, or in another order"
-        )
-    if judged:
-        judged = replace(judged, differs=differing(judged, true))
-    if rows.blocks:
-        judged = _judge(rows, true, num_classes)
-    predictions = judged.predictions if rows.preds is None else rows.preds
-    contradicted += rows.claims.check(predictions, true, rows.run_of, rows.path)
-    runs = []
-    for run, own, at in zip(rows.runs, own_rows, places, strict=True):
-        scores = judged and judged.take(own[at])
-        runs.append(Run.of(run, None if rows.preds is None else rows.preds[own[at]], scores))
-    return runs, points
-
-
-def _judge(rows: Rows, true: np.ndarray, num_classes: int) -> Judged:
-    """What the scores of a file amount to. Refused: predictions beside them that agree with them by chance alone, and
-    two kinds of scores that are highest for different classes."""
-    judged = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path), rows.preds)
-    if rows.preds is not None and judged.differs.any():
-        of_scores = np.where(judged.differs, judged.predictions, rows.preds)
-        refuse_chance(rows.preds, of_scores, f"{rows.path}: its predictions are the class of the highest of its scores")
-    if rows.others:
-        kind, blocks = rows.others
-        second = judge(blocks(), true, num_classes, kind, str(rows.path), judged.predictions)
-        if second.differs.any():
-            back = judge(rows.blocks(), true, num_classes, rows.kind, str(rows.path), second.predictions)
-            if differ := int((second.differs & back.differs).sum()):
-                raise Refusal(
-                    f"{rows.path} has {rows.kind} and {kind} that are highest for different classes at {differ:,} of"
-                    f" {true.size:,} points; take out what is not to be used"
-                )
-    return judged

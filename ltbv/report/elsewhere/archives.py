@@ -9,13 +9,22 @@ import numpy as np
 
 from ltbv.errors import Refusal
 from ltbv.files.reading import Unread
-from ltbv.report.elsewhere.arrays import Held, Stored, class_names_or_ids, members, shape_of_objects, stored, text_ids
+from ltbv.report.elsewhere.arrays import Array, Held, class_names_or_ids, members, shape_of_objects, stored, text_ids
 from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain, refuse_mask, some_of
 from ltbv.report.elsewhere.rows import LOGITS, MOST_POINTS, PROBS, Guesses
 from ltbv.report.elsewhere.twice import RIGHT, SHARES, Claims
 
 STRICT = (LOGITS, PROBS, *(name for names in DOCUMENTED.values() for name in names))  # must be as they should be
 OF_RUNS = (*DOCUMENTED["run"], *ALIASES["run"], "seeds")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The array of scores that a file has: of what `kind`, under which name."""
+
+    kind: str
+    name: str
+    array: Array
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,8 @@ class Archive:
 
     path: Path
     names: frozenset[str]
-    found: dict[str, Stored | Held]
-    objects: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    found: Mapping[str, Array]
+    objects: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -77,12 +86,15 @@ class Archive:
         of_kind = ([name for name in others if self.found[name].dtype.kind in kinds] for kinds in ("iu", "US"))
         return [*known, *next(filter(None, of_kind), [])]
 
-    def scores(self, kind: str) -> str | None:
-        """Name of the array of 'logits' or 'probs', if there is one."""
-        name = self.called.get(kind, kind)
-        return name if name in self.found else None
+    @property
+    def scores(self) -> Scores | None:
+        """Its logits, or else its probabilities, if it has any."""
+        for kind in (LOGITS, PROBS):
+            if (name := self.called.get(kind, kind)) in self.found:
+                return Scores(kind, name, self.found[name])
+        return None
 
-    def roles(self, points: int, *, without: Collection[str] = ()) -> tuple[Roles, dict[str, np.ndarray]]:
+    def roles(self, points: int, *, without: Collection[str | None] = ()) -> tuple[Roles, dict[str, np.ndarray]]:
         """Roles of the arrays (N,) or (N, 1), and their values. Refused: Python objects, one for each test point, which
         may be names."""
         for name, shape in self.objects.items():
@@ -124,7 +136,7 @@ class Archive:
                     wide[name] = values.ravel()
         return Claims.of(wide)
 
-    def is_like(self, name: str, other: Stored | Held) -> bool:
+    def is_like(self, name: str, other: Array) -> bool:
         """Is there an array of this name, of the shape of another and floating point too?"""
         one = self.found.get(name)
         return one is not None and one.shape == other.shape and one.dtype.kind == other.dtype.kind == "f"
@@ -157,6 +169,6 @@ class Archive:
         return tuple(map(str, range(runs))), None
 
 
-def _values(found: Stored | Held) -> np.ndarray:
+def _values(found: Array) -> np.ndarray:
     """(N,), text as Python has it."""
     return text_ids(found) if found.dtype.kind in "US" and len(found.shape) == 1 else found.whole().reshape(-1)

@@ -84,6 +84,9 @@ class Held:
         return _blocks_of(self.values)
 
 
+Array = Stored | Held
+
+
 def _blocks_of(whole: np.ndarray) -> Iterator[np.ndarray]:
     table = whole.reshape(-1, whole.shape[-1])
     step = max(1, BLOCK // table.shape[1])
@@ -138,7 +141,7 @@ def shape_of_objects(path: Path, info: zipfile.ZipInfo) -> tuple[int, ...] | Non
     return header.shape if header.dtype.hasobject else None
 
 
-def class_names_or_ids(found: Stored | Held, *, several: bool = False) -> np.ndarray:
+def class_names_or_ids(found: Array, *, several: bool = False) -> np.ndarray:
     """As `class_ids`, or class names, text of the same shape."""
     if found.dtype.kind not in "US":
         return class_ids(found, several=several)
@@ -146,7 +149,7 @@ def class_names_or_ids(found: Stored | Held, *, several: bool = False) -> np.nda
     return _as_text(found, found.whole().reshape(-1)).reshape(shape)
 
 
-def class_ids(found: Stored | Held, *, several: bool = False) -> np.ndarray:
+def class_ids(found: Array, *, several: bool = False) -> np.ndarray:
     """Class ids (N,) int64, with `several` runs (R, N); their range is not checked here. A column (N, 1) is (N,)."""
     shape = _shape_of_runs(found, several)
     if found.dtype.kind not in "iu":
@@ -157,7 +160,7 @@ def class_ids(found: Stored | Held, *, several: bool = False) -> np.ndarray:
     return values.reshape(shape).astype(np.int64)
 
 
-def _shape_of_runs(found: Stored | Held, several: bool) -> tuple[int, ...]:
+def _shape_of_runs(found: Array, several: bool) -> tuple[int, ...]:
     """(N,), with `several` runs (R, N); refused where a file has anything else."""
     column = found.shape[1:] == (1,)
     if len(found.shape) != 1 and not column and not (several and len(found.shape) == 2):
@@ -168,7 +171,7 @@ def _shape_of_runs(found: Stored | Held, several: bool) -> tuple[int, ...]:
     return found.shape[:1] if column else found.shape
 
 
-def text_ids(found: Stored | Held) -> np.ndarray:
+def text_ids(found: Array) -> np.ndarray:
     """Names of test points (N,) as text. Numbers stored as floats are read too: decoupling stores them so."""
     values = found.whole().reshape(-1) if len(found.shape) == 1 or found.shape[1:] == (1,) else None
     if values is not None and values.dtype.kind in "iu":
@@ -180,7 +183,7 @@ def text_ids(found: Stored | Held) -> np.ndarray:
     raise Refusal(f"{found.name} is {found.dtype} of shape {found.shape}; ids are (N,) text or numbers")
 
 
-def _as_text(found: Stored | Held, values: np.ndarray) -> np.ndarray:
+def _as_text(found: Array, values: np.ndarray) -> np.ndarray:
     """Text (n,) of text or of bytes."""
     if values.dtype.kind == "S":
         try:

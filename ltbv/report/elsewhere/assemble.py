@@ -36,8 +36,14 @@ class Run:
     def of(cls, name: str, predictions: np.ndarray | None, scores: Judged | None) -> "Run":
         """A run with the predictions given, or else those of the scores; ties among scores then decided something."""
         if predictions is None:
+            assert scores is not None  # a run has one of the two, or both
             return cls(name, scores.predictions, scores)
         return cls(name, predictions, scores and replace(scores, tied=None))
+
+    def part(self, name: str, rows: np.ndarray) -> "Run":
+        """A run of these rows of it, in the order given."""
+        table = None if self.table is None else self.table[rows]
+        return Run(name, self.predictions[rows], self.scores and self.scores.take(rows), table)
 
 
 def in_order(sources: Mapping[Any, Any], reference: Any = None) -> tuple[dict[str, Any], list[str]]:
@@ -110,7 +116,7 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
         which = "" if unscored == len(scores) else f" in {unscored} of {len(scores)} runs"
         notes.append(f"{key}: predicted labels alone{which}, so nothing is said of its hardest negatives.")
     total = sum(run.predictions.size for run in runs)
-    if differ := sum(int(one.differs.sum()) for one in scores if one and one.differs is not None):
+    if differ := sum(int(one.differs.sum()) for one in scores if one):
         notes.append(
             f"{key}: {differ:,} of {total:,} predictions are not the class of the highest score beside them; the"
             " predictions are used as they are, scores for the hardest negatives alone."
@@ -140,7 +146,8 @@ def method_runs(key: str, runs: list[Run], notes: list[str]) -> MethodRuns:
 
 def _stack(rows: list[np.ndarray | None]) -> np.ndarray | None:
     """(R, N), or None where a run has none."""
-    return None if any(row is None for row in rows) else np.stack(rows)
+    known = [row for row in rows if row is not None]
+    return np.stack(known) if len(known) == len(rows) else None
 
 
 def _logits(tables: Mapping[int, tuple[str, np.ndarray]], runs: Sequence[int]) -> np.ndarray:
@@ -164,9 +171,9 @@ def evidence_of(
     class_names: tuple[str, ...] | None,
     notes: list[str],
     *,
-    num_classes: int | None = None,
-    many: float | None,
-    few: float | None,
+    num_classes: int,
+    many: float,
+    few: float,
     dataset: str,
     scheme: str = UNKNOWN,
     seed: int | None = None,
@@ -176,12 +183,11 @@ def evidence_of(
     """Evidence with what is known where no study directory says more.
 
     train_counts (C,) training images of each class; None: not known, and no class is in a split
-    num_classes  C, where there are no counts
+    many, few    a class with more than `many` training images is many, with fewer than `few` is few
     data_counts  (C,) images of each class in the data set that `many` and `few` are meant for; None: `train_counts`
     """
     if train_counts is not None:
         _refuse_shifted_counts(labels, train_counts)
-        num_classes = train_counts.size
     _refuse_shifted(labels, methods)
     if train_counts is None:
         splits, head, imbalance = dict.fromkeys(SPLITS, np.empty(0, np.intp)), None, None

@@ -48,8 +48,10 @@ class Classes:
     @cached_property
     def number(self) -> int:
         """C: of the counts, of the names, or the most that any file speaks of."""
-        if self.counted is not None or self.named is not None:
-            return self.counted or len(self.named)
+        if self.counted is not None:
+            return self.counted
+        if self.named is not None:
+            return len(self.named)
         words, highest, width = self._said
         number = len(self.names) if words else max(highest + 1, width)
         if not 2 <= number <= MOST_CLASSES:
@@ -116,7 +118,7 @@ class Classes:
 
     def _of_files(self) -> Iterator[tuple[str, np.ndarray | int]]:
         for rows in self.every():
-            judged = rows.judged and rows.judged.predictions
+            judged = None if rows.judged is None else rows.judged.predictions
             for name, values in (("label", rows.labels), ("pred", rows.preds), ("pred", judged)):
                 if values is not None:
                     yield f"{rows.path}: {name}", values

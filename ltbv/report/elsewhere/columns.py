@@ -9,9 +9,10 @@ what becomes of further columns: see `roles`.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from ltbv.errors import Refusal
 from ltbv.files.reading import reading
 from ltbv.report.elsewhere import delimited, parquet
 from ltbv.report.elsewhere.roles import WHOLE, Roles, assign
-from ltbv.report.elsewhere.rows import BLOCK, LOGITS, MOST_POINTS, NOTHING, PROBS, Guesses, Rows, as_ids
+from ltbv.report.elsewhere.rows import BLOCK, LOGITS, MOST_POINTS, NOTHING, PROBS, Guesses, Labelled, Rows, as_ids
 from ltbv.report.elsewhere.twice import Claims
 
 MOST_NUMBERED = 30
@@ -57,7 +58,7 @@ def read_table(
 
     def blocks() -> Iterator[np.ndarray]:
         with _reading(path):
-            yield from _module(path).numbers(path, scores, max(1, BLOCK // len(scores)))
+            yield from _format(path).numbers(path, scores, max(1, BLOCK // len(scores)))
 
     return Rows(
         path,
@@ -71,7 +72,7 @@ def read_table(
         width=len(scores) or None,
         claims=Claims.of({name: fields[name] for name in roles.unused}),
         unused=(*roles.unused, *numbered),
-        guesses=_guesses(path, fields, roles),
+        guesses=_guesses(fields, roles),
     )
 
 
@@ -79,8 +80,8 @@ def _ids(path: Path, fields: dict[str, np.ndarray], name: str | None) -> np.ndar
     return None if name is None else as_ids(_text(fields[name]), str(path))
 
 
-def _guesses(path: Path, fields: dict[str, np.ndarray], roles: Roles) -> Guesses:
-    return Guesses.of(roles, lambda name: _ids(path, fields, name))
+def _guesses(fields: dict[str, np.ndarray], roles: Roles) -> Guesses:
+    return Guesses.of(roles, lambda name: _text(fields[name]))
 
 
 def _only(called: Mapping[str, str], roles: tuple[str, ...], there: Iterable[str] | None = None) -> dict[str, str]:
@@ -88,11 +89,8 @@ def _only(called: Mapping[str, str], roles: tuple[str, ...], there: Iterable[str
     return {role: name for role, name in called.items() if role in roles and (there is None or name in there)}
 
 
-def read_label_columns(
-    path: Path, called: Mapping[str, str] = NOTHING
-) -> tuple[np.ndarray, np.ndarray | None, Guesses, tuple[str, ...]]:
-    """Labels (N,), names of the test points (N,) where there are any, or what may be, and names of columns that are not
-    used."""
+def read_label_columns(path: Path, called: Mapping[str, str] = NOTHING) -> Labelled:
+    """The labels of a table."""
     columns = _columns(path)
     numbered = _numbered(columns)
     fields = _fields(path, _without(columns, numbered) or columns[:1])
@@ -103,7 +101,7 @@ def read_label_columns(
         raise Refusal(f"{path} has labels of several runs in {roles.run!r}; give those of one")
     unused = [*roles.unused, *([roles.pred] if roles.pred is not None else []), *numbered]
     labels = _of_classes(fields[roles.label], f"{path}: {roles.label}")
-    return labels, _ids(path, fields, roles.ids), _guesses(path, fields, roles), tuple(unused)
+    return Labelled(labels, _ids(path, fields, roles.ids), _guesses(fields, roles), tuple(unused))
 
 
 def _missing(path: Path, what: str, columns: list[str]) -> Refusal:
@@ -142,14 +140,24 @@ def _without(names: list[str], others: list[str]) -> list[str]:
     return [name for name in names if name not in taken]
 
 
-def _module(path: Path):
+class Format(Protocol):
+    """How tables of a format are read."""
+
+    def names(self, path: Path, /) -> list[str]: ...
+
+    def fields(self, path: Path, wanted: Sequence[str], most: int, /) -> dict[str, np.ndarray]: ...
+
+    def numbers(self, path: Path, wanted: Sequence[str], rows: int, /) -> Iterator[np.ndarray]: ...
+
+
+def _format(path: Path) -> Format:
     return parquet if path.suffix.lower() == ".parquet" else delimited
 
 
 def _columns(path: Path) -> list[str]:
     """Names of the columns, each of which is there once."""
     with _reading(path):
-        columns = _module(path).names(path)
+        columns = _format(path).names(path)
     if len(columns) == 1 and (others := [mark for mark in ";\t|" if mark in columns[0]]):
         raise Refusal(f"{path} has {others[0]!r} between its columns: the separator is {others[0]!r}, and must be ','")
     if repeated := [name for name, times in Counter(columns).items() if times > 1]:
@@ -159,7 +167,7 @@ def _columns(path: Path) -> list[str]:
 
 def _fields(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
     with _reading(path):
-        return _module(path).fields(path, columns, MOST_ROWS)
+        return _format(path).fields(path, columns, MOST_ROWS)
 
 
 def _reading(path: Path) -> AbstractContextManager[None]:

@@ -17,7 +17,7 @@ import numpy as np
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere.arrays import class_ids, stored
 from ltbv.report.elsewhere.rows import check_size
-from ltbv.report.elsewhere.texts import as_number, natural, numbered_lines, read_json, read_lines
+from ltbv.report.elsewhere.texts import as_number, as_numbers, natural, numbered_lines, read_json, read_lines
 from ltbv.report.evidence import MOST_CLASSES, MOST_IMAGES
 from ltbv.report.names import check_names
 from ltbv.stats import class_counts as of_classes
@@ -115,15 +115,15 @@ def _of_lines(path: Path, names: Sequence[str] | None, notes: list[str]) -> tupl
         raise Refusal(f"{path} has nothing before a separator in line {hollow[0]}; {FORMS}")
     lines = [line.rstrip(",;: \t") for _, line in found]
     words = [re.split(r"[\s,;:]+", line) for line in lines]
-    numbers = [[as_number(word) for word in of_line] for of_line in words]
-    if all(None not in of_line for of_line in numbers):
+    numbers = [row for of_line in words if (row := as_numbers(of_line)) is not None]
+    if len(numbers) == len(lines):
         widths = {len(of_line) for of_line in numbers}
         if widths == {1} or (len(lines) == 1 and min(widths) > 2):
             return [number for of_line in numbers for number in of_line], names
         if widths != {2}:
             raise Refusal(f"{path} has {len(lines)} lines of {min(widths)} to {max(widths)} numbers; {FORMS}")
         return _of_pairs(path, [a for a, _ in numbers], [b for _, b in numbers], names), names
-    if all(of_line[0] is not None and of_line[-1] is None for of_line in numbers):
+    if all(as_number(of_line[0]) is not None and as_number(of_line[-1]) is None for of_line in words):
         counted = [re.split(r"[\s,;:]+", line, maxsplit=1) for line in lines]
         return _by_name(path, [name for _, name in counted], [int(number) for number, _ in counted], names, notes)
     return _of_names_or_paths(path, names, notes)

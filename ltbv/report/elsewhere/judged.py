@@ -36,6 +36,7 @@ def read(archive: Archive, run: str, *, several: bool) -> Rows:
         p_negative=_probabilities(archive, "p_negative"),
         negatives=class_ids(found[NEGATIVE], several=several).ravel() if NEGATIVE in own else None,
         kind=PROBS,
+        differs=np.zeros(label.size, bool),  # until the true labels are known
         experts_used=_experts(archive, several) if EXPERTS in own else None,
         sum_p2=_probabilities(archive, SQUARES) if SQUARES in own else None,
     )

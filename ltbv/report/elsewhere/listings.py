@@ -13,8 +13,8 @@ from ltbv.report.elsewhere.arrays import Held, class_names_or_ids, stored
 from ltbv.report.elsewhere.nested import by_field
 from ltbv.report.elsewhere.npz import read_label_arrays
 from ltbv.report.elsewhere.points import Points
-from ltbv.report.elsewhere.rows import MOST_POINTS, NOTHING, Guesses, as_ids, check_size
-from ltbv.report.elsewhere.texts import as_number, numbered_lines, read_json, read_lines, read_text
+from ltbv.report.elsewhere.rows import MOST_POINTS, NOTHING, Labelled, as_ids, check_size
+from ltbv.report.elsewhere.texts import as_number, as_numbers, numbered_lines, read_json, read_lines, read_text
 from ltbv.report.evidence import MOST_CLASSES
 from ltbv.report.names import check_names
 
@@ -43,31 +43,26 @@ def read_labels(path: Path, names: Sequence[str] | None = None, called: Mapping[
     called  role -> name of the field that has it, see `roles.called`; passed over where the file has no such field
     """
     check_size(path)
-    ids, guesses, unused = None, Guesses(), ()
     match path.suffix.lower():
         case ".npz":
-            labels, ids, guesses, unused = read_label_arrays(Archive.of(path, NOTHING).where_there(called))
+            found = read_label_arrays(Archive.of(path, NOTHING).where_there(called))
         case ".npy":
-            labels = class_names_or_ids(stored(path))
+            found = Labelled(class_names_or_ids(stored(path)))
         case ".json" | ".pt":
-            labels, ids, guesses, unused = _nested(path, called)
+            found = _nested(path, called)
         case ".csv" | ".parquet":
             from ltbv.report.elsewhere.columns import read_label_columns
 
-            labels, ids, guesses, unused = read_label_columns(path, called)
+            found = read_label_columns(path, called)
         case _:
-            labels, ids = _lines(path, names)
-    if len(labels) > MOST_POINTS:
-        raise Refusal(f"{path} has {len(labels):,} labels; the most is {MOST_POINTS:,}")
-    if isinstance(labels, list) and isinstance(labels[0], int):
-        if wrong := [label for label in labels if not 0 <= label < MOST_CLASSES]:
-            raise Refusal(f"{path} has label {wrong[0]}; class ids go from 0 to {MOST_CLASSES - 1:,} at most")
-        labels = np.array(labels, np.int64)
-    labels = np.asarray(labels, object) if isinstance(labels, list) else labels
-    return Points(labels, None if ids is None else as_ids(ids, str(path)), str(path), guesses.ids, unused)
+            found = _lines(path, names)
+    if found.labels.size > MOST_POINTS:
+        raise Refusal(f"{path} has {found.labels.size:,} labels; the most is {MOST_POINTS:,}")
+    ids = None if found.ids is None else as_ids(found.ids, str(path))
+    return Points(found.labels, ids, str(path), found.guesses.ids, found.unused)
 
 
-def _nested(path: Path, called: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray | None, Guesses, tuple[str, ...]]:
+def _nested(path: Path, called: Mapping[str, str]) -> Labelled:
     """Labels of a .json or .pt: one array, a map from the name of a test point, or fields as in an .npz."""
     if path.suffix.lower() == ".pt":
         from ltbv.report.elsewhere.pt import read_pt
@@ -76,24 +71,31 @@ def _nested(path: Path, called: Mapping[str, str]) -> tuple[np.ndarray, np.ndarr
     else:
         value = by_field(path, read_json(path), called)
     if isinstance(value, np.ndarray):
-        return class_names_or_ids(Held(str(path), value)), None, Guesses(), ()
+        return Labelled(class_names_or_ids(Held(str(path), value)))
     archive = Archive.holding(path, value, NOTHING)
     if not archive.of_classes("label") and value.keys() == {"sample_id", "preds"}:  # classes by test point
         archive = Archive.holding(path, {"sample_id": value["sample_id"], "labels": value["preds"]}, NOTHING)
     return read_label_arrays(archive.where_there(called))
 
 
-def _lines(path: Path, names: Sequence[str] | None) -> tuple[list[int] | list[str], list[str] | None]:
-    """Labels of lines of text, and what stands before them."""
+def _lines(path: Path, names: Sequence[str] | None) -> Labelled:
+    """Labels of lines of text; what stands before them names the test points."""
     lines = read_lines(path)
-    words = re.split(r"[\s,;]+", lines[0][1].strip(",;"))
-    row = [as_number(word) for word in words]
-    if len(lines) == 1 and len(row) > 2 and None not in row:
-        return row, None
+    row = as_numbers(re.split(r"[\s,;]+", lines[0][1].strip(",;")))
+    if len(lines) == 1 and row is not None and len(row) > 2:
+        return Labelled(_class_ids(path, row))
     ends = [as_number(re.split(r"[\s,;]+", line)[-1]) is not None for _, line in lines]
     if any(ends) and not (names and all(_end(line, set(names)) for _, line in lines)):
-        return numbered_lines(path)
-    return _named_lines(path, lines, names)
+        numbers, before = numbered_lines(path)
+        return Labelled(_class_ids(path, numbers), before)
+    words, before = _named_lines(path, lines, names)
+    return Labelled(np.array(words, object), before)
+
+
+def _class_ids(path: Path, labels: Sequence[int]) -> np.ndarray:
+    if wrong := [label for label in labels if not 0 <= label < MOST_CLASSES]:
+        raise Refusal(f"{path} has label {wrong[0]}; class ids go from 0 to {MOST_CLASSES - 1:,} at most")
+    return np.array(labels, np.int64)
 
 
 def _named_lines(

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ltbv.errors import Refusal, absent
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 AT_ONCE = 100_000  # rows
 
@@ -25,8 +30,6 @@ def fields(path: Path, wanted: Sequence[str], most: int) -> dict[str, np.ndarray
         parts.append(frame)
     if not rows:
         raise Refusal(f"{path} has a header and no rows")
-    import pandas as pd
-
     whole = pd.concat(parts, ignore_index=True)
     return {
         name: column.to_numpy() if column.dtype.kind in "iufb" else column.astype(str).to_numpy(object)
@@ -40,12 +43,12 @@ def numbers(path: Path, wanted: Sequence[str], rows: int) -> Iterator[np.ndarray
         yield frame[list(wanted)].to_numpy(np.float64)
 
 
-def _frames(path: Path, wanted: Sequence[str], rows: int):
+def _frames(path: Path, wanted: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
     for batch in _file(path).iter_batches(batch_size=rows, columns=list(wanted)):
         yield batch.to_pandas(ignore_metadata=True)
 
 
-def _file(path: Path):
+def _file(path: Path) -> "ParquetFile":
     try:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:

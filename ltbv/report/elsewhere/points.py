@@ -22,14 +22,7 @@ class Points:
     unused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.ids is None:
-            return
-        same = np.flatnonzero(self._sorted[1:] == self._sorted[:-1])
-        if same.size:
-            repeated = str(self._sorted[same[0]])
-            raise Refusal(
-                f"{self.source} has sample {repeated!r} {np.count_nonzero(self.ids == repeated)} times; ids must differ"
-            )
+        self._own  # noqa: B018  (ids that repeat are refused here)
 
     def named(self, name: str) -> "Points":
         """The same, and this guess is right."""
@@ -37,26 +30,20 @@ class Points:
         return replace(self, ids=self.guesses[name], guesses={}, unused=unused)
 
     @cached_property
-    def _order(self) -> np.ndarray:
-        return np.argsort(self.ids, kind="stable")
-
-    @cached_property
-    def _sorted(self) -> np.ndarray:
-        return self.ids[self._order]
+    def _own(self) -> "_Ids | None":
+        return None if self.ids is None else _Ids.of(self.ids, self.source)
 
     def place(self, ids: np.ndarray | None, labels: np.ndarray | None, size: int, where: str) -> np.ndarray:
         """Position (n,) among these points of each of the `size` rows of a run; refused unless they are the same."""
         if size != self.labels.size:
             raise Refusal(f"{where} has {size} test points, but {self.source} has {self.labels.size}")
-        if ids is None and self.ids is None:
-            at = np.arange(size)
-        elif ids is None or self.ids is None:
-            sides = [(self.ids, self.source), (ids, where)]
-            (known, with_ids), (_, without) = sorted(sides, key=lambda side: side[0] is None)
-            _check_order(known, with_ids, without)
-            at = np.arange(size)
-        else:
-            at = np.arange(size) if np.array_equal(ids, self.ids) else self._find(ids, where)
+        at = np.arange(size)
+        if ids is not None and self._own is not None:
+            at = self._own.find(ids, where)
+        elif ids is not None:
+            _check_order(ids, where, self.source)
+        elif self.ids is not None:
+            _check_order(self.ids, self.source, where)
         if labels is not None and (differs := labels != self.labels[at]).any():
             row = int(differs.argmax())
             of = f"row {row} (from 0)" if ids is None else f"sample {str(ids[row])!r}"
@@ -66,13 +53,39 @@ class Points:
             )
         return at
 
-    def _find(self, ids: np.ndarray, where: str) -> np.ndarray:
-        others = Points(self.labels, ids, where)  # refuses ids that repeat
-        if not np.array_equal(others._sorted, self._sorted):
-            unknown = np.setdiff1d(ids, self.ids)
+
+@dataclass(frozen=True)
+class _Ids:
+    """Names (N,) of the test points of a `source`, all different: as they stand, in order, and where in it each was."""
+
+    names: np.ndarray
+    sorted: np.ndarray
+    order: np.ndarray
+    source: str
+
+    @classmethod
+    def of(cls, names: np.ndarray, source: str) -> "_Ids":
+        """Refused: names that repeat."""
+        order = np.argsort(names, kind="stable")
+        found = names[order]
+        same = np.flatnonzero(found[1:] == found[:-1])
+        if same.size:
+            repeated = str(found[same[0]])
+            raise Refusal(
+                f"{source} has sample {repeated!r} {np.count_nonzero(names == repeated)} times; ids must differ"
+            )
+        return cls(names, found, order, source)
+
+    def find(self, names: np.ndarray, where: str) -> np.ndarray:
+        """The row (N,) of each of these names, in whatever order; refused where they are others."""
+        if np.array_equal(names, self.names):
+            return np.arange(names.size)
+        others = _Ids.of(names, where)
+        if not np.array_equal(others.sorted, self.sorted):
+            unknown = np.setdiff1d(names, self.names)
             raise Refusal(f"{where} has {unknown.size} samples that {self.source} has not, such as {str(unknown[0])!r}")
-        at = np.empty(ids.size, np.intp)
-        at[others._order] = self._order
+        at = np.empty(names.size, np.intp)
+        at[others.order] = self.order
         return at
 
 
@@ -82,13 +95,13 @@ def settle(given: Points | None, ids: np.ndarray | None, labels: np.ndarray | No
     Where only one of the two has ids, these must be in order: then the other is taken to be in that order too. Labels
     without ids that repeat as a whole are those of several runs, and refused.
     """
-    if given is None and labels is None:
-        raise Refusal(f"{where} has no labels: give them with --labels FILE")
-    source = where if given is None else given.source
-    if given is None or given.ids is None:
-        _refuse_repeated(labels if given is None else given.labels, ids, source)
     if given is None:
+        if labels is None:
+            raise Refusal(f"{where} has no labels: give them with --labels FILE")
+        _refuse_repeated(labels, ids, where)
         return Points(labels, ids, where)
+    if given.ids is None:
+        _refuse_repeated(given.labels, ids, given.source)
     if ids is not None and ids.size != given.labels.size:
         raise Refusal(f"{where} has {ids.size} test points, but {given.source} has {given.labels.size}")
     if given.ids is not None or ids is None:

@@ -52,11 +52,11 @@ def _check(path: Path) -> None:
         if any("/code/" in info.filename or info.filename.endswith("constants.pkl") for info in infos):
             raise Refusal(f"{path} is a TorchScript program, no predictions")
         program = archive.read(programs[0])
-    for opcode, said, _ in pickletools.genops(program):
+    for opcode, argument, _ in pickletools.genops(program):
         if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4"):
             raise Refusal(f"{path} holds Python objects, which are never unpickled; save tensors, lists and text")
-        if opcode.name == "GLOBAL" and not NEEDED.fullmatch(said):
-            name = "".join(c if c.isprintable() else " " for c in said.replace(" ", ".")[:80])
+        if opcode.name == "GLOBAL" and not NEEDED.fullmatch(asked := str(argument)):
+            name = "".join(c if c.isprintable() else " " for c in asked.replace(" ", ".")[:80])
             raise Refusal(f"{path} holds {name}, which is never unpickled; save tensors, lists, dictionaries and text")
 
 

@@ -169,7 +169,7 @@ def assign(path: Path, arrays: Mapping[str, np.ndarray], called: Mapping[str, st
                 f"{path} has {len(field.distinct)} methods in {field.name!r}, such as {_some(field)}; give one file for"
                 " each, NAME=FILE"
             )
-    said_ids, said_run = (fields.get(called.get(role)) for role in ("ids", "run"))
+    said_ids, said_run = (fields[called[role]] if role in called else None for role in ("ids", "run"))
     left = {name: field for name, field in left.items() if field is not said_ids}
     run = (
         said_run
@@ -192,8 +192,16 @@ def assign(path: Path, arrays: Mapping[str, np.ndarray], called: Mapping[str, st
 
     if ids is None and not guesses:
         unnamed()
-    names = (tuple(field.name for field in some) for some in (guesses, strangers))
-    return Roles(run and run.name, ids and ids.name, label, pred, *names, unnamed, tuple(field.name for field in rest))
+    return Roles(
+        None if run is None else run.name,
+        None if ids is None else ids.name,
+        label,
+        pred,
+        guesses=tuple(field.name for field in guesses),
+        strangers=tuple(field.name for field in strangers),
+        unnamed=unnamed,
+        unused=tuple(field.name for field in rest),
+    )
 
 
 def _refuse_other_runs(path: Path, run: Field, others: list[Field]) -> None:

@@ -22,6 +22,8 @@ MOST_BYTES = 1 << 31  # of an array that must be read as a whole
 LONGEST_ID = 1000  # characters of the name of a test point; all are kept at the length of the longest
 LOGITS, PROBS = "logits", "probs"
 NOTHING: Mapping[str, str] = MappingProxyType({})
+Names = Sequence[str] | np.ndarray  # (n,) text
+Blocks = Callable[[], Iterator[np.ndarray]]  # reads scores in consecutive blocks (rows, C)
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 
@@ -51,10 +53,10 @@ class Rows:
     ids: np.ndarray | None = None
     preds: np.ndarray | None = None
     kind: str | None = None
-    blocks: Callable[[], Iterator[np.ndarray]] | None = None
+    blocks: Blocks | None = None
     width: int | None = None
     judged: "Judged | None" = None
-    others: tuple[str, Callable[[], Iterator[np.ndarray]]] | None = None
+    others: tuple[str, Blocks] | None = None
     claims: Claims = field(default_factory=Claims)
     unused: tuple[str, ...] = ()
     guesses: "Guesses" = field(default_factory=lambda: Guesses())
@@ -70,8 +72,11 @@ class Rows:
         ids: np.ndarray | None = None,
     ) -> "Rows":
         """R runs over the same N points, run by run; `labels` and `ids` are (N,)."""
-        again = (None if values is None else np.tile(values, len(runs)) for values in (labels, ids))
-        return cls(path, runs, np.repeat(np.arange(len(runs)), points), *again)
+
+        def again(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else np.tile(values, len(runs))
+
+        return cls(path, runs, np.repeat(np.arange(len(runs)), points), again(labels), again(ids))
 
     def with_(self, **fields: Any) -> "Rows":
         """The same rows, and what else is known of them."""
@@ -92,7 +97,7 @@ class Guesses:
     unnamed: Callable[[], None] = lambda: None
 
     @classmethod
-    def of(cls, roles: Roles, ids_of: Callable[[str], np.ndarray]) -> "Guesses":
+    def of(cls, roles: Roles, ids_of: Callable[[str], Names]) -> "Guesses":
         """Those of the fields whose values can be names."""
         ids = {}
         for name in roles.guesses:
@@ -104,12 +109,23 @@ class Guesses:
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """What a file of true labels says of N test points: `labels` (N,), class ids, or names (text); names of the points,
+    `ids` (N,), or what may be, `guesses`; and names of fields that say nothing, `unused`."""
+
+    labels: np.ndarray
+    ids: Names | None = None
+    guesses: Guesses = field(default_factory=Guesses)
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Judged:
     """What scores amount to, arrays (N,) as in `MethodRuns`; None: not known.
 
     kind    what the scores were taken for, 'logits' or 'probs'
     tied    does another score tie with the highest? Asked where they are `coarse`: 'float16', 'bfloat16', 'rounded'
-    differs is the prediction that stands beside the scores another than theirs?
+    differs is the prediction that stands beside the scores another than theirs? False where none stands there
     off_by  how far sums of rounded probabilities are from 1, at most
     """
 
@@ -118,8 +134,8 @@ class Judged:
     p_negative: np.ndarray
     negatives: np.ndarray | None
     kind: str
+    differs: np.ndarray
     tied: np.ndarray | None = None
-    differs: np.ndarray | None = None
     coarse: str = ""
     off_by: float = 0.0
     experts_used: np.ndarray | None = None
@@ -140,7 +156,7 @@ def check_range(ids: np.ndarray, num_classes: int, where: str) -> None:
         raise Refusal(f"{where} is {ids[at]} in row {at} (from 0); class ids go from 0 to {num_classes - 1}{from_one}")
 
 
-def as_ids(names: Sequence[str], where: str) -> np.ndarray:
+def as_ids(names: Names, where: str) -> np.ndarray:
     """Names of test points (n,) as an array, each of which takes as much memory as the longest."""
     names = plain_numbers(names)
     longest = max(map(len, names), default=0)
@@ -152,7 +168,7 @@ def as_ids(names: Sequence[str], where: str) -> np.ndarray:
     return np.asarray(names, np.str_)
 
 
-def plain_numbers(names: Sequence[str]) -> Sequence[str]:
+def plain_numbers(names: Names) -> Names:
     """Names that are all numbers, those that are whole without a fraction: 3.0, as pandas writes it, is 3."""
     if all(map(str.isdigit, names)) or not all(map(NUMBER.fullmatch, names)):
         return names

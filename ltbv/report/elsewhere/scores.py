@@ -80,7 +80,7 @@ def judge(
         predictions[here] = np.where(true == rival, np.minimum(own, negative), np.where(true > rival, own, negative))
         p_true[here], p_negative[here] = own_score.clip(0, 1), rival_score.clip(0, 1)
         start = here.stop
-    if start < labels.size:
+    if told is None or start < labels.size:
         raise Refusal(f"{where} has scores of {start} test points, but there are {labels.size}")
     return Judged(
         predictions,
@@ -88,8 +88,8 @@ def judge(
         p_negative,
         negatives,
         told,
-        tied,
         differs,
+        tied,
         ROUNDED if off_by else coarse,
         off_by,
         sum_p2=sum_p2,

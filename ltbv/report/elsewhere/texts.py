@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 def as_number(word: str) -> int | None:
     """A whole number of at most 15 digits, or None."""
     return int(word) if word.isascii() and word.isdigit() and len(word) <= 15 else None
+
+
+def as_numbers(words: Sequence[str]) -> list[int] | None:
+    """All of them as whole numbers, or None."""
+    numbers = [number for word in words if (number := as_number(word)) is not None]
+    return numbers if len(numbers) == len(words) else None
 
 
 def natural(name: str) -> list[tuple[int, int | str]]:

@@ -6,6 +6,8 @@ variance is Kohavi and Wolpert's, half the chance that two runs differ, and the 
 numbers than those of votes in the other tables, since two or three backbones hold no vote. Nothing is claimed.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -40,7 +42,7 @@ def measure(measured: Measured) -> Finding:
     return Finding({"backbones": rows})
 
 
-def _parts(evidence: Evidence, method: MethodRuns, reference: MethodRuns | None = None) -> dict:
+def _parts(evidence: Evidence, method: MethodRuns, reference: MethodRuns | None = None) -> dict[str, Any]:
     """The parts by name; none where one backbone has fewer than two runs, or there is one."""
     of = method.backbones
     assert of is not None, "asked of studies of several"

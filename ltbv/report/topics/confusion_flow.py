@@ -26,8 +26,8 @@ def measure(measured: Measured) -> Finding:
 def flows(evidence: Evidence) -> pd.DataFrame:
     """FLOW: from the split of the true class to that of its hardest negative; see `stats.confusion.ConfusionFlow`."""
     rows = []
-    for method in _known(evidence):
-        of = confusion_flow(_hardest(method), evidence.labels, {name: evidence.splits[name] for name in SPLITS})
+    for method, hardest in _known(evidence):
+        of = confusion_flow(hardest, evidence.labels, {name: evidence.splits[name] for name in SPLITS})
         rows += [
             (method.key, true, negative, of.mass[i, j], of.expected[i, j], of.ratio[i, j])
             for i, true in enumerate(of.splits)
@@ -39,22 +39,22 @@ def flows(evidence: Evidence) -> pd.DataFrame:
 def pairs(evidence: Evidence, level: float) -> pd.DataFrame:
     """PAIRS: the TOP pairs (class of few -> its hardest negative) of each method, with intervals over runs."""
     rows = []
-    for method in _known(evidence):
-        for one in confusion_pairs(_hardest(method), evidence.labels, evidence.splits["few"], top=TOP, level=level):
+    for method, hardest in _known(evidence):
+        for one in confusion_pairs(hardest, evidence.labels, evidence.splits["few"], top=TOP, level=level):
             names = (evidence.class_names[one.true], evidence.class_names[one.negative])
             split = evidence.split_of[one.negative]
             rows.append((method.key, one.true, one.negative, *names, split, one.mass, one.low, one.high))
     return pd.DataFrame(rows, columns=list(PAIRS))
 
 
-def _known(evidence: Evidence) -> list[MethodRuns]:
+def _known(evidence: Evidence) -> list[tuple[MethodRuns, HardestNegative]]:
     if evidence.train_counts is None:
         return []
-    return [method for method in evidence.methods if method.negatives is not None and method.p_negative is not None]
-
-
-def _hardest(method: MethodRuns) -> HardestNegative:
-    return HardestNegative(method.p_negative, method.negatives, method.p_true)
+    return [
+        (method, HardestNegative(scores.score, method.negatives, scores.p_true))
+        for method in evidence.methods
+        if method.negatives is not None and (scores := method.scores) is not None
+    ]
 
 
 def flow_sheet(tables: Tables, evidence: Evidence) -> Sheet:

@@ -1,6 +1,8 @@
 """What happens along the tail? Accuracy, bias and variance of every class, and of bins of neighbouring ones."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,7 +112,7 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     )
 
 
-def _of_counts(of_class: dict, evidence: Evidence) -> list[Cell]:
+def _of_counts(of_class: Mapping[str, Any], evidence: Evidence) -> list[Cell]:
     """Split and training images of a class, where they are known."""
     if evidence.train_counts is None:
         return []

@@ -6,6 +6,7 @@ over classes and the same intervals.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def measure(measured: Measured) -> Finding:
 
 def routed_costs(rows: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
     """MACs spent on a test point: the columns of `rows`; `full`, what all experts cost; estimate over that, `share`."""
-    costs: Mapping[str, Mapping] = {method.key: method.cost or {} for method in evidence.methods}
+    costs: Mapping[str, Mapping[str, Any]] = {method.key: method.cost or {} for method in evidence.methods}
     full_of = {spent: full for full, spent in SPENT.items()}
     full = [costs[key].get(full_of[name], np.nan) for key, name in zip(rows["method"], rows["quantity"], strict=True)]
     return rows.assign(full=np.array(full, float)).assign(share=lambda table: table["estimate"] / table["full"])

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ltbv import stats
 from ltbv.report import captions
-from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns
+from ltbv.report.evidence import GROUPS, SPLITS, Evidence, MethodRuns, Scores
 from ltbv.report.measured import Measured
 from ltbv.report.questions import CONFUSED
 from ltbv.report.rows import COLUMNS, DIFFERENCE, LEVEL, record
@@ -54,9 +54,7 @@ class Scales:
 
     @classmethod
     def of(cls, evidence: Evidence, *, allow_scale: bool) -> "Scales":
-        scored = _scored(evidence)
-        hardest = {m.key: stats.HardestNegative(m.p_negative, m.negatives, m.p_true) for m in scored}
-        medians = stats.check_scales(hardest, allow=True)
+        medians = stats.check_scales({method.key: of for method, of in _scored(evidence)}, allow=True)
         reference = medians.get(evidence.reference.key, np.nan)
         off = tuple(key for key, median in medians.items() if abs(median - reference) > SCALES_APART)
         return cls(medians, off, allow_scale)
@@ -69,7 +67,8 @@ class Scales:
 
 def values(method: MethodRuns) -> dict[str, np.ndarray]:
     """(R, N) of QUANTITIES, where scores are known."""
-    return dict(zip(QUANTITIES, _values(method).values(), strict=True)) if method.p_negative is not None else {}
+    found = _values(method)
+    return {quantity: found[name] for quantity, name in QUANTITIES.items()} if found else {}
 
 
 def measure(measured: Measured) -> Finding:
@@ -105,7 +104,7 @@ def gaps(evidence: Evidence, scales: Scales) -> pd.DataFrame:
     splits = {name: evidence.splits[name] for name in SPLITS}
     rows = []
 
-    def gap(values, runs, theirs=None):
+    def gap(values: np.ndarray, runs: MethodRuns, theirs: np.ndarray | None = None) -> stats.Estimate:
         of = record(evidence, runs)
         return stats.head_tail_gap(
             values,
@@ -117,15 +116,14 @@ def gaps(evidence: Evidence, scales: Scales) -> pd.DataFrame:
             level=LEVEL,
         )
 
-    for method in _scored(evidence) if evidence.train_counts is not None else ():
+    for method in evidence.methods if evidence.train_counts is not None else ():
+        runs = [] if method is evidence.reference else evidence.paired_runs(method)
+        ours, theirs = method.rows(runs), _values(evidence.reference.rows(runs))
         for quantity, values in _values(method).items():
             own = gap(values, method)
-            difference = (np.nan,) * len(DIFFERENCE)
-            runs, reference = evidence.paired_runs(method), evidence.reference
-            comparable = reference.p_negative is not None and not (quantity == "mean" and method.key in scales.apart)
-            if method is not reference and runs and comparable:
-                theirs = _values(reference.rows(runs))[quantity]
-                of = gap(_values(method.rows(runs))[quantity], method.rows(runs), theirs)
+            difference: tuple[float, ...] = (np.nan,) * len(DIFFERENCE)
+            if runs and quantity in theirs and not (quantity == "mean" and method.key in scales.apart):
+                of = gap(_values(ours)[quantity], ours, theirs[quantity])
                 difference = (of.estimate, of.low, of.high, np.nan)
             measured = (own.estimate, own.low, own.high, own.plug_in)
             points = evidence.points("many") + evidence.points("few")
@@ -145,12 +143,14 @@ def cautions(evidence: Evidence, scales: Scales) -> list[str]:
     ]
 
 
-def _scored(evidence: Evidence) -> list[MethodRuns]:
-    return [method for method in evidence.methods if method.p_negative is not None]
+def _scored(evidence: Evidence) -> list[tuple[MethodRuns, Scores]]:
+    return [(method, scores) for method in evidence.methods if (scores := method.scores) is not None]
 
 
 def _values(method: MethodRuns) -> dict[str, np.ndarray]:
-    return {"mean": method.p_negative, "share_above_true": method.p_negative > method.p_true}
+    if (of := method.scores) is None:
+        return {}
+    return {"mean": of.score, "share_above_true": of.above_true}
 
 
 def describe(evidence: Evidence, scales: Scales) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -160,9 +160,9 @@ def describe(evidence: Evidence, scales: Scales) -> tuple[pd.DataFrame, pd.DataF
     edges = np.linspace(0, 1, BINS + 1)
     of_reference: dict[str, np.ndarray] = {}
     rows, bins = [], []
-    for method in _scored(evidence):
+    for method, of_method in _scored(evidence):
         for group, at in members.items():
-            scores = method.p_negative[:, at].ravel()
+            scores = of_method.score[:, at].ravel()
             if method is evidence.reference:
                 of_reference[group] = scores
             values = np.quantile(scores, QUANTILES) if scores.size else np.full(len(QUANTILES), np.nan)
@@ -234,7 +234,7 @@ def gaps_sheet(tables: Tables, evidence: Evidence) -> Sheet:
     )
 
 
-def _apart(rows: Mapping[tuple, Mapping[str, Any]], method: str, group: str) -> Cell:
+def _apart(rows: Mapping[tuple[str, str, str], Mapping[str, Any]], method: str, group: str) -> Cell:
     at = (method, group, DISTANCE)
     return number(rows[at]["estimate"]) if at in rows else Cell()
 
@@ -251,7 +251,7 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing | None:
         caption = "mean, median, and quantiles of the scores. Further left, the strongest wrong class gets less."
     else:
         figure, data = figures.hardest_negatives(tables.histogram, tables.hardest_negatives, looks), tables.histogram
-        known = reference.p_negative is not None
+        known = reference.scores is not None
         over = f"each method in colour over {reference.label} in grey" if known else captions.methods(evidence)
         caption = f"{over}. Further left, the strongest wrong class gets less."
     return Drawing(

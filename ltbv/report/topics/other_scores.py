@@ -11,6 +11,7 @@ of the mean probabilities, which they hold only with the logits: `probability_lo
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from ltbv.report.evidence import GROUPS, Evidence, MethodRuns
 from ltbv.report.measured import Measured
 from ltbv.report.names import printable
 from ltbv.report.rows import COLUMNS, LEVEL
+from ltbv.report.rows import difference as difference_of
 from ltbv.report.sheet import (
     BETTER,
     METHOD,
@@ -37,7 +39,6 @@ from ltbv.report.sheet import (
     word,
 )
 from ltbv.report.topic import Finding, Tables, Topic
-from ltbv.stats.compare import two_sided_p
 from ltbv.stats.intervals import Intervals, Options
 from ltbv.stats.splits import GroupWeights
 
@@ -92,10 +93,7 @@ class Score:
     varies: str
 
     def rows(self, method: MethodRuns, evidence: Evidence) -> pd.DataFrame:
-        of, paired, apart = self.own, self.paired, (np.nan,) * 4
-        if paired is not None:
-            p = two_sided_p(paired.estimate, paired.se, paired.df)
-            apart = (paired.estimate, paired.low, paired.high, p)
+        of, apart = self.own, difference_of(self.paired)
         points = [evidence.points(group) for group in self.groups]
         own = (of.estimate, of.low, of.high, of.estimate)  # nothing is corrected: the plug-in is the estimate
         columns = (method.key, self.groups, self.quantities, *own, *apart, len(method.runs), points)
@@ -115,20 +113,20 @@ class Scored:
     def of(cls, evidence: Evidence, method: MethodRuns, record: stats.Record) -> "Scored":
         labels, groups, classes = evidence.labels, evidence.groups, len(evidence.class_names)
         scores, of_points = stats.run_scores(method.predictions, labels, groups), {}
-        if method.p_true is not None:
-            confidence, right = np.maximum(method.p_true, method.p_negative), method.predictions == labels
+        if (known := method.scores) is not None:
+            confidence, right = np.maximum(known.p_true, known.score), method.predictions == labels
             scores[CALIBRATION] = stats.squared_calibration_error(confidence, right, labels, groups)
             of_points[OVERCONFIDENCE] = confidence.astype(np.float64) - right
         of_points |= {name: method.ranks < k for name, k in TOP.items() if method.ranks is not None and k < classes}
-        if method.p_true is not None and method.sum_p2 is not None:
-            of_points[BRIER] = 1 - 2 * method.p_true.astype(np.float64) + method.sum_p2
+        if known is not None and method.sum_p2 is not None:
+            of_points[BRIER] = 1 - 2 * known.p_true.astype(np.float64) + method.sum_p2
         return cls(record, GroupWeights.of(groups, labels), scores, of_points)
 
     def rows(self, runs: Sequence[int]) -> "Scored":
         """Of the runs with these numbers, in this order."""
-        if tuple(runs) == self.record.runs:
+        if tuple(runs) == self.record.numbers:
             return self
-        at = [self.record.runs.index(run) for run in runs]
+        at = [self.record.numbers.index(run) for run in runs]
         scores, of_points = ({name: of[at] for name, of in every.items()} for every in (self.scores, self.of_points))
         return Scored(self.record.select(runs), self.weights, scores, of_points)
 
@@ -150,7 +148,7 @@ class Scored:
         )
 
 
-Pair = tuple[Scored, Scored] | None  # a method and the reference, over the runs that both have
+Pair = tuple[Scored, Scored]  # a method and the reference, over the runs that both have
 
 
 def weighed(evidence: Evidence, own: Scored, reference: Scored | None) -> Score:
@@ -168,37 +166,40 @@ def weighed(evidence: Evidence, own: Scored, reference: Scored | None) -> Score:
     )
 
 
-def of_runs(own: Scored, pair: Pair) -> Iterator[Score]:
+def of_runs(own: Scored, pair: Pair | None) -> Iterator[Score]:
     """Scores that a run has as a whole, and how often they are better than the reference's."""
     for name in own.scores:
-        common = pair is not None and name in pair[1].scores
-        widening = pair[0].record.widening() if common else np.nan
+        both = pair if pair is not None and name in pair[1].scores else None
         if name == ACCURACY:
-            if pair is not None and common:
-                won = stats.wins(*(of.scores[name] for of in pair), level=LEVEL)
-                if pair[0].record.backbones is not None:  # its interval is that of independent pairs
+            if both is not None:
+                won = stats.wins(both[0].scores[name], both[1].scores[name], level=LEVEL)
+                if both[0].record.backbones is not None:  # its interval is that of independent pairs
                     won = replace(won, low=np.full_like(won.low, np.nan), high=np.full_like(won.high, np.nan))
                 yield Score((WINS,) * len(GROUPS), GROUPS, won, None, RUNS)
             continue
-        apart = (pair[0].over_runs(name) - pair[1].over_runs(name)) if common else None
+        apart = None
+        if both is not None:
+            widening = both[0].record.widening()
+            apart = (both[0].over_runs(name) - both[1].over_runs(name)).intervals(widening=widening, level=LEVEL)
         yield Score(
             (name,) * len(GROUPS),
             GROUPS,
             own.over_runs(name).intervals(widening=own.record.widening(), level=LEVEL),
-            apart and apart.intervals(widening=widening, level=LEVEL),
+            apart,
             RUNS,
         )
 
 
-def of_points(own: Scored, pair: Pair) -> Iterator[Score]:
+def of_points(own: Scored, pair: Pair | None) -> Iterator[Score]:
     """Means over test points of what a run says of each."""
     for name in own.of_points:
-        common = pair is not None and name in pair[1].of_points
-        apart = pair[0].over_points(name, pair[1].of_points[name]) if common else None
+        apart = None
+        if pair is not None and name in pair[1].of_points:
+            apart = pair[0].over_points(name, pair[1].of_points[name])
         yield Score((name,) * len(GROUPS), GROUPS, own.over_points(name), apart, BOTH)
 
 
-def _methods(rows: Mapping[tuple, Mapping], quantity: str) -> list[str]:
+def _methods(rows: Mapping[tuple[str, str, str], Mapping[str, Any]], quantity: str) -> list[str]:
     """Keys of the methods for which a quantity is known, in their order."""
     return list(dict.fromkeys(method for method, _, of in rows if of == quantity))
 
