@@ -122,11 +122,13 @@ def run(chunk, quiet, verbose, **options) -> None:
     if first > last:
         raise Refusal(f"chunk {chunk!r}: give a range of runs, such as 0-4, or a run, such as 7; the last is 9999")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
+    from ltbv.harness.leaving import heeding
     from ltbv.harness.ranks import follow, follows, leading
 
     if follows():
         sys.path.append(os.getcwd())
-        follow(options["device"])
+        with heeding():  # the first process says when it is over
+            follow(options["device"])
         return
     job = _prepared(**options, runs=last + 1, only=tuple(range(first, last + 1)), executor="inline")
     with leading(job):
@@ -159,8 +161,9 @@ def _say_what_is_compared(job) -> None:
 
 def _do(job, quiet, verbose) -> None:
     from ltbv.display import Display
+    from ltbv.harness.leaving import heeding
 
-    with Display(job, quiet=quiet, verbose=verbose) as display:
+    with heeding(), Display(job, quiet=quiet, verbose=verbose) as display:
         failures = job.run(display.tell)
     for failure in failures:
         warn(failure)

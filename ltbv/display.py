@@ -23,6 +23,7 @@ from ltbv.harness.events import (
     TriedAgain,
     Unwritten,
 )
+from ltbv.harness.leaving import is_leaving
 from ltbv.store import span
 
 VERBOSE = {StageBegun: "train {method}/{stage}, runs {runs}", Predicted: "done {method} run {run}"}
@@ -32,6 +33,7 @@ SAID_ONCE = {
     Halved: "runs {runs} did not fit into memory side by side; half of them are tried",
     FoundDamaged: "{path} was damaged and is trained again",
 }
+LEAVING = "told to end (SIGTERM): what is trained is kept at the end of its epoch; Ctrl-C does not wait for it"
 LOST = "events cannot be told to {to} ({why}): some are missing there; the study goes on"
 SHOWN = 4  # stages that are trained at a time, on a terminal
 EVERY, SOONEST = 30.0, 10.0  # seconds between two lines elsewhere; at the end of a stage
@@ -65,6 +67,9 @@ class Display:
         self.progress.hear(event)
         self._follow(event)
         self.say_once(event)
+        if is_leaving() and LEAVING not in self.said:
+            self.said.add(LEAVING)
+            self._print(LEAVING)
         if self.verbose and (what := VERBOSE.get(type(event))):
             self._print(what.format(**vars(event)))
         elif not self.moves and self.clock() - self.last > (SOONEST if isinstance(event, StageEnded) else EVERY):
