@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
 
 from ltbv.harness.bootstrap import prepare
+from ltbv.harness.executors.cluster.exchange import Token
 from ltbv.harness.request import Request
 
 
@@ -96,12 +97,12 @@ def kill(node: subprocess.Popen) -> None:
 def unseen():
     """Let nodes look for the study where it is not."""
     of_ray = sys.modules["ltbv.harness.executors.ray"]
-    before = of_ray._token
-    of_ray._token = lambda study: contextlib.nullcontext(of_ray.Token("/nowhere", ""))
+    before = of_ray.token
+    of_ray.token = lambda study: contextlib.nullcontext(Token("/nowhere", ""))
     try:
         yield
     finally:
-        of_ray._token = before
+        of_ray.token = before
 
 
 def measured(request: Request) -> tuple[float, float]:

@@ -129,11 +129,13 @@ def run(chunk: str, quiet: bool, verbose: bool, **options: Any) -> None:
     if first > last:
         raise Refusal(f"chunk {chunk!r}: give a range of runs, such as 0-4, or a run, such as 7; the last is 9999")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, see harness/executors/local
+    from ltbv.harness.leaving import heeding
     from ltbv.harness.ranks import follow, follows, leading
 
     if follows():
         sys.path.append(os.getcwd())
-        follow(options["device"])
+        with heeding():  # the first process says when it is over
+            follow(options["device"])
         return
     job = _prepared(**options, runs=last + 1, only=tuple(range(first, last + 1)), executor="inline")
     with leading(job):
@@ -166,8 +168,9 @@ def _say_what_is_compared(job: "Job") -> None:
 
 def _do(job: "Job", quiet: bool, verbose: bool) -> None:
     from ltbv.display import Display
+    from ltbv.harness.leaving import heeding
 
-    with Display(job, quiet=quiet, verbose=verbose) as display:
+    with heeding(), Display(job, quiet=quiet, verbose=verbose) as display:
         failures = job.run(display.tell)
     for failure in failures:
         warn(failure)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,6 +24,7 @@ from ltbv.harness.events import (
     TriedAgain,
     Unwritten,
 )
+from ltbv.harness.leaving import is_leaving
 from ltbv.store import span
 
 VERBOSE = {StageBegun: "train {method}/{stage}, runs {runs}", Predicted: "done {method} run {run}"}
@@ -32,6 +34,7 @@ SAID_ONCE = {
     Halved: "runs {runs} did not fit into memory side by side; half of them are tried",
     FoundDamaged: "{path} was damaged and is trained again",
 }
+LEAVING = "told to end (SIGTERM): what is trained is kept at the end of its epoch; Ctrl-C does not wait for it"
 LOST = "events cannot be told to {to} ({why}): some are missing there; the study goes on"
 SHOWN = 4  # stages that are trained at a time, on a terminal
 EVERY, SOONEST = 30.0, 10.0  # seconds between two lines elsewhere; at the end of a stage
@@ -65,8 +68,11 @@ class Display:
         self.progress.hear(event)
         self._follow(event)
         self.say_once(event)
+        if is_leaving() and LEAVING not in self.said:
+            self.said.add(LEAVING)
+            self._print(LEAVING)
         if self.verbose and (what := VERBOSE.get(type(event))):
-            self._print(what.format(**vars(event)))
+            self._print(what.format(**_words(event)))
         elif not self.moves and self.clock() - self.last > (SOONEST if isinstance(event, StageEnded) else EVERY):
             self.last = self.clock()
             self._print("; ".join([self.summary(), *self.stages()]))
@@ -87,7 +93,7 @@ class Display:
         if isinstance(event, Unwritten):
             Console(stderr=True).print(LOST.format(**vars(event)), highlight=False, markup=False, soft_wrap=True)
         words = SAID_ONCE.get(type(event))
-        if words and (said := words.format(**vars(event))) not in self.said:
+        if words and (said := words.format(**_words(event))) not in self.said:
             self.said.add(said)
             self._print(said)
 
@@ -120,6 +126,12 @@ class Display:
         row.add_row(ProgressBar(total=1.0, completed=self.progress.share, width=width), Text(self.summary()))
         lines = (Text(f"  {line}", no_wrap=True, overflow="ellipsis") for line in self.stages())
         return Group(row, *lines)
+
+
+def _words(event: Event) -> dict[str, Any]:
+    """What an event says, by name; runs as 0-4."""
+    said = vars(event)
+    return said | ({"runs": span(said["runs"])} if "runs" in said else {})
 
 
 def clock_time(seconds: float) -> str:

@@ -21,6 +21,7 @@ from click.shell_completion import CompletionItem
 
 import ltbv
 from ltbv.errors import Refusal, one_line, unknown, words_of
+from ltbv.harness.leaving import ENDED, Leaving
 from ltbv.options import choices, kind, option
 
 GPUS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # what Linux has where a driver is there
@@ -48,6 +49,8 @@ class Group(click.Group):
             _end(f"not enough memory: {words_of(error) or 'the system gives no more'}")
         except KeyboardInterrupt:
             _end("stopped; finished runs are kept, the same command goes on", code=130)
+        except Leaving:
+            _end("told to end (SIGTERM); what was trained is kept, the same command goes on", code=ENDED)
         except OSError as error:
             if error.filename is None:  # of a stream: `main` knows
                 raise

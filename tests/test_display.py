@@ -8,7 +8,7 @@ from rich.console import Console
 from ltbv import display
 from ltbv.display import Display, clock_time
 from ltbv.harness.bootstrap import Job, prepare
-from ltbv.harness.events import EpochEnded, Failed, ImagesSeen, StageBegun, StageEnded, Unwritten
+from ltbv.harness.events import EpochEnded, Failed, HeldElsewhere, ImagesSeen, StageBegun, StageEnded, Unwritten
 from ltbv.harness.request import Request
 
 
@@ -49,6 +49,15 @@ def test_in_a_log_a_line_now_and_then_names_stage_runs_and_epoch(job, seen, monk
         "; ce/representation runs 0-1, epoch 11 of 30"
     )
     assert lines[-1] == "50%, 1:30 elapsed, 1:30 left"
+
+
+def test_runs_are_told_as_ranges(job, seen):
+    with Display(job, quiet=False, verbose=True) as shown:
+        seen.truncate(0)
+        shown.tell(HeldElsewhere((0, 1, 2, 5), "process 7 on here"))
+        shown.tell(told(job)[1])
+    lines = seen.getvalue().replace("\0", "").splitlines()
+    assert lines == ["runs 0-2,5 are in the hands of process 7 on here", "train ce/representation, runs 0-1"]
 
 
 def test_the_end_of_a_stage_is_a_line_if_the_last_one_is_a_while_ago(job, seen):

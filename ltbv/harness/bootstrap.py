@@ -210,7 +210,8 @@ class Job:
             if name in self.methods:
                 found.append(f"method {name!r} is ltbv's own; that of another package is asked for as {values}")
         usual = stack_size(self.request.runs, self.study.protocol.stack)
-        if self.tasks and not self.request.means.stack and (kept := recorded_stack_size(self.store) or usual) < usual:
+        free = not self.request.means.stack and not self.request.only
+        if self.tasks and free and (kept := recorded_stack_size(self.store) or usual) < usual:
             found.append(
                 f"runs are trained in stacks of {kept}, as this study began, so that all round alike; --stack {usual}"
                 " is faster, and mixes the two"

@@ -17,6 +17,7 @@ from ltbv.engine.terms import of_stage
 from ltbv.errors import Refusal
 from ltbv.guest import guest
 from ltbv.harness.bootstrap import Job
+from ltbv.harness.leaving import leave_if_told
 from ltbv.harness.study import filled_in
 from ltbv.harness.trainer import Trainer, one_thread
 from ltbv.harness.work import Order
@@ -70,8 +71,12 @@ def follow(device: str) -> None:
             method, runs = methods[asked["method"]], asked["runs"]
             if runs not in trainers:
                 trainers = {runs: Trainer(study, order.store(), dataset, runs, device=where)}
-            with guest(), one_thread(where):
-                trainers[runs].help_with(method, method.stage(asked["stage"]))
+            try:
+                with guest(), one_thread(where):
+                    trainers[runs].help_with(method, method.stage(asked["stage"]))
+            except Exception:
+                leave_if_told()  # as the first process has, at the end of an epoch
+                raise
 
 
 def _own(device: str) -> torch.device:

@@ -46,6 +46,7 @@ from ltbv.harness.events import (
     StageEnded,
     Tell,
 )
+from ltbv.harness.leaving import is_leaving, leave_if_told
 from ltbv.harness.study import Study
 from ltbv.methods.base import Adapting, Method, Rule, Stage
 from ltbv.methods.objective import called
@@ -58,7 +59,8 @@ from ltbv.store import Store, provenance
 class Checkpoint(Keeper):
     """Keeps the snapshots of a stage in a file, one every so many seconds; a damaged one is not used.
 
-    One that cannot be written costs no training: the log says so, and the next one may be.
+    One that cannot be written costs no training: the log says so, and the next one may be. Where the process was told
+    to end, the end of an epoch is the time, and `Leaving` what comes of it.
     """
 
     def __init__(self, store: Store, path: Path, seconds: float):
@@ -71,7 +73,7 @@ class Checkpoint(Keeper):
             return None
 
     def is_due(self) -> bool:
-        return time.monotonic() - self.last >= self.seconds
+        return is_leaving() or time.monotonic() - self.last >= self.seconds
 
     def save(self, arrays: dict[str, np.ndarray]) -> None:
         self.store.must_be_there()
@@ -80,6 +82,7 @@ class Checkpoint(Keeper):
         except Refusal as refusal:
             print(f"no snapshot: {refusal}", flush=True)
         self.last = time.monotonic()
+        leave_if_told()
 
 
 def _nobody(event: Event) -> None:
@@ -148,6 +151,7 @@ class Trainer:
     def write_missing(self, methods: Iterable[Method]) -> None:
         """Write the predictions that are missing. What a method's code raises costs that method and no other."""
         for method in methods:
+            leave_if_told()
             if missing := self.store.missing(method.key, self.runs):
                 try:
                     self.write_predictions(method, missing)
@@ -257,6 +261,7 @@ class Trainer:
             self.kept[key, run] = _kept(state, self.setup)
         keeper.path.unlink(missing_ok=True)
         self.tell(StageEnded(*told, time.monotonic() - begun))
+        leave_if_told()
         return network
 
     def help_with(self, method: Method, stage: Stage) -> None:

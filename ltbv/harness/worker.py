@@ -1,7 +1,8 @@
 """A worker process: reads an order and then chunks from standard input, writes events to standard output; JSON lines.
 
 It stops at once when its input ends: nothing is in hand then, or the process that fed it has died. Code of the user's
-finds nobody here who would answer it: an empty standard input, and no terminal.
+finds nobody here who would answer it: an empty standard input, and no terminal. Told to end (SIGTERM), it keeps what it
+trains at the end of the epoch, and does (`leaving`).
 """
 
 import contextlib
@@ -13,7 +14,8 @@ import threading
 from os import _exit  # as it is, whatever a method's code makes of it
 from typing import TextIO
 
-from ltbv.harness.events import Event
+from ltbv.harness.events import Event, Tell
+from ltbv.harness.leaving import ENDED, Leaving, heeding, leave_if_told
 
 
 def main() -> None:
@@ -28,6 +30,14 @@ def main() -> None:
         print(json.dumps(event.as_json()), file=events)
 
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    try:
+        with heeding(lambda: lines.put("")):
+            _serve(asked_for, lines, tell)
+    except Leaving:
+        _exit(ENDED)
+
+
+def _serve(asked_for: TextIO, lines: queue.SimpleQueue[str], tell: Tell) -> None:
     order_line = asked_for.readline()
     threading.Thread(target=_listen, args=(asked_for, lines), daemon=True).start()
 
@@ -40,7 +50,9 @@ def main() -> None:
     torch.set_num_threads(1)
     order = Order(**json.loads(order_line))
     prepare = functools.cache(lambda: work(order))
-    while line := lines.get():
+    while True:
+        line = lines.get()
+        leave_if_told()
         tell(attempt(prepare, Chunk.read(json.loads(line)), order, tell))
 
 

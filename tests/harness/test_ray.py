@@ -38,6 +38,11 @@ from ltbv.harness.events import (
     StageBegun,
     TriedAgain,
 )
+from ltbv.harness.executors.cluster import driver, node
+from ltbv.harness.executors.cluster.driver import Cluster as Driver
+from ltbv.harness.executors.cluster.exchange import Token, names, token, write_back
+from ltbv.harness.executors.cluster.node import Result, Told
+from ltbv.harness.executors.cluster.reach import reached
 from ltbv.harness.request import Request
 from ltbv.harness.work import Order
 from ltbv.store import Store
@@ -233,7 +238,7 @@ def test_a_killed_worker_is_replaced_and_two_nodes_make_the_same_bytes_as_local(
 @needs_ray
 def test_nodes_that_do_not_see_the_study_give_files_back(whole, cluster, tmp_path, monkeypatch):
     """And get what is there: cross-entropy is not trained again for what stands on it."""
-    monkeypatch.setattr(of_ray, "_token", lambda study: contextlib.nullcontext(of_ray.Token("/nowhere", "")))
+    monkeypatch.setattr(of_ray, "token", lambda study: contextlib.nullcontext(Token("/nowhere", "")))
     events: list[Event] = []
     assert job(tmp_path / "study", cluster, methods=("ce",)).run(events.append) == []
     assert {StageBegun, Predicted, ImagesSeen} <= kinds(events)
@@ -246,17 +251,30 @@ def test_nodes_that_do_not_see_the_study_give_files_back(whole, cluster, tmp_pat
 
 @needs_ray
 def test_what_a_method_raises_is_told_once_and_its_traceback_is_in_the_log(cluster, tmp_path, monkeypatch):
+    """And its stage is heard of before: the method waits until it was."""
+    heard = tmp_path / "heard"
     (tmp_path / "mine_on_ray.py").write_text(
+        "import pathlib, time\n"
         "from ltbv.methods.base import Loss, Method, Stage\n"
-        "def raises(logits, labels, counts):\n    raise RuntimeError('the wrong shape')\n"
+        "def raises(logits, labels, counts):\n"
+        "    for _ in range(600):\n"
+        f"        if pathlib.Path({str(heard)!r}).exists():\n"
+        "            raise RuntimeError('the wrong shape')\n"
+        "        time.sleep(0.1)\n"
         "RAISES = Method('raises', 'Raises', stages=(Stage('all', Loss(raises)),))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     events: list[Event] = []
-    failures = job(tmp_path / "study", cluster, methods=("mine_on_ray:RAISES", "ce"), runs=1).run(events.append)
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, StageBegun) and event.method == "raises":
+            heard.touch()
+
+    failures = job(tmp_path / "study", cluster, methods=("mine_on_ray:RAISES", "ce"), runs=1).run(tell)
     (failure,) = failures
     said, log = failure.split("; traceback: ")
-    assert said == "raises, run 0: mine_on_ray:raises, line 3 of mine_on_ray.py: RuntimeError: the wrong shape"
+    assert said == "raises, run 0: mine_on_ray:raises, line 6 of mine_on_ray.py: RuntimeError: the wrong shape"
     assert Path(log).is_file()
     assert Store(tmp_path / "study").runs("ce") == [0]
     assert "Traceback" in (tmp_path / "study" / "logs" / "runs-0-raises.log").read_text()
@@ -342,7 +360,7 @@ def test_without_ray_the_cure_is_named(monkeypatch):
 @pytest.mark.parametrize("address", ["here", "ray://127.0.0.1:1", "127.0.0.1", "a b:1", "127.0.0.1:99999999"])
 def test_an_address_that_is_none_is_refused(address):
     with pytest.raises(Refusal, match="give auto, or HOST:PORT"):
-        of_ray._reach(address)
+        reached(address)
 
 
 def test_an_address_where_nobody_listens_is_refused():
@@ -350,7 +368,7 @@ def test_an_address_where_nobody_listens_is_refused():
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(Refusal, match=f"no Ray cluster at {address}: Connection refused"):
-            of_ray._reach(address)
+            reached(address)
 
 
 @pytest.fixture
@@ -373,10 +391,10 @@ def test_files_that_would_leave_the_study_are_refused_and_nothing_is_written(ask
     before = everything(asked.store.path)
     for name in strange:
         with pytest.raises(Refusal, match="no file of runs"):
-            of_ray.write_back(asked.store, chunk, {**own, name: b"x"})
+            write_back(asked.store, chunk, {**own, name: b"x"})
     assert everything(asked.store.path) == before and not outside.exists()
-    of_ray.write_back(asked.store, chunk, own)
-    of_ray.write_back(asked.store, chunk, {**own, "predictions/ce/r000.npz": b"made again"})
+    write_back(asked.store, chunk, own)
+    write_back(asked.store, chunk, {**own, "predictions/ce/r000.npz": b"made again"})
     assert everything(asked.store.path) == {**before, **own}
 
 
@@ -393,8 +411,21 @@ class Errors:
         pass
 
 
+class Stream:
+    """What a task tells, one after the other."""
+
+    def __init__(self, told):
+        self.told = iter(told)
+
+    def __next__(self):
+        return next(self.told)
+
+    def completed(self):
+        return self
+
+
 class Pretended(types.SimpleNamespace):
-    """A cluster whose tasks come back at once, as `answer(chunk)` says: a result, or an exception."""
+    """A cluster whose tasks come back at once, as `answer(chunk)` says: of a result, or an exception."""
 
     exceptions = Errors
 
@@ -403,11 +434,12 @@ class Pretended(types.SimpleNamespace):
 
     def remote(self, **options):
         assert options["max_retries"] == 0 and options["num_cpus"] == 1
+        assert options["num_returns"] == "streaming"
         return lambda function: types.SimpleNamespace(remote=self.submit)
 
     def submit(self, chunk, *rest):
         self.given.append(chunk)
-        return len(self.given) - 1
+        return Stream([chunk])
 
     def get_runtime_context(self):
         return types.SimpleNamespace(gcs_address="127.0.0.1:1")
@@ -419,10 +451,10 @@ class Pretended(types.SimpleNamespace):
         return references[:1], references[1:]
 
     def get(self, reference):
-        answer = self.answer(self.given[reference])
+        answer = self.answer(reference)
         if isinstance(answer, Exception):
             raise answer
-        return {"files": {}, "log": b"", "events": [], "end": Ended(), **answer}
+        return Result(**{"files": {}, "log": b"", "end": Ended(), **answer})
 
     def cancel(self, reference):
         self.given.append("cancelled")
@@ -431,12 +463,12 @@ class Pretended(types.SimpleNamespace):
 @pytest.fixture
 def led(monkeypatch):
     """As if there were a head."""
-    monkeypatch.setattr(of_ray._Cluster, "is_led", lambda cluster: True)
+    monkeypatch.setattr(Driver, "is_led", lambda cluster: True)
 
 
 def served(asked: Job, answer, nodes: int = 1) -> tuple[Pretended, list[Event]]:
     library, events = Pretended(answer, nodes), []
-    with of_ray._Cluster(library, asked.order(), events.append, of_ray.wants(asked.order())) as cluster:
+    with Driver(library, asked.order(), events.append, of_ray.wants(asked.order())) as cluster:
         cluster.serve(asked.chunks)
     assert not asked.store.workers(), "what was held is let go of"
     return library, events
@@ -472,11 +504,11 @@ def test_files_that_are_not_the_chunks_own_fail_it(led, asked):
 
 
 def test_a_cluster_that_loses_its_last_node_is_given_up(asked, monkeypatch):
-    monkeypatch.setattr(of_ray, "GONE", 0.1)
+    monkeypatch.setattr(driver, "GONE", 0.1)
     library, events = served(asked, lambda chunk: {}, nodes=0)
     assert library.given == [] and [type(event) for event in events] == [Failed, Failed]
     assert events[0].why == "the Ray cluster was lost: its head, 127.0.0.1:1, is gone"
-    monkeypatch.setattr(of_ray._Cluster, "is_led", lambda cluster: True)
+    monkeypatch.setattr(Driver, "is_led", lambda cluster: True)
     _, events = served(asked, lambda chunk: {}, nodes=0)
     assert events[0].why == "the Ray cluster was lost: no node has 1 CPU any more"
 
@@ -492,12 +524,80 @@ def test_a_token_is_seen_where_it_is_and_those_of_the_dead_are_removed(tmp_path)
     old = tmp_path / "locks" / f"ray-{socket.gethostname()}-999999999.token"
     old.parent.mkdir()
     old.write_text("")
-    with of_ray._token(tmp_path) as token:
-        assert token.is_seen() and not old.exists()
-        assert not replace(token, content="another").is_seen() and not replace(token, path="/nowhere").is_seen()
-    assert not token.is_seen() and not list((tmp_path / "locks").iterdir())
+    with token(tmp_path) as own:
+        assert own.is_seen() and not old.exists()
+        assert not replace(own, content="another").is_seen() and not replace(own, path="/nowhere").is_seen()
+    assert not own.is_seen() and not list((tmp_path / "locks").iterdir())
 
 
 def test_the_files_of_a_chunk_are_those_its_methods_can_make(asked):
     key = asked.recipes["ce"]["stages"][0]["key"]
-    assert of_ray.names(asked.store, Chunk((3,), ("ce",))) == {"predictions/ce/r003.npz", f"stages/{key}/r003.npz"}
+    assert names(asked.store, Chunk((3,), ("ce",))) == {"predictions/ce/r003.npz", f"stages/{key}/r003.npz"}
+
+
+# what a node tells
+
+
+def test_what_happens_is_told_while_it_happens_and_images_are_added_up(monkeypatch):
+    """Nobody waits for the end of a chunk to hear of its epochs."""
+    monkeypatch.setattr(node, "PACE", 0.01)
+    goes_on, heard = threading.Event(), []
+    begun = StageBegun("ce", "representation", (0, 1), "key", 2, "cpu")
+
+    def do(tell) -> Ended:
+        tell(begun)
+        for _ in range(100):
+            tell(ImagesSeen(8, "key", (0, 1)))
+        assert goes_on.wait(60), "the driver was told nothing"
+        tell(ImagesSeen(8, "key", (0, 1)))
+        return Ended("memory", "full")
+
+    told = node._heard(do)
+    while True:
+        try:
+            heard += next(told).events
+        except StopIteration as stop:
+            assert stop.value == Ended("memory", "full")
+            break
+        if sum(event.images for event in heard if isinstance(event, ImagesSeen)) == 800:
+            assert len(heard) < 50 and heard[0] == begun
+            goes_on.set()
+    assert sum(event.images for event in heard[1:]) == 808
+
+
+def test_a_task_that_is_cancelled_stops_at_what_it_tells_next_and_nothing_goes_on_behind_it(monkeypatch):
+    monkeypatch.setattr(node, "PACE", 0.01)
+    ended = []
+
+    def do(tell) -> Ended:
+        try:
+            while True:
+                tell(ImagesSeen(8, "key", (0,)))
+        finally:
+            ended.append(True)
+
+    told = node._heard(do)
+    next(told)
+    with pytest.raises(KeyboardInterrupt):
+        told.throw(KeyboardInterrupt)
+    assert ended == [True]
+
+
+def test_what_is_raised_beside_the_chunk_is_raised_by_the_task():
+    def do(tell) -> Ended:
+        raise MemoryError("no more")
+
+    with pytest.raises(MemoryError, match="no more"):
+        list(node._heard(do))
+
+
+def test_what_a_task_has_told_is_heard_before_it_ends(led, asked):
+    """The driver hears of a stage from a task that is still at work."""
+    begun = StageBegun("ce", "representation", (0, 1), "key", 2, "cpu")
+    library, events = Pretended(lambda chunk: {}), []
+    library.submit = lambda chunk, *rest: Stream([Told((begun,)), chunk])
+    get = library.get
+    library.get = lambda found: found if isinstance(found, Told) else [get(found), events.append("ended")][0]
+    with Driver(library, asked.order(), events.append, of_ray.wants(asked.order())) as cluster:
+        cluster.serve(asked.chunks)
+    assert events == [begun, "ended"] * len(asked.chunks)

@@ -9,8 +9,8 @@ import pytest
 from ltbv.data.cache import directory
 from ltbv.data.images.sources import images
 from ltbv.harness.bootstrap import prepare
+from ltbv.harness.executors.cluster.driver import environment
 from ltbv.harness.executors.local import search_path
-from ltbv.harness.executors.ray import environment
 from ltbv.harness.request import Request
 from ltbv.harness.source import settled
 from ltbv.harness.work import work

@@ -7,6 +7,7 @@ from ltbv.guest import guest
 from ltbv.harness.chunks import Chunk
 from ltbv.harness.events import Tell
 from ltbv.harness.executors.dispatcher import PATIENCE, Dispatcher
+from ltbv.harness.leaving import leave_if_told
 from ltbv.harness.work import Order, work
 
 
@@ -18,6 +19,7 @@ def inline(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
     with Dispatcher(order, tell) as dispatcher:
         dispatcher.add(*chunks)
         while not dispatcher.is_over:
+            leave_if_told()
             if (chunk := dispatcher.take()) is None:
                 time.sleep(PATIENCE)
                 continue

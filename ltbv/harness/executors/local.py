@@ -3,7 +3,7 @@
 A worker is `python -m ltbv.harness.worker`: it reads an order and then chunks, one JSON line each, and writes events.
 One that dies takes nothing with it but its chunk's unfinished stages; a fresh worker takes the chunk again, at most
 `order.retries` times, and then without the method that was in hand. When this process dies, workers see the end of
-their input and stop at once.
+their input and stop at once. When it is told to end (`leaving`), it tells them, and waits.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from ltbv.errors import reason
 from ltbv.harness.chunks import Chunk
 from ltbv.harness.events import Ended, Event, Tell
 from ltbv.harness.executors.dispatcher import PATIENCE, Dispatcher
+from ltbv.harness.leaving import Leaving, is_leaving
 from ltbv.harness.work import Order
 
 ENVIRONMENT = {
@@ -46,10 +47,12 @@ def local(chunks: Sequence[Chunk], order: Order, tell: Tell) -> None:
             feeder.start()
         try:
             for _ in feeders:
-                while (event := processes.events.get()) is not None:
+                while (event := processes.next_event()) is not None:
                     tell(event)
         finally:
             processes.stop(feeders)
+        if is_leaving() and not processes.is_over:
+            raise Leaving
         for chunk in (*processes.waiting, *processes.in_hand):  # where a thread came to an end before its time
             processes.fail(chunk, "the thread that feeds its worker ended; what it said stands above")
         while not processes.events.empty():
@@ -66,6 +69,15 @@ class _Processes(Dispatcher):
         self.turn = threading.Condition()
         self.started: list[subprocess.Popen[str]] = []
         super().__init__(order, self.events.put)
+
+    def next_event(self) -> Event | None:
+        """What is told next; None: a thread has ended. Where we are to leave, workers are told so meanwhile."""
+        while True:
+            if is_leaving():
+                for worker in self.started:
+                    worker.terminate()
+            with contextlib.suppress(queue.Empty):
+                return self.events.get(timeout=PATIENCE)
 
     def feed(self, number: int) -> None:
         """Feed one worker, or one after another, until all is over; ends with None."""
@@ -99,7 +111,7 @@ class _Processes(Dispatcher):
     def _next(self) -> Chunk | None:
         """The next chunk, waited for; None when all is over."""
         with self.turn:
-            while not self.stopping.is_set() and not self.is_over:
+            while not self.stopping.is_set() and not self.is_over and not is_leaving():
                 if (chunk := self.take()) is not None:
                     return chunk
                 self.turn.wait(PATIENCE)
@@ -111,7 +123,10 @@ class _Processes(Dispatcher):
         if end is None:
             worker.kill()
             code = _dismiss(worker)
-            if not self.stopping.is_set():
+            if is_leaving():
+                with self.turn:
+                    self.add(chunk)
+            elif not self.stopping.is_set():
                 cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
                 with self.turn:
                     self.lose(chunk, cause, f"; its output is in {log.with_name(chunk.log)}")
