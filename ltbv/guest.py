@@ -31,6 +31,13 @@ def guest() -> Iterator[None]:
         os._exit, sys.stdin = leave, typed
 
 
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """The same where a command answers on standard output: what is printed in here goes to standard error."""
+    with guest(), contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
 def place(thing: Any) -> str:
     """Where a function, a class, or the class of a value stands: package.module:name."""
     named = thing if hasattr(thing, "__qualname__") else type(thing)
@@ -46,7 +53,7 @@ def imported(what: str, where: str, cure: str, *, name: str = "") -> Any:
     if name in ("", where):  # and not what a package calls so
         _refuse_hidden(f"{what} {where!r}", module.partition(".")[0])
     try:
-        with guest():
+        with aside():
             return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
         raise Refusal(f"{what} {name or where!r} cannot be imported ({reason(error)}); {cure}") from error

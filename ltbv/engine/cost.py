@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import lru_cache
 
@@ -17,11 +18,12 @@ from ltbv.engine.protocol import Protocol
 from ltbv.engine.replay import drive
 from ltbv.engine.terms import of_stage
 from ltbv.errors import Refusal, reason
-from ltbv.guest import place
+from ltbv.guest import aside, place
 from ltbv.methods.base import Stage
 from ltbv.models.experts import Backbone, Experts, Net
 from ltbv.models.foreign import Foreign
-from ltbv.models.stack import Norm, by_run, draw_run
+from ltbv.models.shapes import shapes_only
+from ltbv.models.stack import Norm, by_run, draw_run, evaluating
 from ltbv.seeds import generator
 
 LARGEST_STACK = 40  # beyond it a GPU gains little
@@ -106,8 +108,7 @@ def run_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int
 
 def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:
     """Bytes of one run's weights."""
-    with torch.device("meta"):
-        network = build(stage, protocol, 1, image_shape, classes)
+    network, _ = _shown(stage.net, protocol.backbone, image_shape, classes)
     return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
@@ -128,21 +129,53 @@ def network_cost(
 def _counted(
     net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int, apart: bool
 ) -> dict[str, int]:
-    height, width, channels = image_shape
-    with torch.device("meta"):
-        network = net.build(backbone, runs=1, channels=channels, classes=classes, size=(height, width)).eval()
-        image = torch.zeros(1, channels, height, width)
     normed: list[int] = []
-    for module in network.modules():
-        if isinstance(module, (Norm, torch.nn.BatchNorm2d)):
-            module.register_forward_hook(lambda module, inputs, output: normed.append(output.numel()))
-    with FlopCounterMode(display=False) as counter:
+    network, _ = _shown(net, backbone, image_shape, classes)
+    image = _blank(network, 1, image_shape)
+    with aside(), evaluating(network), FlopCounterMode(display=False) as counter, ExitStack() as hooks:
+        for module in network.modules():
+            if isinstance(module, (Norm, torch.nn.BatchNorm2d)):
+                hook = module.register_forward_hook(lambda _, given, found: normed.append(found.numel()))
+                hooks.callback(hook.remove)
         output = network([image] * net.experts if apart else image)
         for part in network.parts:
             part.answer(getattr(network, part.name), output.logits, output.features)
     macs = counter.get_total_flops() // 2
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"parameters": parameters, "macs": macs, "macs_with_norm": macs + 2 * sum(normed)}
+
+
+@lru_cache(maxsize=64)
+def _shown(
+    net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int
+) -> tuple[Experts, tuple[int, ...]]:
+    """One run's network to look at, and the shape of its logits of two images, in training; what it raises of them
+    comes through. It has no numbers, but where it reads some to answer."""
+    size = image_shape[:2]
+    if not isinstance(backbone, Foreign):
+        return _asked(shapes_only(), net, backbone, image_shape, classes)
+    backbone.check_on(size)
+    try:
+        return _asked(shapes_only(), net, backbone, image_shape, classes)
+    except RuntimeError:
+        if not backbone.answers(size):
+            raise
+    return _asked(torch.device("cpu"), net, backbone, image_shape, classes)
+
+
+@torch.no_grad()
+def _asked(
+    where: AbstractContextManager, net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int
+) -> tuple[Experts, tuple[int, ...]]:
+    height, width, channels = image_shape
+    with aside(), where:
+        network = net.build(backbone, runs=1, channels=channels, classes=classes, size=(height, width))
+        return network, tuple(network(_blank(network, 2, image_shape)).logits.shape)
+
+
+def _blank(network: Experts, n: int, image_shape: tuple[int, int, int]) -> torch.Tensor:
+    height, width, channels = image_shape
+    return torch.zeros(n, channels, height, width, device=next(network.parameters()).device)
 
 
 def costs_by_experts(
@@ -165,26 +198,24 @@ def costs_by_experts(
 
 def check(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> None:
     """Refuse a stage whose network cannot be built, or cannot take such images, before anything is done."""
-    height, width, channels = image_shape
+    height, width, _ = image_shape
     if protocol.micro_batch and stage.objective.looks_ahead:
         raise Refusal(
             f"stage {stage.name!r} looks from other weights than those that learn, at the whole batch at once, and"
             f" micro_batch is {protocol.micro_batch}: leave out --micro-batch, or the method"
         )
     try:
-        with torch.device("meta"):
-            network = build(stage, protocol, 1, image_shape, classes)
-            said = network(torch.zeros(2, channels, height, width)).logits
+        network, said = _shown(stage.net, protocol.backbone, image_shape, classes)
     except Refusal:
         raise
     except Exception as error:  # a foreign network may dislike small images in any way
         cure = f"; {protocol.backbone.fitting((height, width))}" if isinstance(protocol.backbone, Foreign) else ""
         raise Refusal(f"stage {stage.name!r} on images of {height} x {width}: {reason(error)}{cure}") from error
-    if tuple(said.shape[2:]) != (2, classes) or said.shape[0] != 1:
+    if said[2:] != (2, classes) or said[0] != 1:
         makers = [place(one) for one in (stage.net.head, *(p for p in stage.net.parts if p.at == "logits"))]
         raise Refusal(
-            f"stage {stage.name!r}: {' and '.join(makers)} gave logits of shape {tuple(said.shape)} for one run and two"
-            f" images; there are {classes} classes, so they have to be [1, E, 2, {classes}]"
+            f"stage {stage.name!r}: {' and '.join(makers)} gave logits of shape {said} for one run and two images;"
+            f" there are {classes} classes, so they have to be [1, E, 2, {classes}]"
         )
     owned = {id(parameter) for parameter, _ in by_run(network, 1)}
     if strange := [name for name, parameter in network.named_parameters() if id(parameter) not in owned]:

@@ -23,6 +23,7 @@ from ltbv.models.cut import SIDES, halves, headless, last_linear, places, tried,
 from ltbv.models.experts import NARROWED
 from ltbv.models.loop import Loop, lent
 from ltbv.models.named import FILE, PRETRAINED, Arguments, spelt
+from ltbv.models.shapes import of_shapes
 from ltbv.models.weights import State, Weights
 
 CPU = torch.device("cpu")
@@ -111,7 +112,7 @@ class Foreign(ABC):
             for value in (size[0], size) if square else (size,):
                 told = {**dict(self.arguments), argument: value}
                 other = replace(self, arguments=tuple(sorted(told.items())), weights=None)
-                if _takes(other, size):
+                if other.answers(size):
                     return f"give --network {other}"
         if side := _side(self):
             return f"it takes images of {side} x {side}; give such, or another network"
@@ -121,6 +122,14 @@ class Foreign(ABC):
         """Refuse arguments that it does not take, and weights of another network."""
         if self.arguments or self.weights:
             _fitted(self)
+
+    def check_on(self, size: tuple[int, int]) -> None:
+        """Refuse what is no classifier of images of (H, W); of packages that is known."""
+        del size
+
+    def answers(self, size: tuple[int, int]) -> bool:
+        """Does it take images of (H, W)?"""
+        return _takes(self, size)
 
     def __str__(self) -> str:
         cut = f"@{self.cut}" if self.cut else ""
@@ -211,7 +220,7 @@ def _way(of: Foreign, factor: float) -> tuple[str, int]:
         end, side = of.end(network), _side(of) or of.sides[0]
         found = way(headless(network, end), of.cut, end, f"{of.source}:{of.name}", side)
         if factor != 1:
-            stems = [_parted(of, width, found[0])[0].state_dict() for width in (1.0, factor)]
+            stems = [of_shapes(lambda w=w: _parted(of, w, found[0])[0]).state_dict() for w in (1.0, factor)]
             shapes = [{name: value.shape for name, value in stem.items()} for stem in stems]
             if shapes[0] != shapes[1]:  # what experts share would be of another width than what they take
                 raise of._as_wide(factor)
@@ -230,10 +239,11 @@ def _side(of: Foreign) -> int | None:
 
 def _narrows(of: Foreign, factor: float) -> bool:
     """Has it such a place to cut at, and can what follows be made so many times as wide?"""
-    with CPU, lent(np.random.default_rng(0), CPU):
-        return of.cut in places(of.whole()) and of.narrowed(factor) is not None
+    with lent(np.random.default_rng(0), CPU):
+        return of.cut in places(of_shapes(of.whole)) and of_shapes(lambda: of.narrowed(factor)) is not None
 
 
+@lru_cache(maxsize=64)
 def _takes(of: Foreign, size: tuple[int, int]) -> bool:
     """Can it be made, and does it take images of (H, W)?"""
     try:
@@ -260,9 +270,8 @@ def _renamed(of: Foreign) -> State | None:
 
 @lru_cache(maxsize=64)
 def _width(of: Foreign) -> int:
-    with CPU, lent(np.random.default_rng(0), CPU):
-        network = of.whole()
     _side(of)
+    network = of_shapes(of.whole)
     last = network.get_submodule(of.end(network))
     assert isinstance(last, nn.Linear)
     return last.in_features

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbv.errors import Refusal
+from ltbv.models.shapes import of_shapes
 from ltbv.models.stack import Layer
 
 
@@ -77,12 +78,9 @@ class Loop(Layer):
 
 def _made(make: Callable[[], nn.Module]) -> nn.Module:
     """A member; some can be made where there are numbers only, and are then moved to where none are asked for."""
-    try:
+    if torch.get_default_device().type != "meta":
         return make()
-    except NotImplementedError:
-        with torch.device("cpu"):
-            member = make()
-        return member.to(torch.get_default_device())
+    return of_shapes(make).to("meta")
 
 
 @contextmanager

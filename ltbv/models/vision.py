@@ -23,6 +23,7 @@ from ltbv.models.narrow import narrower
 from ltbv.models.own import own
 from ltbv.models.pretrained import of_hub, of_url
 from ltbv.models.resnet import SMALL, Resnet, of_depth
+from ltbv.models.shapes import of_shapes
 from ltbv.models.weights import State, weights
 
 SCHEMAS = (
@@ -73,7 +74,7 @@ class TorchvisionBackbone(Foreign):
 
     def narrowed(self, factor: float) -> nn.Module | None:
         """Of a residual network: the planes of its layers from the cut on, as RIDE narrows them."""
-        network, resnet = self.whole(), torchvision().models.ResNet
+        network, resnet = of_shapes(self.whole), torchvision().models.ResNet
         top, within, _ = self.cut.partition(".")
         names = [name for name, _ in network.named_children()]
         own = [name for name in names[names.index(top) + bool(within) :] if name.startswith("layer")]
@@ -154,7 +155,7 @@ class TimmBackbone(Foreign):
         return of_url(str(self), url)
 
     def narrowed(self, factor: float) -> nn.Module | None:
-        return narrower(self.whole(), self.cut, factor, lambda **more: self._make(**more))
+        return narrower(of_shapes(self.whole), self.cut, factor, lambda **more: self._make(**more))
 
     def _make(self, **more: Any) -> nn.Module:
         return _timm().create_model(self.name, **{"pretrained": False, **dict(self.arguments), **more})

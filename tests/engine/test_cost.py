@@ -182,3 +182,19 @@ def test_a_stack_is_as_large_as_half_of_a_gpus_memory_and_no_larger_than_pays(mo
     assert least <= found <= most and found * 0.18 <= max(0.18, gigabytes / 2)
     assert most_runs((*stages, *METHODS["ride_6"].stages), CIFAR, IMAGE, 100) <= found, "the largest network counts"
     assert most_runs(stages, replace(CIFAR, batch=10**6), IMAGE, 100) == 1
+
+
+def test_stages_of_one_network_ask_it_once(monkeypatch):
+    """Before: each method's planning made and asked it anew, which took most of a command's beginning."""
+    built, build = [], Net.build
+
+    def counted(self, *given, **more):
+        built.append(self)
+        return build(self, *given, **more)
+
+    monkeypatch.setattr(Net, "build", counted)
+    for stage in (METHODS["ce"].stages[0], METHODS["focal"].stages[0], *METHODS["crt"].stages):
+        check(stage, TINY, (9, 9, 3), 3)
+        network_cost(stage.net, TINY.backbone, (9, 9, 3), 3)
+        stored_bytes(stage, TINY, (9, 9, 3), 3)
+    assert built == [Net()]
