@@ -5,10 +5,11 @@ from ltbv.report.grid import Grid, GridCell, GridRow
 from ltbv.report.judgement import CLAIM, UNJUDGED
 from ltbv.report.names import printable
 from ltbv.report.tables import Tables
-from ltbv.report.verdict import NO, OPEN, YES
+from ltbv.report.verdict import NO, OPEN, YES, listed
 from ltbv.stats.record import OF_ONE_SET
 
 PARTS = ("bias", "variance")
+MIDDLE = SPLITS[1]
 MOST_KEEPERS = 3  # that are named
 
 
@@ -25,10 +26,12 @@ def answer(tables: Tables, grid: Grid, evidence: Evidence) -> tuple[str, str]:
         return tables.verdicts[0].headline, ""
     if all(verdict.headline.startswith("Too few runs") for verdict in tables.verdicts):
         return f"There are too few runs to compare with {reference}.", ""
-    if not evidence.points("few"):
-        return f"There are no few-shot test images, so no tail to compare with that of {reference}.", _why(
-            grid, tables, False
-        )
+    head, tail = evidence.ends
+    if not evidence.points(tail):
+        there = [split for split in SPLITS if split in evidence.present]
+        of = f"All test images are of {there[0]}-shot classes" if there else "No test image is of a known split"
+        said = f"{of}, so there is no tail to compare with that of {reference}"
+        return f"{said}: other thresholds, many and few, make one.", _why(grid, tables, "")
     beating = [row for row in grid.others if verdicts[row.key].tail == YES]
     if len(verdicts) == 1:
         (verdict,) = verdicts.values()
@@ -37,13 +40,14 @@ def answer(tables: Tables, grid: Grid, evidence: Evidence) -> tuple[str, str]:
         said = f"None of {len(verdicts)} methods is shown to beat {reference} in the tail"
     else:
         who = f"All {len(verdicts)} methods beat" if len(beating) == len(verdicts) else ""
-        who = who or f"{len(beating)} of {len(verdicts)} methods {'beat' if len(beating) > 1 else 'beats'}"
+        who = who or f"{len(beating)} of {len(verdicts)} methods{_named(beating)} beat{'s' * (len(beating) == 1)}"
         heads = {row.key: verdicts[row.key].head for row in beating}
         said = f"{who} {reference} in the tail; {_keepers(beating, heads)}"
+    said += "; the head is medium here" * (head == MIDDLE) + "; the tail is medium here" * (tail == MIDDLE)
     if evidence.setting.scheme in OF_ONE_SET:
         first = said if len(verdicts) == 1 else said[0].lower() + said[1:]  # of one, it begins with a name
         said = f"Of this one training set: {first}"
-    return f"{said}.", _why(grid, tables)
+    return f"{said}.", _why(grid, tables, tail)
 
 
 def _of_one(label: str, reference: str, tail: str, head: str) -> str:
@@ -56,6 +60,11 @@ def _of_one(label: str, reference: str, tail: str, head: str) -> str:
     return f"{tails[tail]}; {heads[head]}"
 
 
+def _named(rows: list[GridRow]) -> str:
+    """', A and B,' of few methods; nothing of many."""
+    return f", {listed(printable(row.label) for row in rows)}," if len(rows) <= MOST_KEEPERS else ""
+
+
 def _keepers(beating: list[GridRow], heads: dict[str, str]) -> str:
     """Which of those that are better in the tail keep the head; 'is shown to' where it is open for others."""
     keeping = [row for row in beating if heads[row.key] == YES]
@@ -65,13 +74,12 @@ def _keepers(beating: list[GridRow], heads: dict[str, str]) -> str:
         if len(beating) == 1:
             return "whether it keeps the head is open" if open_too else "it loses in the head"
         return f"none of them {one} the head"
-    names = [printable(row.label) for row in keeping]
     if len(keeping) == len(beating):
         return "it keeps the head" if len(keeping) == 1 else "all of them keep the head"
     if len(keeping) == 1:
-        return f"only {names[0]} {one} the head"
+        return f"only {printable(keeping[0].label)} {one} the head"
     if len(keeping) <= MOST_KEEPERS:
-        return f"{', '.join(names[:-1])} and {names[-1]} also keep the head"
+        return f"{listed(printable(row.label) for row in keeping)} also keep the head"
     return f"{len(keeping)} also keep the head, best {_best(keeping)}"
 
 
@@ -80,25 +88,25 @@ def _best(rows: list[GridRow]) -> str:
     return printable(max(rows, key=lambda row: row.at("all", "accuracy").estimate).label)
 
 
-def _why(grid: Grid, tables: Tables, any_few: bool = True) -> str:
-    """Of how many methods bias and variance fall in the tail; of one method, its headline."""
+def _why(grid: Grid, tables: Tables, tail: str) -> str:
+    """Of how many methods bias and variance fall in the tail, a split or empty; of one method, its headline."""
     others = grid.others
     if len(others) == 1:
         return tables.verdicts[0].headline
-    if any_few and all(_falls(row.at("few", quantity)) for row in others for quantity in PARTS):
+    if tail and all(_falls(row.at(tail, quantity)) for row in others for quantity in PARTS):
         return f"In the tail, bias and variance fall with all {len(others)} methods."
-    tail = f"{_in_the_tail(others)}; variance" if any_few else "Variance"
+    before = f"{_in_the_tail(others, tail)}; variance" if tail else "Variance"
     falling = [row for row in others if any(_falls(row.at(split, "variance")) for split in SPLITS)]
     if not falling:
-        return f"{tail} is shown to fall nowhere."
+        return f"{before} is shown to fall nowhere."
     if len(falling) == 1:
-        return f"{tail} falls anywhere only with {printable(falling[0].label)}."
+        return f"{before} falls anywhere only with {printable(falling[0].label)}."
     some = f"all {len(others)}" if len(falling) == len(others) else f"{len(falling)} of all {len(others)}"
-    return f"{tail} falls in some split with {some}."
+    return f"{before} falls in some split with {some}."
 
 
-def _in_the_tail(others: tuple[GridRow, ...]) -> str:
-    cells = {quantity: [row.at("few", quantity) for row in others] for quantity in PARTS}
+def _in_the_tail(others: tuple[GridRow, ...], tail: str) -> str:
+    cells = {quantity: [row.at(tail, quantity) for row in others] for quantity in PARTS}
     judged = {quantity: sum(cell.state != UNJUDGED for cell in own) for quantity, own in cells.items()}
     falls = {quantity: sum(map(_falls, own)) for quantity, own in cells.items()}
     if judged["bias"] == judged["variance"] > 0:

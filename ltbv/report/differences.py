@@ -57,7 +57,7 @@ def by_split(grid: pd.DataFrame, looks: Mapping[str, Look], limits: Mapping[str,
     panels[0].tick_params(axis="y", length=0)
     for panel in panels[1:]:
         panel.yaxis.set_visible(False)
-    _legend(figure, splits_told() + [_handle(INK, "o", state, words) for state, words in STATES.items()])
+    _legend(figure, splits_told(grid) + [_handle(INK, "o", state, words) for state, words in STATES.items()])
     _words(figure, looks[reference].label, grid, limits)
     return figure
 
@@ -76,9 +76,10 @@ def one(panel: Axes, grid: pd.DataFrame, quantity: str, looks: Mapping[str, Look
     panel.set_title(f"{quantity.capitalize()}{', points' if quantity == 'accuracy' else ''}{better}", loc="left")
 
 
-def splits_told() -> list[Line2D]:
-    """What tells the splits of `one` apart, for a legend."""
-    return [_handle(colour, marker, CLAIM, split) for split, (colour, marker) in SPLIT_MARKS.items()]
+def splits_told(grid: pd.DataFrame) -> list[Line2D]:
+    """What tells the splits of `one` apart, for a legend: those of which something is known."""
+    there = set(grid.loc[grid["estimate"].notna(), "group"])
+    return [_handle(colour, marker, CLAIM, split) for split, (colour, marker) in SPLIT_MARKS.items() if split in there]
 
 
 def many(grid: pd.DataFrame, looks: Mapping[str, Look], limits: Mapping[str, float]) -> Figure:

@@ -4,7 +4,7 @@ Where they come from is another file's business (`study` reads a study directory
 (`tables`). Axes: R runs, N test points, C classes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,13 @@ SHOWN = ("accuracy", "bias", "variance")  # what figures and tables of classes s
 HIGHER_IS_BETTER = ("accuracy",)
 MOST_LOGITS = 200_000_000  # of all runs: to read more would take longer than the rest of a report
 MOST_CLASSES, MOST_IMAGES = 10**6, 10**12  # images of a class; beyond these a number is taken for damage
+
+
+def ends(present: Iterable[str]) -> tuple[str, str]:
+    """Head and tail, of the groups that have test points: of the splits there, that of most and that of fewest training
+    images. Where there are not two splits, many and few, which may not be there."""
+    there = [split for split in SPLITS if split in set(present)]
+    return (there[0], there[-1]) if len(there) > 1 else (SPLITS[0], SPLITS[-1])
 
 
 def chosen(keys: Sequence[str], reference: str | None = None, methods: Sequence[str] = ()) -> tuple[str, ...]:
@@ -240,6 +247,16 @@ class Evidence:
     def points(self, group: str | int) -> int:
         """Test points of a group, or of one class."""
         return int(self.points_by_class[self.groups[group] if isinstance(group, str) else group].sum())
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The splits that are head and tail: many and few, unless one of them has no test points."""
+        return ends(self.present)
+
+    @cached_property
+    def present(self) -> tuple[str, ...]:
+        """Those of GROUPS that have test points."""
+        return tuple(group for group in GROUPS if self.points(group))
 
     @cached_property
     def additions(self) -> list[tuple[MethodRuns, MethodRuns]]:

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from ltbv.report import gridview
+from ltbv.report import gridview, legend
 from ltbv.report.evidence import SHOWN
 from ltbv.report.grid import Grid, GridRow
 from ltbv.report.sheet import DOUBT
@@ -54,10 +54,9 @@ def draw(grid: Grid) -> Figure:
     )
     panel.tick_params(axis="x", labelsize=SMALL)
     for at, group in enumerate(grid.groups):
-        aside = f" ({gridview.ASIDE[group]})" if group in gridview.ASIDE else ""
         middle = (at + 0.5) * len(SHOWN)
         panel.annotate(
-            f"{group}{aside}",
+            legend.name(group, grid.groups),
             (middle, 1),
             xytext=(0, 16),
             xycoords=panel.get_xaxis_transform(),

@@ -21,7 +21,6 @@ LOOKS: dict[tuple[str, bool | None], str] = {  # (state, better)
 }
 SIGNS = {"b": "B", "w": "W", "hb": "b", "hw": "w", "o": "o"}  # of a look: its mark
 HALF = 42  # percent of a cell's width, from the middle to the end of the axis
-ASIDE = {"many": "head", "few": "tail"}
 COLUMNS = {"accuracy": ("acc. %", "acc.", "A"), "bias": ("bias", "bias", "B"), "variance": ("variance", "var.", "V")}
 LETTERS, LETTERS_DENSE = 60, 25  # of a name
 
@@ -39,7 +38,7 @@ def view(grid: Grid, evidence: Evidence) -> dict[str, Any]:
         "dense": grid.dense,
         "beyond": grid.beyond,
         "groups": [
-            {"key": name, "aside": ASIDE.get(name, ""), "classes": legend.classes(evidence, name)}
+            {"key": name, "aside": legend.asides(grid.groups).get(name, ""), "classes": legend.classes(evidence, name)}
             for name in grid.groups
         ],
         "columns": [

@@ -167,7 +167,8 @@ GRID_COLUMNS = {"accuracy": "acc.", "bias": "bias", "variance": "var."}
 def grid(of: Grid, evidence: Evidence) -> str:
     """The grid: a row a method, marks in boxes without width; bold is better, italic worse, and both have a mark."""
     columns = len(of.groups) * len(SHOWN)
-    over = " & ".join(rf"\multicolumn{{{len(SHOWN)}}}{{c}}{{{escaped(legend.NAMES[group])}}}" for group in of.groups)
+    names = [escaped(legend.name(group, of.groups)) for group in of.groups]
+    over = " & ".join(rf"\multicolumn{{{len(SHOWN)}}}{{c}}{{{name}}}" for name in names)
     rules = "".join(rf"\cmidrule(lr){{{2 + at}-{1 + at + len(SHOWN)}}}" for at in range(0, columns, len(SHOWN)))
     heads = " & ".join([*GRID_COLUMNS.values()] * len(of.groups))
     rows = [_grid_row(of, of.reference), r"\midrule"]

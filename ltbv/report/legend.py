@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ltbv.report.captions import MOST_NAMED
-from ltbv.report.evidence import GROUPS, SHOWN, SPLITS, Evidence
+from ltbv.report.evidence import GROUPS, SHOWN, SPLITS, Evidence, ends
 from ltbv.report.grid import Grid, GridCell
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, UNJUDGED
 from ltbv.report.names import printable
@@ -17,9 +17,19 @@ MARKS: dict[tuple[str, bool | None], str] = {  # (state, better)
     (INTERVAL, False): "◃",
 }
 PLAIN = {"▸": ">", "◂": "<", "▹": ")", "◃": "(", "±": "~", "†": "?", "─": "-", "…": "."}  # where an encoding lacks them
-NAMES = {"all": "all", "many": "many (head)", "medium": "medium", "few": "few (tail)"}
 NEVER = "'all' is not among the nine claims of a method."
 IN_ALL = {"all": "over all classes", **{split: f"in {split}" for split in SPLITS}}
+
+
+def asides(groups: Sequence[str]) -> dict[str, str]:
+    """The split that is the head of these groups, and that which is the tail: group -> which of the two."""
+    return {split: end for split, end in zip(ends(groups), ("head", "tail"), strict=True) if split in groups}
+
+
+def name(group: str, groups: Sequence[str]) -> str:
+    """A group above its columns, and whether it is head or tail."""
+    aside = asides(groups).get(group)
+    return f"{group} ({aside})" if aside else group
 
 
 def mark(cell: GridCell) -> str:

@@ -60,7 +60,7 @@ MARKED = {CLAIM: ("**{}**", "*{}*"), INTERVAL: ("{}▹", "{}◃")}  # state -> b
 
 def grid(of: Grid, evidence: Evidence) -> str:
     """The grid as a GitHub table: bold is a claim of better, italic of worse; the caption below says the rest."""
-    over = [f"{legend.NAMES[group]}: acc % | bias | variance" for group in of.groups]
+    over = [f"{legend.name(group, of.groups)}: acc % | bias | variance" for group in of.groups]
     lines = [f"| | {' | '.join(over)} |", f"|---|{'---:|' * len(SHOWN) * len(of.groups)}"]
     lines.append(_grid_row(of, of.reference))
     for kind, rows in of.families:

@@ -140,7 +140,7 @@ def _alone(kind: str, quantity: str, tables: Tables, evidence: Evidence, look: L
 def _panel(panel: Axes, kind: str, quantity: str, tables: Tables, evidence: Evidence, look: Looks) -> None:
     """A quantity of a kind. What a legend says is in the labels of lines without points."""
     (_differences if kind == DIFFERENCES else _bias_variance)(panel, quantity, tables, look)
-    for handle in _told(kind, look):
+    for handle in _told(kind, look, tables):
         panel.add_line(handle)
     for name in panel.get_yticklabels():
         name.set_parse_math(False)  # names may hold a $
@@ -173,9 +173,9 @@ def _bias_variance(panel: Axes, quantity: str, tables: Tables, look: Looks) -> N
         panel.yaxis.set_major_formatter(figures.percent)
 
 
-def _told(kind: str, look: Looks) -> list[Line2D]:
+def _told(kind: str, look: Looks, tables: Tables) -> list[Line2D]:
     if kind == DIFFERENCES:
-        return differences.splits_told()
+        return differences.splits_told(tables.grid)
     return [
         Line2D([], [], color=one.colour, marker=one.marker, markersize=4, linewidth=1, label=_label(one))
         for one in look.values()

@@ -141,7 +141,8 @@ def _grid(grid: Grid, layout: Layout, beside: int) -> Iterable[Text]:
     for at in range(0, len(grid.groups), beside):
         groups = grid.groups[at : at + beside]
         yield Text()
-        yield Text((" " * layout.name + "".join(f"{legend.NAMES[g]:<{layout.of_group}}" for g in groups)).rstrip())
+        names = "".join(f"{legend.name(group, grid.groups):<{layout.of_group}}" for group in groups)
+        yield Text((" " * layout.name + names).rstrip())
         heads = "".join(f"{HEADS[q]:>{layout.numbers[q]}}".ljust(layout.cells[q]) for q in SHOWN) + " " * layout.gap
         line = (" " * layout.name + heads * len(groups)).rstrip()
         yield Text(line)

@@ -5,7 +5,7 @@ and what the study was too small to see. All rest on the claims: what is no clai
 stands at it (`no_claim`), is neither a headline nor an answer of yes or no.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,14 +86,15 @@ def _verdict(
         )
     of_error = own[own["quantity"] == "error"].set_index("group")
     there = {split: evidence.points(split) > 0 for split in SPLITS}
-    tail = _tail(accuracy.loc[(key, "few")], _claim(of_error, "few"), there["few"])
-    head = _head(accuracy.loc[(key, "many")], _claim(of_error, "many"), margin, there["many"])
+    first, last = evidence.ends
+    tail = _tail(accuracy.loc[(key, last)], _claim(of_error, last), last, there[last])
+    head = _head(accuracy.loc[(key, first)], _claim(of_error, first), first, margin, there[first])
     answers = [_lowers(own, reference), tail, head]
     if own["sign_flip_p_holm"].notna().any():
         answers.append(_exact(own))
     if (missed := _unseen(own)) is not None:
         answers.append(missed)
-    headline = _headline(own, reference, tail, head, there)
+    headline = _headline(own, reference, tail, head, there[first], there[last])
     if evidence.setting.scheme in OF_ONE_SET and any(answer.answer in (YES, NO) for answer in (tail, head)):
         headline = f"Of this one training set: {headline[0].lower()}{headline[1:]}"
     return Verdict(key, label, headline, tuple(answers), tail.answer, head.answer)
@@ -105,16 +106,16 @@ def _claim(of_error: pd.DataFrame, split: str) -> pd.Series | None:
     return of_error.loc[split] if known else None
 
 
-def _headline(own: pd.DataFrame, reference: str, tail: Answer, head: Answer, there: Mapping[str, bool]) -> str:
+def _headline(own: pd.DataFrame, reference: str, tail: Answer, head: Answer, any_head: bool, any_tail: bool) -> str:
     if own.empty or own["p_holm"].isna().all():
         return f"Too few runs to compare it with {reference}."
-    the, a = ("the head", "a head") if there["few"] else ("many-shot accuracy",) * 2  # without a tail there is no head
+    the, a = ("the head", "a head") if any_tail else ("many-shot accuracy",) * 2  # without a tail there is no head
     tails = {YES: "a better tail", NO: "a worse tail", OPEN: "a tail that may not have changed"}
     heads = {YES: f"{the} kept", NO: f"{the} worse", OPEN: f"{a} that may be worse"}
     if tail.text.startswith(UNTOLD):
-        tails[OPEN] = "a tail that cannot be judged" if there["few"] else "no few-shot classes"
+        tails[OPEN] = "a tail that cannot be judged" if any_tail else "no few-shot classes"
     if head.text.startswith(UNTOLD):
-        heads[OPEN] = f"{a} that cannot be judged" if there["many"] else "no many-shot classes"
+        heads[OPEN] = f"{a} that cannot be judged" if any_head else "no many-shot classes"
     found = _by_direction(own[(own["holds"] != "") & own["quantity"].isin(("bias", "variance"))])
     moved = f"{found[0].upper()}{found[1:]}" if found else "No change of bias or variance is shown"
     return f"{moved}; {tails[tail.answer]}, {heads[head.answer]}."
@@ -130,14 +131,14 @@ def _lowers(own: pd.DataFrame, reference: str) -> Answer:
     rest = "" if only.empty else f" An interval excludes 0 and is no claim: {_by_direction(only)}."
     number = judged["p_holm"].notna().sum()
     text = f"{len(holding)} of {number} after Holm's correction" if number else "None can be judged"
-    barred = own[own["no_claim"] != ""]
+    barred = own[(own["no_claim"] != "") & own["difference"].notna()]
     for why, of in barred.groupby("no_claim", sort=False):
         named = [
-            f"{quantity} in {_and(split for split in SPLITS if split in set(at))}"
+            f"{quantity} in {listed(split for split in SPLITS if split in set(at))}"
             for quantity in QUANTITIES
             if len(at := of[of["quantity"] == quantity]["group"])
         ]
-        rest += f" No claim is made of {_and(named)}: {why}."
+        rest += f" No claim is made of {listed(named)}: {why}."
     if holding.empty:
         return Answer(question, OPEN, f"{text}.{rest}", OF_CLAIMS)
     return Answer(question, SAID, f"{text}: {_by_direction(holding)}.{rest}", OF_CLAIMS)
@@ -151,20 +152,20 @@ def _by_direction(claims: pd.DataFrame) -> str:
         for quantity in QUANTITIES:
             at = claims[(claims["difference"] * sign > 0) & (claims["quantity"] == quantity)]["group"]
             if len(at):
-                named.append(f"{quantity} in {_and(split for split in SPLITS if split in set(at))}")
+                named.append(f"{quantity} in {listed(split for split in SPLITS if split in set(at))}")
         if named:
             parts.append(f"{direction} {', '.join(named)}")
     return "; ".join(parts)
 
 
-def _tail(few: pd.Series, claim: pd.Series | None, there: bool) -> Answer:
-    """What the claim of the few-shot error is, in accuracy; `there` says whether there are such test points."""
+def _tail(few: pd.Series, claim: pd.Series | None, split: str, there: bool) -> Answer:
+    """What the claim of the error in the tail, `split`, is, in accuracy; `there` says whether it has test points."""
     question = "Is the tail better?"
     if not there:
-        return Answer(question, OPEN, f"{UNTOLD}: there are no few-shot test images.", OF_TAIL)
+        return Answer(question, OPEN, f"{UNTOLD}: there are no {split}-shot test images.", OF_TAIL)
     if claim is None or not np.isfinite(few["difference_low"]):
-        return Answer(question, OPEN, f"{UNTOLD}: no interval of the few-shot accuracy.", OF_TAIL)
-    text = f"few-shot accuracy {_points(few)}"
+        return Answer(question, OPEN, f"{UNTOLD}: no interval of the {split}-shot accuracy.", OF_TAIL)
+    text = f"{split}-shot accuracy {_points(few)}"
     if claim["no_claim"]:
         return Answer(question, OPEN, f"{UNTOLD}: {text}, but {claim['no_claim']}.", OF_TAIL)
     if claim["holds"] == "lower":
@@ -177,15 +178,15 @@ def _tail(few: pd.Series, claim: pd.Series | None, there: bool) -> Answer:
     )
 
 
-def _head(many: pd.Series, claim: pd.Series | None, margin: float, there: bool) -> Answer:
-    """Kept where the interval says so; worse where it says so and the claim of the many-shot error does."""
+def _head(many: pd.Series, claim: pd.Series | None, split: str, margin: float, there: bool) -> Answer:
+    """Kept where the interval says so; worse where it says so and the claim of the error in the head, `split`, does."""
     allowed = f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
     question = f"Is the head kept, not worse by more than {allowed}?"
     if not there:
-        return Answer(question, OPEN, f"{UNTOLD}: there are no many-shot test images.", OF_HEAD)
+        return Answer(question, OPEN, f"{UNTOLD}: there are no {split}-shot test images.", OF_HEAD)
     if claim is None or not np.isfinite(many["difference_low"]):
-        return Answer(question, OPEN, f"{UNTOLD}: no interval of the many-shot accuracy.", OF_HEAD)
-    text = f"many-shot accuracy {_points(many)}"
+        return Answer(question, OPEN, f"{UNTOLD}: no interval of the {split}-shot accuracy.", OF_HEAD)
+    text = f"{split}-shot accuracy {_points(many)}"
     if claim["no_claim"]:
         return Answer(question, OPEN, f"{UNTOLD}: {text}, but {claim['no_claim']}.", OF_HEAD)
     low, high = many["difference_low"], many["difference_high"]
@@ -239,6 +240,7 @@ def _points(row: pd.Series) -> str:
     return f"{100 * row['reference_difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
-def _and(words: Iterable[str]) -> str:
+def listed(words: Iterable[str]) -> str:
+    """'a, b and c'."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last

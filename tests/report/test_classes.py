@@ -77,6 +77,64 @@ def test_counts_by_name_say_the_classes(tmp_path, names, form):
     assert np.array_equal(predictions_by_point(found), place[PREDS])
 
 
+def table(directory: Path, stem: str = "prob_", columns=tuple(NAMES), **more) -> Path:
+    """One file of R runs, each point by its name, with a column of scores for each of the class names in `columns`."""
+    rows = []
+    for run in range(R):
+        scores = pd.DataFrame(np.exp(logits_of(run)), columns=NAMES)
+        scores = scores.div(scores.sum(axis=1), axis=0).add_prefix(stem)[[f"{stem}{name}" for name in columns]]
+        rows.append(scores.assign(run=run, filename=POINTS, target=NAMES[LABELS], prediction=NAMES[preds_of(run)]))
+    directory.mkdir(exist_ok=True)
+    pd.concat(rows).assign(**more).to_csv(directory / "ce.csv", index=False)
+    return directory / "ce.csv"
+
+
+def test_counts_by_name_in_any_order_are_matched_by_name(tmp_path):
+    """In the order of the counts, largest first: nothing but names is there, so no order of ids is asked."""
+    counts = write_text(tmp_path / "counts.csv", "class,count\n" + "".join(map("{},{}\n".format, NAMES, COUNTS)))
+    found = read_elsewhere({"ce": lay(tmp_path / "ce", ".csv", "target", "prediction")}, counts)
+    assert found.class_names == tuple(NAMES) and found.train_counts.tolist() == COUNTS
+    assert np.array_equal(predictions_by_point(found), PREDS)
+    assert [line for line in found.setting.notes if f"in the order of {counts}" in line]
+
+
+def test_ids_beside_counts_by_name_in_another_order_are_refused(tmp_path):
+    counts = write_text(tmp_path / "counts.txt", "".join(map("{}, {}\n".format, NAMES, COUNTS)))
+    why = f"{counts} has class names that are not in alphabetical order, which says nothing of their class ids, and "
+    write(tmp_path / "of_ids.npz", preds=PREDS[0], labels=LABELS)
+    write(tmp_path / "of_scores.npz", logits=logits_of(0), labels=NAMES[LABELS])
+    for source in ("of_ids.npz", "of_scores.npz"):
+        said = refusal(read_elsewhere, {"ce": tmp_path / source}, counts)
+        assert said.startswith(why) and said.endswith("give --classes FILE, the names in the order of class ids")
+    labels = write_text(tmp_path / "labels.txt", "\n".join(map(str, LABELS)))
+    assert refusal(read_elsewhere, {"ce": table(tmp_path)}, counts, labels).startswith(why)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+@pytest.mark.parametrize("counted", [True, False])
+def test_columns_of_scores_are_matched_by_the_class_that_they_name(tmp_path, order, counted):
+    path = table(tmp_path, columns=NAMES[order])
+    counts = write_text(tmp_path / "counts.csv", "".join(map("{},{}\n".format, NAMES, COUNTS))) if counted else None
+    found = read_elsewhere({"ce": path}, counts, columns={"probs": "prob_"})
+    place = np.arange(3) if counted else np.argsort(np.argsort(NAMES))
+    assert np.array_equal(found.methods[0].predictions, place[PREDS])
+    probs = np.exp([logits_of(run) for run in range(R)])
+    probs /= probs.sum(-1, keepdims=True)
+    assert np.allclose(found.methods[0].p_true, probs[:, np.arange(N), LABELS], atol=1e-6)
+
+
+def test_scores_of_other_classes_than_there_are_are_refused(tmp_path):
+    counts = write_text(tmp_path / "counts.csv", "".join(map("{},{}\n".format, NAMES, COUNTS)))
+    read = dict(columns={"probs": "prob_"})
+    said = refusal(read_elsewhere, {"ce": table(tmp_path, columns=NAMES[:2])}, counts, **read)
+    assert "has no scores of the class 'sea cow'" in said
+    said = refusal(read_elsewhere, {"ce": table(tmp_path, prob_emu=0)}, counts, **read)
+    assert "has scores of 'emu', which is no class; there is: 'zebra', 'ant', 'sea cow'" in said
+    assert "has no column 'score_0'" in refusal(
+        read_elsewhere, {"ce": table(tmp_path)}, counts, columns={"probs": "score_"}
+    )
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_without_names_and_counts_the_order_is_alphabetical_and_said(tmp_path, form):
     found = read_elsewhere({"ce": lay(tmp_path / "ce", form, "target", "prediction")})

@@ -133,10 +133,16 @@ def with_verdicts(built, *answers):
         ([(YES, YES), (YES, NO), (YES, NO)], "All 3 methods beat CE in the tail; only RIDE keeps the head."),
         (
             [(YES, YES), (YES, NOT_SHOWN), (NO, NO)],
-            "2 of 3 methods beat CE in the tail; only RIDE is shown to keep the head.",
+            "2 of 3 methods, RIDE and tau-norm, beat CE in the tail; only RIDE is shown to keep the head.",
         ),
-        ([(NO, NO), (YES, NO), (NOT_SHOWN, YES)], "1 of 3 methods beats CE in the tail; it loses in the head."),
-        ([(YES, NO), (YES, NO), (NO, YES)], "2 of 3 methods beat CE in the tail; none of them keeps the head."),
+        (
+            [(NO, NO), (YES, NO), (NOT_SHOWN, YES)],
+            "1 of 3 methods, tau-norm, beats CE in the tail; it loses in the head.",
+        ),
+        (
+            [(YES, NO), (YES, NO), (NO, YES)],
+            "2 of 3 methods, RIDE and tau-norm, beat CE in the tail; none of them keeps the head.",
+        ),
         ([(NO, YES), (NOT_SHOWN, NO), (NO, NO)], "None of 3 methods is shown to beat CE in the tail."),
     ],
 )

@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from ltbv import analyse
-from ltbv.report import tables
+from ltbv.report import markdown, tables
+from ltbv.report.answer import answer as answered
+from ltbv.report.grid import grid
+from ltbv.report.topics import nine_claims, splits
+from ltbv.report.topics import tail as of_tail
 from ltbv.report.verdict import NO, OPEN, YES, verdicts
 
 CLASSES, POINTS = 9, 30
@@ -160,20 +164,46 @@ def test_an_interval_that_is_no_claim_decides_nothing():
         assert f"a tail that {'may not have changed' if judged else 'cannot be judged'}" in verdict.headline
 
 
-def test_without_a_tail_there_is_no_head_and_without_a_head_no_word_of_it():
-    """Counts between the thresholds: of the first third of the classes, or of the last, or of all."""
+def test_the_tail_is_the_rarest_split_there_and_the_head_the_largest():
+    """Counts between the thresholds: of the last third of the classes, or of the first, or of all."""
     ce, mine = STUDIES["sound"]
     for many, few, tail, head in (
-        (True, False, "no few-shot classes", "many-shot accuracy kept"),
-        (False, True, "a better tail", "no many-shot classes"),
+        (True, False, "a better tail", "the head kept"),
+        (False, True, "a better tail", "the head kept"),
         (False, False, "no few-shot classes", "no many-shot classes"),
     ):
         counts = [400 if many else 50] * (CLASSES // 3) + [50] * (CLASSES // 3) + [5 if few else 50] * (CLASSES // 3)
-        (verdict,) = analyse({"ce": ce, "mine": mine}, LABELS, counts).tables.verdicts
+        found = analyse({"ce": ce, "mine": mine}, LABELS, counts)
+        (verdict,) = found.tables.verdicts
         assert verdict.headline.endswith(f"; {tail}, {head}."), verdict.headline
         texts = [answer.text for answer in verdict.answers[1:3]]
-        assert ("there are no few-shot test images" in texts[0]) == (not few)
-        assert ("there are no many-shot test images" in texts[1]) == (not many)
+        if not (many or few):
+            assert "there are no few-shot test images" in texts[0] and "there are no many-shot test images" in texts[1]
+            assert "All test images are of medium-shot classes" in found._repr_html_()
+            continue
+        assert texts[0].startswith(f"Yes: {'few' if few else 'medium'}-shot accuracy +"), texts
+        assert texts[1].startswith(f"Yes: {'many' if many else 'medium'}-shot accuracy +"), texts
+        end = "the tail" if many else "the head"
+        assert f"mine beats ce in the tail; it keeps the head; {end} is medium here." in found._repr_html_()
+        name = f"medium ({end.removeprefix('the ')})"
+        assert name in markdown.grid(grid(found.tables, found.evidence), found.evidence)
+        absent = "few" if many else "many"
+        for sheet in (splits.overview, splits.by_split, splits.plug_in, nine_claims.sheet):
+            of = sheet(found.tables, found.evidence)
+            assert absent not in str(of.columns) + str(of.rows)
+
+
+def test_several_methods_are_answered_for_the_rarest_split_there():
+    """Where no class is few, better in medium is what is better in the tail: it is said first, and counted."""
+    ce, better = STUDIES["sound"]
+    counts = [400] * (CLASSES // 3) + [50] * (CLASSES - CLASSES // 3)
+    found = analyse({"ce": ce, "same": STUDIES["the other way"][1], "mine": better}, LABELS, counts)
+    said = answered(found.tables, grid(found.tables, found.evidence), found.evidence)
+    assert said[0] == "1 of 2 methods, mine, beats ce in the tail; it keeps the head; the tail is medium here."
+    assert "In the tail, bias falls with 1 and variance with " in said[1]
+    assert of_tail.answer(found.tables, found.evidence).startswith("1 of 2 better, 1 open: mine +")
+    assert splits.answer(found.tables, found.evidence).startswith("Claims: in medium, bias falls with ")
+    assert "few" not in splits.answer(found.tables, found.evidence)
 
 
 @pytest.mark.parametrize("runs", [1, 2, 3, 4])

@@ -30,7 +30,7 @@ from ltbv.report.elsewhere import files
 from ltbv.report.elsewhere.assemble import UNKNOWN, evidence_of, in_order, method_runs, without_counts
 from ltbv.report.elsewhere.classes import Classes
 from ltbv.report.elsewhere.clusters import read_clusters
-from ltbv.report.elsewhere.counts import read_counts
+from ltbv.report.elsewhere.counts import read_counts, why_no_ids
 from ltbv.report.elsewhere.guesses import Agreement
 from ltbv.report.elsewhere.listings import read_labels, read_names, some
 from ltbv.report.elsewhere.reader import Reader
@@ -85,7 +85,8 @@ def read_elsewhere(
     given = read_labels(Path(labels), names, columns) if labels else None
     size = len(names or ()) or None if counts is None else counts.size
     every = partial(_every, [Path(source) for source in sources.values()], size, columns)
-    known = Classes(every, given, None if counts is None else counts.size, names, str(source))
+    nameless = why_no_ids(names) if names is not None and not classes else None
+    known = Classes(every, given, None if counts is None else counts.size, names, str(source), nameless)
     given = given and known.of_points(given)
     agreement = Agreement(lambda: map(known.of_rows, every()), given)
     given = agreement.labels()

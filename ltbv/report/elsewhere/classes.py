@@ -36,6 +36,8 @@ class Classes:
     given    what a file of labels says, or None
     counted  number of classes that training counts speak of, or None where there are none
     named    class names, or None; `source` says where they are from
+    nameless why the order of `named` says nothing of class ids, so that all files must have names: see
+             `counts.why_no_ids`; None where it does
     """
 
     every: Callable[[], Iterator[Rows]]
@@ -43,6 +45,7 @@ class Classes:
     counted: int | None = None
     named: tuple[str, ...] | None = None
     source: str = ""
+    nameless: str | None = None
     _met: list[str] = field(default_factory=list, init=False, repr=False)  # where names were met
 
     @cached_property
@@ -122,7 +125,9 @@ class Classes:
             for name, values in (("label", rows.labels), ("pred", rows.preds), ("pred", judged)):
                 if values is not None:
                     yield f"{rows.path}: {name}", values
-            if rows.width:
+            if rows.columns is not None:
+                yield f"{rows.path}: its columns of scores", np.array(rows.columns, object)
+            elif rows.width:
                 yield str(rows.path), rows.width
 
     @property
@@ -133,6 +138,7 @@ class Classes:
     def ids(self, values: np.ndarray, where: str) -> np.ndarray:
         """Class ids (n,) of ids or names; `where` is what to call them in a refusal."""
         if not is_text(values):
+            self._refuse_ids(where)
             self._refuse_numbers_of_two_kinds(values, where)
             check_range(values, self.number, where)
             return values
@@ -147,6 +153,12 @@ class Classes:
             some = ", ".join(map(repr, self.names[:8])) + (", …" if len(self.names) > 8 else "")
             raise Refusal(f"{where} is {unknown[0][:60]!r} in row {row} (from 0), which is no class; there is: {some}")
         return np.array([at[word] for word in words], np.int64)[codes]
+
+    def _refuse_ids(self, where: str) -> None:
+        if self.nameless is not None:
+            raise Refusal(
+                f"{self.source} has {self.nameless}, which says nothing of their class ids, and {where} has ids; {CURE}"
+            )
 
     def _refuse_numbers_of_two_kinds(self, values: np.ndarray, where: str) -> None:
         """Refuses whole numbers that may be class ids or class names, where these are numbers in another order."""
@@ -165,7 +177,22 @@ class Classes:
             None if values is None else self.ids(values, f"{rows.path}: {name}")
             for name, values in (("label", rows.labels), ("pred", rows.preds))
         )
+        if rows.columns is not None:
+            rows = self._in_order(rows)
+        elif rows.blocks is not None or rows.judged is not None:
+            self._refuse_ids(f"{rows.path}: what its scores are of")
         return replace(rows, labels=labels, preds=preds)
+
+    def _in_order(self, rows: Rows) -> Rows:
+        """The rows with scores in the order of class ids, where their columns have class names."""
+        assert rows.columns is not None and rows.blocks is not None
+        if differ := sorted(set(rows.columns) ^ set(self.names)):
+            has = differ[0] in rows.columns
+            of = f"scores of {differ[0]!r}, which is no class" if has else f"no scores of the class {differ[0]!r}"
+            raise Refusal(f"{rows.path} has {of}; there is: {', '.join(map(repr, self.names[:8]))}")
+        self._met.append(str(rows.path))
+        order, blocks = [rows.columns.index(name) for name in self.names], rows.blocks
+        return replace(rows, columns=None, blocks=lambda: (block[:, order] for block in blocks()))
 
     def of_points(self, points: Points) -> Points:
         """The test points with class ids where a file has names."""

@@ -35,11 +35,13 @@ def read_table(
 
     run       name of the run where there is no column of that name
     labelled  labels are given elsewhere, the column may be absent
-    called    role -> name of the column that has it, see `roles.called`; of scores what stands before the number
+    called    role -> name of the column that has it, see `roles.called`; of scores what stands before the number or the
+              class name
     """
     columns = _columns(path)
     stems = [called[kind] for kind in (LOGITS, PROBS) if kind in called] or ["p_"]
-    scores = _score_columns(path, columns, num_classes, stems[0])
+    named = _named_scores(columns, stems[0]) if stems[0] in called.values() else {}
+    scores = [*named.values()] or _score_columns(path, columns, num_classes, stems[0])
     numbered = _without(_numbered(columns), scores)
     others = _without(columns, [*scores, *numbered])
     if not (others or scores):
@@ -70,6 +72,7 @@ def read_table(
         kind=None if not scores else LOGITS if LOGITS in called else PROBS,
         blocks=blocks if scores else None,
         width=len(scores) or None,
+        columns=tuple(named) or None,
         claims=Claims.of({name: fields[name] for name in roles.unused}),
         unused=(*roles.unused, *numbered),
         guesses=_guesses(fields, roles),
@@ -107,6 +110,12 @@ def read_label_columns(path: Path, called: Mapping[str, str] = NOTHING) -> Label
 def _missing(path: Path, what: str, columns: list[str]) -> Refusal:
     more = ", …" if len(columns) > 8 else ""
     return Refusal(f"{path} has no column {what}; it has: {', '.join(map(repr, columns[:8]))}{more}")
+
+
+def _named_scores(columns: list[str], stem: str) -> dict[str, str]:
+    """Class name -> the column that begins with `stem` and ends with it; none where a number stands there."""
+    found = {name.removeprefix(stem): name for name in columns if name.startswith(stem) and name != stem}
+    return {} if any(re.fullmatch("[0-9]{1,7}", name) for name in found) else found
 
 
 def _score_columns(path: Path, columns: list[str], num_classes: int | None, stem: str) -> list[str]:

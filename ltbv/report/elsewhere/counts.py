@@ -25,6 +25,10 @@ from ltbv.stats import class_counts as of_classes
 EXTENSION = re.compile(r".*\.([A-Za-z][A-Za-z0-9]{1,4})", re.DOTALL)
 OF_A_CLASS = ("txt", "csv", "tsv", "lst", "json", "tar", "zip", "tgz", "gz", "lmdb")  # a file that holds many images
 TOTALS = ("total", "sum", "all")
+OF_A_HEADER = re.compile(  # words that name columns, with _ between them
+    "class(es)?|labels?|categor(y|ies)|names?|ids?|idx|index|target|counts?|n|num(ber)?|of|images|samples|train(ing)?"
+    "|size|freq(uency)?"
+)
 FORMS = (
     "give a JSON list in the order of class ids or a JSON map from class id or name to number, one number a line,"
     " `id count` lines, or `path label` lines"
@@ -39,9 +43,11 @@ def read_counts(
     .json   a list of C numbers, or a map to numbers from class ids (a class without a key has 0) or class names
     .npy    (C,) integers
     other   text: one number a line, or all on one line; lines `id count`, `name count`, or `count id` as `uniq -c`
-            writes them; `path label` lines, which are counted: a class without a line has no image
-    names   C class names, if known: names in the file are matched with them. If not, names must be in alphabetical
-            order (that of `sorted`), which is then taken for that of the class ids
+            writes them, with a blank, tab, comma, semicolon or colon between, and perhaps a header; `path label` lines,
+            which are counted: a class without a line has no image
+    names   C class names, if known: names in the file are matched with them. If not, its own, in its order: where that
+            is alphabetical (as `sorted` has it, and people) it is taken for that of the class ids, and said; else see
+            `why_no_ids`
     notes   what a reader must know is added here
     """
     check_size(path)
@@ -93,24 +99,29 @@ def by_key(
         what = "has a count for" if differ[0] in counts else "has no count for"
         raise Refusal(f"{where} {what} {differ[0]!r}; its {len(counts)} names must be the {len(names)} class names")
     check_names(keys, where)
-    cure = "give --classes FILE, the names in the order of class ids"
-    if sorted(keys) != (people := sorted(keys, key=natural)):
-        as_text, as_people = next(both for both in zip(sorted(keys), people, strict=True) if both[0] != both[1])
-        raise Refusal(
-            f"{where} has class names whose alphabetical order is not that of their numbers ({as_text[:40]!r} before"
-            f" {as_people[:40]!r}), so that it says nothing of their class ids; {cure}"
+    if why_no_ids(keys) is None:
+        notes.append(
+            f"{where} names classes, not ids: the alphabetical order of the names is taken for that of the ids."
         )
-    if keys != sorted(keys):
-        raise Refusal(
-            f"{where} has class names that are not in alphabetical order, which says nothing of their class ids; {cure}"
-        )
-    notes.append(f"{where} names classes, not ids: the alphabetical order of the names is taken for that of the ids.")
     return list(counts.values()), keys
+
+
+def why_no_ids(names: Sequence[str]) -> str | None:
+    """Why the order of class names says nothing of class ids; None where it is alphabetical, as image folders are read,
+    by text and by the numbers in it."""
+    names = list(names)
+    if sorted(names) != (people := sorted(names, key=natural)):
+        as_text, as_people = next(both for both in zip(sorted(names), people, strict=True) if both[0] != both[1])
+        return (
+            f"class names whose alphabetical order is not that of their numbers ({as_text[:40]!r} before"
+            f" {as_people[:40]!r})"
+        )
+    return None if names == sorted(names) else "class names that are not in alphabetical order"
 
 
 def _of_lines(path: Path, names: Sequence[str] | None, notes: list[str]) -> tuple[list[int], Sequence[str] | None]:
     """Counts from lines of text, and class names."""
-    found = read_lines(path)
+    found = _without_header(read_lines(path))
     if hollow := [at for at, line in found if line[0] in ",;:"]:
         raise Refusal(f"{path} has nothing before a separator in line {hollow[0]}; {FORMS}")
     lines = [line.rstrip(",;: \t") for _, line in found]
@@ -126,7 +137,13 @@ def _of_lines(path: Path, names: Sequence[str] | None, notes: list[str]) -> tupl
     if all(as_number(of_line[0]) is not None and as_number(of_line[-1]) is None for of_line in words):
         counted = [re.split(r"[\s,;:]+", line, maxsplit=1) for line in lines]
         return _by_name(path, [name for _, name in counted], [int(number) for number, _ in counted], names, notes)
-    return _of_names_or_paths(path, names, notes)
+    return _of_names_or_paths(path, found, names, notes)
+
+
+def _without_header(found: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The lines without a first one such as `class,count`, of words that name columns alone."""
+    words = re.split(r"[\s,;:_]+", found[0][1].lower().replace('"', ""))
+    return found[1:] if len(found) > 2 and len(words) > 1 and all(map(OF_A_HEADER.fullmatch, words)) else found
 
 
 def _of_pairs(path: Path, first: list[int], second: list[int], names: Sequence[str] | None) -> list[int]:
@@ -157,9 +174,9 @@ def _are_labels(numbers: list[int]) -> bool:
 
 
 def _of_names_or_paths(
-    path: Path, names: Sequence[str] | None, notes: list[str]
+    path: Path, found: list[tuple[int, str]], names: Sequence[str] | None, notes: list[str]
 ) -> tuple[list[int], Sequence[str] | None]:
-    numbers, before = numbered_lines(path)
+    numbers, before = numbered_lines(path, found)
     if before is None:
         return numbers, names
     if names is not None and set(names) in (set(before), set(map(_class_of, before))):

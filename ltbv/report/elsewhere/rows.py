@@ -38,6 +38,7 @@ class Rows:
     kind    'logits' or 'probs', what `blocks` gives; None: to be told by the values, or no scores
     blocks  reads the scores in consecutive blocks (rows, C); None: the file has none
     width   C of these, where it can be told
+    columns names of the classes that these are of, where the file says so
     judged  what scores amounted to, (n,) each, where the file holds that in their place
     others  kind and blocks of further scores in the file, which are compared and not used
     claims  what is said of right and wrong, see `twice`
@@ -55,6 +56,7 @@ class Rows:
     kind: str | None = None
     blocks: Blocks | None = None
     width: int | None = None
+    columns: tuple[str, ...] | None = None
     judged: "Judged | None" = None
     others: tuple[str, Blocks] | None = None
     claims: Claims = field(default_factory=Claims)

@@ -53,11 +53,14 @@ def natural(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if at % 2 else (1, part) for at, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
-def numbered_lines(path: Path) -> tuple[list[int], list[str] | None]:
-    """The number at the end of each line, and what stands before it, if every line has that."""
+def numbered_lines(path: Path, lines: list[tuple[int, str]] | None = None) -> tuple[list[int], list[str] | None]:
+    """The number at the end of each line (of the file's, unless some are given), and what stands before it, if every
+    line has that: a blank, or a comma, semicolon or colon, is between."""
     numbers, before = [], []
-    for at, line in read_lines(path):
+    for at, line in read_lines(path) if lines is None else lines:
         words = line.rsplit(None, 1)
+        if as_number(words[-1]) is None and (separated := re.fullmatch(r"(.*\S)\s*[,;:]\s*([0-9]+)", line)):
+            words = list(separated.groups())
         number = as_number(words[-1])
         if number is None:
             raise Refusal(f"{path} has {line[:60]!r} in line {at}: give a number, or a path, a blank and a class id")
@@ -65,7 +68,13 @@ def numbered_lines(path: Path) -> tuple[list[int], list[str] | None]:
         before += words[:-1]
     if before and len(before) < len(numbers):
         raise Refusal(f"{path} has a path in {len(before)} of {len(numbers)} lines: give one in each line, or in none")
-    return numbers, [word.rstrip(" \t,;") for word in before] or None
+    return numbers, [_unquoted(word.rstrip(" \t,;")) for word in before] or None
+
+
+def _unquoted(word: str) -> str:
+    """Without the quotes that a .csv has around a name with a comma in it."""
+    quoted = len(word) > 2 and word[0] == word[-1] == '"'
+    return word[1:-1].replace('""', '"') if quoted else word
 
 
 def read_json(path: Path) -> Any:

@@ -101,11 +101,12 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
 
 
 def _finding(tables: Tables, evidence: Evidence) -> str:
-    """How many bring accuracy in few, and which brings most."""
+    """How many bring accuracy in the tail, and which brings most."""
     own = tables.additions
-    own = own[(own["quantity"] == "accuracy") & (own["group"] == "few")]
+    _, tail = evidence.ends
+    own = own[(own["quantity"] == "accuracy") & (own["group"] == tail)]
     clear = own[(own["difference_low"] > 0) | (own["difference_high"] < 0)]
-    said = f"Of {len(own)} additions {int((clear['difference'] > 0).sum())} raise accuracy in few by their interval"
+    said = f"Of {len(own)} additions {int((clear['difference'] > 0).sum())} raise accuracy in {tail} by their interval"
     said += f", {int((clear['difference'] < 0).sum())} lower it"
     if not own["difference"].notna().any():
         return f"{said}."

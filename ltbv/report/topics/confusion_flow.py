@@ -37,10 +37,10 @@ def flows(evidence: Evidence) -> pd.DataFrame:
 
 
 def pairs(evidence: Evidence, level: float) -> pd.DataFrame:
-    """PAIRS: the TOP pairs (class of few -> its hardest negative) of each method, with intervals over runs."""
-    rows = []
+    """PAIRS: the TOP pairs (class of the tail -> its hardest negative) of each method, with intervals over runs."""
+    rows, tail = [], evidence.splits[evidence.ends[1]]
     for method, hardest in _known(evidence):
-        for one in confusion_pairs(hardest, evidence.labels, evidence.splits["few"], top=TOP, level=level):
+        for one in confusion_pairs(hardest, evidence.labels, tail, top=TOP, level=level):
             names = (evidence.class_names[one.true], evidence.class_names[one.negative])
             split = evidence.split_of[one.negative]
             rows.append((method.key, one.true, one.negative, *names, split, one.mass, one.low, one.high))
@@ -133,13 +133,14 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing:
 
 def _finding(tables: Tables, evidence: Evidence) -> str:
     """What tail classes lose to the head, beside what is expected, at the reference and at its extremes."""
-    of = tables.flows[(tables.flows["true"] == SPLITS[-1]) & (tables.flows["negative"] == SPLITS[0])]
+    head, tail = evidence.ends
+    of = tables.flows[(tables.flows["true"] == tail) & (tables.flows["negative"] == head)]
     own = of.set_index("method")["ratio"].dropna()
     if own.empty:
-        return "Nothing is known of what few loses to many."
+        return f"Nothing is known of what {tail} loses to {head}."
     named = dict.fromkeys((evidence.reference.key, own.idxmin(), own.idxmax()))
     words = [f"{evidence.names[key]} {own[key]:.2f}" for key in named if key in own]
-    return f"What classes of few lose to those of many, times what is expected: {', '.join(words)}."
+    return f"What classes of {tail} lose to those of {head}, times what is expected: {', '.join(words)}."
 
 
 TOPIC = Topic(

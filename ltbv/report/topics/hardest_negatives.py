@@ -264,31 +264,32 @@ def draw(tables: Tables, evidence: Evidence, looks: Looks) -> Drawing | None:
 
 
 def _finding(tables: Tables, evidence: Evidence) -> str:
-    """The mean score in few: of the reference, the lowest and the highest."""
+    """The mean score in the tail: of the reference, the lowest and the highest."""
     own = tables.hardest_negatives
-    own = own[(own["quantity"] == "mean") & (own["group"] == "few")].set_index("method")["estimate"].dropna()
+    own = own[(own["quantity"] == "mean") & (own["group"] == evidence.ends[1])].set_index("method")["estimate"].dropna()
     if own.empty:
-        return "No score is known in few."
+        return f"No score is known in {evidence.ends[1]}."
     named = dict.fromkeys((evidence.reference.key, own.idxmin(), own.idxmax()))
     words = [f"{evidence.names[key]} {own[key]:.3f}" for key in named if key in own]
-    return f"Mean of the largest softmax score of a wrong class, in few: {', '.join(words)}."
+    return f"Mean of the largest softmax score of a wrong class, in {evidence.ends[1]}: {', '.join(words)}."
 
 
 def answer(tables: Tables, evidence: Evidence) -> str:
-    """Which share of the score of few-shot images' hardest negatives goes to many-shot classes: with the reference, and
+    """Which share of the score of the tail's hardest negatives goes to the head's classes: with the reference, and
     where it is least, of methods whose scores may be compared."""
     if evidence.reference.p_negative is None:
         return "Not known: the scores of wrong classes are not."
     if not len(tables.flows):
         return "Not known by split: training images, or which classes the hardest negatives are, are not known."
-    of_few = tables.flows[tables.flows["true"] == SPLITS[-1]].pivot(index="method", columns="negative", values="mass")
-    share = (of_few[SPLITS[0]] / of_few[list(SPLITS)].sum(axis=1)).dropna()
+    head, tail = evidence.ends
+    of_few = tables.flows[tables.flows["true"] == tail].pivot(index="method", columns="negative", values="mass")
+    share = (of_few[head] / of_few[list(SPLITS)].sum(axis=1)).dropna()
     reference, scored = evidence.reference, set(of_few.index)
     if reference.key not in share:
-        return "Not known: there are no few-shot test images, or nothing is lost to wrong classes."
+        return f"Not known: there are no {tail}-shot test images, or nothing is lost to wrong classes."
     compared = tables.hardest_negatives.loc[tables.hardest_negatives["quantity"] == DISTANCE, "method"].unique()
     others = share[share.index.isin(compared)]
-    said = "Of the score that few-shot images give their strongest wrong class, many-shot classes take"
+    said = f"Of the score that {tail}-shot images give their strongest wrong class, {head}-shot classes take"
     said += f" {100 * share[reference.key]:.0f} % with {reference.label}"
     if len(others):
         least = "least with " if len(evidence.methods) > 2 else "with "

@@ -1,4 +1,4 @@
-"""What does it cost the head? Whether the many-shot accuracy is kept, within the margin, as each verdict has it."""
+"""What does it cost the head? Whether its accuracy is kept, within the margin, as each verdict has it."""
 
 from ltbv.report import spoken
 from ltbv.report.evidence import Evidence
@@ -17,7 +17,7 @@ def answer(tables: Tables, evidence: Evidence) -> str:
     of = spoken.by_answer(tables, "head")
     parts = [f"Kept by {len(of[YES]) or 'none'} of {len(tables.verdicts)}"]
     parts += [f"open with {len(of[OPEN])}"] * bool(of[OPEN]) + [f"worse with {len(of[NO])}"] * bool(of[NO])
-    return f"{', '.join(parts)}{spoken.leading(tables.splits, of[NO], 'many', 'cost most')}."
+    return f"{', '.join(parts)}{spoken.leading(tables.splits, of[NO], evidence.ends[0], 'cost most')}."
 
 
 def _of_one(verdict: Verdict) -> str:

@@ -27,7 +27,7 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     """The nine claims of each method."""
     names = evidence.names
     lines = []
-    for row in tables.claims.itertuples():
+    for row in tables.claims[tables.claims["group"].isin(evidence.present)].itertuples():
         mark = {"lower": BETTER, "higher": WORSE, "": UNCLEAR}[row.holds]
         ends = (row.low, row.high) if row.low == row.low else (None, None)
         claim = row.holds or ("not made" if row.no_claim and row.p_holm <= ALPHA else "open")

@@ -26,7 +26,6 @@ from ltbv.report.topic import Drawing, Finding, Looks, Tables, Topic
 from ltbv.report.written import formatted
 
 DRAWN = ("bias", "variance")
-ENDS = ("few", "many")  # splits that the answer speaks of
 
 
 def measure(measured: Measured) -> Finding:
@@ -40,7 +39,7 @@ def overview(tables: Tables, evidence: Evidence) -> Sheet:
     reference = evidence.reference.label
     lines = []
     for method in evidence.methods:
-        cells = [(quantity, rows[method.key, group, quantity]) for group in GROUPS for quantity in SHORT]
+        cells = [(quantity, rows[method.key, group, quantity]) for group in evidence.present for quantity in SHORT]
         lines.append((word(method.label), *(number(cell["estimate"], quantity) for quantity, cell in cells)))
         halves = [(cell["high"] - cell["low"]) / 2 for _, cell in cells]
         if any(half == half for half in halves):
@@ -53,10 +52,16 @@ def overview(tables: Tables, evidence: Evidence) -> Sheet:
         "Accuracy, bias and variance by split",
         f"Corrected for the number of runs; {captions.INTERVAL}. {captions.paired(evidence)}. All quantities, the"
         f" brackets of the variance too, are in splits.csv.{why_doubtful(lines)} {captions.short(evidence)}",
-        (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
+        _in_columns(evidence),
         tuple(lines),
         on_page=False,
     )
+
+
+def _in_columns(evidence: Evidence) -> tuple[Column, ...]:
+    """A method, and SHORT for each group that has test points."""
+    of_groups = (Column(short, group) for group in evidence.present for short in SHORT.values())
+    return (Column("method", numeric=False), *of_groups)
 
 
 def by_split(tables: Tables, evidence: Evidence) -> Sheet:
@@ -64,7 +69,7 @@ def by_split(tables: Tables, evidence: Evidence) -> Sheet:
     rows = indexed(tables.splits)
     lines = []
     for method in evidence.methods:
-        for place, group in enumerate(GROUPS):
+        for place, group in enumerate(evidence.present):
             cells = [(quantity, rows[method.key, group, quantity]) for quantity in SHORT]
             lines.append(
                 (
@@ -91,11 +96,11 @@ def plug_in(tables: Tables, evidence: Evidence) -> Sheet:
         "plug_in",
         "Plug-in values, as published tables have them",
         f"Not corrected: compare at equal numbers of runs only. {captions.short(evidence)}",
-        (Column("method", numeric=False), *(Column(short, group) for group in GROUPS for short in SHORT.values())),
+        _in_columns(evidence),
         tuple(
             (
                 word(m.label),
-                *(number(rows[m.key, group, quantity], quantity) for group in GROUPS for quantity in SHORT),
+                *(number(rows[m.key, group, quantity], quantity) for group in evidence.present for quantity in SHORT),
             )
             for m in evidence.methods
         ),
@@ -147,7 +152,10 @@ def answer(tables: Tables, evidence: Evidence) -> str:
         return NO_SPLITS
     if len(tables.verdicts) < 2:
         return tables.verdicts[0].headline if tables.verdicts else ALONE
-    parts = [f"in {split}, {', '.join(_moved(tables, split, quantity) for quantity in DRAWN)}" for split in ENDS]
+    head, tail = evidence.ends
+    parts = [
+        f"in {split}, {', '.join(_moved(tables, split, quantity) for quantity in DRAWN)}" for split in (tail, head)
+    ]
     return f"Claims: {'; '.join(parts)}."
 
 

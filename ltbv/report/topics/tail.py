@@ -1,4 +1,4 @@
-"""Does it help the tail? What the claim of the few-shot error says of each method, as its verdict has it."""
+"""Does it help the tail? What the claim of the error in the tail says of each method, as its verdict has it."""
 
 from ltbv.report import spoken
 from ltbv.report.evidence import Evidence
@@ -17,7 +17,7 @@ def answer(tables: Tables, evidence: Evidence) -> str:
     of, number = spoken.by_answer(tables, "tail"), len(tables.verdicts)
     parts = [f"{len(of[YES])} of {number} better" if of[YES] else f"None of {number} is shown to be better"]
     parts += [f"{len(of[NO])} worse"] * bool(of[NO]) + [f"{len(of[OPEN])} open"] * bool(of[OPEN])
-    return f"{', '.join(parts)}{spoken.leading(tables.splits, of[YES], 'few', 'lead')}."
+    return f"{', '.join(parts)}{spoken.leading(tables.splits, of[YES], evidence.ends[1], 'lead')}."
 
 
 def sheet(tables: Tables, evidence: Evidence) -> Sheet:
