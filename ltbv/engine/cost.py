@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,7 +166,7 @@ def _shown(
 
 @torch.no_grad()
 def _asked(
-    where: AbstractContextManager, net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int
+    where: AbstractContextManager[Any], net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int
 ) -> tuple[Experts, tuple[int, ...]]:
     height, width, channels = image_shape
     with aside(), where:

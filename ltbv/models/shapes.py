@@ -22,7 +22,11 @@ class _Unfilled(TorchFunctionMode):
     """A tensor without numbers is not filled."""
 
     def __torch_function__(
-        self, function: Callable, types: Any, given: tuple = (), named: Mapping[str, Any] | None = None
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        given: tuple[Any, ...] = (),
+        named: Mapping[str, Any] | None = None,
     ) -> Any:
         named = named or {}
         if function in FILLING:
