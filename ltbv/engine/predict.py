@@ -51,9 +51,15 @@ def predict(
 
 @torch.no_grad()
 def answers(
-    network: Experts, test: Reader, rule: Rule, *, block: int = 250, experts: bool | None = False
+    network: Experts,
+    test: Reader,
+    rule: Rule,
+    *,
+    block: int = 250,
+    experts: bool | None = False,
+    classes: int | None = None,
 ) -> Iterator[Predictions]:
-    """The same, so many test images after the other."""
+    """The same, so many test images after the other; refused where it is not of so many classes, if that is known."""
     network.eval()
     held = (*network.parameters(), *network.buffers())  # class means on features are buffers alone
     dtype = next(values.dtype for values in held if values.is_floating_point())
@@ -62,7 +68,7 @@ def answers(
             images = test.block(slice(start, start + block), network.runs)
             with undrawn(f"the rule {place(rule)}"):
                 found = rule(network, images)
-            answer = _checked(found, rule, (network.runs, len(images)))
+            answer = _checked(found, rule, (network.runs, len(images)), classes)
         said = answer.expert_logits
         if said is not None and not wants_experts(experts, said.shape[1], len(test), said.shape[3]):
             said = None
@@ -73,21 +79,22 @@ def answers(
         )
 
 
-def _checked(found: object, rule: Rule, of: tuple[int, int]) -> Answer:
-    """What a rule gave, if it is an answer with logits of all runs and images, `of` so many."""
+def _checked(found: object, rule: Rule, of: tuple[int, int], classes: int | None) -> Answer:
+    """What a rule gave, if it is an answer with logits of all runs, images (`of` so many) and classes."""
     who = f"the rule {place(rule)}"
     if not isinstance(found, tuple):
         raise Refusal(f"{who} gave a {type(found).__name__}; it has to give an Answer, of logits [R, B, C]")
-    answer, (runs, images) = Answer(*found), of
-    if not isinstance(answer.logits, Tensor) or answer.logits.shape[:2] != (runs, images) or answer.logits.ndim != 3:
-        shape = getattr(answer.logits, "shape", None)
-        said = f"logits of shape {tuple(shape)}" if shape is not None else f"a {type(answer.logits).__name__}"
-        raise Refusal(f"{who} gave {said}; it has to give logits [R, B, C], here ({runs}, {images}, classes)")
+    answer, shape = Answer(*found), getattr(found[0], "shape", ())
+    wanted = (*of, *shape[2:3]) if classes is None else (*of, classes)
+    if not isinstance(answer.logits, Tensor) or len(wanted) < 3 or tuple(shape) != wanted:
+        said = f"logits of shape {tuple(shape)}" if hasattr(found[0], "shape") else f"a {type(answer.logits).__name__}"
+        here = ", ".join(map(str, (*of, classes or "classes")))
+        raise Refusal(f"{who} gave {said}; it has to give logits [R, B, C], here ({here})")
     if answer.experts_used is not None:
         shaped(answer.experts_used, of, who, "how many experts an image asked, [R, B]")
     if (each := answer.expert_logits) is not None:
         size = each.shape[1] if isinstance(each, Tensor) and each.ndim > 1 else 1
-        shaped(each, (runs, size, *answer.logits.shape[1:]), who, "logits of experts, [R, E, B, C]")
+        shaped(each, (of[0], size, *answer.logits.shape[1:]), who, "logits of experts, [R, E, B, C]")
     return answer
 
 
@@ -114,11 +121,13 @@ def recorded(
     keep_logits: bool | None = None,
     experts: bool | None = None,
     block: int = 250,
+    classes: int | None = None,
 ) -> dict[int, Recorded]:
-    """What is kept of the runs at these places of a stack; of logits that are not, no more than a block is held."""
+    """What is kept of the runs at these places of a stack, see `answers`; of logits that are not, no more than a block
+    is held."""
     parts: dict[int, list[dict[str, np.ndarray]]] = {slot: [] for slot in slots}
     diverged, start = dict.fromkeys(slots, 0), 0
-    for one in answers(network, test, rule, block=block, experts=experts):
+    for one in answers(network, test, rule, block=block, experts=experts, classes=classes):
         here = labels[start : start + one.logits.shape[1]]
         start += len(here)
         wanted = wants_logits(keep_logits, one.logits.shape[2])

@@ -3,9 +3,11 @@
 import hashlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -94,14 +96,16 @@ class Study:
         return splits(counts, many=many, few=few)
 
     @property
-    def groups(self) -> dict[str, np.ndarray]:
+    def groups(self) -> Mapping[str, np.ndarray]:
         """What methods learn from: `splits`, or thirds of the classes by their nominal counts where fewer than two of
-        the splits have classes."""
+        the splits have classes. Read-only: all stages are told the same."""
         found = self.splits
-        if sum(ids.size > 0 for ids in found.values()) > 1:
-            return found
-        thirds = np.array_split(np.argsort(-self.counts, kind="stable"), 3)
-        return {name: np.sort(ids) for name, ids in zip(found, thirds, strict=True)}
+        if sum(ids.size > 0 for ids in found.values()) < 2:
+            thirds = np.array_split(np.argsort(-self.counts, kind="stable"), 3)
+            found = {name: np.sort(ids) for name, ids in zip(found, thirds, strict=True)}
+        for ids in found.values():
+            ids.flags.writeable = False
+        return MappingProxyType(found)
 
     @property
     def protocol(self) -> Protocol:

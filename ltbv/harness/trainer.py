@@ -174,6 +174,7 @@ class Trainer:
             range(len(self.runs)),
             keep_logits=self.keep_logits,
             experts=self.keep_expert_logits,
+            classes=self.dataset.num_classes,
         )
         for slot, run in enumerate(self.runs):
             fields, bad = told[slot]

@@ -57,7 +57,7 @@ class TailAscent(Objective):
 
     def from_given(self, feed: Feed, given: tuple[Experts, ...], now: Moment) -> Mapping[str, Tensor]:
         tail = torch.zeros(now.counts.shape[1], dtype=torch.bool)
-        tail[torch.as_tensor(now.groups.get("few", ()), dtype=torch.long)] = True
+        tail[torch.tensor(now.groups.get("few", ()), dtype=torch.long)] = True
         return {"tail": tail.to(now.counts.device)}
 
     def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Losses:

@@ -33,7 +33,7 @@ class Moment:
     epoch, epochs   the epoch, from 0, of how many of the stage
     counts          [R, C] images of each class in each run's sample
     groups          class ids of many, medium and few, by the study's nominal counts; thirds of the classes where fewer
-                    than two of these have any
+                    than two of these have any; read-only
     learning_rate   of the stage: `dial` it for what holds now (`rate`)
     memory          what `Objective.each_epoch` and `from_given` gave
     """

@@ -82,7 +82,7 @@ class Partnered(Objective):
         return 1 + self.blend.draws + 2 * self.loss.draws
 
     @property
-    def beyond_head(self) -> str:  # type: ignore[override]
+    def beyond_head(self) -> str:  # type: ignore[override]  # asked of the blend, set by none
         return self.blend.beyond_head
 
     def __call__(self, network: Experts, batches: tuple[Batch, ...], given: tuple[Experts, ...], now: Moment) -> Losses:

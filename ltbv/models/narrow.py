@@ -27,7 +27,7 @@ class Widths(tuple[int, ...]):
     """Of all stages, for constructors that take the first of them and reckon with `int(embed_dim * 2**3)` what a
     network ends with; they take several as they are."""
 
-    def __mul__(self, doubled: Any) -> int:  # type: ignore[override]
+    def __mul__(self, doubled: Any) -> int:  # type: ignore[override]  # no product of tuples
         del doubled
         return self[-1]
 

@@ -81,7 +81,7 @@ class TorchvisionBackbone(Foreign):
         if not isinstance(network, resnet) or not own:
             return None
 
-        class Narrowed(resnet):  # type: ignore[misc, valid-type]
+        class Narrowed(resnet):  # type: ignore[misc, valid-type]  # of a package that may be absent
             def _make_layer(self, block: type, planes: int, *more: Any, **named: Any) -> nn.Sequential:
                 mine = f"layer{int(math.log2(planes // 64)) + 1}" in own
                 return super()._make_layer(block, int(planes * factor) if mine else planes, *more, **named)
@@ -116,8 +116,8 @@ class TimmBackbone(Foreign):
         size, known = dict(self.arguments).get("img_size"), _timm().get_pretrained_cfg(self.name).to_dict()
         if size is None and known.get("fixed_input_size"):
             size = known["input_size"][-1]
-        side = max(size) if isinstance(size, tuple) else size  # type: ignore[type-var]
-        return super().sides if side is None else (int(side),)  # type: ignore[arg-type]
+        side = max(size) if isinstance(size, tuple) else size  # type: ignore[type-var]  # of numbers
+        return super().sides if side is None else (int(side),)  # type: ignore[arg-type]  # a number too
 
     def whole(self) -> nn.Module:
         network = self._make()

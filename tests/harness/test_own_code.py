@@ -156,6 +156,8 @@ class OfRun(OutputObjective):
             "detached": lambda: output.features.detach().mean(),
             "hidden": lambda: output.margins,
             "moves": lambda: output.logits.mul_(2).mean(),
+            "regroups": lambda: each.mean() * now.groups["many"].sort(),
+            "forgets": lambda: each.mean() * len(now.groups.pop("few")),
         }[self.how]()
 
 
@@ -402,6 +404,8 @@ WRONG = {
     "of_run, number": (stage(OfRun("a number")), rf"of_run of {HERE}OfRun gave a float"),
     "of_run, detached": (stage(OfRun("detached")), rf"of_run of {HERE}OfRun gave what no weight"),
     "of_run, moved": (stage(OfRun("moves")), rf"of_run of {HERE}OfRun changes in place the logits .* \(2, 1, 16, 5\)"),
+    "of_run, groups": (stage(OfRun("regroups")), rf"{HERE}OfRun.of_run{AT}ValueError: .*read-only"),
+    "of_run, a group": (stage(OfRun("forgets")), rf"{HERE}OfRun.of_run{AT}AttributeError: .*mappingproxy"),
     "of_run, field": (stage(OfRun("hidden")), rf"{HERE}OfRun.of_run{AT}AttributeError: .*'margins'"),
     "objective, one": (stage(Whole("one for all")), rf"{HERE}Whole gave float32 of shape \(\); .*\[R\], here .*\(2,\)"),
     "objective, images": (stage(Whole("each image")), rf"{HERE}Whole gave float32 of shape \(2, 16\)"),
@@ -466,6 +470,10 @@ def a_tensor(network, images):
     return network(images).logits.mean(1)
 
 
+def of_four(network, images):
+    return Answer(network(images).logits.mean(1)[..., :4])
+
+
 def of_experts(network, images):
     return Answer(network(images).logits)
 
@@ -497,7 +505,11 @@ def raises_after(network, feed):
         ({"predict": a_tensor}, rf"the rule {HERE}a_tensor gave a Tensor; it has to give an Answer"),
         (
             {"predict": of_experts},
-            rf"the rule {HERE}of_experts gave logits .* \(2, 1, 30, 5\); .*\(2, 30, classes\)",
+            rf"the rule {HERE}of_experts gave logits .* \(2, 1, 30, 5\); .*\(2, 30, 5\)",
+        ),
+        (
+            {"predict": of_four},
+            rf"the rule {HERE}of_four gave logits of shape \(2, 30, 4\); .*\(2, 30, 5\)",
         ),
         ({"predict": draws_to_answer}, rf"the rule {HERE}draws_to_answer draws from a generator of the host"),
         (

@@ -67,9 +67,7 @@ def judge(
             differs[here] = of_said < top - ROUNDING * np.finfo(z.dtype).eps * np.abs(top)
         if told == LOGITS:
             _check_top(top, start, where)
-            total = _shares(z, top, true)
-            own_score, rival_score = (np.exp(_minus(score, top)) / total for score in (true, rival))
-            squares = np.einsum("nc,nc->n", z, z) / total**2
+            own_score, rival_score, squares = _shares(z, top, true, rival)
         else:
             own_score, rival_score = true, rival
             z[points, own] = 0
@@ -112,12 +110,17 @@ def _ranks(z: np.ndarray, true: np.ndarray, own: np.ndarray) -> np.ndarray:
     return above
 
 
-def _shares(z: np.ndarray, top: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Sum of exp(z - top) over all classes (n,); in place, the true class being masked in `z` (n, C)."""
+def _shares(
+    z: np.ndarray, top: np.ndarray, true: np.ndarray, rival: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Softmax of the true class and of its rival, (n,) each, and the sum of squares of that of all classes but the true
+    one, which is masked in the logits `z` (n, C); these are changed in place."""
     with np.errstate(over="ignore", under="ignore"):  # logits near the largest float32 lie infinitely far apart
         z -= top[:, None]
         np.exp(z, out=z)
-    return z.sum(1) + np.exp(_minus(true, top))
+    total = z.sum(1) + np.exp(_minus(true, top))
+    own_score, rival_score = (np.exp(_minus(score, top)) / total for score in (true, rival))
+    return own_score, rival_score, np.einsum("nc,nc->n", z, z) / total**2
 
 
 def _minus(score: np.ndarray, top: np.ndarray) -> np.ndarray:

@@ -41,16 +41,14 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
     keys = store.methods()
     if not keys:
         raise Refusal(f"{path} has no predictions yet; run: {command(store.path, asked, REFERENCE)}")
-    said = []
+    without = []
     if REFERENCE not in keys and reference is None:
         missing = command(store.path, asked, REFERENCE, runs=1 + max(max(store.runs(key)) for key in keys))
-        said = [
+        without = [
             f"there is no CE in this study: {chosen(keys, None, methods)[0]}, the first in the list of methods, is the"
             f" reference. Another is named by --reference; to train CE too, run: {missing}"
         ]
     every, keys = keys, list(chosen(keys, reference, methods))
-    left_out = len(every) - len(keys)
-
     classes = len(of.class_names)
     labels = _check_ids(store.path / "test.npz", "labels", store.test_labels(), 1, classes)
     ids = _check_ids(store.path / "samples.npz", "ids", store.samples(), 2, classes)
@@ -64,8 +62,18 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
         origins[of_method.label] = origins_of_method
     trained, untold = read_stages(store, {method.key: method.runs for method in of_methods}, asked["seed"])
     known = {label: {run: own for run, own in runs.items() if own} for label, runs in origins.items()}
-    settings = of.settings
-    without_epochs = settings.protocol == PAPER or settings.optimiser == OPTIMUM
+    said = (
+        *without,
+        *notes.seen(store, keys),
+        *notes.of_data(of.notes),
+        *notes.of_backbone(of.backbone, of.backbones),
+        *notes.left_out(len(every) - len(keys)),
+        *notes.origins(store, origins),
+        *provenance.mixtures(known),
+        *untold,
+    )
+    made = (*notes.published(store, keys), *notes.at_optimum(of.settings), *provenance.made(known))
+    setting = _setting(of, overlap(list(ids), classes), _commands(store, asked, keys, reference, methods))
     return Evidence(
         labels=labels,
         class_names=of.class_names,
@@ -75,34 +83,28 @@ def read_study(path: Path, reference: str | None = None, methods: Sequence[str] 
         clusters=_clusters(store, labels),
         trained=trained,
         lost=lost_by_run(list(ids), of.counts),
-        setting=Setting(
-            settings.dataset,
-            of.scheme,
-            of.head,
-            of.imbalance,
-            None if without_epochs else settings.epochs,
-            settings.seed,
-            shared=overlap(list(ids), classes),
-            pool_sizes=of.pool_sizes,
-            protocol=of.protocol,
-            made_with=of.made_with,
-            commands=_commands(store, asked, keys, reference, methods),
-            notes=(
-                *said,
-                *notes.seen(store, keys),
-                *notes.of_data(of.notes),
-                *notes.of_backbone(of.backbone, of.backbones),
-                *notes.left_out(left_out),
-                *notes.origins(store, origins),
-                *provenance.mixtures(known),
-                *untold,
-            ),
-            made=(*notes.published(store, keys), *notes.at_optimum(settings), *provenance.made(known)),
-            study=store.known_as(),
-            backbone=of.backbone,
-            backbones=tuple(one["about"] for one in of.backbones),
-            augmentation=settings.augmentation or "",
-        ),
+        setting=replace(setting, notes=said, made=made, study=store.known_as()),
+    )
+
+
+def _setting(of: Description, shared: np.ndarray, commands: tuple[str, ...]) -> Setting:
+    """How the runs came about, as far as study.json says it."""
+    settings = of.settings
+    return Setting(
+        settings.dataset,
+        of.scheme,
+        of.head,
+        of.imbalance,
+        None if settings.protocol == PAPER or settings.optimiser == OPTIMUM else settings.epochs,
+        settings.seed,
+        shared=shared,
+        pool_sizes=of.pool_sizes,
+        protocol=of.protocol,
+        made_with=of.made_with,
+        commands=commands,
+        backbone=of.backbone,
+        backbones=tuple(one["about"] for one in of.backbones),
+        augmentation=settings.augmentation or "",
     )
 
 

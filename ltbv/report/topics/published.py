@@ -2,7 +2,6 @@
 where one asks for them."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -76,21 +75,22 @@ def _sheet(evidence: Evidence, at: int, rows: pd.DataFrame) -> Sheet:
     quantities = [quantity for quantity in SHORT if quantity in set(rows["quantity"])]
     costs = bool((rows["cost"] != "").any())
     lines = []
-    by_pair = (of for _, of in rows.groupby(["method", "here"], sort=False))
-    for (method, group), own in chain.from_iterable(of.groupby(["method", "group"], sort=False) for of in by_pair):
-        first, of = own.iloc[0], own.set_index("quantity")
-        here = evidence.names.get(first["here"], method)
-        published, measured = (of[name].reindex(quantities) for name in ("value", "measured"))
-        lines.append(
-            (
-                word(method if here == method else f"{method} / {here}"),
-                word(group, GROUPS.index(group)),
-                *(number(published[quantity], quantity, digits=2) for quantity in quantities),
-                *(number(measured[quantity], quantity) for quantity in quantities),
-                *(number(measured[quantity] - published[quantity], quantity, sign="+") for quantity in quantities),
-                *([word(first["cost"] or NOTHING)] if costs else []),
+    for method, key in dict.fromkeys(zip(rows["method"], rows["here"], strict=True)):
+        of_pair = rows[(rows["method"] == method) & (rows["here"] == key)]
+        here = evidence.names.get(key, method)
+        for group, own in of_pair.groupby("group", sort=False):
+            of = own.set_index("quantity")
+            published, measured = (of[name].reindex(quantities) for name in ("value", "measured"))
+            lines.append(
+                (
+                    word(method if here == method else f"{method} / {here}"),
+                    word(group, GROUPS.index(group)),
+                    *(number(published[quantity], quantity, digits=2) for quantity in quantities),
+                    *(number(measured[quantity], quantity) for quantity in quantities),
+                    *(number(measured[quantity] - published[quantity], quantity, sign="+") for quantity in quantities),
+                    *([word(own["cost"].iloc[0] or NOTHING)] if costs else []),
+                )
             )
-        )
     first = rows.iloc[0]
     said = (*differences(first, evidence), *_training(rows, evidence), *_open(rows, evidence))
     over = ("paper", "here", "here - paper")
