@@ -1,8 +1,10 @@
 """Is what code of others gives what was asked of it? If not: who gave what, and what was wanted, in one line."""
 
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,3 +55,25 @@ def untouched(who: str, given: Mapping[str, Tensor | None]) -> Iterator[None]:
         if tensor is not None and tensor._version != version:
             said = f"{who} changes in place the {name} that it was given, {_kind(tensor.dtype)} of shape"
             raise Refusal(f"{said} {tuple(tensor.shape)}; make new ones, as x = x + 1 does and x += 1 does not")
+
+
+@contextmanager
+def watched() -> Iterator[list[str]]:
+    """Whose generators of the host code of others draws from in here, or seeds, of torch, numpy and Python, told at the
+    end; they are put back."""
+    moved: list[str] = []
+    before = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+    try:
+        yield moved
+    finally:
+        after = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+        torch.set_rng_state(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        random.setstate(before[2])
+    old, new = before[1]["state"], after[1]["state"]
+    same = {
+        "torch": torch.equal(before[0], after[0]),
+        "numpy": bool((old["key"] == new["key"]).all() and old["pos"] == new["pos"]),
+        "Python": before[2] == after[2],
+    }
+    moved += [name for name, is_same in same.items() if not is_same]

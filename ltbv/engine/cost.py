@@ -158,7 +158,7 @@ def _shown(
     backbone.check_on(size)
     try:
         return _asked(shapes_only(), net, backbone, image_shape, classes)
-    except RuntimeError:
+    except (RuntimeError, TypeError):  # as numpy raises
         if not backbone.answers(size):
             raise
     return _asked(torch.device("cpu"), net, backbone, image_shape, classes)

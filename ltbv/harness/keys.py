@@ -98,6 +98,8 @@ def _held(function: FunctionType, package: str, seen: set[int]) -> Iterator[Any]
         try:
             yield canonical(value)
         except Refusal as refusal:
+            if function.__globals__.get("__name__", "").partition(".")[0] != package:
+                continue  # of a decorator of others, as torch.no_grad, which holds what is theirs
             what = f"{function.__qualname__} holds {name!r}, which has no stable description"
             cure = "make it a frozen dataclass with __call__, whose fields are numbers and strings"
             raise Refusal(f"{what}; {cure}") from refusal

@@ -74,7 +74,7 @@ def tried(network: nn.Module, end: str, who: str, sides: Sequence[int]) -> int |
             try:
                 with torch.no_grad(), lent(np.random.default_rng(len(said)), images.device):
                     said.append(network.train(training)(images))
-            except Exception:  # whatever a module says of images that it was not made for
+            except (Exception, SystemExit):  # whatever a module says of images that it was not made for
                 said.clear()
                 break
             mode = "training" if training else "evaluation"

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from ltbv.errors import Refusal, reason
+from ltbv.guest import aside
 from ltbv.later import later
 from ltbv.models.cut import SIDES, halves, headless, last_linear, places, tried, way
 from ltbv.models.experts import NARROWED
@@ -215,7 +216,7 @@ def _way(of: Foreign, factor: float) -> tuple[str, int]:
     """
     if factor != 1:
         _way(of, 1.0)
-    with CPU, lent(np.random.default_rng(0), CPU):
+    with aside(), CPU, lent(np.random.default_rng(0), CPU):
         network = of.made(factor)
         end, side = of.end(network), _side(of) or of.sides[0]
         found = way(headless(network, end), of.cut, end, f"{of.source}:{of.name}", side)
@@ -232,7 +233,7 @@ def _way(of: Foreign, factor: float) -> tuple[str, int]:
 @lru_cache(maxsize=64)
 def _side(of: Foreign) -> int | None:
     """Of images that it is tried with, where it takes any of these; a network that a head cannot end is refused."""
-    with CPU, lent(np.random.default_rng(0), CPU):
+    with aside(), CPU, lent(np.random.default_rng(0), CPU):
         network = of.whole()
         return tried(network, of.end(network), str(of), of.sides)
 
@@ -247,16 +248,16 @@ def _narrows(of: Foreign, factor: float) -> bool:
 def _takes(of: Foreign, size: tuple[int, int]) -> bool:
     """Can it be made, and does it take images of (H, W)?"""
     try:
-        with CPU, torch.no_grad(), lent(np.random.default_rng(0), CPU):
+        with aside(), CPU, torch.no_grad(), lent(np.random.default_rng(0), CPU):
             of.whole().eval()(torch.zeros(1, 3, *size))
-    except Exception:  # whatever a package says of what it does not take
+    except (Exception, SystemExit):  # whatever a package says of what it does not take
         return False
     return True
 
 
 @lru_cache(maxsize=16)
 def _fitted(of: Foreign) -> None:
-    with CPU, lent(np.random.default_rng(0), CPU):
+    with aside(), CPU, lent(np.random.default_rng(0), CPU):
         of.made()
 
 
@@ -264,7 +265,7 @@ def _fitted(of: Foreign) -> None:
 def _renamed(of: Foreign) -> State | None:
     """Once for all copies."""
     assert of.weights is not None
-    with CPU, lent(np.random.default_rng(0), CPU):
+    with aside(), CPU, lent(np.random.default_rng(0), CPU):
         return of.renamed(of.weights.state())
 
 

@@ -40,7 +40,17 @@ class Loop(Layer):
         self.copies, self.make, self.colour, self.maps, self.features = copies, make, colour, maps, features
         with torch.random.fork_rng(devices=[]):
             self.members = nn.ModuleList(_made(make) for _ in range(copies))
+        self.frozen = [
+            name for name, parameter in self.members.named_parameters("members") if not parameter.requires_grad
+        ]
         self.draws = [np.random.default_rng(copy) for copy in range(copies)]  # of what a member forgets in training
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """What its maker has frozen stays so."""
+        super().requires_grad_(requires_grad)
+        for name in self.frozen:
+            self.get_parameter(name).requires_grad_(False)
+        return self
 
     def draw(self, copy: int, generator: np.random.Generator) -> None:
         with lent(generator, torch.device("cpu")):
@@ -57,6 +67,7 @@ class Loop(Layer):
         """The same members in a smaller loop: to be asked, not trained."""
         taken = shallow(self)
         taken.copies, taken.draws = len(copies), [self.draws[copy] for copy in copies]
+        taken.frozen = []
         taken._modules = {"members": nn.ModuleList(self.members[copy] for copy in copies)}
         return taken
 
@@ -69,11 +80,16 @@ class Loop(Layer):
             with lent(draws, x.device) if self.training else nullcontext():
                 features.append(member(one))
         if self.features not in (None, found := features[0].shape[-1]):
-            raise Refusal(
-                f"the network's last layer takes {self.features} features, and there are {found} of images of this"
-                " size; take images of the size that it is for, or a network that ends in the mean of maps"
-            )
+            raise of_another_size(self.features, found)
         return torch.stack(features, 1).flatten(1, 2) if self.maps else torch.stack(features)
+
+
+def of_another_size(wanted: int, found: int) -> Refusal:
+    """Of images that a network is not made for."""
+    return Refusal(
+        f"the network's last layer takes {wanted} features, and there are {found} of images of this size; take images"
+        " of the size that it is for, or a network that ends in the mean of maps"
+    )
 
 
 def _made(make: Callable[[], nn.Module]) -> nn.Module:

@@ -114,9 +114,11 @@ def _arguments(name: str, told: list[str]) -> Arguments:
 
 def _apart(text: str) -> list[str]:
     """Between the commas that stand in no brackets and no quotes."""
-    found, depth, quote = [""], 0, ""
+    found, depth, quote, escaped = [""], 0, "", False
     for letter in text:
-        quote = ("" if letter == quote else quote) if quote else (letter if letter in "'\"" else "")
+        if not escaped:
+            quote = ("" if letter == quote else quote) if quote else (letter if letter in "'\"" else "")
+        escaped = bool(quote) and letter == "\\" and not escaped
         depth += 0 if quote else (letter in "([{") - (letter in ")]}")
         if letter == "," and not depth and not quote:
             found.append("")

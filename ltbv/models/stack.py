@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ltbv.models import fused
 from ltbv.models.channels import narrow, padded
 
-NUMBERS = ("f2", "f4", "f8", "i4", "i8")  # types of weights and buffers in files
+NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")  # types of weights and buffers in files
 NEVER = -1e4  # logit of a class that cannot be predicted; float16 holds it
 
 

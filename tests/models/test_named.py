@@ -125,3 +125,10 @@ def test_timm_takes_arguments():
     made = backbone("timm:resnet18,drop_path_rate=0.1,channels=(8,16,24,32)@layer3").made()
     assert made.layer4[1].drop_path.drop_prob == pytest.approx(0.1) and made.fc.in_features == 32
     assert backbone("timm:vit_tiny_patch16_224,img_size=32,patch_size=8").features(1.0) == 192
+
+
+@pytest.mark.parametrize("text", ["'\"", "a\\", "\\'\",b", "',\\\\\""])
+def test_quotes_of_both_kinds_are_read_again(text):
+    for value in (text, (text, "x")):
+        one = Named("timm", "resnet18", (("key", value),))
+        assert named(str(one)) == one
