@@ -31,6 +31,11 @@ def blamed(error: BaseException) -> str:
     return one_line("; ".join([": ".join([*_door(error), reason(error)]), where]))
 
 
+def of_others(error: Exception) -> str | None:
+    """The same of what a function of others raised, without a traceback; None where it is all ours."""
+    return one_line(": ".join([*door, reason(error)])) if (door := _door(error)) else None
+
+
 def _door(error: BaseException) -> list[str]:
     """The function of others that was called: of all in the traceback the outermost one. None: it is all ours."""
     for frame, line in traceback.walk_tb(error.__traceback__):

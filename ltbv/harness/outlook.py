@@ -8,9 +8,10 @@ from ltbv.engine.cost import run_bytes, seconds_per_image, stored_bytes
 from ltbv.engine.predict import TOP, wants_experts, wants_logits
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
+from ltbv.harness.blame import of_others
 from ltbv.harness.bootstrap import Job
 from ltbv.harness.chunks import whole
-from ltbv.harness.plan import Predicting
+from ltbv.harness.plan import Predicting, Training
 from ltbv.harness.request import Place, Request
 from ltbv.methods.base import Method, mean
 from ltbv.optimisers import LBFGS
@@ -33,23 +34,25 @@ def outlook(job: Job) -> str:
     lines += [f"  note: {note}" for note in job.notes()]
     if job.pixels:
         lines.append(f"  {job.pixels}")
+    of_stage: dict[str, tuple[int, int, float]] = {}
     size, largest, measured, of_method = 0, 0, {}, dict.fromkeys((method.key for method in job.methods.values()), 0.0)
     for training in job.trainings:
         known = (training.key, len(training.runs))
         if known not in measured:
-            given = tuple(training.method.stage(name) for name in training.stage.given)
-            measured[known] = seconds_per_image(
-                training.stage, protocol, len(training.runs), shape, classes, job.device, given=given
-            )
+            measured[known] = _seconds_per_image(training, job)
         later = job.study.work(training.stage) / value(training.stage.objective.work(), 0, 1)  # than the step timed
         took = measured[known] * training.images(job.study) * later
         of_method[training.method.key] = of_method.get(training.method.key, 0.0) + took
         largest = max(largest, run_bytes(training.stage, protocol, shape, classes))
         size += stored_bytes(training.stage, protocol, shape, classes) * len(training.runs)
-        lines.append(
-            f"  train {training.method.key}/{training.stage.name}, runs {training.runs[0]}-{training.runs[-1]}, "
-            f"{stage_epochs(training.stage, protocol)} epochs: {_span(took)}"
-        )
+        name = f"{training.method.key}/{training.stage.name}"
+        epochs, runs, before = of_stage.get(name, (0, 0, 0.0))
+        epochs = stage_epochs(training.stage, protocol)
+        of_stage[name] = epochs, runs + len(training.runs), before + took
+    lines += [
+        f"  train {name}, {runs} run{'s' * (runs > 1)}, {epochs} epoch{'s' * (epochs > 1)}: {_span(took)}"
+        for name, (epochs, runs, took) in of_stage.items()
+    ]
     predicting = [task for task in job.tasks if isinstance(task, Predicting)]
     files = sum(len(job.store.missing(task.method.key, task.runs)) for task in predicting)
     size += sum(
@@ -72,6 +75,22 @@ def outlook(job: Job) -> str:
             f"  to start: {_start(job.request)}",
         ]
     )
+
+
+def _seconds_per_image(training: Training, job: Job) -> float:
+    """Measured here; what a function of somebody else's raises is a refusal that names it."""
+    given = tuple(training.method.stage(name) for name in training.stage.given)
+    shape, classes = job.study.entry.image_shape, job.study.entry.num_classes
+    try:
+        return seconds_per_image(
+            training.stage, job.study.protocol, len(training.runs), shape, classes, job.device, given=given
+        )
+    except (Refusal, MemoryError, OSError):
+        raise
+    except Exception as error:
+        if (whose := of_others(error)) is None:
+            raise
+        raise Refusal(f"{training.method.key}: {whose}") from error
 
 
 def prediction_bytes(method: Method, job: Job, classes: int) -> int:

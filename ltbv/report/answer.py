@@ -5,6 +5,7 @@ from ltbv.report.grid import Grid, GridCell, GridRow
 from ltbv.report.judgement import CLAIM, UNJUDGED
 from ltbv.report.names import printable
 from ltbv.report.tables import Tables
+from ltbv.report.training import MOVING
 from ltbv.report.verdict import NO, OPEN, YES, listed
 from ltbv.stats.record import OF_ONE_SET
 
@@ -14,10 +15,26 @@ MOST_KEEPERS = 3  # that are named
 
 
 def answer(tables: Tables, grid: Grid, evidence: Evidence) -> tuple[str, str]:
-    """Do methods beat the reference in the tail, and keep the head? And where do bias and variance fall?
+    """Do methods beat the reference in the tail, and keep the head? And where do bias and variance fall, and had
+    training settled?
 
     The second is empty where there is nothing to say.
     """
+    first, why = _answer(tables, grid, evidence)
+    return first, " ".join(filter(None, [why, _unsettled(tables)]))
+
+
+def _unsettled(tables: Tables) -> str:
+    """That longer training may turn the answer, where that is so; `topics.training` cautions of it."""
+    stages = tables.training.drop_duplicates(["method", "stage"])
+    moving = int((stages["state"] == MOVING).sum())
+    if not moving:
+        return ""
+    where = f" in {moving} of {len(stages)} stages" if len(stages) > 1 else ""
+    return f"Training had not settled{where}: longer training may change this."
+
+
+def _answer(tables: Tables, grid: Grid, evidence: Evidence) -> tuple[str, str]:
     verdicts = {verdict.method: verdict for verdict in tables.verdicts}
     reference = printable(evidence.reference.label)
     if not verdicts:

@@ -79,7 +79,9 @@ def _legend(figure: Figure, grid: Grid) -> None:
         for look, (colour, alpha) in TINTS.items()
         if look in there
     ]
-    signs = ["† not judged"] * ("u" in there) + [f"{DOUBT} a bias below 0"] * any(cell.doubtful for cell in cells)
+    signs = ["† not judged"] * ("u" in there) + [f"{DOUBT} a bias below 0 or above 1"] * any(
+        cell.doubtful for cell in cells
+    )
     handles += [Patch(facecolor="none", edgecolor="none", label=sign) for sign in signs]
     where: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 0), "borderaxespad": 0.2, "labelcolor": GREY}
     figure.legend(

@@ -92,7 +92,7 @@ def unjudged(grid: Grid) -> list[str]:
 
 
 def doubtful(grid: Grid) -> str:
-    """What must be said of a bias below 0, if there is one."""
+    """What must be said of a bias that no bias can be, if there is one."""
     return WHY_DOUBTFUL if any(cell.doubtful for row in grid.rows for cell in row.cells) else ""
 
 

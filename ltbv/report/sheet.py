@@ -14,8 +14,8 @@ from ltbv.report.written import formatted, p_value, size
 BETTER, WORSE, UNCLEAR, DOUBTFUL = "better", "worse", "unclear", "doubtful"
 DOUBT, STAR = "?", "*"
 WHY_DOUBTFUL = (
-    "Grey with a question mark: a corrected bias below 0, which no bias is. The correction went too far there; no more"
-    " is known than that the bias is near 0, within its interval."
+    "Grey with a question mark: a corrected bias below 0 or above 1, which no bias is. The correction went too far"
+    " there; no more is known than that the bias is near 0, or 1, within its interval."
 )
 SHORT = {"accuracy": "acc. %", "bias": "bias", "variance": "variance"}
 
@@ -127,14 +127,14 @@ def word(text: Any, place: float | None = None) -> Cell:
 
 def number(value: float, quantity: str = "", *, sign: str = "", digits: int = 3) -> Cell:
     """Accuracy in percent with a decimal, shares with `digits`; a dash for what cannot be known. A bias is doubtful
-    below 0, but for what has a `sign`: a difference."""
+    below 0 and above 1, but for what has a `sign`: a difference."""
     mark = DOUBTFUL if not sign and is_doubtful(value, quantity) else ""
     return Cell(value, quantity, sign, digits, mark=mark)
 
 
 def is_doubtful(value: float, quantity: str) -> bool:
-    """No bias is below 0: where a corrected one is shown so, the table says that it is not to be believed."""
-    return quantity == "bias" and value <= -0.0005
+    """No bias is below 0 or above 1: of a corrected one shown so, the table says that it is not to be believed."""
+    return quantity == "bias" and not -0.0005 < value < 1.0005 and value == value
 
 
 def why_doubtful(rows: Iterable[Iterable[Cell]]) -> str:

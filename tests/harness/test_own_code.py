@@ -635,3 +635,15 @@ def test_the_command_names_the_log_where_the_traceback_lies(tmp_path):
     assert "Traceback" in (tmp_path / log).read_text() and "margins" in (tmp_path / log).read_text()
     assert Store(tmp_path / "study").runs("ce") == [0]
     assert log in Store(tmp_path / "study").failures("mine")[0]
+
+
+def test_a_dry_run_says_whose_function_failed(tmp_path):
+    """As the run says it, in a line; there is no log, since nothing is written."""
+    (tmp_path / "mine.py").write_text(textwrap.dedent(MINE))
+    asked = ["bootstrap", "--method", "mine:MINE", "--runs", "1", "--head", "20", "--dry-run", "--study", "study"]
+    path = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), *sys.path[1:]])
+    environment = {**os.environ, "PYTHONPATH": path}
+    program = [sys.executable, "-m", "ltbv.cli", *asked]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (2, "ltbv: mine: mine:margins, line 7 of mine.py: KeyError: 'margin'\n")
+    assert not (tmp_path / "study").exists()

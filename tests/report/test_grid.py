@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ltbv.errors import Refusal
@@ -16,6 +17,7 @@ from ltbv.report.grid import LIMITS, _round_up, grid, ranking
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, REFERENCE, UNJUDGED
 from ltbv.report.rows import estimate, record
 from ltbv.report.study import read_study
+from ltbv.report.training import MOVING, SETTLED, SHORT
 from ltbv.report.verdict import NO, YES
 from ltbv.report.verdict import OPEN as NOT_SHOWN
 
@@ -149,6 +151,25 @@ def with_verdicts(built, *answers):
 def test_the_answer_in_words(judged, answers, said):
     evidence, built, of = judged
     assert answer(with_verdicts(built, *answers), of, evidence)[0] == said
+
+
+@pytest.mark.parametrize(
+    "states, said",
+    [
+        ((SETTLED, SETTLED), ""),
+        ((MOVING, SETTLED), " Training had not settled in 1 of 2 stages: longer training may change this."),
+        ((MOVING,), " Training had not settled: longer training may change this."),
+        ((SHORT, SHORT), ""),
+    ],
+)
+def test_an_answer_of_training_that_had_not_settled_says_so(judged, states, said):
+    """RIDE, cut short, is worse than CE by every mark: who reads two sentences must know."""
+    evidence, built, of = judged
+    before = answer(built.instead(training=built.training.iloc[:0]), of, evidence)
+    rows = [{"method": method, "stage": "all", "run": run, "state": state}
+            for method, state in zip("ab", states, strict=False) for run in range(3)]  # fmt: skip
+    after = answer(built.instead(training=pd.DataFrame(rows)), of, evidence)
+    assert after == (before[0], before[1] + said)
 
 
 def test_one_method_is_named_in_the_answer_and_one_training_set_is_said(study):

@@ -93,6 +93,11 @@ def test_a_bias_below_0_is_grey_and_the_caption_says_why(full, made):
     assert WHY_DOUBTFUL not in above["overview"].caption
 
 
+def test_a_bias_above_1_is_as_doubtful_as_one_below_0():
+    assert number(1.0006, "bias").text == "1.001?" and number(1.0004, "bias").mark == ""
+    assert number(1.2, "variance").mark == "" and number(1.2, "bias", sign="+").mark == ""
+
+
 def test_what_is_shown_as_0_and_differences_below_0_are_not_doubtful():
     assert number(-0.0004, "bias").mark == "" and number(-0.0006, "bias").text == "-0.001?"
     assert number(-0.1, "bias", sign="+").mark == "" and number(-0.1, "variance").mark == ""

@@ -33,6 +33,7 @@ from ltbv.data.images.look import Tell, View, complaint, left_out, look
 from ltbv.data.images.recipe import OWN_SIZES, RULES, Recipe, keeps_sizes, seen_side
 from ltbv.errors import Refusal
 
+LEAKED = "in the test set too"
 LONGEST_NAME = 1000  # letters
 DECIDES = ("side", "background", "mirrors")  # of the recipe; the others show in what is listed
 
@@ -91,6 +92,10 @@ def plan(found: Found, recipe: Recipe, where: str, tell: Tell = lambda done, of:
         raise complaint(where, amiss, len(found.items) + len(found.amiss))
     notes += _without_lost(view.items, amiss, recipe, where)
     items, digests = _with_test(view, recipe, where)
+    if recipe.bad != "refuse":
+        items, digests, leaked = _without_leaks(items, digests)
+        amiss += leaked
+        notes += _without_lost(items, leaked, recipe, where)
     names = class_names(
         [one.label for one in items if not one.test],
         [one.label for one in items if one.test],
@@ -227,6 +232,15 @@ def _told(rows: Sequence[tuple[bool, int, bytes, Item]], names: Sequence[str], g
     return notes
 
 
+def _without_leaks(items: Sequence[Item], digests: Sequence[bytes]) -> tuple[list[Item], list[bytes], list[Amiss]]:
+    """Without the training images whose bytes are in the test set too; and these."""
+    tested = {digest for item, digest in zip(items, digests, strict=True) if item.test}
+    leaks = [not item.test and digest in tested for item, digest in zip(items, digests, strict=True)]
+    kept = [row for row, leak in enumerate(leaks) if not leak]
+    amiss = [Amiss(item.shown, item.label, LEAKED) for item, leak in zip(items, leaks, strict=True) if leak]
+    return [items[row] for row in kept], [digests[row] for row in kept], amiss
+
+
 def _refuse_leaks(rows: Sequence[tuple[bytes, Item]], where: str) -> None:
     """The same bytes in the training set and in the test set."""
     trained = {digest: item for digest, item in rows if not item.test}
@@ -235,7 +249,7 @@ def _refuse_leaks(rows: Sequence[tuple[bytes, Item]], where: str) -> None:
         pairs = some(f"{one.shown} = {other.shown}" for one, other in leaks)
         raise Refusal(
             f"{where}: {len(leaks)} test images are in the training set too, byte for byte ({pairs}); leave them out of"
-            " one"
+            " one, as `ltbv images … --write POOL --bad skip` does of the training set, and lists them"
         )
 
 

@@ -235,6 +235,20 @@ def test_the_same_bytes_in_training_and_test_set_are_refused(photographs):
         images(photographs)
 
 
+def test_with_skip_the_training_copy_of_a_test_image_is_left_out_and_counted(photographs):
+    """Also where the two are of different classes. Nothing of the test set is lost: methods stay comparable."""
+    shutil.copy(photographs / "train" / "bee" / "1.png", photographs / "test" / "ant" / "new.png")
+    shutil.copy(min((photographs / "test" / "bee").iterdir()), photographs / "train" / "bee" / "z.png")
+    found = images(photographs, bad="skip")
+    assert "2 files that will not do are left out, at most 2 of a class: 2 in the test set too" in found.notes
+    lines = (found.path / "left_out.csv").read_text().splitlines()
+    assert lines[1:] == [f"train/bee/{name},bee,in the test set too" for name in ("1.png", "z.png")]
+    assert "test/ant/new.png" in (found.path / "files.csv").read_text()
+    shutil.copytree(photographs / "train" / "bee", photographs / "test" / "bee", dirs_exist_ok=True)
+    with pytest.raises(Refusal, match="class 'bee' has no training image left when what will not do is left out"):
+        images(photographs, bad="skip")
+
+
 def test_copies_within_the_training_set_are_counted(photographs):
     shutil.copy(photographs / "train" / "bee" / "1.png", photographs / "train" / "bee" / "new.png")
     shutil.copy(photographs / "train" / "bee" / "2.png", photographs / "train" / "ant" / "new.png")
