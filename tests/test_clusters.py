@@ -1,4 +1,4 @@
-"""The batch script of docs/clusters.md, word by word, with a pretended SLURM: which chunk, and when it is queued again."""
+"""The batch script of docs/clusters.md, word by word, with a pretended SLURM: which chunk, and when it is queued."""
 
 import json
 import os

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ltbv.engine.cost import run_bytes, seconds_per_image, stored_bytes
 from ltbv.engine.predict import TOP, wants_experts, wants_logits
+from ltbv.engine.room import timed
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Job
@@ -31,6 +32,8 @@ def outlook(job: Job) -> str:
     lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
     lines += [f"  augmentation {of.augmentation}"] if of.augmentation else []
     lines += [f"  note: {note}" for note in job.notes()]
+    if said := job.too_large():
+        lines.append(f"  does not fit: {said}")
     if job.pixels:
         lines.append(f"  {job.pixels}")
     size, largest, measured, of_method = 0, 0, {}, dict.fromkeys((method.key for method in job.methods.values()), 0.0)
@@ -38,8 +41,11 @@ def outlook(job: Job) -> str:
         known = (training.key, len(training.runs))
         if known not in measured:
             given = tuple(training.method.stage(name) for name in training.stage.given)
+            stage = training.stage
+            if job.device == "cpu":
+                stage = timed(stage, protocol, len(training.runs), shape, classes)
             measured[known] = seconds_per_image(
-                training.stage, protocol, len(training.runs), shape, classes, job.device, given=given
+                stage, protocol, len(training.runs), shape, classes, job.device, given=given
             )
         later = job.study.work(training.stage) / value(training.stage.objective.work(), 0, 1)  # than the step timed
         took = measured[known] * training.images(job.study) * later
