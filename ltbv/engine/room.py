@@ -69,14 +69,14 @@ def timed(stage: Stage, protocol: Protocol, runs: int, image_shape: tuple[int, i
     own = of_stage(stage, protocol).batch
     macs = network_cost(stage.net, protocol.backbone, image_shape, classes)["macs"]
     batch, free = max(2, min(own, max(LEAST, round(WORK / max(1, macs * runs))))), min(room())
-    while batch > 2 and step_bytes(of(stage, batch), protocol, runs, image_shape, classes) > free / 2:
+    while batch > 2 and step_bytes(in_steps(stage, batch), protocol, runs, image_shape, classes) > free / 2:
         batch //= 2
-    if (least := step_bytes(of(stage, batch), protocol, runs, image_shape, classes)) > free:
+    if (least := step_bytes(in_steps(stage, batch), protocol, runs, image_shape, classes)) > free:
         raise Refusal(f"stage {stage.name!r}: a step of {batch} images takes {size(least)}, {size(free)} are free")
-    return stage if batch == own else of(stage, batch)
+    return stage if batch == own else in_steps(stage, batch)
 
 
-def of(stage: Stage, batch: int) -> Stage:
+def in_steps(stage: Stage, batch: int) -> Stage:
     """The stage with steps of so many images."""
     return replace(stage, terms=(stage.terms or Terms()).but(batch=batch))
 

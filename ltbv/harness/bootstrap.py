@@ -116,7 +116,7 @@ class Job:
         return failures
 
     def too_large(self) -> str:
-        """One line where a step does not fit into the memory of this machine. GPUs say so themselves; others have other."""
+        """One line where a step does not fit into the memory of this machine; GPUs say so themselves."""
         if self.device != "cpu" or self.request.means.executor == "ray":
             return ""
         return too_large(self.study, self.trainings, self.jobs, one_chunk=self.request.only is not None)

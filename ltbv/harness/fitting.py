@@ -6,10 +6,11 @@ What is counted is the least that a step takes: what is refused would not have w
 from collections import Counter
 from collections.abc import Sequence
 
-from ltbv.engine.room import largest_part, room, size, step_bytes
+from ltbv.engine.room import in_steps, largest_part, room, size, step_bytes
 from ltbv.engine.terms import of_stage
 from ltbv.harness.plan import Training
 from ltbv.harness.study import Study
+from ltbv.methods.base import Stage
 
 
 def too_large(study: Study, trainings: Sequence[Training], jobs: int, *, one_chunk: bool = False) -> str:
@@ -29,7 +30,7 @@ def too_large(study: Study, trainings: Sequence[Training], jobs: int, *, one_chu
     least, at_once = _least(study, most), min(jobs, stacks[most.key])
     if least <= free.each and asked(most) <= free.shared:
         return ""
-    images, runs = of_stage(most.stage, study.protocol).batch, len(most.runs)
+    images, runs = of_stage(_stage(study, most), study.protocol).batch, len(most.runs)
     beside = f" of {runs} runs side by side" if runs > 1 else ""
     where = f", in each of {at_once} processes" if at_once > 1 else ""
     takes = f"a step of {images:,} images{beside} takes at least {size(least)}{where}"
@@ -40,12 +41,18 @@ def too_large(study: Study, trainings: Sequence[Training], jobs: int, *, one_chu
 
 def _least(study: Study, training: Training, runs: int | None = None) -> int:
     shape, classes = study.entry.image_shape, study.entry.num_classes
-    return step_bytes(training.stage, study.protocol, runs or len(training.runs), shape, classes)
+    return step_bytes(_stage(study, training), study.protocol, runs or len(training.runs), shape, classes)
+
+
+def _stage(study: Study, training: Training) -> Stage:
+    """The stage, in steps of as many images as an epoch has at the most."""
+    epoch = study.images(training.stage)
+    return in_steps(training.stage, max(2, min(of_stage(training.stage, study.protocol).batch, epoch)))
 
 
 def _cure(study: Study, training: Training, at_once: int, alone: str) -> str:
     """What would fit, each by itself; or else all of it."""
-    of, images = (training.stage, study.protocol), (study.entry.image_shape, study.entry.num_classes)
+    of, images = (_stage(study, training), study.protocol), (study.entry.image_shape, study.entry.num_classes)
     runs, free, least = len(training.runs), room(), _least(study, training)
     each = min(free.each, free.shared / at_once)
     fewer = min(int(free.shared // least), at_once - 1) if least <= free.each else 0

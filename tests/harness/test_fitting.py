@@ -24,7 +24,7 @@ def free(monkeypatch):
 
 def job(store, **asked) -> Job:
     return prepare(
-        Request.of(("ce", "ride"), 4, store, **{"dataset": "tiny-lt", "stack": 2, "jobs": 2, "batch": 64} | asked)
+        Request.of(("ce", "ride"), 4, store, **{"dataset": "tiny-lt", "stack": 2, "jobs": 2, "batch": 32} | asked)
     )
 
 
@@ -42,9 +42,9 @@ def test_what_fits_is_not_spoken_of(tiny_lt, tmp_path, free):
 @pytest.mark.parametrize(
     ("share", "cure"),
     [
-        (1.6, "--jobs 1 or --stack 1 or --micro-batch 16"),  # of what a process takes
-        (0.9, "--micro-batch 8"),
-        (0.3, "--jobs 1, --stack 1, --micro-batch 16"),
+        (1.6, "--jobs 1 or --stack 1 or --micro-batch 8"),  # of what a process takes
+        (0.9, "--jobs 1, --stack 1, --micro-batch 16"),
+        (0.3, "--jobs 1, --stack 1, --micro-batch 8"),
         (0.01, "a smaller --batch, or a smaller network"),
     ],
 )
@@ -55,16 +55,23 @@ def test_what_would_fit_is_named_each_by_itself(tiny_lt, tmp_path, free, share, 
         of.run(lambda event: None)
     said = str(refused.value)
     assert (
-        said.startswith("ride/experts: a step of 64 images of 2 runs side by side takes at least ") and "\n" not in said
+        said.startswith("ride/experts: a step of 32 images of 2 runs side by side takes at least ") and "\n" not in said
     )
     assert " MB, in each of 2 processes, and " in said and said.endswith(f"give {cure}"), said
     assert not (tmp_path / "s").exists()
 
 
+def test_no_step_has_more_images_than_an_epoch(tiny_lt, tmp_path, free):
+    of = job(tmp_path / "s", batch=10**9)
+    free(1000.0)
+    n = int(of.study.counts.sum())
+    assert f"a step of {n} images of 2 runs" in of.too_large()
+
+
 def test_a_limit_of_each_process_is_not_cured_by_fewer(tiny_lt, tmp_path, free):
     of = job(tmp_path / "s")
     free(1e12, 0.9 * least(of))
-    assert of.too_large().endswith("give --stack 1 or --micro-batch 16")
+    assert of.too_large().endswith("give --stack 1 or --micro-batch 8")
 
 
 def test_what_is_named_fits_then(tiny_lt, tmp_path, free):
@@ -76,7 +83,7 @@ def test_a_dry_run_says_so_and_times_what_fits(tiny_lt, tmp_path, free):
     of = job(tmp_path / "s")
     free(0.3 * least(of))
     lines = outlook(of).splitlines()
-    assert any(line.startswith("  does not fit: ride/experts: a step of 64 images") for line in lines)
+    assert any(line.startswith("  does not fit: ride/experts: a step of 32 images") for line in lines)
     assert any("together" in line for line in lines)
 
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def do_on_node(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _heard(do: Callable[[Tell], Ended]) -> Iterator[Told]:
+def _heard(do: Callable[[Tell], Ended]) -> Generator[Told, None, Ended]:
     """What `do` tells, as it does; gives back what it gives back."""
     told: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     ends: list[Ended | BaseException] = []
