@@ -54,10 +54,10 @@ def test_in_a_log_a_line_now_and_then_names_stage_runs_and_epoch(job, seen, monk
 def test_runs_are_told_as_ranges(job, seen):
     with Display(job, quiet=False, verbose=True) as shown:
         seen.truncate(0)
-        shown.tell(HeldElsewhere((0, 1, 2, 5), "process 7 on here"))
+        shown.tell(HeldElsewhere((0, 1, 2), "process 7 on here"))
         shown.tell(told(job)[1])
     lines = seen.getvalue().replace("\0", "").splitlines()
-    assert lines == ["runs 0-2,5 are in the hands of process 7 on here", "train ce/representation, runs 0-1"]
+    assert lines == ["runs 0-2 are in the hands of process 7 on here", "train ce/representation, runs 0-1"]
 
 
 def test_the_end_of_a_stage_is_a_line_if_the_last_one_is_a_while_ago(job, seen):

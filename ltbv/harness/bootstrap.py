@@ -22,6 +22,7 @@ from ltbv.errors import Refusal, unknown
 from ltbv.harness.chunks import Chunk, cut, whole
 from ltbv.harness.events import CommandBegun, CommandEnded, Event, Failed, Predicted, Tell
 from ltbv.harness.executors import EXECUTORS
+from ltbv.harness.fitting import too_large
 from ltbv.harness.journal import Journal, Listener
 from ltbv.harness.plan import Task, Training, even_stack_size, missing_tasks, recorded_stack_size, stack_size, stacks
 from ltbv.harness.progress import Progress
@@ -87,6 +88,8 @@ class Job:
 
         listener  is called with each record of `journal`, in the place of the file that was asked
         """
+        if said := self.too_large():
+            raise Refusal(said)
         failures: list[str] = []
         progress = self.progress()
         pulse = Pulse(self.store, progress.told, self.jobs)
@@ -112,6 +115,12 @@ class Job:
             finally:
                 journal.hear(CommandEnded(how, len(failures)))
         return failures
+
+    def too_large(self) -> str:
+        """One line where a step does not fit into the memory of this machine; GPUs say so themselves."""
+        if self.device != "cpu" or self.request.means.executor == "ray":
+            return ""
+        return too_large(self.study, self.trainings, self.jobs, one_chunk=self.request.only is not None)
 
     def begun(self) -> CommandBegun:
         """What is told of this job when it begins."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ltbv.engine.cost import run_bytes, seconds_per_image, stored_bytes
 from ltbv.engine.predict import TOP, wants_experts, wants_logits
+from ltbv.engine.room import timed
 from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.blame import of_others
@@ -32,6 +33,8 @@ def outlook(job: Job) -> str:
     lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
     lines += [f"  augmentation {of.augmentation}"] if of.augmentation else []
     lines += [f"  note: {note}" for note in job.notes()]
+    if said := job.too_large():
+        lines.append(f"  does not fit: {said}")
     if job.pixels:
         lines.append(f"  {job.pixels}")
     of_stage: dict[str, tuple[int, int, float]] = {}
@@ -79,12 +82,12 @@ def outlook(job: Job) -> str:
 
 def _seconds_per_image(training: Training, job: Job) -> float:
     """Measured here; what a function of somebody else's raises is a refusal that names it."""
-    given = tuple(training.method.stage(name) for name in training.stage.given)
-    shape, classes = job.study.entry.image_shape, job.study.entry.num_classes
+    stage, given = training.stage, tuple(training.method.stage(name) for name in training.stage.given)
+    asked = job.study.protocol, len(training.runs), job.study.entry.image_shape, job.study.entry.num_classes
     try:
-        return seconds_per_image(
-            training.stage, job.study.protocol, len(training.runs), shape, classes, job.device, given=given
-        )
+        if job.device == "cpu":
+            stage = timed(stage, *asked)
+        return seconds_per_image(stage, *asked, job.device, given=given)
     except (Refusal, MemoryError, OSError):
         raise
     except Exception as error:

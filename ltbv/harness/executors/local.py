@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -128,6 +129,7 @@ class _Processes(Dispatcher):
                     self.add(chunk)
             elif not self.stopping.is_set():
                 cause = f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
+                cause += ", as a system does that is short of memory" if code == -signal.SIGKILL else ""
                 with self.turn:
                     self.lose(chunk, cause, f"; its output is in {log.with_name(chunk.log)}")
             return None
