@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from ltbv.engine.cost import run_bytes, seconds_per_image, stored_bytes
@@ -10,13 +11,13 @@ from ltbv.engine.train import stage_epochs
 from ltbv.errors import Refusal
 from ltbv.harness.bootstrap import Job
 from ltbv.harness.chunks import whole
-from ltbv.harness.plan import Predicting
+from ltbv.harness.plan import Predicting, Training
 from ltbv.harness.request import Place, Request
 from ltbv.methods.base import Method, mean
 from ltbv.optimisers import LBFGS
 from ltbv.options import choices, words
 from ltbv.schedules import value
-from ltbv.store import span
+from ltbv.store import span, spans
 
 BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits where these are kept
 
@@ -28,12 +29,14 @@ def outlook(job: Job) -> str:
     if isinstance(protocol.optimiser, LBFGS):
         raise Refusal("--dry-run times epochs, and lbfgs has none; leave --dry-run out, or add --json for the chunks")
     of, n, classes = job.study.settings, int(job.study.counts.sum()), job.study.entry.num_classes
-    lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
+    runs = f"{job.request.runs} run{'s' * (job.request.runs != 1)}"
+    lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {runs}, {n:,} images a run"]
     lines += [f"  augmentation {of.augmentation}"] if of.augmentation else []
     lines += [f"  note: {note}" for note in job.notes()]
     if job.pixels:
         lines.append(f"  {job.pixels}")
     size, largest, measured, of_method = 0, 0, {}, dict.fromkeys((method.key for method in job.methods.values()), 0.0)
+    of_stage: dict[str, list[tuple[Training, float]]] = {}  # its stacks, and how long each takes
     for training in job.trainings:
         known = (training.key, len(training.runs))
         if known not in measured:
@@ -46,10 +49,8 @@ def outlook(job: Job) -> str:
         of_method[training.method.key] = of_method.get(training.method.key, 0.0) + took
         largest = max(largest, run_bytes(training.stage, protocol, shape, classes))
         size += stored_bytes(training.stage, protocol, shape, classes) * len(training.runs)
-        lines.append(
-            f"  train {training.method.key}/{training.stage.name}, runs {training.runs[0]}-{training.runs[-1]}, "
-            f"{stage_epochs(training.stage, protocol)} epochs: {_span(took)}"
-        )
+        of_stage.setdefault(training.key, []).append((training, took))
+    lines += [_of_stage(stacks, stage_epochs(stacks[0][0].stage, protocol)) for stacks in of_stage.values()]
     predicting = [task for task in job.tasks if isinstance(task, Predicting)]
     files = sum(len(job.store.missing(task.method.key, task.runs)) for task in predicting)
     size += sum(
@@ -63,7 +64,9 @@ def outlook(job: Job) -> str:
     jobs = f"{job.jobs} process{'es' * (job.jobs > 1)} on {job.device}"
     megabytes = f"{size / 1e6:.1f}" if size < 1e7 else f"{size / 1e6:.0f}"
     if largest:
-        lines.append(f"  training takes about {largest / 1e6:,.0f} MB of a GPU's memory for each run of a stack")
+        lines.append(
+            f"  training takes about {max(largest / 1e6, 1):,.0f} MB of a GPU's memory for each run of a stack"
+        )
     return "\n".join(
         [
             *lines,
@@ -72,6 +75,15 @@ def outlook(job: Job) -> str:
             f"  to start: {_start(job.request)}",
         ]
     )
+
+
+def _of_stage(stacks: Sequence[tuple[Training, float]], epochs: int) -> str:
+    """A line of all trainings of a stage, however many stacks they are."""
+    (first, _), runs = stacks[0], sorted(run for training, _ in stacks for run in training.runs)
+    which = ("run " if len(runs) == 1 else "runs ") + spans(runs)
+    side = f" in {len(stacks)} stacks" if len(stacks) < len(runs) else " one at a time"
+    took = _span(sum(took for _, took in stacks))
+    return f"  train {first.method.key}/{first.stage.name}, {which}{side * (len(stacks) > 1)}, {epochs} epochs: {took}"
 
 
 def prediction_bytes(method: Method, job: Job, classes: int) -> int:
