@@ -239,7 +239,7 @@ def test_blocks_are_only_a_matter_of_memory(monkeypatch):
 
 def test_the_whole_report_is_written(tmp_path):
     text = analyse({"ce": logits_of(0), "mine": logits_of(1)}, LABELS, COUNTS).write(tmp_path / "out")
-    assert "mine" in text
+    assert "mine" in text and repr(text) == text  # a prompt and a notebook show it as it is
     assert (tmp_path / "out/tables/splits.csv").exists()
 
 

@@ -237,6 +237,24 @@ def test_a_second_bootstrap_does_nothing(tiny_lt):
     assert {path: path.stat().st_mtime_ns for path in Path.cwd().rglob("*")} == before
 
 
+def test_a_dry_run_has_a_line_for_a_stage_however_many_stacks_it_is(tiny_lt):
+    del tiny_lt
+
+    def trained(*asked):
+        return re.findall(
+            r"train (\w+/\w+, runs? .*), \d+ epochs: ", run("bootstrap", *TINY, *asked, "--dry-run").stdout
+        )
+
+    asked = ("--method", "ce", "--method", "ride", "--runs", "3")
+    for stack, side in {"1": " one at a time", "2": " in 2 stacks", "3": ""}.items():
+        assert trained(*asked, "--stack", stack) == [
+            f"ce/representation, runs 0-2{side}",
+            f"ride/experts, runs 0-2{side}",
+        ]
+    run("bootstrap", *TINY, "--method", "ce", "-q")
+    assert trained(*asked)[0] == "ce/representation, run 2"
+
+
 @pytest.mark.parametrize("asked", [[], ["--force"], ["--method", "crt", "--method", "ride"], ["--runs", "7"]])
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tiny_lt, asked):
     del tiny_lt

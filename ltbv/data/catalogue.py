@@ -4,6 +4,7 @@ Those that have a name, and pools that were made of image files.
 """
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 
 from ltbv.data import backbones, cifar, glyphs
@@ -104,4 +105,13 @@ def entry(name: str) -> Entry:
         raise Refusal(f"--dataset {name} " + ("is no pool of images" if os.path.exists(name) else "does not exist"))
     if name in NAMED:
         raise Refusal(f"{name} is read from files: give --data-dir to `ltbv bootstrap`, which makes a pool of them")
-    raise unknown("dataset", name, {*ENTRIES, *NAMED})
+    said = str(unknown("dataset", name, {*ENTRIES, *NAMED}))
+    if os.path.lexists(name):
+        raise Refusal(said)
+    raise Refusal(f"{said}; nor is there a directory, list or pool of that name in {os.getcwd()}{_beside(name)}")
+
+
+def _beside(name: str) -> str:
+    """What stands here under nearly that name."""
+    near = get_close_matches(name, os.listdir(), n=1, cutoff=0.8)
+    return f" (did you mean {near[0]!r}?)" if near else ""

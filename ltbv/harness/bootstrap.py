@@ -243,7 +243,8 @@ class Job:
     def summary(self) -> str:
         """One line on what the directory holds now."""
         done = {method.title: len(self.store.runs(method.key)) for method in self.methods.values()}
-        return f"{self.store.path}: " + ", ".join(f"{label} {runs} runs" for label, runs in done.items()) + "."
+        each = (f"{label} {runs} run{'s' * (runs != 1)}" for label, runs in done.items())
+        return f"{self.store.path}: {', '.join(each)}."
 
 
 def _check_held_out(study: Study, stage: Stage, request: Request) -> None:

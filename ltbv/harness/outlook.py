@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from ltbv.engine.cost import run_bytes, seconds_per_image, stored_bytes
@@ -18,7 +19,7 @@ from ltbv.methods.base import Method, mean
 from ltbv.optimisers import LBFGS
 from ltbv.options import choices, words
 from ltbv.schedules import value
-from ltbv.store import span
+from ltbv.store import span, spans
 
 BYTES_A_POINT = 20  # of a prediction file, beside the float16 logits where these are kept
 
@@ -30,15 +31,16 @@ def outlook(job: Job) -> str:
     if isinstance(protocol.optimiser, LBFGS):
         raise Refusal("--dry-run times epochs, and lbfgs has none; leave --dry-run out, or add --json for the chunks")
     of, n, classes = job.study.settings, int(job.study.counts.sum()), job.study.entry.num_classes
-    lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {job.request.runs} runs, {n} images a run"]
+    runs = f"{job.request.runs} run{'s' * (job.request.runs != 1)}"
+    lines = [f"{job.store.path}: {of.dataset}, {of.scheme}, {runs}, {n:,} images a run"]
     lines += [f"  augmentation {of.augmentation}"] if of.augmentation else []
     lines += [f"  note: {note}" for note in job.notes()]
     if said := job.too_large():
         lines.append(f"  does not fit: {said}")
     if job.pixels:
         lines.append(f"  {job.pixels}")
-    of_stage: dict[str, tuple[int, int, float]] = {}
     size, largest, measured, of_method = 0, 0, {}, dict.fromkeys((method.key for method in job.methods.values()), 0.0)
+    of_stage: dict[str, list[tuple[Training, float]]] = {}  # its stacks, and how long each takes
     for training in job.trainings:
         known = (training.key, len(training.runs))
         if known not in measured:
@@ -48,14 +50,8 @@ def outlook(job: Job) -> str:
         of_method[training.method.key] = of_method.get(training.method.key, 0.0) + took
         largest = max(largest, run_bytes(training.stage, protocol, shape, classes))
         size += stored_bytes(training.stage, protocol, shape, classes) * len(training.runs)
-        name = f"{training.method.key}/{training.stage.name}"
-        epochs, runs, before = of_stage.get(name, (0, 0, 0.0))
-        epochs = stage_epochs(training.stage, protocol)
-        of_stage[name] = epochs, runs + len(training.runs), before + took
-    lines += [
-        f"  train {name}, {runs} run{'s' * (runs > 1)}, {epochs} epoch{'s' * (epochs > 1)}: {_span(took)}"
-        for name, (epochs, runs, took) in of_stage.items()
-    ]
+        of_stage.setdefault(training.key, []).append((training, took))
+    lines += [_of_stage(stacks, stage_epochs(stacks[0][0].stage, protocol)) for stacks in of_stage.values()]
     predicting = [task for task in job.tasks if isinstance(task, Predicting)]
     files = sum(len(job.store.missing(task.method.key, task.runs)) for task in predicting)
     size += sum(
@@ -69,7 +65,9 @@ def outlook(job: Job) -> str:
     jobs = f"{job.jobs} process{'es' * (job.jobs > 1)} on {job.device}"
     megabytes = f"{size / 1e6:.1f}" if size < 1e7 else f"{size / 1e6:.0f}"
     if largest:
-        lines.append(f"  training takes about {largest / 1e6:,.0f} MB of a GPU's memory for each run of a stack")
+        lines.append(
+            f"  training takes about {max(largest / 1e6, 1):,.0f} MB of a GPU's memory for each run of a stack"
+        )
     return "\n".join(
         [
             *lines,
@@ -94,6 +92,15 @@ def _seconds_per_image(training: Training, job: Job) -> float:
         if (whose := of_others(error)) is None:
             raise
         raise Refusal(f"{training.method.key}: {whose}") from error
+
+
+def _of_stage(stacks: Sequence[tuple[Training, float]], epochs: int) -> str:
+    """A line of all trainings of a stage, however many stacks they are."""
+    (first, _), runs = stacks[0], sorted(run for training, _ in stacks for run in training.runs)
+    which = ("run " if len(runs) == 1 else "runs ") + spans(runs)
+    side = f" in {len(stacks)} stacks" if len(stacks) < len(runs) else " one at a time"
+    took = _span(sum(took for _, took in stacks))
+    return f"  train {first.method.key}/{first.stage.name}, {which}{side * (len(stacks) > 1)}, {epochs} epochs: {took}"
 
 
 def prediction_bytes(method: Method, job: Job, classes: int) -> int:

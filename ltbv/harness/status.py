@@ -67,7 +67,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     shown = [f"{found['study']}: {', '.join(said)}"]
     width = max((len(method["label"]) for method in found["methods"]), default=0)
     for method in found["methods"]:
-        parts = [f"{len(method['done'])} runs"]
+        done = len(method["done"])
+        parts = [f"{done} run{'s' * (done != 1)}"]
         parts += [f"{len(method['left'])} left"] if method["left"] else []
         parts += [f"{len(method['failed'])} failed"] if method["failed"] else []
         shown.append(f"  {method['label']:<{width}}  {', '.join(parts)}")

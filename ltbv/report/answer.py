@@ -56,7 +56,7 @@ def _answer(tables: Tables, grid: Grid, evidence: Evidence) -> tuple[str, str]:
     elif not beating:
         said = f"None of {len(verdicts)} methods is shown to beat {reference} in the tail"
     else:
-        who = f"All {len(verdicts)} methods beat" if len(beating) == len(verdicts) else ""
+        who = f"{_all(len(verdicts)).capitalize()} methods beat" if len(beating) == len(verdicts) else ""
         who = who or f"{len(beating)} of {len(verdicts)} methods{_named(beating)} beat{'s' * (len(beating) == 1)}"
         heads = {row.key: verdicts[row.key].head for row in beating}
         said = f"{who} {reference} in the tail; {_keepers(beating, heads)}"
@@ -90,14 +90,19 @@ def _keepers(beating: list[GridRow], heads: dict[str, str]) -> str:
     if not keeping:
         if len(beating) == 1:
             return "whether it keeps the head is open" if open_too else "it loses in the head"
-        return f"none of them {one} the head"
+        return f"{'neither' if len(beating) == 2 else 'none of them'} {one} the head"
     if len(keeping) == len(beating):
-        return "it keeps the head" if len(keeping) == 1 else "all of them keep the head"
+        who = "both" if len(keeping) == 2 else "all of them"
+        return "it keeps the head" if len(keeping) == 1 else f"{who} keep the head"
     if len(keeping) == 1:
         return f"only {printable(keeping[0].label)} {one} the head"
     if len(keeping) <= MOST_KEEPERS:
         return f"{listed(printable(row.label) for row in keeping)} also keep the head"
     return f"{len(keeping)} also keep the head, best {_best(keeping)}"
+
+
+def _all(number: int) -> str:
+    return "both" if number == 2 else f"all {number}"
 
 
 def _best(rows: list[GridRow]) -> str:
@@ -111,14 +116,14 @@ def _why(grid: Grid, tables: Tables, tail: str) -> str:
     if len(others) == 1:
         return tables.verdicts[0].headline
     if tail and all(_falls(row.at(tail, quantity)) for row in others for quantity in PARTS):
-        return f"In the tail, bias and variance fall with all {len(others)} methods."
+        return f"In the tail, bias and variance fall with {_all(len(others))} methods."
     before = f"{_in_the_tail(others, tail)}; variance" if tail else "Variance"
     falling = [row for row in others if any(_falls(row.at(split, "variance")) for split in SPLITS)]
     if not falling:
         return f"{before} is shown to fall nowhere."
     if len(falling) == 1:
         return f"{before} falls anywhere only with {printable(falling[0].label)}."
-    some = f"all {len(others)}" if len(falling) == len(others) else f"{len(falling)} of all {len(others)}"
+    some = _all(len(others)) if len(falling) == len(others) else f"{len(falling)} of all {len(others)}"
     return f"{before} falls in some split with {some}."
 
 
@@ -129,7 +134,8 @@ def _in_the_tail(others: tuple[GridRow, ...], tail: str) -> str:
     if judged["bias"] == judged["variance"] > 0:
         number = judged["bias"]
         judgeable = f"the {number} methods that can be judged" if number > 1 else "the one that can be judged"
-        of = f"all {number}" if number == len(others) else judgeable
+        whole = "the two" if number == 2 else f"all {number}"
+        of = whole if number == len(others) else judgeable
         return f"In the tail, bias falls with {falls['bias']} and variance with {falls['variance']} of {of}"
     some = [quantity for quantity, number in judged.items() if number]
     if len(some) == len(judged):

@@ -36,9 +36,10 @@ def _pairing(evidence: Evidence) -> list[str]:
         if not common:
             lines.append(f"{method.label} and {evidence.reference.label} have no run in common: no differences.")
         elif not len(common) == len(method.runs) == len(evidence.reference.runs):
+            runs = f"{len(method.runs)} run{'s' * (len(method.runs) != 1)}"
             lines.append(
-                f"{method.label} has {len(method.runs)} runs and {evidence.reference.label}"
-                f" {len(evidence.reference.runs)}: differences use the {len(common)} that both have."
+                f"{method.label} has {runs} and {evidence.reference.label} {len(evidence.reference.runs)}:"
+                f" differences use the {len(common)} that both have."
             )
     return lines
 
@@ -63,7 +64,9 @@ def _unseen_classes(evidence: Evidence) -> list[str]:
     if not unseen.size:
         return []
     names = ", ".join(evidence.class_names[c] for c in unseen[:5]) + (", …" if unseen.size > 5 else "")
-    return [f"{unseen.size} classes have no test point and are left out of the means: {names}."]
+    have = "class has" if unseen.size == 1 else "classes have"
+    left = "is" if unseen.size == 1 else "are"
+    return [f"{unseen.size} {have} no test point and {left} left out of the means: {names}."]
 
 
 def _not_flipped(evidence: Evidence, *, done: bool) -> list[str]:

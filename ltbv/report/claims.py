@@ -120,7 +120,7 @@ def _of_votes(runs: int, *sides: Sequence[stats.Estimate]) -> dict[tuple[str, st
     """(group, quantity) -> why it is no claim: a bias that cannot be relied on, a variance that is a bracket only."""
     found = {(group, "bias"): why for group, why in stats.no_bias_claim(runs, *sides).items()}
     if runs < FEWEST_RUNS:  # one run has no variance at all, two or three hardly show it
-        hardly = f"{runs} runs are fewer than {FEWEST_RUNS}, and hardly show how runs vary"
+        hardly = f"{runs} run{'s are' if runs != 1 else ' is'} fewer than {FEWEST_RUNS}, and hardly show how runs vary"
         found |= {(one.group, "variance"): hardly for side in sides for one in side}
     return found | {
         (one.group, "variance"): "votes are near uniform"

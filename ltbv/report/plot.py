@@ -22,6 +22,7 @@ from ltbv.report.evidence import HIGHER_IS_BETTER, SHOWN, SPLITS, Evidence
 from ltbv.report.style import MOST_BY_COLOUR, SETTINGS, Look, house_style, looks, titled
 from ltbv.report.topic import Looks, Tables
 from ltbv.report.topics.splits import with_cautions
+from ltbv.stats.measured import FEWEST_RUNS
 
 COLUMN = 3.5  # inches: of a page with two
 GRID, DIFFERENCES, BIAS_VARIANCE = "grid", "differences", "bias_variance"
@@ -41,7 +42,7 @@ KINDS = {
     DIFFERENCES: Kind(
         "grid",
         "paired differences from the reference, by split",
-        "a second method, two runs or more of both, and training counts",
+        f"a second method, {FEWEST_RUNS} runs or more of both, and training counts",
     ),
     BIAS_VARIANCE: Kind("splits", "accuracy, bias and variance by split, with intervals", ""),
     "by_class": Kind("curves", "accuracy, bias and variance along the tail, class by class", ""),

@@ -348,11 +348,20 @@ class Analysis:
         from ltbv.report import write_report
 
         expect("directory", directory, Path)
-        return write_report(self.evidence, directory, **self._asked)
+        return Said(write_report(self.evidence, directory, **self._asked))
 
     @property
     def _asked(self) -> dict[str, Any]:
         return {"margin": self.margin, "exact": self.exact, "allow_scale": self.allow_scale}
+
+
+class Said(str):
+    """Text that a prompt and a notebook show as it is, and not quoted."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _number(of: int, what: str, plural: str = "s") -> str:

@@ -34,7 +34,7 @@ def no_bias_claim(runs: int, *sides: Sequence[Estimate]) -> dict[str, str]:
     found |= dict.fromkeys(uniform, "votes are near uniform")
     if runs < RECOMMENDED:
         groups = dict.fromkeys(one.group for side in sides for one in side)
-        found = dict.fromkeys(groups, f"{runs} runs are fewer than {RECOMMENDED}")
+        found = dict.fromkeys(groups, f"{runs} run{'s are' if runs != 1 else ' is'} fewer than {RECOMMENDED}")
     return found
 
 
@@ -51,7 +51,8 @@ def cautions(record: Record, estimates: Sequence[Estimate], groups: Mapping[str,
     if runs < FEWEST_RUNS:
         hardly = "" if runs == 1 else ", and hardly anything is known of the variance"
         lines.append(
-            f"{runs} runs{where}: no intervals (they need {FEWEST_RUNS} runs; {RECOMMENDED} are recommended){hardly}."
+            f"{runs} run{'s' * (runs != 1)}{where}: no intervals (they need {FEWEST_RUNS} runs; {RECOMMENDED} are"
+            f" recommended){hardly}."
         )
     elif runs < RECOMMENDED:
         lines.append(

@@ -4,6 +4,6 @@
 runs. No torch here: reports are made where there is none.
 """
 
-from ltbv.store.directory import Store, command, flat, span
+from ltbv.store.directory import Store, command, flat, span, spans
 
-__all__ = ["Store", "command", "flat", "span"]
+__all__ = ["Store", "command", "flat", "span", "spans"]

@@ -22,6 +22,7 @@ import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from ltbv.settings import Settings
 from ltbv.store.locks import held, holders
 
 FORMAT = 1
+MOST_STUDIES = 5  # that a line names
 
 
 class Store:
@@ -58,9 +60,7 @@ class Store:
         """study.json: `asked`, `data`, `made_with`; `identity`, which studies of before had none of."""
         path = self.path / "study.json"
         if not self.exists:
-            raise Refusal(
-                f"{self.path} is not a study: no study.json; make one with: ltbv bootstrap --study {self.path}"
-            )
+            raise Refusal(f"{self.path} is not a study: no study.json; {self._elsewhere()}")
         study = read_json(path)
         found = study.get("format") if isinstance(study, dict) else None
         if found != FORMAT:
@@ -68,6 +68,17 @@ class Store:
         if not (isinstance(study.get("asked"), dict) and isinstance(study.get("data"), dict)):
             raise Refusal(f"{path} does not say what was asked, of which data; it is not as ltbv writes it")
         return study
+
+    def _elsewhere(self) -> str:
+        """Where the study that was meant may be: of nearly that name, then any that stand here."""
+        places = dict.fromkeys((self.path.parent, Path("runs")))
+        there = {str(file.parent): file.parent.name for place in places for file in sorted(place.glob("*/study.json"))}
+        alike = get_close_matches(self.path.name, there.values(), n=1, cutoff=0.6)
+        if near := [path for path, name in there.items() if name in alike]:
+            return f"did you mean {near[0]}?"
+        if there:
+            return f"there is: {', '.join([*there][:MOST_STUDIES])}{', …' * (len(there) > MOST_STUDIES)}"
+        return "make one with: ltbv bootstrap" + f" --study {self.path}" * (not self.path.exists() or self._empty())
 
     def check(self, asked: dict[str, Any], *, force: bool = False) -> None:
         """Refuse a directory that was made with other settings (unless `force`), or that is not a study."""
@@ -375,6 +386,12 @@ def command(study: Path, asked: dict[str, Any], *methods: str, runs: int | None 
 def span(runs: Sequence[int]) -> str:
     """Consecutive run numbers as people write them: 0-4."""
     return f"{runs[0]}-{runs[-1]}" if len(runs) > 1 else str(runs[0])
+
+
+def spans(runs: Sequence[int]) -> str:
+    """Run numbers in order, with gaps: 0-4, 7."""
+    starts = [at for at, run in enumerate(runs) if at == 0 or run != runs[at - 1] + 1]
+    return ", ".join(span(runs[start:end]) for start, end in zip(starts, [*starts[1:], len(runs)], strict=True))
 
 
 def _is_recipe(value: Any) -> bool:

@@ -95,9 +95,11 @@ def made(methods: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
     if not {"runs in a stack", "device"} <= alike.keys():
         return []
     threads = ", one thread" if alike.get("threads") == "1" else ""
+    side = alike["runs in a stack"]
+    stacks = "one at a time" if side == "1" else f"in stacks of up to {side} runs"
     return [
         one_line(
-            f"Trained in stacks of up to {alike['runs in a stack']} runs on {alike['device']}{threads}: predictions are"
+            f"Trained {stacks} on {alike['device']}{threads}: predictions are"
             " equal to the last bit over the number of processes, not over stack sizes."
         )
     ]

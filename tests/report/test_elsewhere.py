@@ -244,7 +244,7 @@ def test_the_first_method_is_the_reference_where_none_is_called_so(ce, counts):
 def test_one_run_has_no_intervals_and_it_is_said(ce, counts):
     found = tables.build(read_elsewhere({"ce": ce / "r0.npz"}, counts))
     assert found.splits["low"].isna().all()
-    assert any(line.startswith("1 runs: no intervals") for line in found.cautions)
+    assert any(line.startswith("1 run: no intervals") for line in found.cautions)
 
 
 def test_a_class_without_test_points_is_reported(tmp_path, ce):

@@ -76,6 +76,25 @@ def test_no_claim_stands_where_a_caution_does(judged):
     assert cells["broken", "medium", "error"].why.startswith("it holds only without run 3 of Broken")
 
 
+def test_two_methods_are_both(judged):
+    """Of the grid and the verdicts two are kept."""
+    evidence, built, of = judged
+    two = replace(of, families=(("", of.others[:2]),))
+    kept = {row.key for row in two.others}
+    built = replace(built, verdicts=tuple(verdict for verdict in built.verdicts if verdict.method in kept))
+
+    def said(answers, states):
+        return answer(with_verdicts(built, *answers), with_tail(two, states), evidence)
+
+    assert said([(YES, YES)] * 2, [CLAIM] * 2) == (
+        "Both methods beat CE in the tail; both keep the head.",
+        "In the tail, bias and variance fall with both methods.",
+    )
+    first, why = said([(YES, NO)] * 2, [CLAIM, OPEN])
+    assert first == "Both methods beat CE in the tail; neither keeps the head."
+    assert why.startswith("In the tail, bias falls with 1 and variance with 1 of the two; variance ")
+
+
 def test_the_answer_counts_what_the_verdicts_say(judged):
     evidence, built, of = judged
     verdicts = {verdict.method: verdict for verdict in built.verdicts}

@@ -22,6 +22,7 @@ from ltbv.report.plot import KINDS, PANELS
 from ltbv.report.result import Analysis
 from ltbv.report.study import read_study
 from ltbv.report.vector import darkened
+from ltbv.stats.measured import FEWEST_RUNS
 
 ODD = {"font.size": 21, "font.family": "serif", "axes.grid": True, "lines.linewidth": 5, "axes.unicode_minus": True}
 ODD |= {"xtick.labelsize": 17, "xtick.direction": "in", "figure.facecolor": "#112233", "text.color": "#FF00FF"}
@@ -36,10 +37,10 @@ def analysis(shared_study) -> Analysis:
     return Analysis(read_study(shared_study({"ce": "CE", "ride": "RIDE", "tau_norm": "$x_1$ tau"}, runs=10, points=20)))
 
 
-def made(number: int, classes: int = 6) -> Analysis:
+def made(number: int, classes: int = 6, runs: int = 6) -> Analysis:
     draw = np.random.default_rng(number)
     labels = np.arange(20 * classes) % classes
-    right = draw.random((number, 6, labels.size)) < 0.5 + 0.4 * draw.random((number, 1, 1))
+    right = draw.random((number, runs, labels.size)) < 0.5 + 0.4 * draw.random((number, 1, 1))
     predictions = np.where(right, labels, draw.integers(0, classes, right.shape))
     names = ["ce", *(f"method {k} of ${k}$" for k in range(1, number))]
     return analyse(dict(zip(names, predictions, strict=True)), labels, np.geomspace(500, 5, classes).astype(int))
@@ -115,6 +116,15 @@ def test_with_one_method_with_two_and_with_forty(number):
             of.plot()
         with pytest.raises(Refusal, match="has nothing to show here: it needs a second method"):
             of.plot(quantity="bias")
+
+
+def test_differences_ask_for_as_many_runs_as_they_need():
+    """What the refusal asks for is enough, and one run less is not."""
+    with pytest.raises(
+        Refusal, match=f"it needs a second method, {FEWEST_RUNS} runs or more of both, and training counts"
+    ):
+        made(2, runs=FEWEST_RUNS - 1).plot()
+    assert made(2, runs=FEWEST_RUNS).plot().axes
 
 
 def test_the_grid_has_the_numbers_of_the_page(analysis):

@@ -73,7 +73,8 @@ def test_a_study_of_which_labels_alone_were_kept_is_reported_without_scores(stud
 
 
 def test_a_directory_that_is_no_study(tmp_path):
-    assert f"ltbv bootstrap --study {tmp_path}" in refusal(tmp_path)
+    (empty := tmp_path / "runs" / "empty").mkdir(parents=True)
+    assert f"ltbv bootstrap --study {empty}" in refusal(empty)
     assert "is not a study" in refusal(tmp_path / "nowhere")
 
 

@@ -134,7 +134,7 @@ def test_one_run_has_a_caution_and_no_intervals(study):
     assert built.splits[["low", "high", "difference_low", "difference_high"]].isna().all(axis=None)
     assert np.isfinite(cell(built.splits, "ride", "all", "accuracy").estimate)
     assert np.isfinite(cell(built.splits, "ride", "all", "bias").plug_in)
-    assert any(line.startswith("1 runs: no intervals") for line in built.cautions)
+    assert any(line.startswith("1 run: no intervals") for line in built.cautions)
 
 
 def test_a_class_without_test_points_is_named(study):

@@ -43,6 +43,14 @@ def test_in_a_pipe_it_is_plain_and_fits_120_columns(study):
     assert "A method of" in text and "[bold]name[/]" in text and ":smile:" in text
 
 
+def test_it_is_given_back_in_a_notebook_too(study, monkeypatch):
+    """rich shows in a notebook what is printed, whatever file it was to go to."""
+    path = study(ride="RIDE")
+    text = show(path)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert show(path) == text and "RIDE" in text
+
+
 def test_the_answer_comes_first_then_the_grid_then_how_the_runs_came_about(study):
     lines = show(study(ride="RIDE", runs=10, points=20)).splitlines()
     assert "RIDE" in lines[0] and "in the tail" in lines[0]
@@ -140,7 +148,7 @@ def test_one_run_shows_dashes_and_no_marks(study):
     text = show(study(ride="RIDE", runs=1))
     lines = [line for line in text.splitlines() if re.match(r"(CE|RIDE) ", line)]
     assert "  ±" not in text.split("\n▸")[0] and not any(set("▸◂▹◃") & set(line) for line in lines)
-    assert "! 1 runs: no intervals" in text
+    assert "! 1 run: no intervals" in text
     assert lines[0].split()[3::3] == ["-"] * 4  # one run has no variance
 
 

@@ -3,13 +3,14 @@
 import contextlib
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 from ltbv.errors import Refusal
 from ltbv.files import write_arrays
-from ltbv.store import Store
+from ltbv.store import Store, spans
 
 ASKED = {"dataset": "tiny-lt", "seed": 0, "protocol": {"epochs": 2}}
 STAGE = "0123456789abcdef"
@@ -184,7 +185,33 @@ def test_an_empty_directory_and_one_where_the_first_write_was_killed_become_a_st
 
 def test_a_study_that_is_not_there_names_the_command_that_makes_one(tmp_path):
     with pytest.raises(Refusal, match=r"is not a study.*ltbv bootstrap --study"):
-        Store(tmp_path).study()
+        Store(tmp_path / "runs" / "mine").study()
+
+
+def test_a_study_that_is_elsewhere_is_named(tmp_path, monkeypatch):
+    """A slip of the pen, the name of the data in place of the study's, another study than the default."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photographs", "dino"):
+        Store(f"runs/{name}").open(ASKED, {}, {})
+    (tmp_path / "photographs" / "train").mkdir(parents=True)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
+    for asked, said in {
+        "runs/photograph": "did you mean runs/photographs?",
+        "photographs": "did you mean runs/photographs?",
+        "runs/glyphs-lt": "there is: runs/dino, runs/photographs",
+        "thesis": "there is: runs/dino, runs/photographs",
+    }.items():
+        with pytest.raises(Refusal) as refused:
+            Store(asked).study()
+        assert str(refused.value) == f"{asked} is not a study: no study.json; {said}"
+    shutil.rmtree("runs")
+    with pytest.raises(Refusal, match="make one with: ltbv bootstrap$"):  # not there, where something else lies
+        Store("thesis").study()
+
+
+def test_runs_are_named_as_people_write_them():
+    assert [spans(runs) for runs in ([3], [0, 1, 2], [0, 1, 4, 6, 7])] == ["3", "0-2", "0-1, 4, 6-7"]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": 99}', "{}", "null"])

@@ -263,4 +263,5 @@ def _untrained(labels: np.ndarray, train_counts: np.ndarray) -> list[str]:
             f"{without.size} of the {tested.size} classes with test points have no training image (class ids {some}):"
             " give training images of each class, in the order of class ids or by class id"
         )
-    return [f"{without.size} classes have test points, but no training image by the counts given: class ids {some}."]
+    have = "class has" if without.size == 1 else "classes have"
+    return [f"{without.size} {have} test points, but no training image by the counts given: class ids {some}."]

@@ -233,7 +233,10 @@ def test_a_pool_is_found_by_its_name_and_two_of_a_name_are_refused(photographs):
     "asked, message",
     [
         (("nowhere/photographs", {}), "--dataset nowhere/photographs does not exist"),
-        (("photograph", {}), "unknown dataset 'photograph'"),
+        (
+            ("photograph", {}),
+            r"unknown dataset 'photograph'; there is: cifar10-lt.*; nor is there a directory, list or pool",
+        ),
         (("glyphs-lt", {"side": 16}), "--side 16 is for images that are read from a directory or list, and glyphs-lt"),
         ((("a.png",), {}), "images of a tuple: give a directory"),
         ((("a.png", "ant"), {}), "images of a tuple: give a directory"),
