@@ -4,14 +4,14 @@ PYTHON ?= python3
 BIN = .venv/bin
 TORCH = $(shell grep -E '^torch(vision)?==' constraints.txt)
 
-PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all lint format docs clean
 
 demo: .venv/installed
 	$(BIN)/ltbv demo
 
-test: .venv/installed-test lint
+test: .venv/installed-dev lint
 	$(PYTEST)
 
 # As other processors round, on one thread and on two; and an hour of fuzzing.
@@ -22,17 +22,17 @@ test-all: test
 	done; done
 	$(BIN)/python tests/fuzz/campaign.py --seconds 3600
 
-lint: .venv/installed-test
+lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # The site, in docs/_build/html; a warning is an error. EXAMPLES=0 leaves the gallery's programs unrun.
 EXAMPLES ?= 1
-docs: .venv/installed-docs
+docs: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -D plot_gallery=$(EXAMPLES) docs docs/_build/html
 
-format: .venv/installed-test
+format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -43,12 +43,8 @@ format: .venv/installed-test
 	$(BIN)/python -m pip install -q -c constraints.txt $(TORCH) -e .
 	touch $@
 
-.venv/installed-test: .venv/bin/python setup.cfg constraints.txt
-	$(BIN)/python -m pip install -q -c constraints.txt $(TORCH) -e ".[test]"
-	touch $@ .venv/installed
-
-.venv/installed-docs: .venv/bin/python setup.cfg constraints.txt
-	$(BIN)/python -m pip install -q -c constraints.txt $(TORCH) -e ".[docs]"
+.venv/installed-dev: .venv/bin/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt $(TORCH) -e ".[test,docs]"
 	touch $@ .venv/installed
 
 clean:

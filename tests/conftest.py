@@ -1,5 +1,6 @@
 """Fixtures named for what they are; golden numbers from tests/golden."""
 
+import gc
 import json
 import os
 import sys
@@ -24,6 +25,38 @@ settings.register_profile("busy", deadline=None)  # a busy machine is no fault
 settings.load_profile("busy")
 
 GOLDEN = Path(__file__).parent / "golden"
+# Files of which each takes a worker half a minute or more. They are begun first, in this order: else one is begun when
+# all others are done, and the other workers wait for it.
+LONGEST = (
+    "test_contract.py",
+    "harness/test_ray.py",
+    "report/test_figures.py",
+    "methods/test_every_method.py",
+    "engine/test_train.py",
+    "harness/test_ranks.py",
+    "harness/test_bootstrap.py",
+    "models/test_cut.py",
+    "harness/test_guests.py",
+    "fuzz/test_readers.py",
+    "harness/test_local.py",
+    "test_door.py",
+    "test_docs.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def pytest_collection_finish():
+    """What is there by now stays: Python need not look through ten thousand tests for cycles again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +65,14 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         if "LTBV_CACHE" not in os.environ:
             patch.setenv("LTBV_CACHE", str(tmp_path_factory.getbasetemp().parent / "ltbv-cache"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cut():
+    """Nobody waits for the disk: what a test wrote need not outlast the machine. Processes that it starts do wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -107,6 +107,7 @@ def families() -> list[str]:
     return [FONT, *(family for family in ELSE if family in installed)]
 
 
+@lru_cache(4096)  # a report measures the same names for each of its figures
 def inches(text: str, points: float) -> float:
     """How wide a line of text is."""
     font = get_font([fontManager.findfont(family) for family in families()])

@@ -170,20 +170,18 @@ def _unseen(
     -1), Wilson's interval for as many points is the least; elsewhere nothing is asked, 0.
     """
     size = independent_points(labels, weights, clusters)
-    reach, nearest = np.zeros(size.size), np.full(size.size, np.inf)
     z2 = quantile((1 + level) / 2, np.array(MAX_DF)) ** 2
-    for end in (-1, 0, 1):
-        departs = np.abs(points - end)
-        some = departs > 1e-9
-        if clusters is not None:
-            some = (np.bincount(clusters, some) > 0)[clusters]
-        apart, share = weights.means(by_class(np.stack([departs, some]), labels, weights.num_classes))
-        root = np.sqrt(z2 * np.clip(apart * (1 - apart), 0, None) / size + (z2 / (2 * size)) ** 2)
-        upper = (apart + z2 / (2 * size) + root) / (1 + z2 / size)
-        here = np.where(share * size < 2 - 1e-9, upper - apart, 0.0)
-        reach, nearest = np.where(apart < nearest, here, reach), np.fmin(apart, nearest)
+    departs = np.abs(points - np.array([[-1], [0], [1]]))  # (3, N), from each end
+    some = departs > 1e-9
+    if clusters is not None:
+        some = np.stack([np.bincount(clusters, of) > 0 for of in some])[:, clusters]
+    apart, share = weights.means(by_class(np.stack([departs, some]), labels, weights.num_classes))  # (3, G)
+    root = np.sqrt(z2 * np.clip(apart * (1 - apart), 0, None) / size + (z2 / (2 * size)) ** 2)
+    upper = (apart + z2 / (2 * size) + root) / (1 + z2 / size)
+    reach = np.where(share * size < 2 - 1e-9, upper - apart, 0.0)
+    of_nearest = np.take_along_axis(reach, apart.argmin(0, keepdims=True), 0)[0]
     of_mean = np.isclose(weights.means(np.ones(weights.num_classes)), 1)  # a gap between two groups is none
-    return np.where(of_mean, reach, 0.0)
+    return np.where(of_mean, of_nearest, 0.0)
 
 
 @dataclass(frozen=True)

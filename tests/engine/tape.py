@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ltbv.engine.replay import WARM_UPS
 
@@ -36,7 +35,11 @@ class Tape(TorchDispatchMode):
 
 
 def _tensors(of: object) -> list[torch.Tensor]:
-    return [leaf for leaf in tree_leaves(of) if torch.is_tensor(leaf)]
+    """What an operation takes or gives: tensors, and lists and dictionaries of them."""
+    if isinstance(of, torch.Tensor):
+        return [of]
+    parts = of.values() if isinstance(of, dict) else of if isinstance(of, list | tuple) else ()
+    return [tensor for part in parts for tensor in _tensors(part)]
 
 
 def _memory(tensor: torch.Tensor) -> int | None:

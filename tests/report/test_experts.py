@@ -27,9 +27,9 @@ LABELS = {
 }
 
 
-@pytest.fixture
-def built(study):
-    path = study(runs=5, points=8, recipes=RECIPES, routed={"router": 3}, **LABELS)
+@pytest.fixture(scope="module")
+def built(shared_study):
+    path = shared_study({"ce": "CE"} | LABELS, runs=5, points=8, recipes=RECIPES, routed={"router": 3})
     evidence = read_study(path)
     return evidence, tables.build(evidence)
 
