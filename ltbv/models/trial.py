@@ -127,6 +127,7 @@ def _parts(network: nn.Module) -> Mapping[str, object]:
 def _asked(network: nn.Module, end: str, who: str, size: tuple[int, int]) -> None:
     """Refuse what it says of two images, in evaluation and in training."""
     head, images = network.get_submodule(end), _images(size)
+    assert isinstance(head, nn.Linear)  # which `end_of` found
     if head._forward_hooks:
         raise Refusal(f"{who} has a hook on its last linear layer ({end}), which gives way to a head; take it away")
     taken: list[Tensor] = []
