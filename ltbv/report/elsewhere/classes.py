@@ -122,8 +122,8 @@ class Classes:
             for name, values in (("label", rows.labels), ("pred", rows.preds), ("pred", judged)):
                 if values is not None:
                     yield f"{rows.path}: {name}", values
-            if rows.width:
-                yield str(rows.path), rows.width
+            if rows.scores is not None:
+                yield str(rows.path), rows.scores.width
 
     @property
     def _first(self) -> str:
