@@ -262,7 +262,7 @@ def wide(path, classes: int, rows: int, before=("label",), after=()) -> np.ndarr
 def test_scores_stand_between_other_columns(tmp_path, before, after):
     p = wide(tmp_path / "r.csv", 40, 30, before, after)
     rows = read_table(tmp_path / "r.csv", "r", 40, labelled=True)
-    assert np.allclose(np.concatenate(list(rows.blocks())), p, rtol=1e-12)
+    assert np.allclose(np.concatenate(list(rows.scores.blocks())), p, rtol=1e-12)
     assert rows.labels.tolist() == (np.arange(30) % 40).tolist()
 
 
@@ -291,7 +291,7 @@ def test_scores_in_any_order_and_rows_with_quotes(tmp_path):
     (tmp_path / "r.csv").write_text(text)
     rows = read_table(tmp_path / "r.csv", "r", 3, labelled=False)
     assert rows.ids.tolist() == ['a, "b"\nc', "d"] and rows.labels.tolist() == [0, 1]
-    assert np.concatenate(list(rows.blocks())).tolist() == [[0.2, 0.3, 0.5], [0.8, 0.1, 0.1]]
+    assert np.concatenate(list(rows.scores.blocks())).tolist() == [[0.2, 0.3, 0.5], [0.8, 0.1, 0.1]]
 
 
 def test_time_grows_with_columns_and_is_that_of_pandas(tmp_path):
@@ -299,7 +299,7 @@ def test_time_grows_with_columns_and_is_that_of_pandas(tmp_path):
     wide(tmp_path / "r.csv", 8_000, 120)
 
     def ours() -> None:
-        sum(map(len, read_table(tmp_path / "r.csv", "r", 8_000, labelled=False).blocks()))
+        sum(map(len, read_table(tmp_path / "r.csv", "r", 8_000, labelled=False).scores.blocks()))
 
     def seconds(call) -> float:
         start = time.process_time()

@@ -11,7 +11,7 @@ from ltbv.errors import Refusal
 from ltbv.files.reading import Unread
 from ltbv.report.elsewhere.arrays import Array, Held, class_names_or_ids, members, shape_of_objects, stored, text_ids
 from ltbv.report.elsewhere.roles import ALIASES, DOCUMENTED, Roles, assign, plain, refuse_mask, some_of
-from ltbv.report.elsewhere.rows import LOGITS, MOST_POINTS, PROBS, Guesses
+from ltbv.report.elsewhere.rows import LOGITS, MOST_POINTS, PROBS, Guesses, Scores
 from ltbv.report.elsewhere.twice import RIGHT, SHARES, Claims
 
 STRICT = (LOGITS, PROBS, *(name for names in DOCUMENTED.values() for name in names))  # must be as they should be
@@ -19,12 +19,16 @@ OF_RUNS = (*DOCUMENTED["run"], *ALIASES["run"], "seeds")
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scored:
     """The array of scores that a file has: of what `kind`, under which name."""
 
     kind: str
     name: str
     array: Array
+
+    @property
+    def scores(self) -> Scores:
+        return Scores(self.kind, self.array.blocks, self.array.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,11 @@ class Archive:
         return [*known, *next(filter(None, of_kind), [])]
 
     @property
-    def scores(self) -> Scores | None:
+    def scores(self) -> Scored | None:
         """Its logits, or else its probabilities, if it has any."""
         for kind in (LOGITS, PROBS):
             if (name := self.called.get(kind, kind)) in self.found:
-                return Scores(kind, name, self.found[name])
+                return Scored(kind, name, self.found[name])
         return None
 
     def roles(self, points: int, *, without: Collection[str | None] = ()) -> tuple[Roles, dict[str, np.ndarray]]:

@@ -5,7 +5,7 @@ is alphabetical (that of `sorted`) over all names in all files, which is then sa
 one of the first two says what they have to do with each other.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -15,7 +15,7 @@ import pandas as pd
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere.points import Points
 from ltbv.report.elsewhere.roles import WHOLE
-from ltbv.report.elsewhere.rows import NUMBER, Rows, check_range
+from ltbv.report.elsewhere.rows import NUMBER, Rows, Scores, check_range
 from ltbv.report.elsewhere.texts import natural
 from ltbv.report.evidence import MOST_CLASSES
 from ltbv.report.names import check_names
@@ -125,10 +125,10 @@ class Classes:
             for name, values in (("label", rows.labels), ("pred", rows.preds), ("pred", judged)):
                 if values is not None:
                     yield f"{rows.path}: {name}", values
-            if rows.columns is not None:
-                yield f"{rows.path}: its columns of scores", np.array(rows.columns, object)
-            elif rows.width:
-                yield str(rows.path), rows.width
+            if rows.scores is not None and rows.scores.classes is not None:
+                yield f"{rows.path}: its columns of scores", np.array(rows.scores.classes, object)
+            elif rows.scores is not None:
+                yield str(rows.path), rows.scores.width
 
     @property
     def _first(self) -> str:
@@ -177,22 +177,21 @@ class Classes:
             None if values is None else self.ids(values, f"{rows.path}: {name}")
             for name, values in (("label", rows.labels), ("pred", rows.preds))
         )
-        if rows.columns is not None:
-            rows = self._in_order(rows)
-        elif rows.blocks is not None or rows.judged is not None:
+        if rows.scores is not None and rows.scores.classes is not None:
+            rows = replace(rows, scores=self._in_order(rows.scores, rows.scores.classes, str(rows.path)))
+        elif rows.scores is not None or rows.judged is not None:
             self._refuse_ids(f"{rows.path}: what its scores are of")
         return replace(rows, labels=labels, preds=preds)
 
-    def _in_order(self, rows: Rows) -> Rows:
-        """The rows with scores in the order of class ids, where their columns have class names."""
-        assert rows.columns is not None and rows.blocks is not None
-        if differ := sorted(set(rows.columns) ^ set(self.names)):
-            has = differ[0] in rows.columns
+    def _in_order(self, scores: Scores, classes: Sequence[str], where: str) -> Scores:
+        """Scores of these classes in the order of class ids."""
+        if differ := sorted(set(classes) ^ set(self.names)):
+            has = differ[0] in classes
             of = f"scores of {differ[0]!r}, which is no class" if has else f"no scores of the class {differ[0]!r}"
-            raise Refusal(f"{rows.path} has {of}; there is: {', '.join(map(repr, self.names[:8]))}")
-        self._met.append(str(rows.path))
-        order, blocks = [rows.columns.index(name) for name in self.names], rows.blocks
-        return replace(rows, columns=None, blocks=lambda: (block[:, order] for block in blocks()))
+            raise Refusal(f"{where} has {of}; there is: {', '.join(map(repr, self.names[:8]))}")
+        self._met.append(where)
+        order = [classes.index(name) for name in self.names]
+        return replace(scores, classes=None, blocks=lambda: (block[:, order] for block in scores.blocks()))
 
     def of_points(self, points: Points) -> Points:
         """The test points with class ids where a file has names."""

@@ -21,7 +21,18 @@ from ltbv.errors import Refusal
 from ltbv.files.reading import reading
 from ltbv.report.elsewhere import delimited, parquet
 from ltbv.report.elsewhere.roles import WHOLE, Roles, assign
-from ltbv.report.elsewhere.rows import BLOCK, LOGITS, MOST_POINTS, NOTHING, PROBS, Guesses, Labelled, Rows, as_ids
+from ltbv.report.elsewhere.rows import (
+    BLOCK,
+    LOGITS,
+    MOST_POINTS,
+    NOTHING,
+    PROBS,
+    Guesses,
+    Labelled,
+    Rows,
+    Scores,
+    as_ids,
+)
 from ltbv.report.elsewhere.twice import Claims
 
 MOST_NUMBERED = 30
@@ -69,10 +80,7 @@ def read_table(
         labels=labels,
         ids=_ids(path, fields, roles.ids),
         preds=preds,
-        kind=None if not scores else LOGITS if LOGITS in called else PROBS,
-        blocks=blocks if scores else None,
-        width=len(scores) or None,
-        columns=tuple(named) or None,
+        scores=Scores(LOGITS if LOGITS in called else PROBS, blocks, len(scores), tuple(named) or None) if scores else None,
         claims=Claims.of({name: fields[name] for name in roles.unused}),
         unused=(*roles.unused, *numbered),
         guesses=_guesses(fields, roles),

@@ -6,16 +6,15 @@ see `judged`.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ltbv.errors import Refusal
 from ltbv.report.elsewhere import judged
-from ltbv.report.elsewhere.archives import Archive, Scores
+from ltbv.report.elsewhere.archives import Archive, Scored
 from ltbv.report.elsewhere.arrays import Array, class_names_or_ids
-from ltbv.report.elsewhere.rows import LOGITS, PROBS, Labelled, Rows
+from ltbv.report.elsewhere.rows import LOGITS, PROBS, Labelled, Rows, Scores
 from ltbv.report.evidence import MOST_CLASSES
 
 OF_PREDICTION = ("pred", LOGITS, PROBS)
@@ -64,7 +63,7 @@ def read_archive(archive: Archive, run: str, *, several: bool = False) -> Rows:
         predicted = class_names_or_ids(archive.found[roles.pred])
     second = None
     if scores is not None and scores.kind == LOGITS and archive.is_like(PROBS, main):
-        second = (PROBS, archive.found[PROBS].blocks)
+        second = Scored(PROBS, PROBS, archive.found[PROBS])
     codes, names = np.zeros(points, np.intp), [run]
     if roles.run is not None:
         codes, names = pd.factorize(values[roles.run].astype(np.str_))
@@ -75,22 +74,15 @@ def read_archive(archive: Archive, run: str, *, several: bool = False) -> Rows:
         labels,
         ids,
         predicted,
-        others=second,
+        scores=None if scores is None else scores.scores,
+        others=None if second is None else second.scores,
         claims=archive.claims(points),
         unused=archive.unused(of_scores, roles.label, roles.ids, roles.run, roles.pred),
         guesses=archive.guesses(roles),
-        **_scored(scores),
     )
 
 
-def _scored(scores: Scores | None) -> dict[str, Any]:
-    """What `Rows` have of scores."""
-    if scores is None:
-        return {}
-    return {"kind": scores.kind, "blocks": scores.array.blocks, "width": scores.array.shape[-1]}
-
-
-def _stacked(archive: Archive, main: Array, scores: Scores | None, preds: str | None) -> Rows:
+def _stacked(archive: Archive, main: Array, scores: Scored | None, preds: str | None) -> Rows:
     """R runs of scores (R, N, C), of predicted classes (R, N), or of both; `main` are the scores, if there are any."""
     if scores is not None:
         _check_scores(main, several=True)
@@ -112,7 +104,8 @@ def _stacked(archive: Archive, main: Array, scores: Scores | None, preds: str | 
             raise Refusal(f"{archive.path} has {preds!r} and {other!r}, which differ: take out what is no pred")
     claims, guesses = archive.claims(points, runs), archive.guesses(roles, runs)
     preds_of_all = None if predictions is None else predictions.ravel()
-    return found.with_(preds=preds_of_all, unused=unused, claims=claims, guesses=guesses, **_scored(scores))
+    found = found.with_(preds=preds_of_all, unused=unused, claims=claims, guesses=guesses)
+    return found if scores is None else found.with_(scores=scores.scores)
 
 
 def is_stacked(found: Array, *, scores: bool) -> bool:
@@ -129,12 +122,12 @@ def read_bare(path: Path, found: Array, run: str, *, several: bool = False) -> R
         rows = Rows.of_several(path, tuple(map(str, range(shape[0]))), shape[1])
         if of_scores:
             _check_scores(found, several=True)
-            return rows.with_(blocks=found.blocks, width=found.shape[-1])
+            return rows.with_(scores=Scores(None, found.blocks, found.shape[-1]))
         return rows.with_(preds=class_names_or_ids(found, several=True).ravel())
     run_of = np.zeros(found.shape[0] if found.shape else 0, np.intp)
     if of_scores:
         _check_scores(found)
-        return Rows(path, (run,), run_of, blocks=found.blocks, width=found.shape[-1])
+        return Rows(path, (run,), run_of, scores=Scores(None, found.blocks, found.shape[-1]))
     return Rows(path, (run,), run_of, preds=class_names_or_ids(found))
 
 

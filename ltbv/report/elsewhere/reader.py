@@ -14,7 +14,7 @@ from ltbv.report.elsewhere.classes import Classes
 from ltbv.report.elsewhere.guesses import Agreement
 from ltbv.report.elsewhere.listings import some
 from ltbv.report.elsewhere.points import Points, settle
-from ltbv.report.elsewhere.rows import Blocks, Judged, Rows, check_range
+from ltbv.report.elsewhere.rows import Judged, Rows, Scores, check_range
 from ltbv.report.elsewhere.scores import differing, judge
 from ltbv.report.elsewhere.twice import refuse_chance
 
@@ -111,8 +111,8 @@ class Reader:
 
 def _judged(rows: Rows, true: np.ndarray, num_classes: int) -> Judged | None:
     """What the scores of a file amount to, which it has itself or in their place; None: it has neither."""
-    if rows.blocks is not None:
-        return _judge(rows, rows.blocks, true, num_classes)
+    if rows.scores is not None:
+        return _judge(rows, rows.scores, true, num_classes)
     if rows.judged is None:
         return None
     if rows.judged.negatives is not None and (wrong := int((rows.judged.negatives == true).sum())):
@@ -123,22 +123,22 @@ def _judged(rows: Rows, true: np.ndarray, num_classes: int) -> Judged | None:
     return replace(rows.judged, differs=differing(rows.judged, true))
 
 
-def _judge(rows: Rows, blocks: Blocks, true: np.ndarray, num_classes: int) -> Judged:
+def _judge(rows: Rows, scores: Scores, true: np.ndarray, num_classes: int) -> Judged:
     """Of the scores themselves. Refused: predictions beside them that agree with them by chance alone, and two kinds of
     scores that are highest for different classes."""
     where = str(rows.path)
-    judged = judge(blocks(), true, num_classes, rows.kind, where, rows.preds)
+    judged = judge(scores.blocks(), true, num_classes, scores.kind, where, rows.preds)
     if rows.preds is not None and judged.differs.any():
         of_scores = np.where(judged.differs, judged.predictions, rows.preds)
         refuse_chance(rows.preds, of_scores, f"{where}: its predictions are the class of the highest of its scores")
     if rows.others is not None:
-        kind, others = rows.others
-        second = judge(others(), true, num_classes, kind, where, judged.predictions)
+        others = rows.others
+        second = judge(others.blocks(), true, num_classes, others.kind, where, judged.predictions)
         if second.differs.any():
-            back = judge(blocks(), true, num_classes, rows.kind, where, second.predictions)
+            back = judge(scores.blocks(), true, num_classes, scores.kind, where, second.predictions)
             if differ := int((second.differs & back.differs).sum()):
                 raise Refusal(
-                    f"{where} has {rows.kind} and {kind} that are highest for different classes at {differ:,} of"
-                    f" {true.size:,} points; take out what is not to be used"
+                    f"{where} has {scores.kind} and {others.kind} that are highest for different classes at {differ:,}"
+                    f" of {true.size:,} points; take out what is not to be used"
                 )
     return judged

@@ -28,6 +28,22 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True)
+class Scores:
+    """Scores of C classes for each of n rows.
+
+    kind    'logits' or 'probs'; None: the values tell it
+    blocks  reads them in consecutive blocks (rows, C)
+    width   C
+    classes names of the classes (C,) in the order of `blocks`, where the file says so; None: that of their ids
+    """
+
+    kind: str | None
+    blocks: Blocks
+    width: int
+    classes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Rows:
     """n rows, each about one test point of one run.
 
@@ -35,12 +51,9 @@ class Rows:
     labels  (n,) true class ids, or class names (text, see `classes`), or None
     ids     (n,) text that names the test point, or None
     preds   (n,) predicted class ids or names, or None
-    kind    'logits' or 'probs', what `blocks` gives; None: to be told by the values, or no scores
-    blocks  reads the scores in consecutive blocks (rows, C); None: the file has none
-    width   C of these, where it can be told
-    columns names of the classes that these are of, where the file says so
+    scores  if the file has any
     judged  what scores amounted to, (n,) each, where the file holds that in their place
-    others  kind and blocks of further scores in the file, which are compared and not used
+    others  further scores in the file, which are compared and not used
     claims  what is said of right and wrong, see `twice`
     unused  names of fields that say nothing here
     guesses what may name the test points where `ids` is None: see `guesses`
@@ -53,12 +66,9 @@ class Rows:
     labels: np.ndarray | None = None
     ids: np.ndarray | None = None
     preds: np.ndarray | None = None
-    kind: str | None = None
-    blocks: Blocks | None = None
-    width: int | None = None
-    columns: tuple[str, ...] | None = None
+    scores: Scores | None = None
     judged: "Judged | None" = None
-    others: tuple[str, Blocks] | None = None
+    others: Scores | None = None
     claims: Claims = field(default_factory=Claims)
     unused: tuple[str, ...] = ()
     guesses: "Guesses" = field(default_factory=lambda: Guesses())
