@@ -70,7 +70,7 @@ def check(make: Callable[[], nn.Module], end_of: Callable[[nn.Module], str], who
         with _as_guest(who, "in evaluation", images), torch.no_grad(), lent(np.random.default_rng(0), CPU):
             network.eval()
             said.append(network(images))
-    if not torch.allclose(*said, rtol=1e-5, atol=1e-6):
+    if not torch.allclose(said[0], said[1], rtol=1e-5, atol=1e-6):
         raise Refusal(
             f"{who} is not all in its state_dict: with the same weights two of them say different things. A tensor that"
             " was drawn, or a layer, stands in an attribute or a list; make it a parameter, a buffer that is kept, or"
@@ -126,6 +126,7 @@ def _parts(network: nn.Module) -> Mapping[str, object]:
 def _asked(network: nn.Module, end: str, who: str, size: tuple[int, int]) -> None:
     """Refuse what it says of two images, in evaluation and in training."""
     head, images = network.get_submodule(end), _images(size)
+    assert isinstance(head, nn.Linear)
     if head._forward_hooks:
         raise Refusal(f"{who} has a hook on its last linear layer ({end}), which gives way to a head; take it away")
     taken: list[Tensor] = []
@@ -139,7 +140,7 @@ def _asked(network: nn.Module, end: str, who: str, size: tuple[int, int]) -> Non
         network.train(training)
         with watched() as moved, lent(np.random.default_rng(seed), CPU), torch.set_grad_enabled(training):
             first, version = torch.initial_seed(), images._version
-            with _as_guest(who, mode, images, lambda: taken and _sized(head, taken[0])):
+            with _as_guest(who, mode, images, lambda: _sized(head, taken)):
                 said = network(images)
             seeded, learning = torch.initial_seed() != first, torch.is_grad_enabled()
         if learning != training:
@@ -189,7 +190,7 @@ def _asked(network: nn.Module, end: str, who: str, size: tuple[int, int]) -> Non
     hook.remove()
 
 
-def _shaped(said: object, taken: list[Tensor], head: nn.Module, n: int, gives: str) -> None:
+def _shaped(said: object, taken: list[Tensor], head: nn.Linear, n: int, gives: str) -> None:
     """Refuse logits that are no row an image, and features that a head could not take."""
     if not isinstance(said, Tensor):
         cure = "it has to give a tensor, a row of logits for each image (as aux_logits=False may see to)"
@@ -204,13 +205,13 @@ def _shaped(said: object, taken: list[Tensor], head: nn.Module, n: int, gives: s
             raise Refusal(f"{gives.format(found)}; they have to be float32 of shape {(n, width)}, a row for each image")
 
 
-def _sized(head: nn.Module, taken: Tensor) -> None:
-    if taken.shape[-1] != head.in_features and taken.dim() == 2:
-        raise of_another_size(head.in_features, taken.shape[-1])
+def _sized(head: nn.Linear, taken: list[Tensor]) -> None:
+    if taken and taken[0].dim() == 2 and taken[0].shape[1] != head.in_features:
+        raise of_another_size(head.in_features, taken[0].shape[1])
 
 
 @contextmanager
-def _as_guest(who: str, mode: str, images: Tensor, why: Callable[[], object] = lambda: None) -> Iterator[None]:
+def _as_guest(who: str, mode: str, images: Tensor, why: Callable[[], None] = lambda: None) -> Iterator[None]:
     """What it raises is told in a line; `why` may know better."""
     try:
         with aside():
