@@ -221,7 +221,7 @@ def _way(of: Foreign, factor: float) -> tuple[str, int]:
         end, side = of.end(network), _side(of) or of.sides[0]
         found = way(headless(network, end), of.cut, end, f"{of.source}:{of.name}", side)
         if factor != 1:
-            stems = [of_shapes(partial(_parted, of, w, found[0]))[0].state_dict() for w in (1.0, factor)]
+            stems = [of_shapes(partial(_parted, of, width, found[0]))[0].state_dict() for width in (1.0, factor)]
             shapes = [{name: value.shape for name, value in stem.items()} for stem in stems]
             if shapes[0] != shapes[1]:  # what experts share would be of another width than what they take
                 raise of._as_wide(factor)

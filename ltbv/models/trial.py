@@ -212,7 +212,7 @@ def _sized(head: nn.Linear, taken: list[Tensor]) -> None:
 
 
 @contextmanager
-def _as_guest(who: str, mode: str, images: Tensor, why: Callable[[], object] = lambda: None) -> Iterator[None]:
+def _as_guest(who: str, mode: str, images: Tensor, why: Callable[[], None] = lambda: None) -> Iterator[None]:
     """What it raises is told in a line; `why` may know better."""
     try:
         with aside():

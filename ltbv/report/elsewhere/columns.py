@@ -69,6 +69,8 @@ def read_table(
     )
     codes, names = pd.factorize(_text(fields[roles.run])) if roles.run is not None else (np.zeros(rows, np.intp), [run])
 
+    kind = LOGITS if LOGITS in called else PROBS
+
     def blocks() -> Iterator[np.ndarray]:
         with _reading(path):
             yield from _format(path).numbers(path, scores, max(1, BLOCK // len(scores)))
@@ -80,7 +82,9 @@ def read_table(
         labels=labels,
         ids=_ids(path, fields, roles.ids),
         preds=preds,
-        scores=Scores(LOGITS if LOGITS in called else PROBS, blocks, len(scores), tuple(named) or None) if scores else None,
+        scores=Scores(LOGITS if LOGITS in called else PROBS, blocks, len(scores), tuple(named) or None)
+        if scores
+        else None,
         claims=Claims.of({name: fields[name] for name in roles.unused}),
         unused=(*roles.unused, *numbered),
         guesses=_guesses(fields, roles),
