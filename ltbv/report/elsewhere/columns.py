@@ -82,9 +82,7 @@ def read_table(
         labels=labels,
         ids=_ids(path, fields, roles.ids),
         preds=preds,
-        scores=Scores(LOGITS if LOGITS in called else PROBS, blocks, len(scores), tuple(named) or None)
-        if scores
-        else None,
+        scores=Scores(kind, blocks, len(scores), tuple(named) or None) if scores else None,
         claims=Claims.of({name: fields[name] for name in roles.unused}),
         unused=(*roles.unused, *numbered),
         guesses=_guesses(fields, roles),
