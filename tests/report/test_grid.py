@@ -162,7 +162,7 @@ def with_verdicts(built, *answers):
         ),
         (
             [(YES, NO), (YES, NO), (NO, YES)],
-            "2 of 3 methods, RIDE and tau-norm, beat CE in the tail; none of them keeps the head.",
+            "2 of 3 methods, RIDE and tau-norm, beat CE in the tail; neither keeps the head.",
         ),
         ([(NO, YES), (NOT_SHOWN, NO), (NO, NO)], "None of 3 methods is shown to beat CE in the tail."),
     ],
