@@ -133,12 +133,7 @@ def _lowers(own: pd.DataFrame, reference: str) -> Answer:
     text = f"{len(holding)} of {number} after Holm's correction" if number else "None can be judged"
     barred = own[(own["no_claim"] != "") & own["difference"].notna()]
     for why, of in barred.groupby("no_claim", sort=False):
-        named = [
-            f"{quantity} in {listed(split for split in SPLITS if split in set(at))}"
-            for quantity in QUANTITIES
-            if len(at := of[of["quantity"] == quantity]["group"])
-        ]
-        rest += f" No claim is made of {listed(named)}: {why}."
+        rest += f" No claim is made of {listed(_places(of))}: {why}."
     if holding.empty:
         return Answer(question, OPEN, f"{text}.{rest}", OF_CLAIMS)
     return Answer(question, SAID, f"{text}: {_by_direction(holding)}.{rest}", OF_CLAIMS)
@@ -148,14 +143,16 @@ def _by_direction(claims: pd.DataFrame) -> str:
     """'lower variance in many and few; higher bias in many', of these claims, whether they hold or not."""
     parts = []
     for direction, sign in (("lower", -1), ("higher", 1)):
-        named = []
-        for quantity in QUANTITIES:
-            at = claims[(claims["difference"] * sign > 0) & (claims["quantity"] == quantity)]["group"]
-            if len(at):
-                named.append(f"{quantity} in {listed(split for split in SPLITS if split in set(at))}")
-        if named:
+        if named := _places(claims[claims["difference"] * sign > 0]):
             parts.append(f"{direction} {', '.join(named)}")
     return "; ".join(parts)
+
+
+def _places(claims: pd.DataFrame) -> list[str]:
+    """'variance in many and few', of each quantity that has some."""
+    there = set(zip(claims["quantity"], claims["group"], strict=True))
+    splits = {quantity: [split for split in SPLITS if (quantity, split) in there] for quantity in QUANTITIES}
+    return [f"{quantity} in {listed(of)}" for quantity, of in splits.items() if of]
 
 
 def _tail(few: pd.Series, claim: pd.Series | None, split: str, there: bool) -> Answer:
@@ -226,11 +223,10 @@ def _unseen(own: pd.DataFrame) -> Answer | None:
     missed = own[(own["holds"] == "") & (own["no_claim"] == "") & own["detectable"].notna()]
     if missed.empty:
         return None
-    found = [
-        f"{quantity} {', '.join(f'{row.detectable:.3f} in {row.group}' for row in of.itertuples())}"
-        for quantity in QUANTITIES
-        if len(of := missed[missed["quantity"] == quantity])
-    ]
+    sizes: dict[str, list[str]] = {quantity: [] for quantity in QUANTITIES}
+    for quantity, group, size in zip(missed["quantity"], missed["group"], missed["detectable"], strict=True):
+        sizes[quantity].append(f"{size:.3f} in {group}")
+    found = [f"{quantity} {', '.join(of)}" for quantity, of in sizes.items() if of]
     text = f"At least one such study of five misses true differences below these: {'; '.join(found)}."
     return Answer("What could the study not have seen?", SAID, text, OF_UNSEEN)
 
