@@ -42,12 +42,14 @@ def show(tables: Tables, evidence: Evidence, grid: Grid, others: Sequence[Sheet]
     """
     on_terminal = sys.stdout.isatty()
     width = max(40, shutil.get_terminal_size((PIPED, 24)).columns) if on_terminal else PIPED
-    plain = {
-        "markup": False,
-        "emoji": False,
-        "force_jupyter": False,
-    }  # in a notebook rich shows it, and gives nothing back
-    console = Console(file=io.StringIO(), width=width, force_terminal=on_terminal, **plain)
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=on_terminal,
+        force_jupyter=False,  # in a notebook rich would show it there, and give nothing back
+        markup=False,
+        emoji=False,
+    )
     first, why = answer(tables, grid, evidence)
     console.print(Text(first, style="bold"))
     if why:

@@ -252,7 +252,7 @@ def test_a_class_without_test_points_is_reported(tmp_path, ce):
     for run in range(2):
         change(ce / f"r{run}.npz", logits=np.pad(logits_of(run), ((0, 0), (0, 1))))
     found = tables.build(read_elsewhere({"ce": ce}, tmp_path / "four.txt"))
-    assert any("1 classes have no test point" in line for line in found.cautions)
+    assert any("1 class has no test point" in line for line in found.cautions)
 
 
 def test_labels_given_beside_match_by_id_or_by_order(tmp_path, ce, counts):

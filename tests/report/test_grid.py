@@ -155,7 +155,7 @@ def with_verdicts(built, *answers):
             "2 of 3 methods beat CE in the tail; only RIDE is shown to keep the head.",
         ),
         ([(NO, NO), (YES, NO), (NOT_SHOWN, YES)], "1 of 3 methods beats CE in the tail; it loses in the head."),
-        ([(YES, NO), (YES, NO), (NO, YES)], "2 of 3 methods beat CE in the tail; none of them keeps the head."),
+        ([(YES, NO), (YES, NO), (NO, YES)], "2 of 3 methods beat CE in the tail; neither keeps the head."),
         ([(NO, YES), (NOT_SHOWN, NO), (NO, NO)], "None of 3 methods is shown to beat CE in the tail."),
     ],
 )

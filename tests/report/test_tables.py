@@ -140,7 +140,7 @@ def test_one_run_has_a_caution_and_no_intervals(study):
 def test_a_class_without_test_points_is_named(study):
     path = study(labels=np.repeat(np.arange(11), 10), class_names=[*"abcdefghijk", "unseen"])
     built = tables.build(read_study(path))
-    assert any("1 classes have no test point" in line and "unseen" in line for line in built.cautions)
+    assert any("1 class has no test point" in line and "unseen" in line for line in built.cautions)
     assert np.isnan(cell(built.classes, "ce", 11, "accuracy").estimate)
     assert np.isfinite(cell(built.splits, "ce", "few", "accuracy").estimate)
 
