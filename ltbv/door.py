@@ -221,14 +221,15 @@ def _networks_of(whose: str) -> list[str]:
 
 
 def complete_study(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Directories of studies, in runs/ where nothing is typed yet; and any others."""
+    """Directories of studies, in runs/ where nothing is typed yet; and any others. These come first: in bash, click's
+    script forgets what comes before them, and takes them where nothing comes after."""
     start = Path(incomplete)
     beside = start if incomplete.endswith("/") else start.parent
     places = [beside] if incomplete else [Path("runs"), Path(".")]
     found = [str(one.parent) for place in places for one in sorted(place.glob("*/study.json"))]
     return [
-        *(CompletionItem(one) for one in found if one.startswith(incomplete)),
         CompletionItem(incomplete, type="dir"),
+        *(CompletionItem(one) for one in found if one.startswith(incomplete)),
     ]
 
 

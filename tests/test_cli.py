@@ -252,7 +252,7 @@ def test_a_dry_run_has_a_line_for_a_stage_however_many_stacks_it_is(tiny_lt):
             f"ride/experts, runs 0-2{side}",
         ]
     run("bootstrap", *TINY, "--method", "ce", "-q")
-    assert trained(*asked)[0] == "ce/representation, run 2"
+    assert "ce/representation, run 2" in trained(*asked)  # those of ride come first, which run 0 lacks too
 
 
 @pytest.mark.parametrize("asked", [[], ["--force"], ["--method", "crt", "--method", "ride"], ["--runs", "7"]])

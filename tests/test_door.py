@@ -6,6 +6,7 @@ Commands run as processes of their own where their standard streams matter.
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -305,10 +306,10 @@ def studies(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "incomplete", "found"),
     [
-        (["report"], "", ["runs/glyphs-lt", "runs/slow", ""]),
-        (["status"], "runs/s", ["runs/slow", "runs/s"]),
-        (["status"], "mine/", ["mine/one", "mine/"]),
-        (["bootstrap", "--study"], "runs/", ["runs/glyphs-lt", "runs/slow", "runs/"]),
+        (["report"], "", ["", "runs/glyphs-lt", "runs/slow"]),
+        (["status"], "runs/s", ["runs/s", "runs/slow"]),
+        (["status"], "mine/", ["mine/", "mine/one"]),
+        (["bootstrap", "--study"], "runs/", ["runs/", "runs/glyphs-lt", "runs/slow"]),
         (["report", "runs/slow", "--reference"], "r", ["ride", "ride_3"]),
         (["report", "runs/slow", "--method"], "ce,ri", ["ce,ride", "ce,ride_3"]),
         (["report", "--method"], "", ["ce"]),
@@ -317,7 +318,7 @@ def studies(tmp_path, monkeypatch):
     ],
 )
 def test_studies_and_their_methods_are_completed(studies, words, incomplete, found):
-    """The last of directories is what has been typed: the shell adds those that are no studies."""
+    """The first of directories is what has been typed: the shell adds those that are no studies."""
     from click.shell_completion import BashComplete
 
     complete = BashComplete(main, {}, "ltbv", "_LTBV_COMPLETE")
@@ -329,3 +330,19 @@ def test_files_are_completed_where_a_file_is_asked():
 
     (found,) = BashComplete(main, {}, "ltbv", "_LTBV_COMPLETE").get_completions(["bootstrap", "--events"], "gl")
     assert (found.type, found.value) == ("file", "gl")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize(("incomplete", "shown"), [("", ["runs/glyphs-lt", "runs/slow"]), ("reports/", [])])
+def test_bash_shows_studies_and_where_there_is_none_directories(studies, incomplete, shown):
+    """By the script of click itself: what is typed last of the words that `ltbv` answers is what bash is left with."""
+    from click.shell_completion import BashComplete
+
+    del studies
+    complete = BashComplete(main, {}, "ltbv", "_LTBV_COMPLETE")
+    answer = "\n".join(map(complete.format_completion, complete.get_completions(["status"], incomplete)))
+    script = f"{complete.source_template % complete.source_vars()}\ncompopt() {{ echo asked $2; }}\n"
+    script += 'env() { echo "$ANSWER"; }\n_ltbv_completion ltbv; printf "%s\\n" "${COMPREPLY[@]}"\n'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=os.environ | {"ANSWER": answer})
+    assert done.stdout.split("\n")[0] == "asked dirnames", done.stderr  # taken by bash where nothing else is shown
+    assert sorted(filter(None, done.stdout.split("\n")[1:])) == shown

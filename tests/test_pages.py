@@ -94,6 +94,24 @@ def test_blocks_of_python_run_one_after_the_other(name, tmp_path, monkeypatch):
         exec(block, found)
 
 
+@pytest.mark.parametrize("name", [name for name in PAGES if "ltbv.bootstrap(" in PAGES[name].read_text()])
+def test_python_of_a_page_trains_where_its_commands_do_not(name):
+    """With fewer epochs than the commands above it, a study would be refused in their directory."""
+    small = [block for block in PYTHON.findall(PAGES[name].read_text()) if re.search(r"\bepochs(=|\":)", block)]
+    for study in (re.search(r"\bstudy(?:=|\": )\"(runs/[\w-]+)\"", block) for block in small):
+        assert study and study[1] not in PAGES[name].read_text().replace(study[0], "")
+
+
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+def test_examples_run_where_their_page_says():
+    """By hand as in the site: what they read lies where it does from their own directory."""
+    assert "as it stands in ``docs/examples``" in (EXAMPLES / "GALLERY_HEADER.rst").read_text()
+    read = [found for one in EXAMPLES.glob("plot_*.py") for found in re.findall(r'Path\("([^"]+)"\)', one.read_text())]
+    assert len(read) > 5 and all((EXAMPLES / path).exists() for path in read)
+
+
 def test_the_page_on_correction_prints_what_it_says(capsys):
     (block,) = PYTHON.findall(PAGES["docs/explanation/correction.md"].read_text())
     exec(block, {})

@@ -100,7 +100,7 @@ def test_a_study_that_is_gone_has_its_curves_still(trained, tmp_path):
     [
         (None, "No such file or directory; give what ltbv bootstrap --events wrote"),
         ("", "there is no event in it"),
-        ("hello\n", "has a line that is none: b'hello'"),
+        ("hello\n", "has a line that is none: 'hello'"),
         ('{"format": 7, "kind": "x", "study": "s", "command": "c"}\n', "are of format 7, and 1 is read here"),
         ("[1]\n", "has a line that is none"),
     ],

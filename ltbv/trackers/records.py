@@ -43,7 +43,7 @@ def _read(path: Path, line: bytes) -> Record | None:
     try:
         record = read_record(line) if line.strip() else None
     except ValueError:
-        raise Refusal(f"events {path} has a line that is none: {line[:40]!r}") from None
+        raise Refusal(f"events {path} has a line that is none: {line[:40].decode(errors='replace')!r}") from None
     if record is not None and record["format"] != FORMAT:
         raise Refusal(f"events {path} are of format {record['format']}, and {FORMAT} is read here; track with its ltbv")
     return record

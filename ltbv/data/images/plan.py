@@ -228,7 +228,7 @@ def _told(rows: Sequence[tuple[bool, int, bytes, Item]], names: Sequence[str], g
         if not test:
             of.setdefault(label, set()).add(group)
     if single := [names[label] for label, own in of.items() if len(own) == 1]:
-        notes.append(f"{len(single)} classes have one group of training images, which all runs see ({some(single)})")
+        notes.append(f"{_have(single)} one group of training images, which all runs see ({some(single)})")
     return notes
 
 
@@ -307,9 +307,10 @@ def _doubtful(rows: Sequence[tuple[bool, int, bytes, Item]], names: Sequence[str
         paths = some(row[3].shown for row in rows if row[2] == torn[0])
         notes.append(f"{len(torn)} images are in several classes at once ({paths})")
     if single := [names[k] for k, n in train.items() if n == 1]:
-        notes.append(f"{len(single)} classes have one training image, which all runs see ({some(single)})")
+        notes.append(f"{_have(single)} one training image, which all runs see ({some(single)})")
     if untested := [name for k, name in enumerate(names) if k not in test]:
-        notes.append(f"{len(untested)} classes have no test image: no number speaks of them ({some(untested)})")
+        whom = "it" if len(untested) == 1 else "them"
+        notes.append(f"{_have(untested)} no test image: no number speaks of {whom} ({some(untested)})")
     if close := alike(names):
         notes.append(f"{len(close)} class names differ only in how their letters are composed ({some(close)})")
     return notes
@@ -329,3 +330,7 @@ def _printable(name: str) -> str:
     """A class name as it can be written anywhere."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return re.sub(r"\s", " ", "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
+
+
+def _have(classes: Sequence[str]) -> str:
+    return "1 class has" if len(classes) == 1 else f"{len(classes)} classes have"

@@ -357,8 +357,8 @@ def test_classes_of_which_little_is_known_are_named(photographs):
     for name in ("1.png", "2.png"):
         (photographs / "train" / "cat 10" / name).unlink()
     notes = "\n".join(images(photographs).notes)
-    assert "1 classes have one training image, which all runs see (cat 10)" in notes
-    assert "1 classes have no test image: no number speaks of them (bee)" in notes
+    assert "1 class has one training image, which all runs see (cat 10)" in notes
+    assert "1 class has no test image: no number speaks of it (bee)" in notes
 
 
 def test_fewer_than_two_classes_are_none(photographs, tmp_path):

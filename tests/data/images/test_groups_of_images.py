@@ -128,9 +128,7 @@ def test_whole_groups_are_set_aside(share, bursts):
 def test_a_class_with_too_few_groups_is_refused_or_named(bursts):
     for path in bursts.glob("train/bee/*"):
         path.rename(path.with_name(f"burst99-{path.name.replace('burst', '')}"))
-    assert (
-        "1 classes have one group of training images, which all runs see (bee)" in images(bursts, groups=PATTERN).notes
-    )
+    assert "1 class has one group of training images, which all runs see (bee)" in images(bursts, groups=PATTERN).notes
     with pytest.raises(Refusal, match="class 'bee' has 1 group of images, too few to set 0.3 of them aside"):
         images(bursts / "train", test_share=0.3, groups=PATTERN)
 
