@@ -51,7 +51,11 @@ def test_commands_of_pages_have_options_that_there_are(name, line, tmp_path, mon
     main.commands[command].make_context(command, words)
 
 
-OF_OTHERS = {"--nproc-per-node", "--requeue", "--signal", "--cpus-per-task", "--help"}  # torchrun, SLURM, every command
+OF_OTHERS = {
+    *("--nproc-per-node", "--nnodes", "--node-rank", "--master-addr"),  # torchrun
+    *("--requeue", "--signal", "--cpus-per-task"),  # SLURM
+    "--help",  # every command
+}
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ltbv.harness.bootstrap import Job, prepare
-from ltbv.harness.events import EpochEnded, Event, Failed, ImagesSeen, Predicted, StageBegun
+from ltbv.harness.events import EpochEnded, Event, Failed, ImagesSeen, Predicted, StageBegun, StageEnded
 from ltbv.harness.progress import Progress
 from ltbv.harness.request import Request
 
@@ -42,6 +42,20 @@ def test_a_method_counts_by_its_work(tiny_lt, tmp_path, now):
     counted = progress(job(tmp_path / "s", "ce", "ride"), now)
     by_method = {key: sum(counted.parts[stage, 0].work for stage in counted.stages[key]) for key in ("ce", "ride")}
     assert by_method["ride"] > 1.2 * by_method["ce"]
+
+
+def test_time_left_is_that_of_the_work_that_is_left(tiny_lt, tmp_path, now):
+    """When CE is done, RIDE is not as long again, but as its multiply-adds say."""
+    of = job(tmp_path / "s", "ce", "ride", stack=2)
+    counted = progress(of, now)
+    ce, ride = (next(one for one in of.trainings if one.method.key == key) for key in ("ce", "ride"))
+    what = ce.method.key, ce.stage.name, ce.runs, ce.key
+    counted.hear(StageBegun(*what, of.study.epochs(ce.stage), "cpu", time=100.0))
+    now[0] = 110.0
+    counted.hear(StageEnded(*what, 10.0))
+    more = counted.parts[ride.key, 0].work / counted.parts[ce.key, 0].work
+    assert more > 1.2 and counted.left == pytest.approx(10.0 * more)
+    assert counted.told()["left"] == counted.left and counted.share == pytest.approx(1 / (1 + more))
 
 
 def begun(of: Job, **at) -> tuple[Event, tuple]:
