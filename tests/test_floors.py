@@ -189,5 +189,5 @@ def test_nothing_draws_from_or_seeds_a_global_generator(path):
             assert "generator" in {k.arg for k in node.keywords}, (
                 f"{path}:{node.lineno} draws from torch's global state"
             )
-    looks = named(path) == "ltbv.data.undrawn"  # whether an objective drew from it
+    looks = named(path) == "ltbv.answers"  # whether code of others drew from it
     assert looks or "random" not in imports(TREES[path]), "the standard library's random has one global state"
