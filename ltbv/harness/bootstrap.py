@@ -222,8 +222,8 @@ class Job:
             )
         if len(self.samples) > 1 and (share := overlap(self.samples, classes)).max() > 0.5:
             found.append(
-                f"two runs share, in the mean of all pairs, up to {share.max():.0%} of a class's images (class "
-                f"{int(share.argmax())}; "
+                f"two runs share, in the mean of all pairs, up to {share.max():.0%} of a class's images (one of "
+                f"{int(self.study.counts[share.argmax()]):,}; "
                 f"{share.mean():.0%} on average): the variance reads too low in every split, and intervals of error and"
                 " bias are widened for it; a smaller head shares less"
             )
@@ -232,7 +232,8 @@ class Job:
     def summary(self) -> str:
         """One line on what the directory holds now."""
         done = {method.title: len(self.store.runs(method.key)) for method in self.methods.values()}
-        return f"{self.store.path}: " + ", ".join(f"{label} {runs} runs" for label, runs in done.items()) + "."
+        said = (f"{label} {runs} run{'s' * (runs != 1)}" for label, runs in done.items())
+        return f"{self.store.path}: {', '.join(said)}."
 
 
 def _check_held_out(study: Study, stage: Stage, request: Request) -> None:

@@ -67,7 +67,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     shown = [f"{found['study']}: {', '.join(said)}"]
     width = max((len(method["label"]) for method in found["methods"]), default=0)
     for method in found["methods"]:
-        parts = [f"{len(method['done'])} runs"]
+        parts = [f"{len(method['done'])} run{'s' * (len(method['done']) != 1)}"]
         parts += [f"{len(method['left'])} left"] if method["left"] else []
         parts += [f"{len(method['failed'])} failed"] if method["failed"] else []
         shown.append(f"  {method['label']:<{width}}  {', '.join(parts)}")

@@ -32,7 +32,7 @@ def together(tmp_path_factory) -> Path:
     study = tmp_path_factory.mktemp("torchrun") / "study"
     done = run(TORCHRUN, study, "--method", "cb_ce")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("CB-CE 1 runs.") == 1, "others tell nothing"
+    assert done.stdout.count("CB-CE 1 run.") == 1, "others tell nothing"
     return study
 
 

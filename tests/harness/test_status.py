@@ -42,7 +42,7 @@ def test_done_left_and_failed(study):
     ce, tau = found["methods"]
     assert (ce["done"], ce["failed"], ce["left"]) == ([1], {0: "training diverged"}, [])
     assert (tau["done"], tau["failed"], tau["left"]) == ([0], {}, [1])
-    assert "1 runs, 1 failed" in "\n".join(lines(found)) and "run 0: training diverged" in "\n".join(lines(found))
+    assert "1 run, 1 failed" in "\n".join(lines(found)) and "run 0: training diverged" in "\n".join(lines(found))
 
 
 def test_json_is_json_and_says_who_works(study):
