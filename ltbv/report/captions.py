@@ -89,7 +89,8 @@ def sizes(counts: Collection[float], thousands: str = "") -> str:
 
 def classes(evidence: Evidence) -> list[str]:
     """How many classes are many, medium and few, and of how many training images; nothing where that is not known."""
-    counts = evidence.train_counts
+    if (counts := evidence.train_counts) is None:
+        return []
     present = ((name, ids) for name in SPLITS if len(ids := evidence.splits[name]))
     splits = [f"{name} {len(ids)} ({sizes(counts[ids])})" for name, ids in present]
     return [f"Classes: {', '.join(splits)}."] if splits else []
