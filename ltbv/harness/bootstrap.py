@@ -233,8 +233,8 @@ class Job:
             )
         if len(self.samples) > 1 and (share := overlap(self.samples, classes)).max() > 0.5:
             found.append(
-                f"two runs share, in the mean of all pairs, up to {share.max():.0%} of a class's images (class "
-                f"{int(share.argmax())}; "
+                f"two runs share, in the mean of all pairs, up to {share.max():.0%} of a class's images (one of "
+                f"{int(self.study.counts[share.argmax()]):,}; "
                 f"{share.mean():.0%} on average): the variance reads too low in every split, and intervals of error and"
                 " bias are widened for it; a smaller head shares less"
             )

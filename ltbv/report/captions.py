@@ -1,5 +1,7 @@
 """What must stand beside a table so that it can be read? How the runs came about, and what an interval means."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from ltbv.report.evidence import SPLITS, Evidence
@@ -78,12 +80,19 @@ def _given(evidence: Evidence) -> list[str]:
     ]
 
 
+def sizes(counts: Collection[float], thousands: str = "") -> str:
+    """From the most to the fewest images of some classes: '300 to 61 images'; where these are one number, '1 image'."""
+    most, fewest = int(max(counts)), int(min(counts))
+    least = f" to {fewest:{thousands}}" if fewest < most else ""
+    return f"{most:{thousands}}{least} image{'s' * (most != 1)}"
+
+
 def classes(evidence: Evidence) -> list[str]:
     """How many classes are many, medium and few, and of how many training images; nothing where that is not known."""
     if (counts := evidence.train_counts) is None:
         return []
     present = ((name, ids) for name in SPLITS if len(ids := evidence.splits[name]))
-    splits = [f"{name} {len(ids)} ({counts[ids].max()} to {counts[ids].min()} images)" for name, ids in present]
+    splits = [f"{name} {len(ids)} ({sizes(counts[ids])})" for name, ids in present]
     return [f"Classes: {', '.join(splits)}."] if splits else []
 
 

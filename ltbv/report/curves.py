@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ltbv.report.captions import sizes
 from ltbv.report.evidence import SHOWN, SPLITS
 from ltbv.report.hover import hover
 from ltbv.report.names import printable
@@ -119,9 +120,7 @@ def counts(profile: pd.DataFrame) -> Figure:
 def _bars_said(split: str, values: pd.Series) -> str:
     """'many: 35 classes, 300 to 61 images', 'few: two runs share 1.2 to 0.0 % of a class'."""
     if values.name == "train_count":
-        return (
-            f"{split}: {len(values)} class{'es' * (len(values) > 1)}, {values.max():,.0f} to {values.min():,.0f} images"
-        )
+        return f"{split}: {len(values)} class{'es' * (len(values) > 1)}, {sizes(values, ',')}"
     return f"{split}: two runs share {100 * values.max():.1f} to {100 * values.min():.1f} % of a class"
 
 

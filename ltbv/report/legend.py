@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ltbv.report.captions import MOST_NAMED
+from ltbv.report.captions import MOST_NAMED, sizes
 from ltbv.report.evidence import GROUPS, SHOWN, SPLITS, Evidence, ends
 from ltbv.report.grid import Grid, GridCell
 from ltbv.report.judgement import CLAIM, INTERVAL, OPEN, UNJUDGED
@@ -117,4 +117,4 @@ def classes(evidence: Evidence, group: str) -> str:
     if evidence.train_counts is None:
         return number
     counts = evidence.train_counts[ids]
-    return number if group == "all" else f"{number}, {counts.max():,} to {counts.min():,} images"
+    return number if group == "all" else f"{number}, {sizes(counts, ',')}"

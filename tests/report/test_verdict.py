@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ltbv import analyse
-from ltbv.report import markdown, tables
+from ltbv.report import captions, markdown, tables
 from ltbv.report.answer import answer as answered
 from ltbv.report.grid import grid
 from ltbv.report.topics import nine_claims, splits
@@ -204,6 +204,15 @@ def test_several_methods_are_answered_for_the_rarest_split_there():
     assert of_tail.answer(found.tables, found.evidence).startswith("1 of 2 better, 1 open: mine +")
     assert splits.answer(found.tables, found.evidence).startswith("Claims: in medium, bias falls with ")
     assert "few" not in splits.answer(found.tables, found.evidence)
+
+
+def test_a_split_of_one_size_is_not_from_itself_to_itself():
+    assert [captions.sizes(np.array(of), ",") for of in ([1200, 61], [120], [5, 5], [1])] == [
+        "1,200 to 61 images",
+        "120 images",
+        "5 images",
+        "1 image",
+    ]
 
 
 @pytest.mark.parametrize("runs", [1, 2, 3, 4])
