@@ -113,6 +113,11 @@ def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, 
     return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
+def shown(net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int) -> Experts:
+    """One run's network to look at, the same for all who ask: it has no numbers, but where it reads some to answer."""
+    return _shown(net, backbone, image_shape, classes)[0]
+
+
 def network_cost(
     net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int, apart: bool = False
 ) -> dict[str, int]:
@@ -132,7 +137,7 @@ def _counted(
 ) -> dict[str, int]:
     normed: list[int] = []
     network, _ = _shown(net, backbone, image_shape, classes)
-    image = _blank(network, 1, image_shape)
+    image = blank(network, 1, image_shape)
     with aside(), evaluating(network), FlopCounterMode(display=False) as counter, ExitStack() as hooks:
         for module in network.modules():
             if isinstance(module, (Norm, torch.nn.BatchNorm2d)):
@@ -171,10 +176,11 @@ def _asked(
     height, width, channels = image_shape
     with aside(), where:
         network = net.build(backbone, runs=1, channels=channels, classes=classes, size=(height, width))
-        return network, tuple(network(_blank(network, 2, image_shape)).logits.shape)
+        return network, tuple(network(blank(network, 2, image_shape)).logits.shape)
 
 
-def _blank(network: Experts, n: int, image_shape: tuple[int, int, int]) -> torch.Tensor:
+def blank(network: Experts, n: int, image_shape: tuple[int, int, int]) -> torch.Tensor:
+    """n images to look at a network with, where it lies."""
     height, width, channels = image_shape
     return torch.zeros(n, channels, height, width, device=next(network.parameters()).device)
 

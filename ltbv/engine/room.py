@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import torch
 
-from ltbv.engine.cost import network_cost
+from ltbv.engine.cost import blank, network_cost, shown
 from ltbv.engine.protocol import Protocol
 from ltbv.engine.terms import of_stage
 from ltbv.errors import Refusal
+from ltbv.guest import aside
 from ltbv.methods.base import Stage
 from ltbv.methods.published import Terms
 from ltbv.models.experts import Backbone, Net
@@ -88,11 +89,10 @@ def size(number: float) -> str:
 
 @lru_cache(maxsize=256)
 def _kept(net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int) -> tuple[int, int]:
-    """Parameters of one run's network, and bytes that autograd keeps of an image: counted, on no device."""
-    height, width, channels = image_shape
-    with torch.device("meta"):
-        network = net.build(backbone, runs=1, channels=channels, classes=classes, size=(height, width)).train()
-        images = torch.zeros(4, channels, height, width)
+    """Parameters of one run's network, and bytes that autograd keeps of an image: counted, without numbers if it can
+    be looked at without."""
+    network = shown(net, backbone, image_shape, classes)
+    images = blank(network, 4, image_shape)
     own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -102,8 +102,8 @@ def _kept(net: Net, backbone: Backbone, image_shape: tuple[int, int, int], class
             kept[storage._cdata] = storage  # held, so that no other gets its number
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        network(images)
+    with aside(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network.train()(images)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return parameters, sum(storage.nbytes() for storage in kept.values()) // len(images)
 

@@ -69,7 +69,8 @@ def check(make: Callable[[], nn.Module], end_of: Callable[[nn.Module], str], who
 
     def ask(network: nn.Module) -> Tensor:
         with _as_guest(who, "in evaluation", images), torch.no_grad(), lent(np.random.default_rng(0), CPU):
-            return network.eval()(images)
+            network.eval()  # which gives itself, or nothing
+            return network(images)
 
     if not torch.allclose(ask(one), ask(other), rtol=1e-5, atol=1e-6):
         raise Refusal(
