@@ -186,16 +186,49 @@ NETWORK_REFUSALS = {
     "hostile:convolution": "has no linear layer at its end to be replaced",
     "hostile:nobody": "cannot be imported (…)",
     "hostile:text": "made a str; it has to make a torch.nn.Module",
+    "hostile:Raises": "raises of images [2, 3, 32, 32], in training: …, line … of mine.py",
+    "hostile:Tokens": "gives features float32 of shape (2, …, 32) of 2 images",
+    "hostile:Hidden": "is not all in its state_dict",
+    "hostile:Shared": "has the same body each time that it is made",
+    "hostile:Across": "says another thing of an image where others stand beside it",
+    "hostile:Counts": "says another thing in training, of the same images …",
     "timm:vit_tiny_patch16_224,patch_size=8,depth=2": "on images of 32 x 32: … give --network …,img_size=32",
     "mine:network@body --method oltr": "gives features and no maps",
     "mine:network@body --method ride": "cannot be made 0.75 times as wide",
 }
 HOSTILE = """
+import torch
 from mine import Small, nn
 class Skips(Small):
     def forward(self, images):
         maps = self.front(images)
-        return self.fc(self.pool(self.body(maps) + maps.mean()).flatten(1))
+        return self.fc(self.pool(self.body(maps) + maps.mean((1, 2, 3), keepdim=True)).flatten(1))
+class Raises(Small):
+    def forward(self, images):
+        assert not self.training, "no"
+        return super().forward(images)
+class Tokens(Small):
+    def forward(self, images):
+        return self.fc(self.body(self.front(images)).flatten(2).mT)
+class Hidden(Small):
+    def __init__(self):
+        super().__init__()
+        self.drawn = torch.randn(10)
+    def forward(self, images):
+        return super().forward(images * self.drawn.mean())
+BODY = Small().body
+class Shared(Small):
+    def __init__(self):
+        super().__init__()
+        self.body = BODY
+class Across(Small):
+    def forward(self, images):
+        return super().forward(images - images.mean())
+class Counts(Small):
+    asked = 0
+    def forward(self, images):
+        self.asked += self.training
+        return super().forward(images * (1 + self.asked))
 def convolution():
     return nn.Sequential(nn.Conv2d(3, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 def text():
@@ -215,17 +248,17 @@ def test_the_refusals_of_the_page_are_what_is_said(here):
         name, _, more = asked.partition(" ")
         command = ("bootstrap", "--network", name, *(more or "--method ce").split(), "--runs", "2", "--dry-run")
         done = ltbv_here(*command, cwd=here)
-        said = done.stderr.strip().replace("16", "32")  # the glyphs are 16 x 16, the images of the page 32 x 32
+        said = done.stderr.strip().replace("hostile.py", "mine.py")
+        said = said.replace("16", "32")  # the glyphs are 16 x 16, the images of the page 32 x 32
         assert done.exit_code == 2 and said.count("\n") == 0, said
         assert all(part.strip() in said for part in re.split("…[)]?", words)), said
 
 
 def test_the_table_of_the_readme_is_one_that_a_report_wrote():
     root = Path(__file__).parents[1]
-    lines = (root / "README.md").read_text().splitlines()
-    table = [line for line in lines if line.startswith("|")]
     written = (root / "reports/published-shape-subsample/tables/table1.md").read_text().splitlines()
-    assert table == [line for line in written if line.startswith("|")] and len(table) == 7
+    table = [line for line in written if line.startswith("|")]
+    assert "\n".join(["", *table, ""]) in (root / "README.md").read_text() and len(table) == 7
 
 
 def test_the_file_of_features_of_the_page_is_one(here, monkeypatch):
