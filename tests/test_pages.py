@@ -127,7 +127,7 @@ def test_the_code_of_the_readme_runs():
     import numpy as np
 
     indented = re.findall(r"(?:^ {4}.*\n|^\n(?= {4}))+", (ROOT / "README.md").read_text(), re.M)
-    statistics, method = (block for block in indented if block.lstrip().startswith("from ltbv import"))
+    method, statistics = (block for block in indented if block.lstrip().startswith("from ltbv import"))
     draw = np.random.default_rng(0)
     labels, counts = np.repeat(np.arange(100), 2), np.geomspace(500, 5, 100).astype(int)
     of_runs = {name: draw.integers(0, 100, (4, 200)) for name in ("predictions", "mine", "ce")}
