@@ -39,7 +39,7 @@ def test_the_wheel_says_who_what_and_nothing_that_leads_nowhere(built):
     assert said["Version"] == ltbv.__version__ and said["Author"] == "the ltbv developers"
     assert said["Description-Content-Type"] == "text/markdown" and "Typing :: Typed" in said.get_all("Classifier")
     text = said.get_payload()
-    assert text.startswith("# ltbv") and "docs/methods.md goes on" in text
+    assert text.startswith("# ltbv") and "docs/versions.md what is public" in text
     assert not re.findall(r"\]\((?!https?:|#)", text)
     inside = {f"ltbv/{path.relative_to(ROOT / 'ltbv')}" for path in (ROOT / "ltbv").rglob("*.*")}
     assert {name for name in inside if "__pycache__" not in name} <= set(names)

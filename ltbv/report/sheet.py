@@ -13,10 +13,12 @@ from ltbv.report.written import formatted, p_value, size
 
 BETTER, WORSE, UNCLEAR, DOUBTFUL = "better", "worse", "unclear", "doubtful"
 DOUBT, STAR = "?", "*"
+SHARE, UNBOUNDED = 1.0, float("inf")  # the most that a bias can be: of the zero-one loss, and of others
 WHY_DOUBTFUL = (
     "Grey with a question mark: a corrected bias below 0 or above 1, which no bias is. The correction went too far"
     " there; no more is known than that the bias is near 0, or 1, within its interval."
 )
+WHY_DOUBTFUL_LOSS = WHY_DOUBTFUL.replace(" or above 1", "").replace(", or 1,", "")
 SHORT = {"accuracy": "acc. %", "bias": "bias", "variance": "variance"}
 
 
@@ -125,26 +127,27 @@ def word(text: Any, place: float | None = None) -> Cell:
     return Cell(str(text), place=place)
 
 
-def number(value: float, quantity: str = "", *, sign: str = "", digits: int = 3) -> Cell:
+def number(value: float, quantity: str = "", *, sign: str = "", digits: int = 3, most: float = SHARE) -> Cell:
     """Accuracy in percent with a decimal, shares with `digits`; a dash for what cannot be known. A bias is doubtful
-    below 0 and above 1, but for what has a `sign`: a difference."""
-    mark = DOUBTFUL if not sign and is_doubtful(value, quantity) else ""
+    below 0 and above `most`, but for what has a `sign`: a difference."""
+    mark = DOUBTFUL if not sign and is_doubtful(value, quantity, most) else ""
     return Cell(value, quantity, sign, digits, mark=mark)
 
 
-def is_doubtful(value: float, quantity: str) -> bool:
-    """No bias is below 0 or above 1: of a corrected one shown so, the table says that it is not to be believed."""
-    return quantity == "bias" and not -0.0005 < value < 1.0005 and value == value
+def is_doubtful(value: float, quantity: str, most: float = SHARE) -> bool:
+    """No bias is below 0 or above `most`: of a corrected one shown so, the table says that it is not to be believed."""
+    return quantity == "bias" and not -0.0005 < value < most + 0.0005 and value == value
 
 
-def why_doubtful(rows: Iterable[Iterable[Cell]]) -> str:
+def why_doubtful(rows: Iterable[Iterable[Cell]], most: float = SHARE) -> str:
     """What the caption of such rows must say, with a blank before it; nothing where no cell is doubtful."""
-    return f" {WHY_DOUBTFUL}" if any(cell.mark == DOUBTFUL for row in rows for cell in row) else ""
+    why = WHY_DOUBTFUL if most == SHARE else WHY_DOUBTFUL_LOSS
+    return f" {why}" if any(cell.mark == DOUBTFUL for row in rows for cell in row) else ""
 
 
-def estimate(row: Mapping[str, float], quantity: str) -> Cell:
-    """The estimate with half its interval, where there is one."""
-    cell = number(row["estimate"], quantity)
+def estimate(row: Mapping[str, float], quantity: str, most: float = SHARE) -> Cell:
+    """The estimate with half its interval, where there is one; `most` as in `number`."""
+    cell = number(row["estimate"], quantity, most=most)
     return replace(cell, half=(row["high"] - row["low"]) / 2) if np.isfinite(row["low"]) else cell
 
 
@@ -174,9 +177,10 @@ def by_split(
     evidence: Evidence,
     quantities: Mapping[str, str],
     differ: Callable[[Mapping[str, Any], str], Cell],
+    most: float = SHARE,
 ) -> tuple[tuple[Cell, ...], ...]:
     """A line a method and split: each quantity of `quantities` (of the table -> as it is written), then its difference
-    from the reference as `differ` writes it; under METHOD, SPLIT and `beside_reference`."""
+    from the reference as `differ` writes it; under METHOD, SPLIT and `beside_reference`. `most` as in `number`."""
     rows, lines = indexed(table), []
     for method in dict.fromkeys(table["method"]):
         for place, group in enumerate(GROUPS):
@@ -185,7 +189,7 @@ def by_split(
                 (
                     word(evidence.names[method]),
                     word(group, place),
-                    *(estimate(cell, written) for cell, written in cells),
+                    *(estimate(cell, written, most) for cell, written in cells),
                     *(differ(cell, written) for cell, written in cells),
                 )
             )

@@ -167,7 +167,7 @@ def test_the_published_table_is_named_where_nothing_else_says_the_data_set(made,
     assert run("--published", *given).output == run(*given, "--published").output
     assert "! no published numbers for predictions from elsewhere" in run("--published", *given).output
     assert run(*given, "--published", "cifar100-lt", "--many", "200").exit_code == 0
-    assert "many 1 (300 to 300" in Path("reports/ce/report.md").read_text()
+    assert "many 1 (300 images)" in Path("reports/ce/report.md").read_text()
     del given[1:3]
     assert "cifar100-lt is of splits: give --train-counts FILE" in run(*given, "--published", "cifar100-lt").output
     given[1:1] = ["--train-counts", "counts.json"]

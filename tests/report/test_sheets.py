@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ltbv.report import captions, latex, machine, markdown, tables, topics
-from ltbv.report.sheet import BETTER, DOUBTFUL, UNCLEAR, WHY_DOUBTFUL, WORSE, number
+from ltbv.report.sheet import BETTER, DOUBTFUL, UNBOUNDED, UNCLEAR, WHY_DOUBTFUL, WORSE, estimate, number
 from ltbv.report.study import read_study
 from ltbv.report.written import closing, formatted
 
@@ -96,6 +96,12 @@ def test_a_bias_below_0_is_grey_and_the_caption_says_why(full, made):
 def test_a_bias_above_1_is_as_doubtful_as_one_below_0():
     assert number(1.0006, "bias").text == "1.001?" and number(1.0004, "bias").mark == ""
     assert number(1.2, "variance").mark == "" and number(1.2, "bias", sign="+").mark == ""
+
+
+def test_a_bias_in_nats_may_be_above_1():
+    row = {"estimate": 1.3, "low": np.nan, "high": np.nan}
+    assert estimate(row, "bias", UNBOUNDED).text == "1.300" and estimate(row, "bias").text == "1.300?"
+    assert estimate(row | {"estimate": -0.1}, "bias", UNBOUNDED).text == "-0.100?"
 
 
 def test_what_is_shown_as_0_and_differences_below_0_are_not_doubtful():

@@ -23,6 +23,7 @@ from ltbv.report.rows import COLUMNS, LEVEL, of_groups
 from ltbv.report.sheet import (
     METHOD,
     SPLIT,
+    UNBOUNDED,
     UNCLEAR,
     Cell,
     Sheet,
@@ -89,7 +90,7 @@ def _rows(evidence: Evidence, method: MethodRuns, own: stats.Record, reference: 
 
 def sheet(tables: Tables, evidence: Evidence) -> Sheet:
     """A line a method and split."""
-    lines = by_split(tables.diversity, evidence, SHOWN, _difference)
+    lines = by_split(tables.diversity, evidence, SHOWN, _difference, UNBOUNDED)
     return Sheet(
         "diversity",
         "Experts: bias, variance and diversity",
@@ -100,7 +101,7 @@ def sheet(tables: Tables, evidence: Evidence) -> Sheet:
         " with that mean (never of routed ones), where logits of each expert are kept; one expert has no diversity."
         " Bias and variance are corrected for the number of runs by the jackknife, which leaves a little."
         f" {captions.INTERVAL_OF_LOSS}. {captions.paired(evidence)}; not corrected for the number of"
-        f" tests.{why_doubtful(lines)} {captions.short(evidence)}",
+        f" tests.{why_doubtful(lines, UNBOUNDED)} {captions.short(evidence)}",
         (METHOD, SPLIT, *beside_reference(SHOWN.values(), evidence)),
         lines,
         answer=_answer(tables, evidence),

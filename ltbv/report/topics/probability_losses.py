@@ -21,6 +21,7 @@ from ltbv.report.rows import COLUMNS, LEVEL, of_groups
 from ltbv.report.sheet import (
     METHOD,
     SPLIT,
+    UNBOUNDED,
     Sheet,
     beside_reference,
     by_split,
@@ -95,12 +96,12 @@ def sheets(tables: Tables, evidence: Evidence) -> list[Sheet]:
 def _sheet(loss: str, tables: Tables, evidence: Evidence) -> Sheet:
     title, meaning = WHAT[loss]
     shown = dict(zip((loss, *stats.LOSS_PARTS[loss]), PARTS, strict=True))
-    lines = by_split(tables.probability_losses, evidence, shown, difference)
+    lines = by_split(tables.probability_losses, evidence, shown, difference, UNBOUNDED)
     return Sheet(
         loss,
         title,
         f"{meaning} Of logits as they are: their scale counts. {captions.INTERVAL_OF_LOSS}."
-        f" {captions.paired(evidence)}; not corrected for the number of tests.{why_doubtful(lines)}"
+        f" {captions.paired(evidence)}; not corrected for the number of tests.{why_doubtful(lines, UNBOUNDED)}"
         f" {captions.short(evidence)}",
         (METHOD, SPLIT, *beside_reference(PARTS, evidence)),
         lines,

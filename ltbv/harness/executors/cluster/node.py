@@ -80,9 +80,9 @@ def do_on_node(
         made = [file for kind in ("predictions", "stages") for file in folder.glob(f"{kind}/*/r*.npz")]
         files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in made}
         log = b"".join(file.read_bytes() for file in folder.glob("logs/*.log"))
-        yield Result(end, {name: files[name] for name in files.keys() - brought.keys()}, log)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    yield Result(end, {name: files[name] for name in files.keys() - brought.keys()}, log)
 
 
 def _heard(do: Callable[[Tell], Ended]) -> Generator[Told, None, Ended]:
