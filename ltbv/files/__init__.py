@@ -24,13 +24,14 @@ from ltbv.files.npz import (
     write_arrays,
 )
 from ltbv.files.reading import Damaged
-from ltbv.files.text import read_json, write_json
+from ltbv.files.text import parsed, read_json, write_json
 
 __all__ = [
     "Damaged",
     "Lines",
     "names_of",
     "packed",
+    "parsed",
     "read_arrays",
     "read_given",
     "read_json",

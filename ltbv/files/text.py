@@ -8,6 +8,7 @@ from ltbv.files.atomic import write_bytes
 from ltbv.files.reading import check_regular, reading
 
 LARGEST_JSON = 100_000_000  # bytes
+DEEPEST = 100  # levels; what walks through a value calls itself for each, and how deep that goes depends on Python
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -21,4 +22,16 @@ def read_json(path: Path) -> Any:
         check_regular(path)
         if path.stat().st_size > LARGEST_JSON:
             raise ValueError(f"it has {path.stat().st_size:,} bytes, ltbv writes at most {LARGEST_JSON:,}")
-        return json.loads(path.read_bytes())
+        return parsed(path.read_bytes())
+
+
+def parsed(text: str | bytes, **given: Any) -> Any:
+    """The value of JSON that is at most DEEPEST levels deep, else `ValueError`; `given` is for `json.loads`."""
+    found = json.loads(text, **given)
+    level = [found]
+    for _ in range(DEEPEST):
+        inside = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [value for values in inside for value in values if isinstance(value, dict | list)]
+        if not level:
+            return found
+    raise ValueError(f"it is more than {DEEPEST} levels deep")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ltbv.errors import one_line
+from ltbv.files import parsed
 
 FIELD = "provenance"
 WHO = {"method": "recipe", "stage": "stage", "run": "run", "seed": "seed", "stages": "stages"}  # what is compared
@@ -32,7 +33,7 @@ def said(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     if value is None or value.dtype.kind != "S" or value.ndim:
         return None
     try:
-        found = json.loads(value.item())
+        found = parsed(value.item())
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

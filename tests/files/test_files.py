@@ -159,6 +159,17 @@ def test_a_file_that_is_not_there_or_no_json_is_refused(tmp_path):
         read_arrays(tmp_path / "none.npz")
 
 
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_json_is_as_deep_as_it_is_on_any_python(tmp_path, opening, closing):
+    for levels in (99, 100):
+        (tmp_path / "deep").write_text(opening * levels + "1" + closing * levels)
+        assert read_json(tmp_path / "deep")
+    for levels in (101, 500, 100_000):
+        (tmp_path / "deep").write_text(opening * levels + "1" + closing * levels)
+        with pytest.raises(Refusal, match="cannot be read as JSON"):
+            read_json(tmp_path / "deep")
+
+
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o027, 0o077])
 def test_a_file_has_the_rights_that_the_umask_leaves(write, tmp_path, mask):
     before = os.umask(mask)

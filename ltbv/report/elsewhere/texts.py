@@ -1,6 +1,5 @@
 """How is a small file of text or JSON read? Never more than a bound, and what cannot be is a Refusal."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 from ltbv.errors import Refusal
 from ltbv.files.reading import reading
+from ltbv.files.text import parsed
 from ltbv.report.elsewhere.rows import MOST_POINTS, check_size
 
 MOST_TEXT = 1 << 30  # bytes of a text file
@@ -87,4 +87,4 @@ def read_json(path: Path) -> Any:
         return dict(pairs)
 
     with reading(path, lambda why: f"cannot be read as JSON: {why}"):
-        return json.loads(read_text(path, MOST_JSON), object_pairs_hook=once)
+        return parsed(read_text(path, MOST_JSON), object_pairs_hook=once)
