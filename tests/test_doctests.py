@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+from functools import cached_property
 
 import pytest
 
@@ -11,15 +12,22 @@ from ltbv.report.result import Analysis
 
 MEMBERS = {name: member for name, member in vars(Analysis).items() if not name.startswith("_")}
 ASKED = [name for name, member in MEMBERS.items() if name not in Analysis.__dataclass_fields__]
-EXAMPLES = doctest.DocTestFinder().find(Analysis, "Analysis", globs={})
+EXAMPLES = {
+    example.name: example
+    for of, name in [
+        (Analysis, "Analysis"),
+        # older Pythons do not look there
+        *((member.func, f"Analysis.{key}") for key, member in MEMBERS.items() if isinstance(member, cached_property)),
+    ]
+    for example in doctest.DocTestFinder().find(of, name, globs={})
+}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_examples_of_an_analysis_say_what_they_print(example):
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_of_an_analysis_say_what_they_print(name):
     """Those of its members go on where that of the class ends."""
     found: dict = {}
-    (first,) = (one for one in EXAMPLES if one.name == "Analysis")
-    for one in (first, example) if example is not first else (first,):
+    for one in (EXAMPLES[of] for of in dict.fromkeys(["Analysis", name])):
         one.globs = found
         said: list[str] = []
         doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(one, out=said.append, clear_globs=False)

@@ -293,7 +293,7 @@ class Analysis:
         Examples
         --------
         >>> sorted(analysis.tables.tidy)[:3]
-        ['claims', 'classes', 'gaps']
+        ['claims', 'classes', 'grid']
         """
         return of_tables.build(self.evidence, **self._asked)
 
