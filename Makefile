@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 TORCH = $(shell grep -E '^torch(vision)?==' constraints.txt)
 
-PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 .PHONY: demo test test-all lint format docs clean
 

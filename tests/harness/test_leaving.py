@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,19 @@ def test_what_is_trained_is_kept_and_the_same_command_goes_on_there(tmp_path, as
     assert sorted(epochs(study)) == [(runs, epoch) for runs in sorted(chunks) for epoch in range(1, 9)]
 
 
+@pytest.fixture
+def nobody_heeds() -> Iterator[None]:
+    """Whatever has been imported here: Ray heeds SIGTERM in its own way."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@pytest.mark.usefixtures("nobody_heeds")
 def test_it_is_heeded_in_its_block_only_and_heard_once():
     heard = []
     with pytest.raises(Leaving), heeding(lambda: heard.append(1)):
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL  # or this process would end
         leave_if_told()
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
@@ -61,6 +72,7 @@ def test_it_is_heeded_in_its_block_only_and_heard_once():
     assert heard == [1] and not is_leaving() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.usefixtures("nobody_heeds")
 def test_whoever_heeds_it_already_goes_on_doing_so_and_other_threads_hear_none():
     heard = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
