@@ -228,7 +228,7 @@ class Counts(Small):
     asked = 0
     def forward(self, images):
         self.asked += self.training
-        return super().forward(images * (1 + self.asked))
+        return super().forward(images.roll(self.asked, -1))
 def convolution():
     return nn.Sequential(nn.Conv2d(3, 10, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 def text():
