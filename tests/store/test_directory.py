@@ -183,7 +183,8 @@ def test_an_empty_directory_and_one_where_the_first_write_was_killed_become_a_st
     assert Store(tmp_path).exists
 
 
-def test_a_study_that_is_not_there_names_the_command_that_makes_one(tmp_path):
+def test_a_study_that_is_not_there_names_the_command_that_makes_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where there is no other
     with pytest.raises(Refusal, match=r"is not a study.*ltbv bootstrap --study"):
         Store(tmp_path / "runs" / "mine").study()
 
