@@ -109,7 +109,7 @@ def run_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int
 
 def stored_bytes(stage: Stage, protocol: Protocol, image_shape: tuple[int, int, int], classes: int) -> int:
     """Bytes of one run's weights."""
-    network, _ = _shown(stage.net, protocol.backbone, image_shape, classes)
+    network = shown(stage.net, protocol.backbone, image_shape, classes)
     return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
@@ -136,7 +136,7 @@ def _counted(
     net: Net, backbone: Backbone, image_shape: tuple[int, int, int], classes: int, apart: bool
 ) -> dict[str, int]:
     normed: list[int] = []
-    network, _ = _shown(net, backbone, image_shape, classes)
+    network = shown(net, backbone, image_shape, classes)
     image = blank(network, 1, image_shape)
     with aside(), evaluating(network), FlopCounterMode(display=False) as counter, ExitStack() as hooks:
         for module in network.modules():
